@@ -1,0 +1,355 @@
+/**
+ * The conductor: the life of a request, from its key to its outcome, whatever the framework.
+ *
+ * Invariant: each visit that arrives gets one outcome, and is answered once: by its own run, or with a recording that it may
+ * have. Between its key and its place on a flight nothing is awaited.
+ */
+import { LRUCache } from 'lru-cache'
+import type { Clock, Outcome } from '../types/index.js'
+import type { AbortReason, Ending, Flight, Landing, Passenger } from './core/flight.js'
+import { Flights, type Boarding, type Limits } from './core/flights.js'
+import { FlightTimeoutError, NobodyWaitsError, WaitTimeoutError } from './errors.js'
+import { NO_VARIANT, type Recording, type Variant } from './http/recording.js'
+import type { Observer, Subject } from './observers/observer.js'
+import type { Tally } from './observers/tally.js'
+import type { RouteSettings } from './options.js'
+
+/** A route that is coalesced. */
+export interface Route {
+  /** What tells it from every other route, constraints included. */
+  readonly id: string
+  readonly settings: RouteSettings
+  readonly tally: Tally
+  disabled: boolean
+}
+
+/** A response that may be shared, with those who match what it varies on. */
+export interface Draft {
+  readonly recording: Omit<Recording, 'variant' | 'leaderId'>
+  /** The handler failed: it threw, or answered 5xx. */
+  readonly failed: boolean
+  /** The request headers that it depends on besides the key. */
+  readonly varies: readonly string[]
+}
+
+/** What a visit is doing. */
+export type Role =
+  /** It has not boarded. */
+  | 'new'
+  /** It runs the handler for its flight. */
+  | 'leader'
+  /** It waits for a leader. */
+  | 'follower'
+  /** It runs the handler for itself; its response tells whether its key is still unshareable. */
+  | 'scout'
+  /** It runs the handler for itself, or waits for its turn to. */
+  | 'alone'
+  /** Its part is over. */
+  | 'done'
+
+/** One request, as the coalescer sees it; what a framework must do for it is abstract. */
+export abstract class Visit implements Passenger<Recording>, Subject {
+  flight: Flight<Recording> | undefined
+  role: Role = 'new'
+  outcome: Outcome | undefined
+  leaderId: string | undefined
+  /** The key of the request, without its variant. */
+  key = ''
+  /** The key that it boarded under. */
+  boardedKey = ''
+  /** How often it boarded. */
+  boardings = 0
+  /** When it boarded first. */
+  arrived = 0
+  /** Tells the ramp that its own run is over. */
+  finished: (() => void) | undefined
+  readonly route: Route
+  protected readonly coalescer: Coalescer
+
+  constructor (coalescer: Coalescer, route: Route) {
+    this.coalescer = coalescer
+    this.route = route
+  }
+
+  abstract readonly id: string
+  abstract readonly log: Subject['log']
+  /** The path that was asked for. */
+  abstract readonly path: string
+
+  /** One of the request's headers, or the client's address; null if there is none. */
+  abstract value (name: string): string | null
+  /** Runs the handler, after a wait. */
+  abstract run (): void
+  /** Answers with a recording. */
+  abstract replay (recording: Recording): void
+  /** Answers with an error. */
+  abstract refuse (error: Error): void
+  /** Aborts its run's signal. */
+  abstract cancel (reason: Error): void
+
+  get tally (): Tally {
+    return this.route.tally
+  }
+
+  get waitTimeout (): number {
+    return this.route.settings.waitTimeout
+  }
+
+  get flightTimeout (): number {
+    return this.route.settings.flightTimeout
+  }
+
+  settle (ending: Ending<Recording>, flight: Flight<Recording>): void {
+    this.coalescer.settle(this, ending, flight)
+  }
+
+  abort (reason: AbortReason): void {
+    this.coalescer.aborted(this, reason)
+  }
+}
+
+/** A variant that a response turned out to depend on costs one more boarding; whoever still does not match runs alone. */
+const MAX_BOARDINGS = 3
+/** How many keys are remembered as unshareable, and how many with their variant dimensions. */
+const MEMORY = 10_000
+
+export class Coalescer {
+  readonly flights: Flights<Recording>
+  /** Bytes of bodies that are being recorded. */
+  recordedBytes = 0
+  disabled = false
+  readonly #observer: Observer
+  readonly #clock: Clock
+  readonly #maxRecordedBytes: number
+  readonly #unshareable: LRUCache<string, true>
+  readonly #dimensions = new LRUCache<string, readonly string[]>({ max: MEMORY })
+
+  constructor (settings: Limits & { readonly clock: Clock, readonly maxRecordedBytes: number }, observer: Observer) {
+    this.flights = new Flights(settings, settings.clock)
+    this.#clock = settings.clock
+    this.#maxRecordedBytes = settings.maxRecordedBytes
+    this.#observer = observer
+    this.#unshareable = new LRUCache({ max: MEMORY, ttl: 1, ttlResolution: 0, perf: settings.clock })
+  }
+
+  /** Counts a request that runs the handler without having boarded. */
+  bypass (subject: Subject, reason: string): void {
+    subject.tally.requests++
+    subject.tally.runs++
+    this.#observer.settled(subject, 'bypass', reason, 0)
+  }
+
+  /** Boards; true: run the handler now, false: parked. */
+  arrive (visit: Visit, key: string): boolean {
+    visit.tally.requests++
+    visit.arrived = this.#clock.now()
+    visit.key = key
+    const boarding = this.#board(visit)
+    if (boarding === 'follower') return false
+    visit.tally.runs++
+    if (boarding === 'leader') return true
+    visit.role = boarding === 'unshareable' ? 'scout' : 'done'
+    this.#settled(visit, 'bypass', boarding)
+    return true
+  }
+
+  /** Lands the flight that this visit leads with a response that may be shared. */
+  land (visit: Visit, draft: Draft): void {
+    if (this.#unshareable.size > 0) this.#unshareable.delete(visit.boardedKey)
+    if (visit.role === 'scout') visit.role = 'done'
+    if (visit.role !== 'leader') return
+    const { flight } = visit
+    const failed = draft.failed
+    if (failed && visit.route.settings.onError === 'promote' && flight?.promotions === 0 && flight.followers > 0) {
+      this.abandon(visit, 'failed')
+      return
+    }
+    const recording: Recording = { ...draft.recording, leaderId: visit.id, variant: this.#variantOf(visit, draft.varies) }
+    this.#land(visit, { type: failed ? 'failed' : 'shared', recording }, failed ? 'failed' : 'shared')
+  }
+
+  /** Nobody but this visit's own client may have its response. */
+  unshareable (visit: Visit, reason: string, remember: boolean): void {
+    if (remember) this.#unshareable.set(visit.boardedKey, true, { ttl: visit.route.settings.unshareableTtl })
+    if (visit.role === 'scout') visit.role = 'done'
+    if (visit.role === 'leader') this.#land(visit, { type: 'unshareable', reason }, reason)
+  }
+
+  /** This visit leads and its run comes to nothing. */
+  abandon (visit: Visit, reason: string): void {
+    const { flight } = visit
+    if (visit.role !== 'leader' || flight === undefined) return
+    visit.role = 'done'
+    this.#observer.landed(visit, reason === 'failed' ? 'failed' : 'abandoned', reason, flight.followers)
+    this.#settled(visit, 'leader', reason)
+    flight.abandon(visit, reason)
+  }
+
+  /** Its client is gone, or was answered by somebody else; a leader's run goes on for those who wait. */
+  leave (visit: Visit, reason: 'client-left' | 'answered-elsewhere'): void {
+    const { flight } = visit
+    switch (visit.role) {
+      case 'follower':
+        visit.role = 'done'
+        this.#settled(visit, 'follower', reason)
+        flight?.leave(visit)
+        return
+      case 'leader':
+        flight?.leave(visit)
+        return
+      case 'alone':
+        this.over(visit)
+        if (visit.outcome === undefined) this.#settled(visit, 'follower', reason)
+        visit.role = 'done'
+    }
+  }
+
+  /** A visit's own run, if it was one, is over. */
+  over (visit: Visit): void {
+    visit.finished?.()
+    visit.finished = undefined
+  }
+
+  /** Nobody joins a flight for `path` that is in the air now. */
+  fence (path: string): void {
+    if (this.flights.size > 0) this.flights.detach(leader => (leader as Visit).path === path)
+  }
+
+  /** Lets go everybody who waits on a route. */
+  release (isReleased: (route: Route) => boolean): void {
+    for (const leader of [...this.flights.leaders()] as Visit[]) {
+      if (isReleased(leader.route)) this.unshareable(leader, 'disabled', false)
+    }
+  }
+
+  /** Takes room for `bytes` more of a recording, or gives it back; false if there is none. */
+  hold (bytes: number): boolean {
+    if (bytes > 0 && this.recordedBytes + bytes > this.#maxRecordedBytes) return false
+    this.recordedBytes += bytes
+    return true
+  }
+
+  /** How it ended for a follower: the one place where endings turn into deeds. */
+  settle (visit: Visit, ending: Ending<Recording>, flight: Flight<Recording>): void {
+    switch (ending.type) {
+      case 'shared':
+      case 'failed':
+        if (!matches(visit, ending.recording.variant)) {
+          this.#boardAgain(visit, flight)
+          return
+        }
+        visit.role = 'done'
+        visit.leaderId = ending.recording.leaderId
+        this.#settled(visit, 'follower', ending.type)
+        visit.replay(ending.recording)
+        return
+      case 'unshareable':
+      case 'abandoned':
+        this.#runAlone(visit, ending.reason, flight)
+        return
+      case 'promoted':
+        this.#lead(visit)
+        visit.tally.runs++
+        visit.run()
+        return
+      case 'wait-timeout':
+        if (visit.route.settings.onWaitTimeout === 'run') {
+          this.#runAlone(visit, 'wait-timeout', flight)
+          return
+        }
+        visit.role = 'done'
+        this.#settled(visit, 'follower', 'wait-timeout')
+        visit.refuse(new WaitTimeoutError(visit.waitTimeout))
+    }
+  }
+
+  aborted (visit: Visit, reason: AbortReason): void {
+    const timedOut = reason === 'flight-timeout'
+    visit.role = 'done'
+    if (timedOut) this.#observer.cleanedUp(visit)
+    else this.#observer.landed(visit, 'abandoned', 'client-left', 0)
+    this.#settled(visit, 'leader', timedOut ? 'flight-timeout' : 'client-left')
+    visit.cancel(timedOut ? new FlightTimeoutError(visit.flightTimeout) : new NobodyWaitsError())
+  }
+
+  #board (visit: Visit): Boarding | 'unshareable' {
+    visit.boardings++
+    visit.boardedKey = this.#variantKey(visit)
+    if (this.#unshareable.size > 0 && this.#unshareable.has(visit.boardedKey)) return 'unshareable'
+    const boarding = this.flights.board(visit.boardedKey, visit, visit.route.settings.maxWaitersPerKey)
+    if (boarding === 'leader') {
+      this.#lead(visit)
+    } else if (boarding === 'follower') {
+      visit.role = 'follower'
+      visit.leaderId = (visit.flight?.leader as Visit | undefined)?.id
+      this.#observer.joined(visit, visit.flight?.followers ?? 0)
+    }
+    return boarding
+  }
+
+  #lead (visit: Visit): void {
+    visit.role = 'leader'
+    visit.leaderId = visit.id
+    this.#observer.started(visit)
+  }
+
+  /** Another variant than its leader's: it boards once more, under a key that tells them apart. */
+  #boardAgain (visit: Visit, flight: Flight<Recording>): void {
+    const boarding = visit.boardings < MAX_BOARDINGS ? this.#board(visit) : 'vary'
+    if (boarding === 'follower') return
+    if (boarding === 'leader') {
+      visit.tally.runs++
+      visit.run()
+    } else {
+      this.#runAlone(visit, boarding, flight)
+    }
+  }
+
+  #runAlone (visit: Visit, reason: string, flight: Flight<Recording>): void {
+    visit.role = 'alone'
+    flight.release(visit, visit.route.settings.releaseConcurrency, finished => {
+      if (visit.role !== 'alone') {
+        finished()
+        return
+      }
+      visit.finished = finished
+      visit.leaderId = visit.id
+      visit.tally.runs++
+      this.#settled(visit, 'alone', reason)
+      visit.run()
+    })
+  }
+
+  #land (visit: Visit, landing: Landing<Recording>, reason: string): void {
+    const { flight } = visit
+    visit.role = 'done'
+    if (flight === undefined) return
+    this.#observer.landed(visit, landing.type === 'shared' ? 'completed' : landing.type, reason, flight.followers)
+    this.#settled(visit, 'leader', reason)
+    flight.land(visit, landing)
+  }
+
+  #settled (visit: Visit, outcome: Outcome, reason: string): void {
+    visit.outcome = outcome
+    this.#observer.settled(visit, outcome, reason, outcome === 'leader' || outcome === 'bypass' ? 0 : this.#clock.now() - visit.arrived)
+  }
+
+  /** The key, and the values of what its responses are known to vary on. */
+  #variantKey (visit: Visit): string {
+    const names = this.#dimensions.size === 0 ? undefined : this.#dimensions.get(visit.key)
+    return names === undefined ? visit.key : visit.key + JSON.stringify([names, names.map(name => visit.value(name))])
+  }
+
+  #variantOf (visit: Visit, varies: readonly string[]): Variant {
+    if (varies.length === 0) return NO_VARIANT
+    const known = this.#dimensions.get(visit.key)
+    if (known === undefined || !varies.every(name => known.includes(name))) {
+      this.#dimensions.set(visit.key, [...new Set([...known ?? [], ...varies])].sort())
+    }
+    return { names: varies, values: varies.map(name => visit.value(name)) }
+  }
+}
+
+function matches (visit: Visit, variant: Variant): boolean {
+  return variant.names.every((name, index) => visit.value(name) === variant.values[index])
+}

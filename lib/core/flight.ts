@@ -1,0 +1,204 @@
+/**
+ * One run for a key, from boarding to landing.
+ *
+ * Invariant: a passenger that boarded is settled exactly once, or leaves. Only the passenger that leads *now* can land the
+ * flight; one that led before (it timed out, or gave up) is told so by `false` and changes nothing. A landed flight takes
+ * no passengers, because it is out of the register before the first follower hears of the landing.
+ */
+import type { Clock } from '../../types/index.js'
+import { Ramp, type Run } from './ramp.js'
+
+/** A request, or a function call, as a flight sees it. */
+export interface Passenger<R> {
+  /** The flight it is on, if any. Written by the flight alone. */
+  flight: Flight<R> | undefined
+  /** How long it is ready to wait, in milliseconds. The same for all passengers of a key. */
+  readonly waitTimeout: number
+  /** How long a run may take, in milliseconds. The same for all passengers of a key. */
+  readonly flightTimeout: number
+  /** How it ended for a follower of `flight`, which it is no longer on, unless it leads now. Must not throw. */
+  settle (ending: Ending<R>, flight: Flight<R>): void
+  /** Nobody needs this leader's run any more, and it is off the flight. Must not throw. */
+  abort (reason: AbortReason): void
+}
+
+export type AbortReason = 'nobody-waits' | 'flight-timeout'
+
+/** How a flight ends, for everybody on it. */
+export type Landing<R> =
+  | { readonly type: 'shared', readonly recording: R }
+  | { readonly type: 'failed', readonly recording: R }
+  | { readonly type: 'unshareable', readonly reason: string }
+  | { readonly type: 'abandoned', readonly reason: string }
+
+/** How it ends for one follower. */
+export type Ending<R> = Landing<R> | { readonly type: 'promoted' } | { readonly type: 'wait-timeout' }
+
+/** What a flight tells the register that it belongs to. */
+export interface Tower<R> {
+  readonly clock: Clock
+  /** The flight takes no more passengers. */
+  release (flight: Flight<R>): void
+  /** This many followers fewer (or, negative, more) are waiting. */
+  departed (followers: number): void
+}
+
+/** After so many leaders that came to nothing the rest is let go: a chain of runs in series would be a queue. */
+const MAX_PROMOTIONS = 2
+
+const PROMOTED: Ending<never> = Object.freeze({ type: 'promoted' })
+const WAIT_TIMEOUT: Ending<never> = Object.freeze({ type: 'wait-timeout' })
+
+export class Flight<R> {
+  readonly key: string
+  /** When it took off, by the clock. */
+  readonly tookOff: number
+  /** How many followers took the place of a leader. */
+  promotions = 0
+  readonly #tower: Tower<R>
+  #leader: Passenger<R> | undefined
+  /** False once the leader's own client is gone: its run goes on for the followers' sake. */
+  #leaderStays = true
+  /** Each follower with the time at which its patience ends; in order of boarding, and so in order of that time. */
+  #followers: Map<Passenger<R>, number> | undefined
+  #flightTimer: unknown
+  #waitTimer: unknown
+  #ramp: Ramp | undefined
+
+  constructor (key: string, leader: Passenger<R>, tower: Tower<R>) {
+    this.key = key
+    this.#tower = tower
+    this.tookOff = tower.clock.now()
+    this.#lead(leader)
+  }
+
+  get leader (): Passenger<R> | undefined {
+    return this.#leader
+  }
+
+  get followers (): number {
+    return this.#followers?.size ?? 0
+  }
+
+  /** Parks a passenger. */
+  follow (passenger: Passenger<R>): void {
+    this.#followers ??= new Map()
+    this.#followers.set(passenger, this.#tower.clock.now() + passenger.waitTimeout)
+    passenger.flight = this
+    this.#tower.departed(-1)
+    if (this.#waitTimer === undefined) this.#armWaitTimer(passenger.waitTimeout)
+  }
+
+  /**
+   * Ends the flight for everybody on it; false, and nothing else, when `leader` does not lead it.
+   */
+  land (leader: Passenger<R>, landing: Landing<R>): boolean {
+    if (this.#leader !== leader) return false
+    this.#end()
+    const followers = this.#followers
+    if (followers !== undefined) {
+      this.#followers = undefined
+      this.#tower.departed(followers.size)
+      for (const follower of followers.keys()) {
+        follower.flight = undefined
+        follower.settle(landing, this)
+      }
+    }
+    return true
+  }
+
+  /**
+   * The leader's run comes to nothing: the follower that has waited longest leads, and the others wait on.
+   * False when `leader` does not lead.
+   */
+  abandon (leader: Passenger<R>, reason: string): boolean {
+    if (this.#leader !== leader) return false
+    const next = this.#followers?.keys().next().value
+    if (next === undefined || this.promotions === MAX_PROMOTIONS) {
+      return this.land(leader, { type: 'abandoned', reason })
+    }
+    this.promotions++
+    leader.flight = undefined
+    this.#forget(next)
+    this.#lead(next)
+    next.settle(PROMOTED, this)
+    return true
+  }
+
+  /** A passenger's client is gone. The run goes on while anybody waits for it. */
+  leave (passenger: Passenger<R>): void {
+    if (passenger === this.#leader) {
+      this.#leaderStays = false
+    } else if (this.#followers?.has(passenger) === true) {
+      this.#forget(passenger)
+    }
+    this.#endIfEmpty()
+  }
+
+  /** Lets one who was on this flight run for itself: at once, or when fewer than `limit` others do. */
+  release (passenger: Passenger<R>, limit: number, run: Run): void {
+    this.#ramp ??= new Ramp(limit, passenger.flightTimeout, this.#tower.clock)
+    this.#ramp.admit(run)
+  }
+
+  #lead (passenger: Passenger<R>): void {
+    this.#leader = passenger
+    this.#leaderStays = true
+    passenger.flight = this
+    const { clock } = this.#tower
+    clock.clearTimeout(this.#flightTimer)
+    this.#flightTimer = clock.setTimeout(() => {
+      this.abandon(passenger, 'flight-timeout')
+      passenger.abort('flight-timeout')
+    }, passenger.flightTimeout)
+  }
+
+  #forget (follower: Passenger<R>): void {
+    this.#followers?.delete(follower)
+    follower.flight = undefined
+    this.#tower.departed(1)
+    if (this.followers === 0) this.#clearWaitTimer()
+  }
+
+  #armWaitTimer (delay: number): void {
+    this.#waitTimer = this.#tower.clock.setTimeout(() => { this.#expire() }, delay)
+  }
+
+  #clearWaitTimer (): void {
+    if (this.#waitTimer === undefined) return
+    this.#tower.clock.clearTimeout(this.#waitTimer)
+    this.#waitTimer = undefined
+  }
+
+  /** One timer for all followers: it is set for the oldest, and moved on. */
+  #expire (): void {
+    this.#waitTimer = undefined
+    const now = this.#tower.clock.now()
+    for (const [follower, deadline] of this.#followers ?? []) {
+      // Node's timers may fire up to a millisecond early.
+      if (deadline - now >= 1) {
+        this.#armWaitTimer(deadline - now)
+        return
+      }
+      this.#forget(follower)
+      follower.settle(WAIT_TIMEOUT, this)
+    }
+    this.#endIfEmpty()
+  }
+
+  #endIfEmpty (): void {
+    const leader = this.#leader
+    if (leader === undefined || this.#leaderStays || this.followers > 0) return
+    this.#end()
+    leader.abort('nobody-waits')
+  }
+
+  #end (): void {
+    const leader = this.#leader
+    if (leader !== undefined) leader.flight = undefined
+    this.#leader = undefined
+    this.#tower.clock.clearTimeout(this.#flightTimer)
+    this.#clearWaitTimer()
+    this.#tower.release(this)
+  }
+}

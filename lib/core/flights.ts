@@ -1,0 +1,80 @@
+/**
+ * The register of flights in the air.
+ *
+ * Invariant: boarding is synchronous. Nothing can happen between "is there a flight for this key?" and "I lead it", so two
+ * leaders of one key cannot be. A flight releases its own entry only, never one that a successor has taken under its key.
+ */
+import type { Clock } from '../../types/index.js'
+import { Flight, type Passenger, type Tower } from './flight.js'
+
+/** The part that a passenger got, or why it got none. */
+export type Boarding = 'leader' | 'follower' | 'max-flights' | 'max-waiters' | 'max-waiters-per-key'
+
+export interface Limits {
+  readonly maxFlights: number
+  readonly maxWaiters: number
+}
+
+export class Flights<R> implements Tower<R> {
+  readonly clock: Clock
+  readonly #limits: Limits
+  readonly #flights = new Map<string, Flight<R>>()
+  /** Flights that take no more passengers but have not landed. */
+  #detached = 0
+  #waiters = 0
+
+  constructor (limits: Limits, clock: Clock) {
+    this.#limits = limits
+    this.clock = clock
+  }
+
+  /** How many flights are in the air. */
+  get size (): number {
+    return this.#flights.size + this.#detached
+  }
+
+  /** How many followers are parked. */
+  get waiters (): number {
+    return this.#waiters
+  }
+
+  /** Takes a place for `key`: the leader's if it is free, else a follower's. */
+  board (key: string, passenger: Passenger<R>, maxWaitersPerKey: number): Boarding {
+    const flight = this.#flights.get(key)
+    if (flight === undefined) {
+      if (this.size >= this.#limits.maxFlights) return 'max-flights'
+      this.#flights.set(key, new Flight(key, passenger, this))
+      return 'leader'
+    }
+    if (flight.followers >= maxWaitersPerKey) return 'max-waiters-per-key'
+    if (this.#waiters >= this.#limits.maxWaiters) return 'max-waiters'
+    flight.follow(passenger)
+    return 'follower'
+  }
+
+  /** Lets no newcomer join the flights that `matches` names; those on board stay on board. */
+  detach (matches: (leader: Passenger<R>) => boolean): void {
+    for (const flight of this.#flights.values()) {
+      if (flight.leader !== undefined && matches(flight.leader)) {
+        this.#flights.delete(flight.key)
+        this.#detached++
+      }
+    }
+  }
+
+  /** The leaders now in the air under a key that can be joined. */
+  * leaders (): Generator<Passenger<R>> {
+    for (const flight of this.#flights.values()) {
+      if (flight.leader !== undefined) yield flight.leader
+    }
+  }
+
+  release (flight: Flight<R>): void {
+    if (this.#flights.get(flight.key) === flight) this.#flights.delete(flight.key)
+    else this.#detached--
+  }
+
+  departed (followers: number): void {
+    this.#waiters -= followers
+  }
+}

@@ -1,0 +1,412 @@
+/**
+ * One request of Fastify's at the coalescer: how it is read, recorded, replayed and cut off.
+ *
+ * Invariant: a leader's response is captured before the instance's later `onSend` hooks see it, and decided upon after all of
+ * them ran: what others add for the leader's own client is not recorded, but a cookie or a restriction that they add keeps
+ * the response from being shared.
+ */
+import { AsyncResource } from 'node:async_hooks'
+import { Readable } from 'node:stream'
+import type { ReadableStream } from 'node:stream/web'
+import type { FastifyReply, FastifyRequest } from 'fastify'
+import type { RequestCoalesce } from '../types/index.js'
+import { Visit, type Coalescer, type Draft, type Route } from './coalescer.js'
+import { parseCacheControl } from './http/cache-control.js'
+import { headerDelta, type Headers } from './http/headers.js'
+import { headerOf } from './http/key.js'
+import { shareReason } from './http/policy.js'
+import { queryStart } from './http/query.js'
+import { CLIENT_ADDRESS, Reads } from './http/reads.js'
+import { byteLength, snapshot, type Body, type Recording } from './http/recording.js'
+import { Tape, type TapeEnd } from './http/tape.js'
+import { parseVary } from './http/vary.js'
+import type { Log } from './observers/observer.js'
+
+/** What a response was when it was captured. */
+interface Capture {
+  /** Why it is its own client's only. */
+  readonly reason: string | undefined
+  readonly draft: Draft | undefined
+}
+
+/** Answers the parked request by going on to its handler. */
+export type Resume = () => void
+
+export class FastifyVisit extends Visit {
+  readonly request: FastifyRequest
+  readonly reply: FastifyReply
+  /** What its handler returned, if it is a promise. */
+  result: PromiseLike<unknown> | undefined
+  /** What went wrong in its handler: whatever the status says, the response is a failure. */
+  error: unknown
+  #failed = false
+  #scope: AsyncResource | undefined
+  #resume: Resume | undefined
+  #clientLeft = false
+  /** The reply's headers when the run began. */
+  #before: Headers | undefined
+  #reads: Reads | undefined
+  #varies: Set<string> | undefined
+  #capture: Capture | undefined
+  #decided = false
+  #tape: Tape | undefined
+  #taped: TapeEnd | undefined
+  #controller: AbortController | undefined
+
+  constructor (coalescer: Coalescer, route: Route, request: FastifyRequest, reply: FastifyReply) {
+    super(coalescer, route)
+    this.request = request
+    this.reply = reply
+  }
+
+  override get id (): string {
+    return this.request.id
+  }
+
+  override get log (): Log {
+    return this.request.log
+  }
+
+  override get path (): string {
+    const { url } = this.request
+    return url.slice(0, queryStart(url, this.route.settings.semicolonDelimits))
+  }
+
+  /** Aborts when nobody needs this run any more. */
+  signal (own: AbortSignal): AbortSignal {
+    if (this.#controller === undefined) {
+      const controller = this.#controller = new AbortController()
+      // Fastify's own signal aborts as soon as the leader's client is gone; of its reasons only the time-out is the run's.
+      const follow = (): void => { if (isHandlerTimeout(own.reason)) controller.abort(own.reason) }
+      if (own.aborted) follow()
+      else own.addEventListener('abort', follow, { once: true })
+    }
+    return this.#controller.signal
+  }
+
+  /** The run begins. */
+  begin (): void {
+    this.#before = this.reply.getHeaders() as Headers
+    if (this.route.settings.learnVary !== false) this.#reads = new Reads(this.request.raw)
+    this.reply.hijack = hijackRecorded
+    if (this.role !== 'alone') this.#watchClient()
+  }
+
+  /** The run waits, until `resume` or an answer. */
+  park (resume: Resume): void {
+    this.#resume = resume
+    this.#scope = new AsyncResource('CoalescedRequest')
+    this.#watchClient()
+  }
+
+  override value (name: string): string | null {
+    return name === CLIENT_ADDRESS ? this.request.ip : headerOf(this.request.headers, name)
+  }
+
+  override run (): void {
+    if (this.role === 'leader') this.begin()
+    this.#scope?.runInAsyncScope(this.#resume as Resume)
+  }
+
+  override replay (recording: Recording): void {
+    this.#answer(() => {
+      const { reply } = this
+      for (const [name, value] of recording.headers.set) reply.header(name, typeof value === 'string' ? value : [...value])
+      for (const name of recording.headers.removed) reply.removeHeader(name)
+      reply.code(recording.status)
+      // The body is serialized already; a serializer that a hook chose would do it again.
+      reply.serializer(asIs)
+      const { body } = recording
+      // Fastify would give bytes without a type one.
+      const untyped = Buffer.isBuffer(body) && !reply.hasHeader('content-type')
+      reply.send(untyped ? Readable.from([body]) : body ?? undefined)
+    })
+  }
+
+  override refuse (error: Error): void {
+    this.#answer(() => {
+      this.reply.header('retry-after', String(Math.ceil(this.waitTimeout / 1000)))
+      this.reply.send(error)
+    })
+  }
+
+  override cancel (reason: Error): void {
+    this.#tape?.stop()
+    this.#controller?.abort(reason)
+  }
+
+  /** Notes that the handler looked at the client's address. */
+  readAddress (): void {
+    // Fastify's own log of an error reads it, and that is not the response's doing.
+    if (!this.#failed) this.#reads?.address()
+  }
+
+  /** Declares what the response depends on. */
+  varyOn (names: readonly string[]): void {
+    this.#varies ??= new Set()
+    for (const name of names) this.#varies.add(name.toLowerCase())
+  }
+
+  /** The handler, or a hook after it, ends in an error. */
+  fail (error: unknown): void {
+    this.#failed = true
+    this.error = error
+  }
+
+  /** The handler takes the response into its own hands. */
+  hijacked (): void {
+    this.#reads?.stop()
+    this.#decided = true
+    this.coalescer.unshareable(this, 'hijacked', true)
+  }
+
+  /** The first moment after the handler. Returns the payload to go on with. */
+  capture (payload: unknown): unknown {
+    switch (this.role) {
+      case 'leader':
+      case 'scout':
+        break
+      case 'follower':
+        this.coalescer.leave(this, 'answered-elsewhere')
+        return payload
+      case 'alone':
+        this.coalescer.over(this)
+        return payload
+      default:
+        this.#reads?.stop()
+        return payload
+    }
+    if (this.#capture !== undefined) {
+      // One of the leader's own hooks failed after its handler did well: this response is not what the others would get.
+      this.#decided = true
+      this.#tape?.stop()
+      this.coalescer.abandon(this, 'hook-failed')
+      return payload
+    }
+    this.#reads?.stop()
+    const { reply } = this
+    const body = isResponse(payload) && !payload.bodyUsed ? this.#unwrap(payload) : payload
+    const headers = reply.getHeaders() as Headers
+    const failed = this.#failed || reply.statusCode >= 500
+    if (failed && (this.#clientLeft || isHandlerTimeout(this.error))) {
+      this.#decided = true
+      this.coalescer.abandon(this, this.#clientLeft ? 'client-left' : 'handler-timeout')
+      return body
+    }
+    const facts = { status: reply.statusCode, headers, trailers: hasTrailers(reply), failed }
+    let reason: string | undefined = this.#reads?.all === true
+      ? 'reads-all-headers'
+      : shareReason(facts, this.route.settings.statuses)
+    let passed = body
+    let recorded: Body = null
+    if (reason === undefined) {
+      if (body === undefined || body === null || typeof body === 'string' || body instanceof Uint8Array) {
+        recorded = snapshot(body)
+        if (byteLength(recorded) > this.route.settings.maxBodyBytes) reason = 'too-large'
+      } else if (Number(headers['content-length'] ?? 0) > this.route.settings.maxBodyBytes) {
+        reason = 'too-large'
+      } else {
+        const source = readableOf(body)
+        if (source === undefined) reason = 'unknown-payload'
+        else passed = this.#record(source)
+      }
+    }
+    this.#capture = {
+      reason,
+      draft: reason !== undefined
+        ? undefined
+        : {
+            recording: {
+              status: reply.statusCode,
+              headers: headerDelta(this.#before ?? {}, headers),
+              body: recorded,
+              bytes: byteLength(recorded)
+            },
+            failed,
+            varies: this.#variesOn(headers)
+          }
+    }
+    return passed
+  }
+
+  /** The last moment before the response's headers leave: decides who may have it. */
+  decide (): void {
+    if (this.#capture === undefined || this.#decided) return
+    this.#decided = true
+    const { reason } = this.#capture
+    const late = reason ?? restrictionOf(this.reply)
+    if (late !== undefined) {
+      this.#tape?.stop()
+      // What a conditional request was answered says nothing about the next one.
+      this.coalescer.unshareable(this, late, this.reply.statusCode !== 304)
+    } else if (this.#tape === undefined || this.#taped !== undefined) {
+      this.#land()
+    }
+  }
+
+  /** The response, or its connection, has been closed. */
+  closed (): void {
+    const { role, reply } = this
+    this.coalescer.over(this)
+    if (role === 'done' || role === 'scout') return
+    if (role === 'leader' && reply.raw.writableEnded && this.#capture === undefined) {
+      this.coalescer.unshareable(this, 'unrecorded', true)
+      return
+    }
+    this.#clientLeft = true
+    this.coalescer.leave(this, 'client-left')
+    // A handler that has ended will not answer any more; one that has not may yet.
+    if (this.role === 'leader') this.result?.then(this.#giveUp, this.#giveUp)
+  }
+
+  readonly #giveUp = (): void => {
+    if (this.#capture === undefined) this.coalescer.abandon(this, 'no-reply')
+  }
+
+  #watchClient (): void {
+    this.reply.raw.once('close', () => { this.closed() })
+  }
+
+  /** Answers in this request's own asynchronous context. */
+  #answer (send: () => void): void {
+    this.#scope?.runInAsyncScope(() => {
+      if (this.reply.sent) return
+      try {
+        send()
+      } catch (err) {
+        this.log.error({ err }, 'coalesce: a response could not be sent')
+        this.reply.raw.destroy()
+      }
+    })
+  }
+
+  /** What Fastify would do with a Response later, so that its status and headers are known now. */
+  #unwrap (response: Response): unknown {
+    this.reply.code(response.status)
+    for (const [name, value] of response.headers) this.reply.header(name, value)
+    return response.body
+  }
+
+  #record (source: Readable): Readable {
+    const { coalescer, route } = this
+    const limits = { maxBytes: route.settings.maxBodyBytes, hold: (bytes: number) => coalescer.hold(bytes) }
+    this.#tape = new Tape(source, limits, end => {
+      this.#taped = end
+      if (this.#decided) this.#land()
+    })
+    return this.#tape.reader
+  }
+
+  #land (): void {
+    const draft = this.#capture?.draft as Draft
+    const end = this.#taped
+    switch (end?.type) {
+      case undefined:
+        this.coalescer.land(this, draft)
+        return
+      case 'complete':
+        this.coalescer.land(this, { ...draft, recording: { ...draft.recording, body: end.body, bytes: end.body.length } })
+        return
+      case 'too-large':
+        this.coalescer.unshareable(this, 'too-large', true)
+        return
+      case 'cut-off':
+        this.coalescer.abandon(this, 'cut-off')
+    }
+  }
+
+  /** The request headers that the response depends on, besides those that the key covers. */
+  #variesOn (headers: Headers): string[] {
+    const { settings } = this.route
+    const ignored = settings.learnVary === false ? [] : settings.learnVary.ignore
+    const named = parseVary(headers.vary)
+    const names = new Set(typeof named === 'string' ? [] : named)
+    for (const name of this.#reads?.names ?? []) {
+      if (!ignored.includes(name === CLIENT_ADDRESS ? 'ip' : name)) names.add(name)
+    }
+    for (const name of this.#varies ?? []) names.add(name)
+    return [...names].filter(name => !this.#isCovered(name))
+  }
+
+  #isCovered (name: string): boolean {
+    const { settings } = this.route
+    const { request } = this
+    return settings.headers.includes(name) ||
+      ((name === 'host' || name === ':authority') && request.headers[name] === request.host) ||
+      (settings.identity !== undefined && settings.credentials.includes(name))
+  }
+}
+
+function asIs (payload: unknown): string {
+  return payload as string
+}
+
+/** Stands in for a leader's `reply.hijack`. */
+function hijackRecorded (this: FastifyReply): FastifyReply {
+  const reply = Object.getPrototypeOf(this).hijack.call(this) as FastifyReply
+  visitOf(this.request)?.hijacked()
+  return reply
+}
+
+/** The symbol under which a request keeps its visit. */
+export const kVisit = Symbol('fastify-coalesce.visit')
+/** Stands for the visit of a request that never boarded. */
+export const BYPASSED = Symbol('fastify-coalesce.bypassed')
+
+interface Visiting {
+  [kVisit]: FastifyVisit | typeof BYPASSED | undefined
+}
+
+/** The request's visit; undefined before it boarded, and for those that never do. */
+export function visitOf (request: FastifyRequest): FastifyVisit | undefined {
+  const visit = (request as unknown as Visiting)[kVisit]
+  return visit === BYPASSED ? undefined : visit
+}
+
+export function setVisit (request: FastifyRequest, visit: FastifyVisit | typeof BYPASSED): void {
+  (request as unknown as Visiting)[kVisit] = visit
+}
+
+/** What `request.coalesce` is. */
+export function viewOf (request: FastifyRequest): RequestCoalesce | undefined {
+  const visit = (request as unknown as Visiting)[kVisit]
+  if (visit === undefined) return undefined
+  if (visit === BYPASSED) return { outcome: 'bypass', leaderId: request.id, signal: request.signal, varyOn () {} }
+  return {
+    get outcome () { return visit.outcome ?? (visit.role === 'leader' ? 'leader' : 'follower') },
+    get leaderId () { return visit.leaderId },
+    get signal () { return request.signal },
+    varyOn (...names) { visit.varyOn(names) }
+  }
+}
+
+/** What other hooks added on the way that keeps a response from being shared. */
+function restrictionOf (reply: FastifyReply): string | undefined {
+  if (reply.getHeader('set-cookie') !== undefined) return 'set-cookie'
+  return parseCacheControl(reply.getHeader('cache-control') as string | string[] | undefined).restriction
+}
+
+function isHandlerTimeout (error: unknown): boolean {
+  return (error as { code?: unknown } | undefined)?.code === 'FST_ERR_HANDLER_TIMEOUT'
+}
+
+let trailersSymbol: symbol | undefined
+
+/** Fastify has no public way to ask for all trailers; where its own cannot be found, there is no telling. */
+function hasTrailers (reply: FastifyReply): boolean {
+  trailersSymbol ??= Object.getOwnPropertySymbols(reply).find(({ description }) => description === 'fastify.reply.trailers')
+  if (trailersSymbol === undefined) return true
+  return (reply as unknown as Record<symbol, unknown>)[trailersSymbol] !== null
+}
+
+function isResponse (payload: unknown): payload is Response {
+  return Object.prototype.toString.call(payload) === '[object Response]'
+}
+
+/** A payload as a Node stream; undefined if it is none that Fastify would send. */
+function readableOf (payload: unknown): Readable | undefined {
+  const stream = payload as { pipe?: unknown, on?: unknown, getReader?: unknown, locked?: unknown }
+  if (typeof stream.pipe === 'function' && typeof stream.on === 'function') return payload as Readable
+  if (typeof stream.getReader === 'function' && stream.locked === false) return Readable.fromWeb(payload as ReadableStream)
+  return undefined
+}

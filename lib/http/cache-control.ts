@@ -1,0 +1,47 @@
+/**
+ * What a response's Cache-Control says to a shared cache (RFC 9111 section 5.2.2), as far as sharing goes.
+ *
+ * Invariant: a restrictive directive counts in any spelling: any case, with or without a field-name argument, on any of
+ * several field lines. A field that is not well formed counts as restrictive.
+ */
+import { combined, directives, type FieldValue } from './fields.js'
+
+export type Restriction = 'private' | 'no-store' | 'cache-control-malformed'
+
+export interface CacheControl {
+  /** Why the response is for its own client only. */
+  readonly restriction: Restriction | undefined
+  /** Whether the response says how long it is fresh (or that it is public), and so may be shared whatever its status. */
+  readonly explicit: boolean
+}
+
+const NOTHING: CacheControl = Object.freeze({ restriction: undefined, explicit: false })
+const MALFORMED: CacheControl = Object.freeze({ restriction: 'cache-control-malformed', explicit: false })
+const DELTA_SECONDS = /^\d+$/
+
+export function parseCacheControl (value: FieldValue): CacheControl {
+  if (value === undefined) return NOTHING
+  const list = directives(combined(value))
+  if (list === undefined) return MALFORMED
+  let restriction: Restriction | undefined
+  let explicit = false
+  for (const [name, argument] of list) {
+    switch (name) {
+      case 'no-store':
+        restriction = 'no-store'
+        break
+      case 'private':
+        restriction ??= 'private'
+        break
+      case 'public':
+        explicit = true
+        break
+      case 'max-age':
+      case 's-maxage':
+        if (argument === undefined || !DELTA_SECONDS.test(argument)) restriction ??= 'cache-control-malformed'
+        else explicit = true
+        break
+    }
+  }
+  return { restriction, explicit }
+}

@@ -1,0 +1,44 @@
+/**
+ * Response headers: what the handler did to them, and what of that is another client's.
+ *
+ * Invariant: nothing returned here shares an array or object with a reply.
+ */
+export type HeaderValue = string | number | readonly string[]
+export type Headers = Readonly<Record<string, HeaderValue | undefined>>
+
+/** Fields that belong to a connection or a message, not to the response (RFC 9110 section 7.6.1). */
+const HOP_BY_HOP = new Set([
+  'connection', 'keep-alive', 'proxy-authenticate', 'proxy-authorization', 'proxy-connection', 'te', 'trailer',
+  'transfer-encoding', 'upgrade'
+])
+
+/** What the handler did: the headers that it added or changed, and the names of those that it removed. */
+export interface HeaderDelta {
+  readonly set: ReadonlyArray<readonly [name: string, value: string | readonly string[]]>
+  readonly removed: readonly string[]
+}
+
+export function headerDelta (before: Headers, after: Headers): HeaderDelta {
+  const set: Array<readonly [string, string | readonly string[]]> = []
+  for (const name in after) {
+    const value = after[name]
+    if (value === undefined || HOP_BY_HOP.has(name) || same(before[name], value)) continue
+    set.push([name, copy(value)])
+  }
+  const removed: string[] = []
+  for (const name in before) {
+    if (before[name] !== undefined && after[name] === undefined && !HOP_BY_HOP.has(name)) removed.push(name)
+  }
+  return { set, removed }
+}
+
+function copy (value: HeaderValue): string | readonly string[] {
+  return typeof value === 'object' ? value.map(String) : String(value)
+}
+
+function same (a: HeaderValue | undefined, b: HeaderValue): boolean {
+  if (typeof a === 'object' && typeof b === 'object') {
+    return a.length === b.length && a.every((each, index) => each === b[index])
+  }
+  return a === b
+}

@@ -1,0 +1,103 @@
+/**
+ * The key: two requests are identical if and only if their keys are equal.
+ *
+ * Invariant: the encoding is injective. A key is a JSON array whose parts are strings, nulls and arrays of these, each at a
+ * place of its own; nothing is joined by a delimiter. An absent header is null, an empty one is ''.
+ */
+import type { IncomingHttpHeaders } from 'node:http'
+import type { KeySettings } from '../options.js'
+import { digestBody } from './body-digest.js'
+import { cookiePairs } from './cookies.js'
+import { normalizeQuery, queryStart } from './query.js'
+
+/** What a key is made from. A Fastify request is one. */
+export interface KeySource {
+  readonly method: string
+  readonly url: string
+  readonly protocol: string
+  readonly host: string
+  readonly headers: IncomingHttpHeaders
+  readonly body: unknown
+}
+
+export type KeyFault = 'no-identity' | 'identity-threw' | 'no-key' | 'key-threw' | 'body-unknown'
+
+/** A key, or the reason why there is none. */
+export type KeyResult =
+  | { readonly key: string }
+  | { readonly key: undefined, readonly fault: KeyFault, readonly error?: unknown }
+
+type Part = string | null | Part[]
+
+/**
+ * @param route what tells this route from every other, its constraints included
+ * @param request handed to the user's `identity` and `key` as well
+ */
+export function buildKey<S extends KeySource> (route: string, request: S, settings: KeySettings<S>): KeyResult {
+  let identity: string | null = null
+  if (settings.identity !== undefined) {
+    try {
+      const answer: unknown = settings.identity(request)
+      if (typeof answer !== 'string' || answer === '') return { key: undefined, fault: 'no-identity' }
+      identity = answer
+    } catch (error) {
+      return { key: undefined, fault: 'identity-threw', error }
+    }
+  }
+
+  let target: Part
+  if (settings.key === undefined) {
+    target = targetOf(request.url, settings)
+  } else {
+    try {
+      const answer: unknown = settings.key(request)
+      if (!isKey(answer)) return { key: undefined, fault: 'no-key' }
+      target = typeof answer === 'string' ? answer : [...answer]
+    } catch (error) {
+      return { key: undefined, fault: 'key-threw', error }
+    }
+  }
+
+  let body: Part = null
+  if (settings.body !== undefined && request.method !== 'GET' && request.method !== 'HEAD') {
+    const digest = digestBody(request.body, settings.body.maxBytes)
+    if (digest === undefined) return { key: undefined, fault: 'body-unknown' }
+    body = [headerOf(request.headers, 'content-type'), digest]
+  }
+
+  return {
+    key: JSON.stringify([
+      route, request.method, request.protocol, request.host, target, identity,
+      headersOf(request, settings.headers), cookiesOf(request.headers, settings.cookies), body
+    ])
+  }
+}
+
+/** A request header as one string: absent is null, several lines are a JSON array (a form that no line can take by itself). */
+export function headerOf (headers: IncomingHttpHeaders, name: string): string | null {
+  const value = headers[name]
+  return value === undefined ? null : Array.isArray(value) ? JSON.stringify(value) : value
+}
+
+function isKey (answer: unknown): answer is string | readonly string[] {
+  if (typeof answer === 'string') return answer !== ''
+  return Array.isArray(answer) && answer.length > 0 && answer.every(part => typeof part === 'string')
+}
+
+function targetOf (url: string, settings: { readonly query: KeySettings['query'], readonly semicolonDelimits: boolean }): Part {
+  const start = queryStart(url, settings.semicolonDelimits)
+  if (start === url.length) return [url, null]
+  const query = url.slice(start + 1)
+  return [url.slice(0, start), settings.query === 'raw' ? query : normalizeQuery(query)]
+}
+
+function headersOf (request: KeySource, names: readonly string[]): Part {
+  if (names.length === 0) return null
+  return names.map(name => headerOf(request.headers, name))
+}
+
+function cookiesOf (headers: IncomingHttpHeaders, names: readonly string[]): Part {
+  if (names.length === 0) return null
+  const pairs = cookiePairs(headers.cookie ?? '')
+  return names.map(name => pairs.filter(([own]) => own === name).map(([, value]) => value))
+}

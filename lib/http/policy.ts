@@ -1,0 +1,114 @@
+/**
+ * The two questions: may this request join others? May this response be shared?
+ *
+ * Invariant: pure, and the answer is the first reason against it, or undefined. Where something cannot be told, that is a
+ * reason against it.
+ */
+import type { IncomingHttpHeaders } from 'node:http'
+import { parseCacheControl, type Restriction } from './cache-control.js'
+import { carriesOnly } from './cookies.js'
+import { combined, tokenList } from './fields.js'
+import type { Headers } from './headers.js'
+import { parseVary } from './vary.js'
+
+/** What is asked of a request before it boards. A Fastify request has it. */
+export interface RequestFacts {
+  readonly method: string
+  readonly headers: IncomingHttpHeaders
+  readonly raw: { readonly socket: object | null }
+}
+
+export interface JoinSettings {
+  readonly credentials: readonly string[]
+  readonly headers: readonly string[]
+  readonly cookies: readonly string[]
+  readonly identity: unknown
+  readonly body: unknown
+}
+
+export type JoinReason = 'method' | 'credentials' | 'client-certificate' | 'request-body' | 'range' | 'upgrade' |
+  'method-override' | 'connection-header'
+
+/** Why a request may not board, whatever its key; undefined if it may. */
+export function joinReason (request: RequestFacts, settings: JoinSettings): JoinReason | undefined {
+  const { method, headers } = request
+  switch (method) {
+    case 'GET':
+    case 'HEAD':
+      if (headers['transfer-encoding'] !== undefined || (headers['content-length'] ?? '0') !== '0') return 'request-body'
+      break
+    case 'QUERY':
+    case 'POST':
+      if (settings.body === undefined) return 'method'
+      break
+    default:
+      return 'method'
+  }
+  if (headers.range !== undefined) return 'range'
+  if (headers.upgrade !== undefined) return 'upgrade'
+  if (headers['x-http-method-override'] !== undefined || headers['x-http-method'] !== undefined ||
+    headers['x-method-override'] !== undefined) return 'method-override'
+  if (headers.connection !== undefined && !isPlainConnection(headers.connection)) return 'connection-header'
+  if (settings.identity === undefined) {
+    if (settings.credentials.some(name => headers[name] !== undefined && !coversCredential(name, headers, settings))) return 'credentials'
+    if (hasClientCertificate(request.raw.socket)) return 'client-certificate'
+  }
+  return undefined
+}
+
+function isPlainConnection (value: string): boolean {
+  if (value === 'keep-alive' || value === 'close') return true
+  return tokenList(value)?.every(option => option === 'keep-alive' || option === 'close') === true
+}
+
+/** Whether the key holds all that this credential says. */
+function coversCredential (name: string, headers: IncomingHttpHeaders, settings: JoinSettings): boolean {
+  return settings.headers.includes(name) || (name === 'cookie' && carriesOnly(headers.cookie ?? '', settings.cookies))
+}
+
+interface PeerSocket {
+  readonly encrypted?: boolean
+  getPeerCertificate? (): object | null
+}
+
+function hasClientCertificate (socket: PeerSocket | null): boolean {
+  if (socket?.encrypted !== true) return false
+  const certificate = socket.getPeerCertificate?.()
+  return certificate != null && Object.keys(certificate).length > 0
+}
+
+/** RFC 9110 section 15.1, without 206, which is a part of something else. */
+const HEURISTICALLY_CACHEABLE = new Set([200, 203, 204, 300, 301, 308, 404, 405, 410, 414, 501])
+
+/** What is asked of a response before anybody gets it but the client whose request it answers. */
+export interface ResponseFacts {
+  readonly status: number
+  readonly headers: Headers
+  readonly trailers: boolean
+  /** The handler threw: whatever the status, this is how it ended. */
+  readonly failed: boolean
+}
+
+export type ShareReason = Restriction | 'status' | 'set-cookie' | 'vary-any' | 'vary-malformed' | 'trailers' | 'event-stream'
+
+/** Why a response may not be shared with anybody; undefined if it may, with those who match its Vary. */
+export function shareReason (response: ResponseFacts, statuses: readonly number[]): ShareReason | undefined {
+  const { status, headers } = response
+  if (status < 200 || status === 206 || status === 304) return 'status'
+  if (headers['set-cookie'] !== undefined) return 'set-cookie'
+  const cacheControl = parseCacheControl(headers['cache-control'])
+  if (cacheControl.restriction !== undefined) return cacheControl.restriction
+  if (!HEURISTICALLY_CACHEABLE.has(status) && status < 500 && !response.failed && !statuses.includes(status) &&
+    !cacheControl.explicit && headers.expires === undefined) return 'status'
+  const vary = parseVary(headers.vary)
+  if (typeof vary === 'string') return vary
+  if (response.trailers) return 'trailers'
+  if (isEventStream(headers)) return 'event-stream'
+  return undefined
+}
+
+/** A response that is meant to flow to one client as it is made. */
+function isEventStream (headers: Headers): boolean {
+  return combined(headers['content-type']).trim().toLowerCase().startsWith('text/event-stream') ||
+    combined(headers['x-accel-buffering']).trim().toLowerCase() === 'no'
+}

@@ -1,0 +1,37 @@
+/**
+ * What a run of the handler came to, as bytes that any number of clients can be given.
+ *
+ * Invariant: immutable. It shares no buffer with the handler and no header with any reply.
+ */
+import type { HeaderDelta } from './headers.js'
+
+export type Body = string | Buffer | null
+
+export interface Recording {
+  readonly status: number
+  readonly headers: HeaderDelta
+  readonly body: Body
+  /** The size of the body in bytes. */
+  readonly bytes: number
+  /** The id of the request whose run this is. */
+  readonly leaderId: string
+  /** The request headers that it depends on besides the key, and what the leader's were. */
+  readonly variant: Variant
+}
+
+export interface Variant {
+  readonly names: readonly string[]
+  readonly values: ReadonlyArray<string | null>
+}
+
+export const NO_VARIANT: Variant = Object.freeze({ names: Object.freeze([]), values: Object.freeze([]) })
+
+/** Makes text or bytes a body that nobody else holds. */
+export function snapshot (payload: string | Uint8Array | null | undefined): Body {
+  if (payload === undefined || payload === null) return null
+  return typeof payload === 'string' ? payload : Buffer.from(payload)
+}
+
+export function byteLength (body: Body): number {
+  return body === null ? 0 : Buffer.byteLength(body)
+}

@@ -1,0 +1,14 @@
+/**
+ * What a response's Vary names (RFC 9110 section 12.5.5).
+ *
+ * Invariant: a `*` in any member, and a field that is not well formed, mean that no other request is known to match.
+ */
+import { combined, tokenList, type FieldValue } from './fields.js'
+
+/** The names, in lower case; or the reason why there is no telling. */
+export function parseVary (value: FieldValue): readonly string[] | 'vary-any' | 'vary-malformed' {
+  if (value === undefined) return []
+  const names = tokenList(combined(value))
+  if (names === undefined) return 'vary-malformed'
+  return names.includes('*') ? 'vary-any' : names
+}

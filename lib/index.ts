@@ -1,0 +1,24 @@
+/**
+ * The front door of fastify-coalesce.
+ */
+import fp from 'fastify-plugin'
+import type { FastifyPluginCallback } from 'fastify'
+import type { CoalesceOptions } from '../types/index.js'
+import { coalesce } from './plugin.js'
+
+/**
+ * Request coalescing (request collapsing, single-flight) for Fastify: of any number of identical concurrent requests one runs
+ * the handler, and the others are answered with its response.
+ *
+ * @throws FST_COALESCE_INVALID_OPTION if an option is wrong; FST_COALESCE_ALREADY_REGISTERED in a context that has it
+ * @example
+ * await app.register(coalesce, { metrics: true })
+ * app.get('/word/:word', { config: { coalesce: true } }, async request => await lookUp(request.params.word))
+ */
+const fastifyCoalesce: FastifyPluginCallback<CoalesceOptions> = fp(coalesce, { fastify: '5.x', name: 'fastify-coalesce' })
+
+export default fastifyCoalesce
+export { fastifyCoalesce }
+export { deduplicate, deduplicated } from './deduplicate.js'
+export * as errors from './errors.js'
+export type * from '../types/index.js'

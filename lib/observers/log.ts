@@ -1,0 +1,20 @@
+/**
+ * The log events: started, joined, completed, failed, cleaned up; and each request's outcome.
+ *
+ * Invariant: debug level, through the request's own logger; route patterns and closed sets of names, never a key or a URL.
+ */
+import type { Observer, Subject } from './observer.js'
+
+function write (subject: Subject, event: string, fields: object): void {
+  const { log, tally } = subject
+  if (log.isLevelEnabled?.('debug') === false) return
+  log.debug({ coalesce: { event, method: tally.method, route: tally.route, leaderId: subject.leaderId, ...fields } }, `coalesce ${event}`)
+}
+
+export const logging: Observer = Object.freeze({
+  started (leader) { write(leader, 'started', {}) },
+  joined (follower, waiters) { write(follower, 'joined', { waiters }) },
+  landed (leader, landing, reason, followers) { write(leader, landing, { reason, followers }) },
+  cleanedUp (leader) { write(leader, 'cleaned up', {}) },
+  settled (subject, outcome, reason, waited) { write(subject, 'settled', { outcome, reason, waited: Math.round(waited) }) }
+} satisfies Observer)

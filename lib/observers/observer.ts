@@ -1,0 +1,48 @@
+/**
+ * Who is told what becomes of requests, and what they are told about.
+ *
+ * Invariant: the outcome of each request or call is told once, under the name that code, logs, metrics and docs share.
+ */
+import type { Outcome } from '../../types/index.js'
+import type { Tally } from './tally.js'
+
+/** The part of a logger that is written to. */
+export interface Log {
+  debug (fields: object, message: string): void
+  warn (fields: object, message: string): void
+  error (fields: object, message: string): void
+  isLevelEnabled? (level: string): boolean
+}
+
+/** A request or a call, as observers see it. */
+export interface Subject {
+  readonly id: string
+  readonly log: Log
+  readonly tally: Tally
+  /** The id of who runs for it. */
+  readonly leaderId: string | undefined
+}
+
+export interface Observer {
+  /** It leads a new flight. */
+  started (leader: Subject): void
+  /** It follows; `waiters` counts it. */
+  joined (follower: Subject, waiters: number): void
+  /** Its flight ended like this for so many followers. */
+  landed (leader: Subject, landing: 'completed' | 'failed' | 'unshareable' | 'abandoned', reason: string, followers: number): void
+  /** It ran out of time, and its key is free again. */
+  cleanedUp (leader: Subject): void
+  /** How it was served in the end; `waited` in milliseconds, 0 for who never waited. */
+  settled (subject: Subject, outcome: Outcome, reason: string, waited: number): void
+}
+
+/** Tells each of `observers`. */
+export function all (...observers: readonly Observer[]): Observer {
+  return {
+    started (leader) { for (const each of observers) each.started(leader) },
+    joined (follower, waiters) { for (const each of observers) each.joined(follower, waiters) },
+    landed (leader, landing, reason, followers) { for (const each of observers) each.landed(leader, landing, reason, followers) },
+    cleanedUp (leader) { for (const each of observers) each.cleanedUp(leader) },
+    settled (subject, outcome, reason, waited) { for (const each of observers) each.settled(subject, outcome, reason, waited) }
+  }
+}

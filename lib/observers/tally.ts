@@ -1,0 +1,108 @@
+/**
+ * Counts, one tally a route: what `stats()` and the metrics are read from.
+ *
+ * Invariant: counting costs additions and one look-up, whether or not anybody reads it. The reasons are a closed set of names
+ * of this package's, so that a tally is bounded.
+ */
+import type { CoalesceFigures, Outcome } from '../../types/index.js'
+import type { Observer } from './observer.js'
+
+/** Upper bounds of the wait histogram, in seconds. */
+export const WAIT_BUCKETS: readonly number[] = Object.freeze([0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30])
+/** Upper bounds of the histogram of followers per flight. */
+export const FOLLOWER_BUCKETS: readonly number[] = Object.freeze([0, 1, 2, 5, 10, 25, 50, 100, 250, 500, 1000, 2500, 5000, 10_000])
+
+/** Counts of values up to each bound, not cumulated. */
+export class Distribution {
+  readonly bounds: readonly number[]
+  /** One more than there are bounds: the last is for what lies above them. */
+  readonly counts: number[]
+  sum = 0
+  count = 0
+
+  constructor (bounds: readonly number[]) {
+    this.bounds = bounds
+    this.counts = new Array<number>(bounds.length + 1).fill(0)
+  }
+
+  observe (value: number): void {
+    let index = 0
+    while (index < this.bounds.length && value > (this.bounds[index] as number)) index++
+    this.counts[index] = (this.counts[index] as number) + 1
+    this.sum += value
+    this.count++
+  }
+
+  add (other: Distribution): void {
+    for (let index = 0; index < this.counts.length; index++) {
+      this.counts[index] = (this.counts[index] as number) + (other.counts[index] as number)
+    }
+    this.sum += other.sum
+    this.count += other.count
+  }
+}
+
+export class Tally {
+  readonly method: string
+  readonly route: string
+  /** Requests that arrived. */
+  requests = 0
+  /** Runs of the handler that started. */
+  runs = 0
+  /** Requests answered with another one's run. */
+  deduplicated = 0
+  readonly outcomes = new Map<Outcome, Map<string, number>>()
+  readonly waits = new Distribution(WAIT_BUCKETS)
+  readonly followers = new Distribution(FOLLOWER_BUCKETS)
+
+  constructor (method: string, route: string) {
+    this.method = method
+    this.route = route
+  }
+
+  count (outcome: Outcome, reason: string, times = 1): void {
+    let reasons = this.outcomes.get(outcome)
+    if (reasons === undefined) this.outcomes.set(outcome, reasons = new Map())
+    reasons.set(reason, (reasons.get(reason) ?? 0) + times)
+  }
+
+  add (other: Tally): void {
+    this.requests += other.requests
+    this.runs += other.runs
+    this.deduplicated += other.deduplicated
+    for (const [outcome, reasons] of other.outcomes) {
+      for (const [reason, times] of reasons) this.count(outcome, reason, times)
+    }
+    this.waits.add(other.waits)
+    this.followers.add(other.followers)
+  }
+
+  figures (): CoalesceFigures {
+    return {
+      totalRequests: this.requests,
+      deduplicatedRequests: this.deduplicated,
+      cacheHits: 0,
+      actualExecutions: this.runs,
+      deduplicationRate: this.requests === 0 ? 0 : this.deduplicated / this.requests
+    }
+  }
+}
+
+/** What became of a follower that was answered with its leader's run. */
+export const SERVED: ReadonlySet<string> = new Set(['shared', 'failed'])
+
+/** Writes the subjects' own tallies. */
+export const tallying: Observer = Object.freeze({
+  started () {},
+  joined () {},
+  landed (leader, _landing, _reason, followers) {
+    leader.tally.followers.observe(followers)
+  },
+  cleanedUp () {},
+  settled ({ tally }, outcome, reason, waited) {
+    tally.count(outcome, reason)
+    if (outcome !== 'follower') return
+    tally.waits.observe(waited / 1000)
+    if (SERVED.has(reason)) tally.deduplicated++
+  }
+} satisfies Observer)

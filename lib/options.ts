@@ -1,0 +1,300 @@
+/**
+ * Options in; frozen, complete settings out.
+ *
+ * Invariant: a wrong option, an unknown one included, throws `FST_COALESCE_INVALID_OPTION` with its name, what it wants and
+ * what it got. Nothing is repaired.
+ */
+import type { FastifyRequest, RouteShorthandOptions } from 'fastify'
+import ms, { type StringValue } from 'ms'
+import type { Registry } from 'prom-client'
+import type { Clock, CoalesceOptions, CoalesceRouteOptions, DeduplicateOptions } from '../types/index.js'
+import { systemClock } from './clock.js'
+import { InvalidOptionError } from './errors.js'
+import { coversAllBut, coversOnly, type Covers } from './http/query.js'
+
+export interface KeySettings<S = FastifyRequest> {
+  readonly query: 'sorted' | 'raw' | { readonly covers: Covers }
+  readonly headers: readonly string[]
+  readonly cookies: readonly string[]
+  readonly identity: ((request: S) => string) | undefined
+  readonly key: ((request: S) => string | readonly string[] | null) | undefined
+  readonly body: { readonly maxBytes: number } | undefined
+  readonly semicolonDelimits: boolean
+}
+
+export interface RouteSettings extends KeySettings {
+  readonly hook: 'auto' | 'onRequest' | 'preHandler'
+  readonly credentials: readonly string[]
+  readonly statuses: readonly number[]
+  readonly waitTimeout: number
+  readonly onWaitTimeout: 'run' | 'error'
+  readonly flightTimeout: number
+  readonly onError: 'share' | 'promote'
+  readonly maxBodyBytes: number
+  readonly maxWaitersPerKey: number
+  readonly releaseConcurrency: number
+  readonly unshareableTtl: number
+  readonly learnVary: false | { readonly ignore: readonly string[] }
+}
+
+export interface MetricsSettings {
+  readonly path: string | false
+  readonly registry: Registry | undefined
+  readonly prefix: string
+  readonly defaultMetrics: boolean
+  readonly routeOptions: RouteShorthandOptions
+}
+
+export interface Settings {
+  readonly routes: RouteSettings
+  readonly global: boolean
+  /** Undefined: as the context around this one has it. */
+  readonly metrics: MetricsSettings | false | undefined
+  readonly maxFlights: number
+  readonly maxWaiters: number
+  readonly maxRecordedBytes: number
+  readonly clock: Clock
+}
+
+export interface FunctionSettings {
+  readonly waitTimeout: number
+  readonly onWaitTimeout: 'run' | 'error'
+  readonly flightTimeout: number
+  readonly onError: 'share' | 'promote'
+}
+
+export interface CallSettings<A extends readonly unknown[], R> extends FunctionSettings {
+  readonly key: DeduplicateOptions<A, R>['key']
+  readonly name: string | undefined
+  readonly clone: ((result: R) => R) | undefined
+}
+
+/** Reads one option: its setting, or a throw. `name` is what messages call it. */
+type Reader<T> = (value: unknown, name: string) => T
+type Readers<T> = { readonly [Name in keyof T]: Reader<T[Name]> }
+
+const MAX_TIMEOUT = 2 ** 31 - 1
+const HEADER_NAME = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/
+const METRIC_PREFIX = /^(?:[a-zA-Z_:][a-zA-Z0-9_:]*)?$/
+
+function fail (name: string, wanted: string, got: unknown): never {
+  throw new InvalidOptionError(name, wanted, describe(got))
+}
+
+function describe (value: unknown): string {
+  if (typeof value === 'function') return `function ${value.name || '(anonymous)'}`
+  if (typeof value === 'string') return JSON.stringify(value)
+  if (typeof value !== 'object' || value === null) return String(value)
+  try {
+    return JSON.stringify(value)
+  } catch {
+    return Object.prototype.toString.call(value)
+  }
+}
+
+const isObject = (value: unknown): value is Record<string, unknown> =>
+  typeof value === 'object' && value !== null && !Array.isArray(value)
+
+const boolean: Reader<boolean> = (value, name) =>
+  typeof value === 'boolean' ? value : fail(name, 'true or false', value)
+
+const integer = (least: number): Reader<number> => (value, name) =>
+  Number.isSafeInteger(value) && (value as number) >= least ? value as number : fail(name, `a whole number from ${least}`, value)
+
+const oneOf = <T extends string>(...values: T[]): Reader<T> => (value, name) =>
+  values.includes(value as T) ? value as T : fail(name, values.map(each => `'${each}'`).join(' or '), value)
+
+const callable = <F>(value: unknown, name: string): F =>
+  typeof value === 'function' ? value as F : fail(name, 'a function', value)
+
+const optional = <T>(reader: Reader<T>): Reader<T | undefined> => (value, name) =>
+  value === undefined ? undefined : reader(value, name)
+
+const duration: Reader<number> = (value, name) => {
+  const wanted = `a duration from 1 ms to ${MAX_TIMEOUT} ms: milliseconds, or a string like '30s'`
+  // ms throws on the empty string and takes at most 100 characters.
+  const parsed = typeof value === 'string' && /^[\d.]+ ?[a-z]+$/i.test(value) && value.length <= 100 ? ms(value as StringValue) : value
+  return typeof parsed === 'number' && parsed >= 1 && parsed <= MAX_TIMEOUT ? parsed : fail(name, wanted, value)
+}
+
+const listOf = <T>(wanted: string, isMember: (member: unknown) => member is T): Reader<readonly T[]> => (value, name) =>
+  Array.isArray(value) && value.every(isMember) ? Object.freeze([...value]) : fail(name, wanted, value)
+
+const isName = (value: unknown): value is string => typeof value === 'string' && value !== ''
+const isHeaderName = (value: unknown): value is string => typeof value === 'string' && HEADER_NAME.test(value)
+const isShareableStatus = (value: unknown): value is number =>
+  Number.isInteger(value) && (value as number) >= 200 && (value as number) <= 599 && value !== 206 && value !== 304
+
+const names = listOf('an array of names', isName)
+const headers: Reader<readonly string[]> = (value, name) =>
+  Object.freeze(listOf('an array of header names', isHeaderName)(value, name).map(each => each.toLowerCase()))
+
+const query: Reader<KeySettings['query']> = (value, name) => {
+  if (value === true) return 'sorted'
+  if (value === 'raw') return 'raw'
+  if (Array.isArray(value)) return Object.freeze({ covers: coversOnly(names(value, name)) })
+  if (!isObject(value)) return fail(name, "true, 'raw', an array of names or { ignore: [names] }", value)
+  const { ignore } = read({ ignore: names }, value, {}, name)
+  return Object.freeze({ covers: coversAllBut(ignore) })
+}
+
+const body: Reader<KeySettings['body']> = (value, name) => {
+  if (value === false) return undefined
+  if (value === true) return BODY
+  if (!isObject(value)) return fail(name, 'true, false or { maxBytes }', value)
+  return read({ maxBytes: integer(1) }, value, BODY, name)
+}
+
+const learnVary: Reader<RouteSettings['learnVary']> = (value, name) => {
+  if (value === false) return false
+  if (value === true) return LEARN_ALL
+  if (!isObject(value)) return fail(name, 'true, false or { ignore: [header names] }', value)
+  return read({ ignore: headers }, value, LEARN_ALL, name)
+}
+
+const metrics: Reader<Settings['metrics']> = (value, name) => {
+  if (value === undefined || value === false) return value
+  if (value === true) return METRICS
+  if (!isObject(value)) return fail(name, 'true, false or an object', value)
+  return read(metricsReaders, value, METRICS, name)
+}
+
+const metricsReaders: Readers<MetricsSettings> = {
+  path: (value, name) => value === false || (typeof value === 'string' && value.startsWith('/'))
+    ? value as string | false
+    : fail(name, "a path that starts with '/', or false", value),
+  registry: optional((value, name) => isObject(value) && typeof value.registerMetric === 'function'
+    ? value as unknown as Registry
+    : fail(name, 'a prom-client Registry', value)),
+  prefix: (value, name) => typeof value === 'string' && METRIC_PREFIX.test(value)
+    ? value
+    : fail(name, 'the beginning of a metric name ([a-zA-Z_:][a-zA-Z0-9_:]*)', value),
+  defaultMetrics: boolean,
+  routeOptions: (value, name) => isObject(value) ? value as RouteShorthandOptions : fail(name, 'route options', value)
+}
+
+const clock: Reader<Clock> = (value, name) =>
+  isObject(value) && ['now', 'setTimeout', 'clearTimeout'].every(method => typeof value[method] === 'function')
+    ? value as unknown as Clock
+    : fail(name, 'an object with now, setTimeout and clearTimeout', value)
+
+type UserRouteSettings = Omit<RouteSettings, 'semicolonDelimits'>
+
+const functionReaders: Readers<FunctionSettings> = {
+  waitTimeout: duration,
+  onWaitTimeout: oneOf('run', 'error'),
+  flightTimeout: duration,
+  onError: oneOf('share', 'promote')
+}
+
+const routeReaders: Readers<UserRouteSettings> = {
+  ...functionReaders,
+  hook: oneOf('auto', 'onRequest', 'preHandler'),
+  query,
+  headers,
+  cookies: names,
+  identity: optional(callable<NonNullable<RouteSettings['identity']>>),
+  key: optional(callable<NonNullable<RouteSettings['key']>>),
+  body,
+  credentials: headers,
+  statuses: listOf('an array of status codes from 200 to 599 without 206 and 304', isShareableStatus),
+  maxBodyBytes: integer(0),
+  maxWaitersPerKey: integer(0),
+  releaseConcurrency: integer(1),
+  unshareableTtl: duration,
+  learnVary
+}
+
+const registrationReaders: Readers<Omit<Settings, 'routes'>> = {
+  global: boolean,
+  metrics,
+  maxFlights: integer(0),
+  maxWaiters: integer(0),
+  maxRecordedBytes: integer(0),
+  clock
+}
+
+const BODY = Object.freeze({ maxBytes: 1_048_576 })
+const LEARN_ALL = Object.freeze({ ignore: Object.freeze([]) })
+const METRICS: MetricsSettings = Object.freeze({
+  path: '/metrics', registry: undefined, prefix: '', defaultMetrics: false, routeOptions: Object.freeze({})
+})
+
+const FUNCTION_DEFAULTS: FunctionSettings = Object.freeze({
+  waitTimeout: 30_000,
+  onWaitTimeout: 'run',
+  flightTimeout: 60_000,
+  onError: 'share'
+})
+
+const ROUTE_DEFAULTS: UserRouteSettings = Object.freeze({
+  ...FUNCTION_DEFAULTS,
+  hook: 'auto',
+  query: 'sorted',
+  headers: Object.freeze([]),
+  cookies: Object.freeze([]),
+  identity: undefined,
+  key: undefined,
+  body: undefined,
+  credentials: Object.freeze(['authorization', 'proxy-authorization', 'cookie', 'x-api-key']),
+  statuses: Object.freeze([]),
+  maxBodyBytes: 8_388_608,
+  maxWaitersPerKey: 10_000,
+  releaseConcurrency: 64,
+  unshareableTtl: 120_000,
+  learnVary: LEARN_ALL
+})
+
+const REGISTRATION_DEFAULTS: Omit<Settings, 'routes'> = Object.freeze({
+  global: false,
+  metrics: undefined,
+  maxFlights: 10_000,
+  maxWaiters: 50_000,
+  maxRecordedBytes: 268_435_456,
+  clock: systemClock
+})
+
+/** Reads each option that is given and takes the others from `defaults`; an option without a default must be given. */
+function read<T extends object> (readers: Readers<T>, options: Record<string, unknown>, defaults: Partial<T>, path: string): T {
+  for (const name of Object.keys(options)) {
+    if (!Object.hasOwn(readers, name)) fail(path, `made of ${Object.keys(readers).join(', ')}`, name)
+  }
+  const settings: Partial<T> = {}
+  for (const name of Object.keys(readers) as Array<keyof T & string>) {
+    const value = options[name]
+    settings[name] = value === undefined && name in defaults ? defaults[name] : readers[name](value, `${path}.${name}`)
+  }
+  return Object.freeze(settings as T)
+}
+
+/** Reads the options of a registration. `semicolonDelimits`: whether the router ends a path at `;`. */
+export function readOptions (options: CoalesceOptions, semicolonDelimits: boolean): Settings {
+  // Fastify itself reads these from the options of a registration.
+  const { prefix, logLevel, logSerializers, ...own } = options as Record<string, unknown>
+  const { global, metrics, maxFlights, maxWaiters, maxRecordedBytes, clock, ...routes } =
+    read({ ...registrationReaders, ...routeReaders }, own, { ...REGISTRATION_DEFAULTS, ...ROUTE_DEFAULTS }, 'coalesce options')
+  return Object.freeze({
+    global, metrics, maxFlights, maxWaiters, maxRecordedBytes, clock, routes: Object.freeze({ ...routes, semicolonDelimits })
+  })
+}
+
+/** Reads `config.coalesce` of a route that is coalesced. */
+export function readRouteOptions (options: true | CoalesceRouteOptions, defaults: RouteSettings, route: string): RouteSettings {
+  const path = `config.coalesce of ${route}`
+  if (options === true) return defaults
+  if (!isObject(options)) return fail(path, 'true, false or an object', options)
+  const { semicolonDelimits, ...rest } = defaults
+  return Object.freeze({ ...read<UserRouteSettings>(routeReaders, options, rest, path), semicolonDelimits })
+}
+
+/** Reads the options of a deduplicated function. */
+export function readFunctionOptions<A extends readonly unknown[], R> (options: DeduplicateOptions<A, R>): CallSettings<A, R> {
+  const path = 'deduplicate options'
+  if (!isObject(options)) return fail(path, 'an object', options)
+  return read<CallSettings<A, R>>({
+    ...functionReaders,
+    key: callable<DeduplicateOptions<A, R>['key']>,
+    name: optional((value: unknown, name: string) => isName(value) ? value : fail(name, 'a non-empty string', value)),
+    clone: optional(callable<NonNullable<DeduplicateOptions<A, R>['clone']>>)
+  }, options, FUNCTION_DEFAULTS, path)
+}

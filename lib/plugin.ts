@@ -1,0 +1,359 @@
+/**
+ * The plugin: the only module that speaks Fastify's hooks, decorators and routes.
+ *
+ * Invariant: a route that is not coalesced gets nothing of ours but one test in `onSend`. Of one that is, only the handler is
+ * shared: each client passes every hook, and where it waits is past every gate.
+ */
+import { parse } from 'fast-querystring'
+import type { FastifyInstance, FastifyReply, FastifyRequest, RouteOptions } from 'fastify'
+import type { Coalesce, CoalesceOptions, RouteSelector } from '../types/index.js'
+import { Coalescer, type Route } from './coalescer.js'
+import { Flights } from './core/flights.js'
+import { deduplicateAt, type Terminal } from './deduplicate.js'
+import { AlreadyRegisteredError, InvalidOptionError, UnknownRouteError } from './errors.js'
+import { BYPASSED, FastifyVisit, kVisit, setVisit, visitOf, viewOf } from './fastify-visit.js'
+import { buildKey } from './http/key.js'
+import { joinReason } from './http/policy.js'
+import { narrowQuery, queryStart } from './http/query.js'
+import { gateHooks, routerOptions } from './internals.js'
+import { logging } from './observers/log.js'
+import { all } from './observers/observer.js'
+import { Instruments, serveMetrics } from './observers/prometheus.js'
+import { Tally, tallying } from './observers/tally.js'
+import { readOptions, readRouteOptions, type RouteSettings, type Settings } from './options.js'
+
+type Handler = (this: FastifyInstance, request: FastifyRequest, reply: FastifyReply) => unknown
+type Done = (error?: Error | null, value?: unknown) => void
+
+/** A coalesced route as Fastify has it. */
+interface FastifyRoute extends Route {
+  readonly methods: readonly string[]
+  readonly url: string
+  parksAt: 'onRequest' | 'preHandler'
+  /** Decides where to park, once all hooks are known. */
+  readonly settle: () => void
+}
+
+/** What one registration has. */
+interface Scope {
+  readonly settings: Settings
+  readonly coalescer: Coalescer
+  readonly routes: FastifyRoute[]
+  readonly tallies: Tally[]
+  readonly instruments: Instruments | undefined
+  readonly api: Coalesce
+}
+
+const kScope = Symbol('fastify-coalesce.scope')
+const SAFE = new Set(['GET', 'HEAD', 'OPTIONS', 'TRACE', 'QUERY'])
+
+function scopeOf (fastify: FastifyInstance): Scope {
+  return (fastify as unknown as { [kScope]: Scope })[kScope]
+}
+
+/** Registers request coalescing in a context. */
+export function coalesce (fastify: FastifyInstance, options: CoalesceOptions, done: (error?: Error) => void): void {
+  try {
+    register(fastify, options)
+    done()
+  } catch (error) {
+    done(error as Error)
+  }
+}
+
+function register (fastify: FastifyInstance, options: CoalesceOptions): void {
+  if (Object.hasOwn(fastify, kScope)) throw new AlreadyRegisteredError()
+  const around = scopeOf(fastify) as Scope | undefined
+  const settings = readOptions(options, routerOptions(fastify).useSemicolonDelimiter === true)
+  const scope = createScope(fastify, settings, around)
+  Object.defineProperty(fastify, kScope, { value: scope })
+  fastify.decorate('coalesce', scope.api)
+  if (around === undefined) {
+    decorate(fastify)
+    addHooks(fastify)
+  }
+  onReady(fastify, scope)
+  if (settings.metrics !== undefined && settings.metrics !== false && scope.instruments !== undefined) {
+    serveMetrics(fastify, settings.metrics, scope.instruments)
+  }
+}
+
+function createScope (fastify: FastifyInstance, settings: Settings, around: Scope | undefined): Scope {
+  const observer = all(tallying, logging)
+  const coalescer = new Coalescer(settings, observer)
+  const calls: Terminal['flights'] = new Flights(settings, settings.clock)
+  const routes: FastifyRoute[] = []
+  const tallies: Tally[] = []
+  const source = {
+    tallies,
+    flights: () => coalescer.flights.size + calls.size,
+    waiters: () => coalescer.flights.waiters + calls.waiters,
+    recordedBytes: () => coalescer.recordedBytes
+  }
+  const instruments = settings.metrics === false
+    ? undefined
+    : settings.metrics === undefined ? around?.instruments : Instruments.in(settings.metrics, around?.instruments?.registry)
+  if (instruments !== undefined) {
+    instruments.add(source)
+    fastify.addHook('onClose', (_instance, done) => {
+      instruments.remove(source)
+      done()
+    })
+  }
+
+  const terminal: Terminal = { flights: calls, observer, log: fastify.log, track: tally => { tallies.push(tally) } }
+  const setDisabled = (disabled: boolean, selector: RouteSelector | undefined): void => {
+    if (selector === undefined) {
+      coalescer.disabled = disabled
+      if (disabled) coalescer.release(() => true)
+      return
+    }
+    const chosen = routes.filter(({ url, methods }) =>
+      url === selector.url && (selector.method === undefined || methods.includes(selector.method.toUpperCase())))
+    if (chosen.length === 0) throw new UnknownRouteError(`${selector.method ?? '*'} ${selector.url}`)
+    for (const route of chosen) route.disabled = disabled
+    if (disabled) coalescer.release(route => route.disabled)
+  }
+  const api: Coalesce = Object.freeze<Coalesce>({
+    stats () {
+      const total = new Tally('', '')
+      for (const tally of tallies) total.add(tally)
+      return { ...total.figures(), routes: tallies.map(tally => ({ method: tally.method, route: tally.route, ...tally.figures() })) }
+    },
+    deduplicate: (fn, options) => deduplicateAt(terminal, fn, options),
+    disable (selector) { setDisabled(true, selector) },
+    enable (selector) { setDisabled(false, selector) },
+    get registry () { return instruments?.registry }
+  })
+  return { settings, coalescer, routes, tallies, instruments, api }
+}
+
+/** What runs when the app is complete. */
+function onReady (fastify: FastifyInstance, scope: Scope): void {
+  fastify.addHook('onReady', function settleRoutes (done) {
+    for (const route of scope.routes) route.settle()
+    done()
+  })
+}
+
+/** Gives requests their `coalesce`, and a leader the signal of its flight. */
+function decorate (fastify: FastifyInstance): void {
+  fastify.decorateRequest(kVisit as unknown as string, undefined)
+  fastify.decorateRequest('coalesce', { getter (this: FastifyRequest) { return viewOf(this) } } as never)
+  overrideGetter(fastify, 'signal', (own: () => AbortSignal, request) => {
+    const visit = visitOf(request)
+    return visit?.role === 'leader' ? visit.signal(own()) : own()
+  })
+  overrideGetter(fastify, 'ip', (own: () => string, request) => {
+    visitOf(request)?.readAddress()
+    return own()
+  })
+}
+
+/** Puts a getter in front of one of Fastify's own on requests of this app. */
+function overrideGetter<T> (fastify: FastifyInstance, name: 'signal' | 'ip', get: (own: () => T, request: FastifyRequest) => T): void {
+  const getter = function (this: FastifyRequest): T {
+    return get(() => nextGetter(this, name, getter).call(this) as T, this)
+  }
+  try {
+    fastify.decorateRequest(name, { getter } as never)
+  } catch (error) {
+    // With trustProxy Fastify defines `ip` where it cannot be replaced; it reads X-Forwarded-For then, which is noted.
+    if (name !== 'ip') throw error
+  }
+}
+
+function nextGetter (request: object, name: string, above: () => unknown): () => unknown {
+  let passed = false
+  for (let object = request; ; object = Object.getPrototypeOf(object) as object) {
+    const getter = Object.getOwnPropertyDescriptor(object, name)?.get
+    if (getter === above) passed = true
+    else if (passed && getter !== undefined) return getter
+  }
+}
+
+/** The hooks that serve this scope and those inside it: Fastify calls them for the routes of inner instances too. */
+function addHooks (fastify: FastifyInstance): void {
+  fastify.addHook('onRoute', function onCoalesceRoute (this: FastifyInstance, options) {
+    if (isCoalesced(options, scopeOf(this).settings)) addRoute(this, scopeOf(this), options)
+  })
+  fastify.addHook('onSend', captureResponse)
+  fastify.addHook('onError', noteError)
+}
+
+function captureResponse (request: FastifyRequest, _reply: FastifyReply, payload: unknown, done: Done): void {
+  const visit = visitOf(request)
+  if (visit !== undefined) {
+    done(null, visit.capture(payload))
+    return
+  }
+  if (!SAFE.has(request.method) && _reply.statusCode < 400) fence(request)
+  done()
+}
+
+/** A write that did well: nobody who comes now is answered with what was read before it. */
+function fence (request: FastifyRequest): void {
+  const { coalescer, settings } = scopeOf(request.server)
+  const { url } = request
+  coalescer.fence(url.slice(0, queryStart(url, settings.routes.semicolonDelimits)))
+}
+
+function noteError (request: FastifyRequest, _reply: FastifyReply, error: Error, done: () => void): void {
+  visitOf(request)?.fail(error)
+  done()
+}
+
+function decideResponse (request: FastifyRequest, _reply: FastifyReply, _payload: unknown, done: Done): void {
+  visitOf(request)?.decide()
+  done()
+}
+
+const METHODS = ['GET', 'HEAD', 'QUERY', 'POST']
+
+function methodsOf (options: RouteOptions): string[] {
+  return Array.isArray(options.method) ? options.method : [options.method]
+}
+
+function isCoalesced (options: RouteOptions, settings: Settings): boolean {
+  const choice = options.config?.coalesce
+  if (choice !== undefined) return choice !== false
+  return settings.global && methodsOf(options).some(method => method === 'GET' || method === 'HEAD')
+}
+
+/** Puts a route's hooks and its handler's wrapper in place. `options` is what Fastify makes the route from. */
+function addRoute (fastify: FastifyInstance, scope: Scope, options: RouteOptions): void {
+  const methods = methodsOf(options)
+  const name = `${methods.join(',')} ${options.url}`
+  const choice = options.config?.coalesce
+  const settings = readRouteOptions(choice === undefined || choice === false ? true : choice, scope.settings.routes, name)
+  if (choice !== undefined && !methods.some(method => METHODS.includes(method) && (settings.body !== undefined || method === 'GET' || method === 'HEAD'))) {
+    throw new InvalidOptionError(`config.coalesce of ${name}`, 'on a GET or HEAD route, or on a QUERY or POST route with body: true', methods.join(','))
+  }
+
+  const tally = new Tally(methods.join(','), options.url)
+  const hasBody = methods.some(method => method === 'QUERY' || method === 'POST')
+  const route: FastifyRoute = {
+    id: idOf(scope, methods, options), settings, tally, methods, url: options.url, disabled: false, parksAt: 'preHandler', settle
+  }
+  scope.routes.push(route)
+  scope.tallies.push(tally)
+
+  const handler = options.handler as Handler
+  const runHandler = function (this: FastifyInstance, visit: FastifyVisit, request: FastifyRequest, reply: FastifyReply): unknown {
+    const result = handler.call(this, request, reply)
+    if (isPromise(result)) visit.result = result
+    return result
+  }
+  const coalescedHandler: Handler = function coalescedHandler (request, reply) {
+    const known = visitOf(request)
+    if (known !== undefined) return runHandler.call(this, known, request, reply)
+    if (route.parksAt !== 'preHandler') return handler.call(this, request, reply)
+    const visit = admit(scope.coalescer, route, request, reply)
+    if (visit === undefined) return handler.call(this, request, reply)
+    if (visit.role !== 'follower') return runHandler.call(this, visit, request, reply)
+    return new Promise((resolve, reject) => {
+      visit.park(() => {
+        try {
+          const result = runHandler.call(this, visit, request, reply)
+          // As Fastify has it: who returns nothing will call reply.send.
+          if (result !== undefined) resolve(result)
+        } catch (error) {
+          reject(error)
+        }
+      })
+    })
+  }
+  function parkOnRequest (request: FastifyRequest, reply: FastifyReply, done: Done): void {
+    if (typeof settings.query === 'object') narrow(request, settings)
+    if (route.parksAt === 'onRequest' && admit(scope.coalescer, route, request, reply)?.role === 'follower') visitOf(request)?.park(done)
+    else done()
+  }
+  function settle (): void {
+    const { parksAt, why, skips } = choosePlace()
+    route.parksAt = parksAt
+    fastify.log.debug({ coalesce: { route: name, hook: parksAt, why } }, 'coalesce route')
+    if (skips.length > 0) {
+      fastify.log.warn({ coalesce: { route: name, hook: parksAt, skips } }, 'coalesce: followers of this route skip gates, because hook is \'onRequest\'')
+    }
+  }
+  function choosePlace (): { parksAt: FastifyRoute['parksAt'], why: string, skips: string[] } {
+    const gates = gatesOf(fastify, options, parkOnRequest, coalescedHandler)
+    if (settings.hook === 'preHandler') return { parksAt: 'preHandler', why: 'the hook option', skips: [] }
+    if (settings.hook === 'onRequest') return { parksAt: 'onRequest', why: 'the hook option', skips: gates }
+    if (hasBody) return { parksAt: 'preHandler', why: 'the body is part of the key', skips: [] }
+    return gates.length > 0
+      ? { parksAt: 'preHandler', why: `there are gates: ${gates.join(', ')}`, skips: [] }
+      : { parksAt: 'onRequest', why: 'there are no later gates', skips: [] }
+  }
+
+  options.handler = coalescedHandler as RouteOptions['handler']
+  options.onRequest = append(options.onRequest, parkOnRequest) as RouteOptions['onRequest']
+  options.onSend = append(options.onSend, decideResponse) as RouteOptions['onSend']
+}
+
+/** Arrays are copied: Fastify uses the same one for the automatic HEAD route. */
+function append (hooks: unknown, hook: unknown): unknown[] {
+  return hooks === undefined ? [hook] : Array.isArray(hooks) ? [...hooks as unknown[], hook] : [hooks, hook]
+}
+
+/** What stands between `onRequest` and the handler of a route. */
+function gatesOf (fastify: FastifyInstance, options: RouteOptions, parkOnRequest: unknown, coalescedHandler: unknown): string[] {
+  const instance = gateHooks(fastify)
+  if (instance === undefined) return ['unknown hooks']
+  const gates: string[] = []
+  for (const name of ['preParsing', 'preValidation', 'preHandler'] as const) {
+    if (instance[name].length > 0 || append(options[name], null).length > 1) gates.push(name)
+  }
+  const schema = (options.schema ?? {}) as Record<string, unknown>
+  if (['body', 'querystring', 'query', 'params', 'headers'].some(part => schema[part] !== undefined)) gates.push('schema')
+  if ((options.onRequest as unknown[]).at(-1) !== parkOnRequest) gates.push('onRequest')
+  if (options.handler !== coalescedHandler) gates.push('handler')
+  return gates
+}
+
+/** Tells a route from all others of its registration, and from itself in no other process of the same app. */
+function idOf (scope: Scope, methods: readonly string[], options: RouteOptions): string {
+  const constraints = Object.entries(options.constraints ?? {}).map(([name, value]) => [name, String(value)])
+  const id = JSON.stringify([methods, options.url, constraints])
+  const same = scope.routes.filter(route => route.id === id || route.id.startsWith(`${id} `)).length
+  return same === 0 ? id : `${id} ${same}`
+}
+
+/** Asks whether a request may board, and lets it; undefined: it bypasses. */
+function admit (coalescer: Coalescer, route: FastifyRoute, request: FastifyRequest, reply: FastifyReply): FastifyVisit | undefined {
+  const reason = coalescer.disabled || route.disabled ? 'disabled' : joinReason(request as never, route.settings)
+  if (reason !== undefined) {
+    bypass(coalescer, route, request, reason)
+    return undefined
+  }
+  const result = buildKey(route.id, request, route.settings)
+  if (result.key === undefined) {
+    const { fault, error } = result
+    request.log.warn({ err: error, coalesce: { event: fault, route: route.url } }, 'coalesce: this request has no key')
+    bypass(coalescer, route, request, fault)
+    return undefined
+  }
+  const visit = new FastifyVisit(coalescer, route, request, reply)
+  setVisit(request, visit)
+  if (coalescer.arrive(visit, result.key) && (visit.role === 'leader' || visit.role === 'scout')) visit.begin()
+  return visit
+}
+
+function bypass (coalescer: Coalescer, route: FastifyRoute, request: FastifyRequest, reason: string): void {
+  setVisit(request, BYPASSED)
+  coalescer.bypass({ id: request.id, log: request.log, tally: route.tally, leaderId: request.id }, reason)
+}
+
+/** Leaves of the query only what the key covers, so that a handler cannot depend on more. */
+function narrow (request: FastifyRequest, settings: RouteSettings): void {
+  const { url } = request
+  const start = queryStart(url, settings.semicolonDelimits)
+  if (start === url.length || typeof settings.query !== 'object') return
+  const query = narrowQuery(url.slice(start + 1), settings.query.covers)
+  request.raw.url = query === '' ? url.slice(0, start) : `${url.slice(0, start)}?${query}`
+  request.query = (routerOptions(request.server).querystringParser ?? parse)(query)
+}
+
+function isPromise (value: unknown): value is PromiseLike<unknown> {
+  return typeof value === 'object' && value !== null && typeof (value as { then?: unknown }).then === 'function'
+}

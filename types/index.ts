@@ -1,0 +1,312 @@
+/**
+ * The contract: what a user writes, reads and may implement. Emitted with the package; the only module augmentation is here.
+ */
+import type { FastifyRequest, RouteShorthandOptions } from 'fastify'
+import type { Registry } from 'prom-client'
+
+/** Milliseconds, or a string such as `'250ms'`, `'30s'`, `'2m'`. */
+export type Duration = number | string
+
+/**
+ * How one request on a coalesced route was served.
+ *
+ * - `bypass`: it never boarded; the reason says why
+ * - `leader`: it ran the handler; the reason says what became of its response
+ * - `follower`: it waited for a leader; the reason says what it got
+ * - `alone`: it boarded, got nothing that it may have, and ran for itself
+ * - `hit`, `stale`, `peer`: it was served from a kept response, a stale one, or another process (reserved)
+ */
+export type Outcome = 'bypass' | 'leader' | 'follower' | 'hit' | 'stale' | 'peer' | 'alone'
+
+/** Which part of the query string tells requests apart. */
+export type QueryOption =
+  /** All of it, pairs sorted by name (default). */
+  | true
+  /** All of it, byte for byte. */
+  | 'raw'
+  /** These names only. The handler sees no others. */
+  | readonly string[]
+  /** All but these names; `*` at the end of one stands for any rest. The handler does not see the ignored ones. */
+  | { readonly ignore: readonly string[] }
+
+/** Options of a route (`config.coalesce`), and defaults for all routes when given at registration. */
+export interface CoalesceRouteOptions {
+  /**
+   * Where a request waits. `'auto'` waits in `onRequest` where that is the same as waiting right before the handler, and
+   * otherwise right before the handler, after every `preHandler` hook. `'onRequest'` forces the former: followers then skip
+   * `preParsing`, `preValidation`, validation and `preHandler`, and a warning is logged at boot when there is any.
+   * @default 'auto'
+   */
+  hook?: 'auto' | 'onRequest' | 'preHandler'
+  /**
+   * Which part of the query string tells requests apart.
+   * @default true
+   */
+  query?: QueryOption
+  /**
+   * Request headers that are part of the key. An absent header differs from an empty one.
+   * @default []
+   */
+  headers?: readonly string[]
+  /**
+   * Cookies that are part of the key. A request whose every cookie is named here carries no credentials in its `Cookie`.
+   * @default []
+   */
+  cookies?: readonly string[]
+  /**
+   * Who is asking. Makes requests with credentials coalesce, each with those of the same identity. A request for which it
+   * throws or returns anything but a non-empty string bypasses.
+   */
+  identity?: (request: FastifyRequest) => string
+  /**
+   * Replaces path and query in the key (route, method, protocol, host, identity, headers, cookies and body stay in it).
+   * A request for which it throws or returns null, '' or [] bypasses.
+   */
+  key?: (request: FastifyRequest) => string | readonly string[] | null
+  /**
+   * Coalesce QUERY, and POST where the route opts in, with a digest (SHA-256) of the body in the key. A body over
+   * `maxBytes` (default 1 MiB) bypasses.
+   * @default false
+   */
+  body?: boolean | { readonly maxBytes?: number }
+  /**
+   * Request headers that mean credentials: a request with one of them bypasses, unless the key covers it.
+   * @default ['authorization', 'proxy-authorization', 'cookie', 'x-api-key']
+   */
+  credentials?: readonly string[]
+  /**
+   * Further status codes whose responses may be shared, besides those that RFC 9110 section 15.1 calls heuristically
+   * cacheable and those with explicit freshness. 206, 304 and 1xx never are.
+   * @default []
+   */
+  statuses?: readonly number[]
+  /**
+   * How long a follower is ready to wait.
+   * @default '30s'
+   */
+  waitTimeout?: Duration
+  /**
+   * What a follower does then: run the handler for itself, or answer 503 with Retry-After.
+   * @default 'run'
+   */
+  onWaitTimeout?: 'run' | 'error'
+  /**
+   * How long a leader may take. Then a follower leads, and the late response goes to its own client only.
+   * @default '60s'
+   */
+  flightTimeout?: Duration
+  /**
+   * What followers do when the handler fails (it throws, or answers 5xx): share the failure, or let one of them run the
+   * handler once more and share what comes of that.
+   * @default 'share'
+   */
+  onError?: 'share' | 'promote'
+  /**
+   * The largest body that is recorded, in bytes. Followers of a larger one run for themselves.
+   * @default 8388608
+   */
+  maxBodyBytes?: number
+  /**
+   * The most followers of one flight; further ones bypass.
+   * @default 10000
+   */
+  maxWaitersPerKey?: number
+  /**
+   * When followers cannot share a response, how many of them run at a time.
+   * @default 64
+   */
+  releaseConcurrency?: number
+  /**
+   * How long a key is remembered as unshareable; meanwhile its requests bypass.
+   * @default '2m'
+   */
+  unshareableTtl?: Duration
+  /**
+   * Whether request headers that the handler reads, and that the key does not cover, count as if the response had named them
+   * in `Vary`; `ignore` names those whose reading does not matter.
+   * @default true
+   */
+  learnVary?: boolean | { readonly ignore: readonly string[] }
+}
+
+/** Prometheus metrics. */
+export interface MetricsOptions {
+  /**
+   * The path of the metrics route below the prefix of the registering context; false for none.
+   * @default '/metrics'
+   */
+  path?: string | false
+  /** Where the metrics are registered. Default: a registry of the plugin's own. */
+  registry?: Registry
+  /**
+   * Put before each metric's name.
+   * @default ''
+   */
+  prefix?: string
+  /**
+   * Also collect prom-client's default metrics of the process.
+   * @default false
+   */
+  defaultMetrics?: boolean
+  /** Options of the metrics route: hooks that guard it, a log level, constraints. */
+  routeOptions?: RouteShorthandOptions
+}
+
+/** Options of the registration: those of all its routes, and those of the registration itself. */
+export interface CoalesceOptions extends CoalesceRouteOptions {
+  /**
+   * Coalesce every GET route that does not say `config: { coalesce: false }`.
+   * @default false
+   */
+  global?: boolean
+  /**
+   * Collect Prometheus metrics and serve them. A registration inside another one's context counts into that one's metrics
+   * unless it says otherwise.
+   * @default false
+   */
+  metrics?: boolean | MetricsOptions
+  /**
+   * The most flights in the air; a request that would start a further one bypasses.
+   * @default 10000
+   */
+  maxFlights?: number
+  /**
+   * The most followers of all flights together; further ones bypass.
+   * @default 50000
+   */
+  maxWaiters?: number
+  /**
+   * The most bytes of bodies that are being recorded at any time; a response that would pass it is not shared.
+   * @default 268435456
+   */
+  maxRecordedBytes?: number
+  /** Time, for tests. Default: the system's, with timers that do not keep the process alive. */
+  clock?: Clock
+}
+
+/** Time. Timers must not keep the process alive. */
+export interface Clock {
+  /** Milliseconds since any fixed moment; never goes back. */
+  now: () => number
+  setTimeout: (callback: () => void, delay: number) => unknown
+  clearTimeout: (timer: unknown) => void
+}
+
+/** The five figures. */
+export interface CoalesceFigures {
+  /** Requests (or calls) that arrived. */
+  readonly totalRequests: number
+  /** Those that were answered with another one's run. */
+  readonly deduplicatedRequests: number
+  /** Those that were answered with a kept response. */
+  readonly cacheHits: number
+  /** Runs of the handler (or function). */
+  readonly actualExecutions: number
+  /** `deduplicatedRequests / totalRequests`, 0 before the first request. */
+  readonly deduplicationRate: number
+}
+
+/** The figures of one route. */
+export interface RouteFigures extends CoalesceFigures {
+  /** The HTTP method or methods; 'FUNCTION' for a deduplicated function. */
+  readonly method: string
+  /** The route's pattern; the name of a deduplicated function. */
+  readonly route: string
+}
+
+/** The figures of a registration. */
+export interface CoalesceStats extends CoalesceFigures {
+  readonly routes: readonly RouteFigures[]
+}
+
+/** A route, by pattern and, where several methods have it, method. */
+export interface RouteSelector {
+  readonly url: string
+  readonly method?: string
+}
+
+/** Options of a deduplicated function. */
+export interface DeduplicateOptions<Arguments extends readonly unknown[] = readonly unknown[], Result = unknown> {
+  /**
+   * Tells which calls are identical. Strings, or arrays of primitive values, compared without regard to type coercion
+   * (1 and '1' differ). A call for which it throws or returns null, '' or [] runs by itself.
+   */
+  key: (...args: Arguments) => string | ReadonlyArray<string | number | bigint | boolean | null | undefined> | null
+  /**
+   * Names the function in stats, metrics and logs.
+   * @default the function's own name
+   */
+  name?: string
+  /**
+   * How long a caller is ready to wait for another one's run.
+   * @default '30s'
+   */
+  waitTimeout?: Duration
+  /**
+   * What it does then: run the function for itself, or reject with `FST_COALESCE_WAIT_TIMEOUT`.
+   * @default 'run'
+   */
+  onWaitTimeout?: 'run' | 'error'
+  /**
+   * How long a run may take; then one of the callers that wait runs the function anew.
+   * @default '60s'
+   */
+  flightTimeout?: Duration
+  /**
+   * Whether a failure is shared with the callers that wait, or one of them runs the function once more.
+   * @default 'share'
+   */
+  onError?: 'share' | 'promote'
+  /**
+   * Gives each waiting caller a result of its own. Without it all callers get the same object.
+   * @default undefined
+   */
+  clone?: (result: Result) => Result
+}
+
+/** A function for any number of identical concurrent calls of which one runs. */
+export type Deduplicate = <Arguments extends readonly unknown[], Result>(
+  fn: (...args: Arguments) => Promise<Result>,
+  options: DeduplicateOptions<Arguments, Result>
+) => (...args: Arguments) => Promise<Result>
+
+/** What `fastify.coalesce` is. */
+export interface Coalesce {
+  /** The seed's five figures, for all routes of this registration and for each. */
+  stats: () => CoalesceStats
+  /** `deduplicate` with this registration's metrics, log and caps. */
+  deduplicate: Deduplicate
+  /** Stops coalescing at once, for all routes or one: who waits is let go, who comes bypasses. */
+  disable: (route?: RouteSelector) => void
+  /** Takes `disable` back. */
+  enable: (route?: RouteSelector) => void
+  /** The registry that the metrics are in; undefined without metrics. */
+  readonly registry: Registry | undefined
+}
+
+/** What `request.coalesce` is, on coalesced routes. */
+export interface RequestCoalesce {
+  /** How the request is being served, as far as it is known; undefined before it boarded. */
+  readonly outcome: Outcome | undefined
+  /** The id of the request that runs the handler for this one; its own for a leader. */
+  readonly leaderId: string | undefined
+  /** Aborts when nobody needs this run any more. */
+  readonly signal: AbortSignal
+  /** Declares that the response depends on these request headers, as if `Vary` named them. */
+  varyOn: (...headers: string[]) => void
+}
+
+declare module 'fastify' {
+  interface FastifyContextConfig {
+    /** Request coalescing: on with the registration's defaults, off, or on with these options. */
+    coalesce?: boolean | CoalesceRouteOptions
+  }
+  interface FastifyInstance {
+    /** Request coalescing: figures, functions, the switch. */
+    coalesce: Coalesce
+  }
+  interface FastifyRequest {
+    /** How this request is coalesced; undefined on routes that are not. */
+    readonly coalesce: RequestCoalesce | undefined
+  }
+}
