@@ -217,7 +217,7 @@ export class Coalescer {
 
   /** Lets go everybody who waits on a route. */
   release (isReleased: (route: Route) => boolean): void {
-    for (const leader of [...this.flights.leaders()] as Visit[]) {
+    for (const leader of this.flights.leaders() as Visit[]) {
       if (isReleased(leader.route)) this.unshareable(leader, 'disabled', false)
     }
   }

@@ -11,6 +11,7 @@ import type { ReadableStream } from 'node:stream/web'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { RequestCoalesce } from '../types/index.js'
 import { Visit, type Coalescer, type Draft, type Route } from './coalescer.js'
+import { NobodyWaitsError } from './errors.js'
 import { parseCacheControl } from './http/cache-control.js'
 import { headerDelta, type Headers } from './http/headers.js'
 import { headerOf } from './http/key.js'
@@ -40,6 +41,7 @@ export class FastifyVisit extends Visit {
   /** What went wrong in its handler: whatever the status says, the response is a failure. */
   error: unknown
   #failed = false
+  #led = false
   #scope: AsyncResource | undefined
   #resume: Resume | undefined
   #clientLeft = false
@@ -72,11 +74,15 @@ export class FastifyVisit extends Visit {
     return url.slice(0, queryStart(url, this.route.settings.semicolonDelimits))
   }
 
-  /** Aborts when nobody needs this run any more. */
+  /** Whether it runs, or ran, the handler for a flight. */
+  get led (): boolean {
+    return this.#led
+  }
+
+  /** Aborts when nobody needs this run any more. `own`: Fastify's, which aborts as soon as this request's client is gone. */
   signal (own: AbortSignal): AbortSignal {
     if (this.#controller === undefined) {
       const controller = this.#controller = new AbortController()
-      // Fastify's own signal aborts as soon as the leader's client is gone; of its reasons only the time-out is the run's.
       const follow = (): void => { if (isHandlerTimeout(own.reason)) controller.abort(own.reason) }
       if (own.aborted) follow()
       else own.addEventListener('abort', follow, { once: true })
@@ -86,6 +92,7 @@ export class FastifyVisit extends Visit {
 
   /** The run begins. */
   begin (): void {
+    this.#led = this.role === 'leader'
     this.#before = this.reply.getHeaders() as Headers
     if (this.route.settings.learnVary !== false) this.#reads = new Reads(this.request.raw)
     this.reply.hijack = hijackRecorded
@@ -132,7 +139,8 @@ export class FastifyVisit extends Visit {
 
   override cancel (reason: Error): void {
     this.#tape?.stop()
-    this.#controller?.abort(reason)
+    this.#controller ??= new AbortController()
+    this.#controller.abort(reason)
   }
 
   /** Notes that the handler looked at the client's address. */
@@ -157,7 +165,7 @@ export class FastifyVisit extends Visit {
   hijacked (): void {
     this.#reads?.stop()
     this.#decided = true
-    this.coalescer.unshareable(this, 'hijacked', true)
+    this.#keepToItself('hijacked', true)
   }
 
   /** The first moment after the handler. Returns the payload to go on with. */
@@ -238,7 +246,7 @@ export class FastifyVisit extends Visit {
     if (late !== undefined) {
       this.#tape?.stop()
       // What a conditional request was answered says nothing about the next one.
-      this.coalescer.unshareable(this, late, this.reply.statusCode !== 304)
+      this.#keepToItself(late, this.reply.statusCode !== 304)
     } else if (this.#tape === undefined || this.#taped !== undefined) {
       this.#land()
     }
@@ -246,17 +254,25 @@ export class FastifyVisit extends Visit {
 
   /** The response, or its connection, has been closed. */
   closed (): void {
-    const { role, reply } = this
+    const { role } = this
+    const { raw } = this.reply
     this.coalescer.over(this)
-    if (role === 'done' || role === 'scout') return
-    if (role === 'leader' && reply.raw.writableEnded && this.#capture === undefined) {
-      this.coalescer.unshareable(this, 'unrecorded', true)
+    this.#clientLeft = !raw.writableFinished
+    if (role === 'leader' && raw.writableEnded && this.#capture === undefined) {
+      this.#keepToItself('unrecorded', true)
       return
     }
-    this.#clientLeft = true
+    // The run is for its own client only, since it landed.
+    if (role === 'done' && this.#led && this.#clientLeft) this.cancel(new NobodyWaitsError())
     this.coalescer.leave(this, 'client-left')
     // A handler that has ended will not answer any more; one that has not may yet.
     if (this.role === 'leader') this.result?.then(this.#giveUp, this.#giveUp)
+  }
+
+  /** Lets everybody go who waits for this response. */
+  #keepToItself (reason: string, remember: boolean): void {
+    this.coalescer.unshareable(this, reason, remember)
+    if (this.#clientLeft) this.cancel(new NobodyWaitsError())
   }
 
   readonly #giveUp = (): void => {
@@ -308,7 +324,7 @@ export class FastifyVisit extends Visit {
         this.coalescer.land(this, { ...draft, recording: { ...draft.recording, body: end.body, bytes: end.body.length } })
         return
       case 'too-large':
-        this.coalescer.unshareable(this, 'too-large', true)
+        this.#keepToItself('too-large', true)
         return
       case 'cut-off':
         this.coalescer.abandon(this, 'cut-off')

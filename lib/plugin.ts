@@ -16,6 +16,7 @@ import { buildKey } from './http/key.js'
 import { joinReason } from './http/policy.js'
 import { narrowQuery, queryStart } from './http/query.js'
 import { gateHooks, routerOptions } from './internals.js'
+import { publishing } from './observers/channels.js'
 import { logging } from './observers/log.js'
 import { all } from './observers/observer.js'
 import { Instruments, serveMetrics } from './observers/prometheus.js'
@@ -40,6 +41,8 @@ interface Scope {
   readonly coalescer: Coalescer
   readonly routes: FastifyRoute[]
   readonly tallies: Tally[]
+  /** How many routes there are that neither method nor pattern nor written constraints tell apart. */
+  readonly ids: Map<string, number>
   readonly instruments: Instruments | undefined
   readonly api: Coalesce
 }
@@ -79,7 +82,7 @@ function register (fastify: FastifyInstance, options: CoalesceOptions): void {
 }
 
 function createScope (fastify: FastifyInstance, settings: Settings, around: Scope | undefined): Scope {
-  const observer = all(tallying, logging)
+  const observer = all(tallying, logging, publishing)
   const coalescer = new Coalescer(settings, observer)
   const calls: Terminal['flights'] = new Flights(settings, settings.clock)
   const routes: FastifyRoute[] = []
@@ -125,7 +128,7 @@ function createScope (fastify: FastifyInstance, settings: Settings, around: Scop
     enable (selector) { setDisabled(false, selector) },
     get registry () { return instruments?.registry }
   })
-  return { settings, coalescer, routes, tallies, instruments, api }
+  return { settings, coalescer, routes, tallies, ids: new Map(), instruments, api }
 }
 
 /** What runs when the app is complete. */
@@ -142,7 +145,7 @@ function decorate (fastify: FastifyInstance): void {
   fastify.decorateRequest('coalesce', { getter (this: FastifyRequest) { return viewOf(this) } } as never)
   overrideGetter(fastify, 'signal', (own: () => AbortSignal, request) => {
     const visit = visitOf(request)
-    return visit?.role === 'leader' ? visit.signal(own()) : own()
+    return visit?.led === true ? visit.signal(own()) : own()
   })
   overrideGetter(fastify, 'ip', (own: () => string, request) => {
     visitOf(request)?.readAddress()
@@ -181,13 +184,13 @@ function addHooks (fastify: FastifyInstance): void {
   fastify.addHook('onError', noteError)
 }
 
-function captureResponse (request: FastifyRequest, _reply: FastifyReply, payload: unknown, done: Done): void {
+function captureResponse (request: FastifyRequest, reply: FastifyReply, payload: unknown, done: Done): void {
   const visit = visitOf(request)
   if (visit !== undefined) {
     done(null, visit.capture(payload))
     return
   }
-  if (!SAFE.has(request.method) && _reply.statusCode < 400) fence(request)
+  if (!SAFE.has(request.method) && reply.statusCode < 400) fence(request)
   done()
 }
 
@@ -311,12 +314,13 @@ function gatesOf (fastify: FastifyInstance, options: RouteOptions, parkOnRequest
   return gates
 }
 
-/** Tells a route from all others of its registration, and from itself in no other process of the same app. */
+/** Tells a route from all others of its registration; the same in every process that builds the same app. */
 function idOf (scope: Scope, methods: readonly string[], options: RouteOptions): string {
   const constraints = Object.entries(options.constraints ?? {}).map(([name, value]) => [name, String(value)])
   const id = JSON.stringify([methods, options.url, constraints])
-  const same = scope.routes.filter(route => route.id === id || route.id.startsWith(`${id} `)).length
-  return same === 0 ? id : `${id} ${same}`
+  const same = scope.ids.get(id) ?? 0
+  scope.ids.set(id, same + 1)
+  return `${id} ${same}`
 }
 
 /** Asks whether a request may board, and lets it; undefined: it bypasses. */
@@ -329,7 +333,7 @@ function admit (coalescer: Coalescer, route: FastifyRoute, request: FastifyReque
   const result = buildKey(route.id, request, route.settings)
   if (result.key === undefined) {
     const { fault, error } = result
-    request.log.warn({ err: error, coalesce: { event: fault, route: route.url } }, 'coalesce: this request has no key')
+    if (error !== undefined) request.log.warn({ err: error, coalesce: { event: fault, route: route.url } }, `coalesce: ${fault}`)
     bypass(coalescer, route, request, fault)
     return undefined
   }

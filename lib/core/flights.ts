@@ -20,7 +20,7 @@ export class Flights<R> implements Tower<R> {
   readonly #limits: Limits
   readonly #flights = new Map<string, Flight<R>>()
   /** Flights that take no more passengers but have not landed. */
-  #detached = 0
+  readonly #detached = new Set<Flight<R>>()
   #waiters = 0
 
   constructor (limits: Limits, clock: Clock) {
@@ -30,7 +30,7 @@ export class Flights<R> implements Tower<R> {
 
   /** How many flights are in the air. */
   get size (): number {
-    return this.#flights.size + this.#detached
+    return this.#flights.size + this.#detached.size
   }
 
   /** How many followers are parked. */
@@ -57,21 +57,18 @@ export class Flights<R> implements Tower<R> {
     for (const flight of this.#flights.values()) {
       if (flight.leader !== undefined && matches(flight.leader)) {
         this.#flights.delete(flight.key)
-        this.#detached++
+        this.#detached.add(flight)
       }
     }
   }
 
-  /** The leaders now in the air under a key that can be joined. */
-  * leaders (): Generator<Passenger<R>> {
-    for (const flight of this.#flights.values()) {
-      if (flight.leader !== undefined) yield flight.leader
-    }
+  /** All who lead a flight now. */
+  leaders (): Array<Passenger<R>> {
+    return [...this.#flights.values(), ...this.#detached].flatMap(({ leader }) => leader ?? [])
   }
 
   release (flight: Flight<R>): void {
-    if (this.#flights.get(flight.key) === flight) this.#flights.delete(flight.key)
-    else this.#detached--
+    if (!this.#detached.delete(flight)) this.#flights.delete(flight.key)
   }
 
   departed (followers: number): void {

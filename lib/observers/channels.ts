@@ -1,0 +1,33 @@
+/**
+ * The same events on diagnostics channels, for tracers: `fastify-coalesce:board`, `:land` and `:settle`.
+ *
+ * Invariant: without subscribers nothing is made; a message has ids of requests and closed sets of names, never a key or a URL.
+ */
+import { channel } from 'node:diagnostics_channel'
+import type { Observer, Subject } from './observer.js'
+
+const board = channel('fastify-coalesce:board')
+const land = channel('fastify-coalesce:land')
+const settle = channel('fastify-coalesce:settle')
+
+function about ({ id, leaderId, tally }: Subject): object {
+  return { id, leaderId, method: tally.method, route: tally.route }
+}
+
+export const publishing: Observer = Object.freeze({
+  started (leader) {
+    if (board.hasSubscribers) board.publish({ ...about(leader), role: 'leader', waiters: 0 })
+  },
+  joined (follower, waiters) {
+    if (board.hasSubscribers) board.publish({ ...about(follower), role: 'follower', waiters })
+  },
+  landed (leader, landing, reason, followers) {
+    if (land.hasSubscribers) land.publish({ ...about(leader), landing, reason, followers })
+  },
+  cleanedUp (leader) {
+    if (land.hasSubscribers) land.publish({ ...about(leader), landing: 'timed-out', reason: 'flight-timeout', followers: 0 })
+  },
+  settled (subject, outcome, reason, waited) {
+    if (settle.hasSubscribers) settle.publish({ ...about(subject), outcome, reason, waited })
+  }
+} satisfies Observer)
