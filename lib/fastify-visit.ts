@@ -13,6 +13,7 @@ import type { RequestCoalesce } from '../types/index.js'
 import { Visit, type Coalescer, type Draft, type Route } from './coalescer.js'
 import { NobodyWaitsError } from './errors.js'
 import { parseCacheControl } from './http/cache-control.js'
+import { carriesOnly } from './http/cookies.js'
 import { headerDelta, type Headers } from './http/headers.js'
 import { headerOf } from './http/key.js'
 import { shareReason } from './http/policy.js'
@@ -27,7 +28,9 @@ import type { Log } from './observers/observer.js'
 interface Capture {
   /** Why it is its own client's only. */
   readonly reason: string | undefined
-  readonly draft: Draft | undefined
+  readonly draft: Omit<Draft, 'varies'> | undefined
+  /** What its `Vary` names. */
+  readonly vary: readonly string[]
 }
 
 /** Answers the parked request by going on to its handler. */
@@ -52,7 +55,6 @@ export class FastifyVisit extends Visit {
   #capture: Capture | undefined
   #decided = false
   #tape: Tape | undefined
-  #taped: TapeEnd | undefined
   #controller: AbortController | undefined
 
   constructor (coalescer: Coalescer, route: Route, request: FastifyRequest, reply: FastifyReply) {
@@ -71,7 +73,7 @@ export class FastifyVisit extends Visit {
 
   override get path (): string {
     const { url } = this.request
-    return url.slice(0, queryStart(url, this.route.settings.semicolonDelimits))
+    return url.slice(0, queryStart(url, this.route.settings.router.semicolonDelimits))
   }
 
   /** Whether it runs, or ran, the handler for a flight. */
@@ -188,6 +190,7 @@ export class FastifyVisit extends Visit {
       // One of the leader's own hooks failed after its handler did well: this response is not what the others would get.
       this.#decided = true
       this.#tape?.stop()
+      this.#tape?.reader.destroy()
       this.coalescer.abandon(this, 'hook-failed')
       return payload
     }
@@ -202,9 +205,7 @@ export class FastifyVisit extends Visit {
       return body
     }
     const facts = { status: reply.statusCode, headers, trailers: hasTrailers(reply), failed }
-    let reason: string | undefined = this.#reads?.all === true
-      ? 'reads-all-headers'
-      : shareReason(facts, this.route.settings.statuses)
+    let reason: string | undefined = shareReason(facts, this.route.settings.statuses)
     let passed = body
     let recorded: Body = null
     if (reason === undefined) {
@@ -219,6 +220,7 @@ export class FastifyVisit extends Visit {
         else passed = this.#record(source)
       }
     }
+    const vary = parseVary(headers.vary)
     this.#capture = {
       reason,
       draft: reason !== undefined
@@ -230,9 +232,9 @@ export class FastifyVisit extends Visit {
               body: recorded,
               bytes: byteLength(recorded)
             },
-            failed,
-            varies: this.#variesOn(headers)
-          }
+            failed
+          },
+      vary: typeof vary === 'string' ? [] : vary
     }
     return passed
   }
@@ -247,8 +249,12 @@ export class FastifyVisit extends Visit {
       this.#tape?.stop()
       // What a conditional request was answered says nothing about the next one.
       this.#keepToItself(late, this.reply.statusCode !== 304)
-    } else if (this.#tape === undefined || this.#taped !== undefined) {
+    } else if (this.#tape === undefined) {
       this.#land()
+    } else {
+      // What makes a stream's chunks may look at the request as well. Hooks between have had their own looks.
+      this.#reads?.start()
+      this.#tape.start()
     }
   }
 
@@ -307,21 +313,26 @@ export class FastifyVisit extends Visit {
     const { coalescer, route } = this
     const limits = { maxBytes: route.settings.maxBodyBytes, hold: (bytes: number) => coalescer.hold(bytes) }
     this.#tape = new Tape(source, limits, end => {
-      this.#taped = end
-      if (this.#decided) this.#land()
+      this.#reads?.stop()
+      this.#land(end)
     })
     return this.#tape.reader
   }
 
-  #land (): void {
-    const draft = this.#capture?.draft as Draft
-    const end = this.#taped
+  /** Everything is known: `end` of the body, if it was a stream. */
+  #land (end?: TapeEnd): void {
+    const { draft, vary } = this.#capture as Capture & { draft: Omit<Draft, 'varies'> }
+    if (this.#reads?.all === true) {
+      this.#keepToItself('reads-all-headers', true)
+      return
+    }
+    const varies = this.#variesOn(vary)
     switch (end?.type) {
       case undefined:
-        this.coalescer.land(this, draft)
+        this.coalescer.land(this, { ...draft, varies })
         return
       case 'complete':
-        this.coalescer.land(this, { ...draft, recording: { ...draft.recording, body: end.body, bytes: end.body.length } })
+        this.coalescer.land(this, { ...draft, varies, recording: { ...draft.recording, body: end.body, bytes: end.body.length } })
         return
       case 'too-large':
         this.#keepToItself('too-large', true)
@@ -332,11 +343,10 @@ export class FastifyVisit extends Visit {
   }
 
   /** The request headers that the response depends on, besides those that the key covers. */
-  #variesOn (headers: Headers): string[] {
+  #variesOn (vary: readonly string[]): string[] {
     const { settings } = this.route
     const ignored = settings.learnVary === false ? [] : settings.learnVary.ignore
-    const named = parseVary(headers.vary)
-    const names = new Set(typeof named === 'string' ? [] : named)
+    const names = new Set(vary)
     for (const name of this.#reads?.names ?? []) {
       if (!ignored.includes(name === CLIENT_ADDRESS ? 'ip' : name)) names.add(name)
     }
@@ -349,7 +359,9 @@ export class FastifyVisit extends Visit {
     const { request } = this
     return settings.headers.includes(name) ||
       ((name === 'host' || name === ':authority') && request.headers[name] === request.host) ||
-      (settings.identity !== undefined && settings.credentials.includes(name))
+      (name === 'cookie' && carriesOnly(request.headers.cookie ?? '', settings.cookies)) ||
+      // A Cookie header says more than who is asking.
+      (name !== 'cookie' && settings.identity !== undefined && settings.credentials.includes(name))
   }
 }
 

@@ -1,9 +1,9 @@
 /**
- * What Fastify knows and does not tell: read by the descriptions of its symbols, never written.
+ * What Fastify knows and does not tell: read by the descriptions of its symbols, and forgotten where it is out of date.
  *
  * Invariant: what is not found is `undefined`, and it is for the caller to take the safe side.
  */
-import type { FastifyInstance } from 'fastify'
+import type { FastifyInstance, FastifyRequest } from 'fastify'
 
 export interface RouterOptions {
   readonly useSemicolonDelimiter?: boolean
@@ -34,4 +34,10 @@ function internal (fastify: FastifyInstance, description: string): unknown {
     if (symbol !== undefined) return (object as Record<symbol, unknown>)[symbol]
   }
   return undefined
+}
+
+/** Makes a request read its original URL anew: it keeps what it was when a hook first asked. */
+export function forgetOriginalUrl (request: FastifyRequest): void {
+  const symbol = Object.getOwnPropertySymbols(request).find(({ description }) => description === 'fastify.request.originalUrl')
+  if (symbol !== undefined) (request as unknown as Record<symbol, unknown>)[symbol] = undefined
 }

@@ -12,6 +12,14 @@ import { systemClock } from './clock.js'
 import { InvalidOptionError } from './errors.js'
 import { coversAllBut, coversOnly, type Covers } from './http/query.js'
 
+/** What of the app's router a key depends on. */
+export interface Router {
+  /** It ends a path at `;`. */
+  readonly semicolonDelimits: boolean
+  /** It has a query string parser of its own. */
+  readonly parsesItself: boolean
+}
+
 export interface KeySettings<S = FastifyRequest> {
   readonly query: 'sorted' | 'raw' | { readonly covers: Covers }
   readonly headers: readonly string[]
@@ -19,7 +27,7 @@ export interface KeySettings<S = FastifyRequest> {
   readonly identity: ((request: S) => string) | undefined
   readonly key: ((request: S) => string | readonly string[] | null) | undefined
   readonly body: { readonly maxBytes: number } | undefined
-  readonly semicolonDelimits: boolean
+  readonly router: Router
 }
 
 export interface RouteSettings extends KeySettings {
@@ -178,7 +186,7 @@ const clock: Reader<Clock> = (value, name) =>
     ? value as unknown as Clock
     : fail(name, 'an object with now, setTimeout and clearTimeout', value)
 
-type UserRouteSettings = Omit<RouteSettings, 'semicolonDelimits'>
+type UserRouteSettings = Omit<RouteSettings, 'router'>
 
 const functionReaders: Readers<FunctionSettings> = {
   waitTimeout: duration,
@@ -267,14 +275,14 @@ function read<T extends object> (readers: Readers<T>, options: Record<string, un
   return Object.freeze(settings as T)
 }
 
-/** Reads the options of a registration. `semicolonDelimits`: whether the router ends a path at `;`. */
-export function readOptions (options: CoalesceOptions, semicolonDelimits: boolean): Settings {
+/** Reads the options of a registration. */
+export function readOptions (options: CoalesceOptions, router: Router): Settings {
   // Fastify itself reads these from the options of a registration.
   const { prefix, logLevel, logSerializers, ...own } = options as Record<string, unknown>
   const { global, metrics, maxFlights, maxWaiters, maxRecordedBytes, clock, ...routes } =
     read({ ...registrationReaders, ...routeReaders }, own, { ...REGISTRATION_DEFAULTS, ...ROUTE_DEFAULTS }, 'coalesce options')
   return Object.freeze({
-    global, metrics, maxFlights, maxWaiters, maxRecordedBytes, clock, routes: Object.freeze({ ...routes, semicolonDelimits })
+    global, metrics, maxFlights, maxWaiters, maxRecordedBytes, clock, routes: Object.freeze({ ...routes, router })
   })
 }
 
@@ -283,8 +291,8 @@ export function readRouteOptions (options: true | CoalesceRouteOptions, defaults
   const path = `config.coalesce of ${route}`
   if (options === true) return defaults
   if (!isObject(options)) return fail(path, 'true, false or an object', options)
-  const { semicolonDelimits, ...rest } = defaults
-  return Object.freeze({ ...read<UserRouteSettings>(routeReaders, options, rest, path), semicolonDelimits })
+  const { router, ...rest } = defaults
+  return Object.freeze({ ...read<UserRouteSettings>(routeReaders, options, rest, path), router })
 }
 
 /** Reads the options of a deduplicated function. */

@@ -15,7 +15,7 @@ import { BYPASSED, FastifyVisit, kVisit, setVisit, visitOf, viewOf } from './fas
 import { buildKey } from './http/key.js'
 import { joinReason } from './http/policy.js'
 import { narrowQuery, queryStart } from './http/query.js'
-import { gateHooks, routerOptions } from './internals.js'
+import { forgetOriginalUrl, gateHooks, routerOptions } from './internals.js'
 import { publishing } from './observers/channels.js'
 import { logging } from './observers/log.js'
 import { all } from './observers/observer.js'
@@ -67,7 +67,10 @@ export function coalesce (fastify: FastifyInstance, options: CoalesceOptions, do
 function register (fastify: FastifyInstance, options: CoalesceOptions): void {
   if (Object.hasOwn(fastify, kScope)) throw new AlreadyRegisteredError()
   const around = scopeOf(fastify) as Scope | undefined
-  const settings = readOptions(options, routerOptions(fastify).useSemicolonDelimiter === true)
+  const settings = readOptions(options, {
+    semicolonDelimits: routerOptions(fastify).useSemicolonDelimiter === true,
+    parsesItself: routerOptions(fastify).querystringParser !== undefined
+  })
   const scope = createScope(fastify, settings, around)
   Object.defineProperty(fastify, kScope, { value: scope })
   fastify.decorate('coalesce', scope.api)
@@ -198,7 +201,7 @@ function captureResponse (request: FastifyRequest, reply: FastifyReply, payload:
 function fence (request: FastifyRequest): void {
   const { coalescer, settings } = scopeOf(request.server)
   const { url } = request
-  coalescer.fence(url.slice(0, queryStart(url, settings.routes.semicolonDelimits)))
+  coalescer.fence(url.slice(0, queryStart(url, settings.routes.router.semicolonDelimits)))
 }
 
 function noteError (request: FastifyRequest, _reply: FastifyReply, error: Error, done: () => void): void {
@@ -233,8 +236,12 @@ function addRoute (fastify: FastifyInstance, scope: Scope, options: RouteOptions
     throw new InvalidOptionError(`config.coalesce of ${name}`, 'on a GET or HEAD route, or on a QUERY or POST route with body: true', methods.join(','))
   }
 
+  const hasBody = settings.body !== undefined && methods.some(method => method === 'QUERY' || method === 'POST')
+  if (hasBody && settings.hook === 'onRequest') {
+    throw new InvalidOptionError(`config.coalesce of ${name}.hook`, "'auto' or 'preHandler', because there is no body before", "'onRequest'")
+  }
+
   const tally = new Tally(methods.join(','), options.url)
-  const hasBody = methods.some(method => method === 'QUERY' || method === 'POST')
   const route: FastifyRoute = {
     id: idOf(scope, methods, options), settings, tally, methods, url: options.url, disabled: false, parksAt: 'preHandler', settle
   }
@@ -350,12 +357,19 @@ function bypass (coalescer: Coalescer, route: FastifyRoute, request: FastifyRequ
 
 /** Leaves of the query only what the key covers, so that a handler cannot depend on more. */
 function narrow (request: FastifyRequest, settings: RouteSettings): void {
-  const { url } = request
-  const start = queryStart(url, settings.semicolonDelimits)
-  if (start === url.length || typeof settings.query !== 'object') return
-  const query = narrowQuery(url.slice(start + 1), settings.query.covers)
-  request.raw.url = query === '' ? url.slice(0, start) : `${url.slice(0, start)}?${query}`
-  request.query = (routerOptions(request.server).querystringParser ?? parse)(query)
+  const { query } = settings
+  if (typeof query !== 'object') return
+  const narrowed = (url: string): string => {
+    const start = queryStart(url, settings.router.semicolonDelimits)
+    const rest = narrowQuery(url.slice(start + 1), query.covers)
+    return rest === '' ? url.slice(0, start) : `${url.slice(0, start)}?${rest}`
+  }
+  const raw: { url?: string, originalUrl?: string } = request.raw
+  raw.url = narrowed(request.url)
+  if (raw.originalUrl !== undefined) raw.originalUrl = narrowed(raw.originalUrl)
+  forgetOriginalUrl(request)
+  const start = queryStart(raw.url, settings.router.semicolonDelimits)
+  request.query = (routerOptions(request.server).querystringParser ?? parse)(raw.url.slice(start + 1))
 }
 
 function isPromise (value: unknown): value is PromiseLike<unknown> {

@@ -7,25 +7,39 @@
 import { createHash } from 'node:crypto'
 import { stringify } from 'safe-stable-stringify'
 
+/** JSON that is nested deeper has no digest: neither reading it nor writing it may exhaust the stack. */
+const MAX_DEPTH = 500
+
 /** SHA-256 of the parsed body, or undefined if it has no form to compare or is larger than `maxBytes`. */
 export function digestBody (body: unknown, maxBytes: number): string | undefined {
-  if (body === undefined || body === null) return 'none'
+  if (body === undefined) return 'none'
   if (typeof body === 'string') return digest('text', body, maxBytes)
   if (body instanceof Uint8Array) return digest('bytes', body, maxBytes)
-  if (!isPlainJson(body)) return undefined
-  return digest('json', stringify(body), maxBytes)
+  return isPlainJson(body, 0) ? digest('json', stringify(body) as string, maxBytes) : undefined
 }
 
-function digest (kind: string, content: string | Uint8Array | undefined, maxBytes: number): string | undefined {
-  if (content === undefined) return undefined
+function digest (kind: string, content: string | Uint8Array, maxBytes: number): string | undefined {
   const bytes = typeof content === 'string' ? Buffer.byteLength(content) : content.byteLength
   return bytes > maxBytes ? undefined : `${kind}:${createHash('sha256').update(content).digest('base64')}`
 }
 
-/** JSON values as parsers make them. A stream, a file part or any other class says nothing about its content. */
-function isPlainJson (value: unknown): boolean {
-  if (typeof value !== 'object' || value === null) return typeof value !== 'function' && typeof value !== 'symbol'
-  if (Array.isArray(value)) return value.every(isPlainJson)
-  const prototype: unknown = Object.getPrototypeOf(value)
-  return (prototype === Object.prototype || prototype === null) && Object.values(value).every(isPlainJson)
+/** What JSON can say without loss. A stream, a file part, any other class, and numbers that it has no words for say nothing. */
+function isPlainJson (value: unknown, depth: number): boolean {
+  switch (typeof value) {
+    case 'string':
+    case 'boolean':
+      return true
+    case 'number':
+      return Number.isFinite(value) && !Object.is(value, -0)
+    case 'object': {
+      if (value === null) return true
+      if (depth === MAX_DEPTH) return false
+      const isMember = (member: unknown): boolean => isPlainJson(member, depth + 1)
+      if (Array.isArray(value)) return value.every(isMember)
+      const prototype: unknown = Object.getPrototypeOf(value)
+      return (prototype === Object.prototype || prototype === null) && Object.values(value).every(isMember)
+    }
+    default:
+      return false
+  }
 }

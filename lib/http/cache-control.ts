@@ -4,7 +4,7 @@
  * Invariant: a restrictive directive counts in any spelling: any case, with or without a field-name argument, on any of
  * several field lines. A field that is not well formed counts as restrictive.
  */
-import { combined, directives, type FieldValue } from './fields.js'
+import { directives, lines, type FieldValue } from './fields.js'
 
 export type Restriction = 'private' | 'no-store' | 'cache-control-malformed'
 
@@ -21,12 +21,12 @@ const DELTA_SECONDS = /^\d+$/
 
 export function parseCacheControl (value: FieldValue): CacheControl {
   if (value === undefined) return NOTHING
-  const list = directives(combined(value))
-  if (list === undefined) return MALFORMED
   let restriction: Restriction | undefined
   let explicit = false
-  for (const [name, argument] of list) {
+  for (const [name, argument] of lines(value).flatMap(line => directives(line) ?? [['', undefined]])) {
     switch (name) {
+      case '':
+        return MALFORMED
       case 'no-store':
         restriction = 'no-store'
         break

@@ -16,6 +16,11 @@ export function combined (value: FieldValue): string {
   return Array.isArray(value) ? value.join(', ') : String(value as string | number)
 }
 
+/** The field's lines: each is well formed by itself, or the field is not. */
+export function lines (value: Exclude<FieldValue, undefined>): readonly string[] {
+  return typeof value === 'object' ? value : [String(value)]
+}
+
 /** The members of a list of tokens, in lower case; undefined if it is not one (RFC 9110 section 5.6.1). */
 export function tokenList (text: string): string[] | undefined {
   const members = directives(text)

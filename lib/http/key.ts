@@ -18,6 +18,8 @@ export interface KeySource {
   readonly host: string
   readonly headers: IncomingHttpHeaders
   readonly body: unknown
+  /** Node's own request, with `originalUrl` if the app rewrites URLs. */
+  readonly raw: object
 }
 
 export type KeyFault = 'no-identity' | 'identity-threw' | 'no-key' | 'key-threw' | 'body-unknown'
@@ -47,7 +49,7 @@ export function buildKey<S extends KeySource> (route: string, request: S, settin
 
   let target: Part
   if (settings.key === undefined) {
-    target = targetOf(request.url, settings)
+    target = [targetOf(request.url, settings), (request.raw as { originalUrl?: string }).originalUrl ?? null]
   } else {
     try {
       const answer: unknown = settings.key(request)
@@ -61,7 +63,7 @@ export function buildKey<S extends KeySource> (route: string, request: S, settin
   let body: Part = null
   if (settings.body !== undefined && request.method !== 'GET' && request.method !== 'HEAD') {
     const digest = digestBody(request.body, settings.body.maxBytes)
-    if (digest === undefined) return { key: undefined, fault: 'body-unknown' }
+    if (digest === undefined || (request.body === undefined && sendsBody(request.headers))) return { key: undefined, fault: 'body-unknown' }
     body = [headerOf(request.headers, 'content-type'), digest]
   }
 
@@ -79,16 +81,24 @@ export function headerOf (headers: IncomingHttpHeaders, name: string): string | 
   return value === undefined ? null : Array.isArray(value) ? JSON.stringify(value) : value
 }
 
+/** Whether the request has a body, parsed or not. */
+export function sendsBody (headers: IncomingHttpHeaders): boolean {
+  return headers['transfer-encoding'] !== undefined || (headers['content-length'] ?? '0') !== '0'
+}
+
 function isKey (answer: unknown): answer is string | readonly string[] {
   if (typeof answer === 'string') return answer !== ''
   return Array.isArray(answer) && answer.length > 0 && answer.every(part => typeof part === 'string')
 }
 
-function targetOf (url: string, settings: { readonly query: KeySettings['query'], readonly semicolonDelimits: boolean }): Part {
-  const start = queryStart(url, settings.semicolonDelimits)
-  if (start === url.length) return [url, null]
+function targetOf (url: string, settings: Pick<KeySettings, 'query' | 'router'>): Part {
+  const { router } = settings
+  const start = queryStart(url, router.semicolonDelimits)
+  if (start === url.length) return [url]
   const query = url.slice(start + 1)
-  return [url.slice(0, start), settings.query === 'raw' ? query : normalizeQuery(query)]
+  // What order means to a parser of the app's own is not known.
+  const sorts = settings.query !== 'raw' && !router.parsesItself
+  return [url.slice(0, start), url.charAt(start), sorts ? normalizeQuery(query) : query]
 }
 
 function headersOf (request: KeySource, names: readonly string[]): Part {

@@ -9,6 +9,7 @@ import { parseCacheControl, type Restriction } from './cache-control.js'
 import { carriesOnly } from './cookies.js'
 import { combined, tokenList } from './fields.js'
 import type { Headers } from './headers.js'
+import { sendsBody } from './key.js'
 import { parseVary } from './vary.js'
 
 /** What is asked of a request before it boards. A Fastify request has it. */
@@ -35,7 +36,7 @@ export function joinReason (request: RequestFacts, settings: JoinSettings): Join
   switch (method) {
     case 'GET':
     case 'HEAD':
-      if (headers['transfer-encoding'] !== undefined || (headers['content-length'] ?? '0') !== '0') return 'request-body'
+      if (sendsBody(headers)) return 'request-body'
       break
     case 'QUERY':
     case 'POST':

@@ -23,10 +23,14 @@ function nameOf (pair: string): string {
   return end === -1 ? pair : pair.slice(0, end)
 }
 
-/** The pairs of a raw query, sorted stably by raw name. */
+/**
+ * The pairs of a raw query, sorted stably by raw name; as it is where a name is encoded, because two names that differ raw
+ * may be one when decoded, and then their order counts.
+ */
 export function normalizeQuery (query: string): string {
   if (!query.includes('&')) return query
   const pairs = query.split('&').map(pair => ({ name: nameOf(pair), pair }))
+  if (pairs.some(({ name }) => name.includes('%') || name.includes('+'))) return query
   // Array.prototype.sort is stable, and < compares code units, whatever the locale.
   pairs.sort((a, b) => a.name < b.name ? -1 : a.name > b.name ? 1 : 0)
   return pairs.map(({ pair }) => pair).join('&')

@@ -5,6 +5,7 @@
  * before it is put on and after it is taken off is not.
  */
 import type { IncomingHttpHeaders } from 'node:http'
+import { inspect } from 'node:util'
 
 /** The name under which the client's address stands among header names; no header can be called so. */
 export const CLIENT_ADDRESS = '(ip)'
@@ -16,52 +17,62 @@ export interface Watched {
   readonly httpVersionMajor: number
 }
 
-class Watch implements ProxyHandler<object> {
-  readonly names: Set<string>
-  all = false
+/** Asked of a watched object, it answers with all there is. */
+const kAll = Symbol('all')
 
-  constructor (names: Set<string>) {
-    this.names = names
+/** Both the target and the handler of a proxy: what looks behind a proxy, as `util.inspect` does, finds the watch. */
+class Watch<T extends object> implements ProxyHandler<object> {
+  readonly #watched: T
+  readonly #note: (name: string) => void
+  readonly #noteAll: () => void
+
+  constructor (watched: T, note: (name: string) => void, noteAll: () => void) {
+    this.#watched = watched
+    this.#note = note
+    this.#noteAll = noteAll
   }
 
-  get (target: object, name: string | symbol): unknown {
-    this.#note(name)
-    return (target as Record<string | symbol, unknown>)[name]
+  get (_target: object, name: string | symbol): unknown {
+    if (name === kAll) {
+      this.#noteAll()
+      return this.#watched
+    }
+    if (typeof name === 'string') this.#note(name)
+    return Reflect.get(this.#watched, name)
   }
 
-  has (target: object, name: string | symbol): boolean {
-    this.#note(name)
-    return name in target
+  has (_target: object, name: string | symbol): boolean {
+    if (typeof name === 'string') this.#note(name)
+    return Reflect.has(this.#watched, name)
   }
 
-  getOwnPropertyDescriptor (target: object, name: string | symbol): PropertyDescriptor | undefined {
-    this.#note(name)
-    return Reflect.getOwnPropertyDescriptor(target, name)
+  getOwnPropertyDescriptor (_target: object, name: string | symbol): PropertyDescriptor | undefined {
+    if (typeof name === 'string') this.#note(name)
+    const descriptor = Reflect.getOwnPropertyDescriptor(this.#watched, name)
+    // The target has no such property, and so a proxy may not say that it is fixed.
+    return descriptor === undefined ? undefined : { ...descriptor, configurable: true }
   }
 
-  ownKeys (target: object): Array<string | symbol> {
-    this.all = true
-    return Reflect.ownKeys(target)
+  ownKeys (): Array<string | symbol> {
+    this.#noteAll()
+    return Reflect.ownKeys(this.#watched)
   }
 
-  #note (name: string | symbol): void {
-    if (typeof name !== 'string') return
-    this.names.add(name)
-    // The address that a trusted proxy reports depends on that of the connection.
-    if (name === 'x-forwarded-for') this.names.add(CLIENT_ADDRESS)
-  }
-}
-
-class WatchAll implements ProxyHandler<string[]> {
-  readonly #watch: Watch
-
-  constructor (watch: Watch) {
-    this.#watch = watch
+  getPrototypeOf (): object | null {
+    return Reflect.getPrototypeOf(this.#watched)
   }
 
-  get (target: string[], name: string | symbol): unknown {
-    this.#watch.all = true
-    return Reflect.get(target, name)
+  set (_target: object, name: string | symbol, value: unknown): boolean {
+    return Reflect.set(this.#watched, name, value)
+  }
+
+  deleteProperty (_target: object, name: string | symbol): boolean {
+    return Reflect.deleteProperty(this.#watched, name)
+  }
+
+  /** Called on the proxy. */
+  [inspect.custom] (): unknown {
+    return (this as unknown as { [kAll]: unknown })[kAll]
   }
 }
 
@@ -69,25 +80,26 @@ class WatchAll implements ProxyHandler<string[]> {
 export class Reads {
   /** The header names read so far. */
   readonly names = new Set<string>()
+  /** Whether all headers were read at once, so that there is no telling on which the response depends. */
+  all = false
   readonly #raw: Watched
   readonly #headers: IncomingHttpHeaders
-  readonly #rawHeaders: string[]
-  readonly #watch: Watch
-  #on = true
+  readonly #rawHeaders: string[] | undefined
+  readonly #watchedHeaders: IncomingHttpHeaders
+  readonly #watchedRawHeaders: string[] | undefined
+  #on = false
 
   /** Puts a watch on `raw`. */
   constructor (raw: Watched) {
+    const note = (name: string): void => { this.#note(name) }
+    const noteAll = (): void => { this.all = this.all || this.#on }
     this.#raw = raw
     this.#headers = raw.headers
     this.#rawHeaders = raw.rawHeaders
-    this.#watch = new Watch(this.names)
-    this.#put(new Proxy<IncomingHttpHeaders>(this.#headers, this.#watch))
-    if (this.#rawHeaders !== undefined) setOwn(raw, 'rawHeaders', new Proxy(this.#rawHeaders, new WatchAll(this.#watch)))
-  }
-
-  /** Whether all headers were read at once, so that there is no telling on which the response depends. */
-  get all (): boolean {
-    return this.#watch.all
+    this.#watchedHeaders = watch(raw.headers, note, noteAll)
+    // An array of names and values: there is no reading one of them only.
+    this.#watchedRawHeaders = raw.rawHeaders === undefined ? undefined : watch(raw.rawHeaders, noteAll, noteAll)
+    this.start()
   }
 
   /** Notes that the client's address was read. */
@@ -95,22 +107,41 @@ export class Reads {
     if (this.#on) this.names.add(CLIENT_ADDRESS)
   }
 
+  /** Puts the watch on again. */
+  start (): void {
+    if (this.#on) return
+    this.#on = true
+    this.#put(this.#watchedHeaders, this.#watchedRawHeaders)
+  }
+
   /** Takes the watch off. */
   stop (): void {
     if (!this.#on) return
     this.#on = false
-    this.#put(this.#headers)
-    if (this.#rawHeaders !== undefined) setOwn(this.#raw, 'rawHeaders', this.#rawHeaders)
+    this.#put(this.#headers, this.#rawHeaders)
   }
 
-  #put (headers: IncomingHttpHeaders): void {
-    if (this.#raw.httpVersionMajor === 2) setOwn(this.#raw, 'headers', headers)
-    else this.#raw.headers = headers
+  #note (name: string): void {
+    if (!this.#on) return
+    this.names.add(name)
+    // The address that a trusted proxy reports depends on that of the connection.
+    if (name === 'x-forwarded-for') this.names.add(CLIENT_ADDRESS)
+  }
+
+  #put (headers: IncomingHttpHeaders, rawHeaders: string[] | undefined): void {
+    const raw = this.#raw
+    if (raw.httpVersionMajor === 2) {
+      // Getters without setters.
+      Object.defineProperty(raw, 'headers', { value: headers, configurable: true })
+      Object.defineProperty(raw, 'rawHeaders', { value: rawHeaders, configurable: true })
+    } else {
+      raw.headers = headers
+      if (rawHeaders !== undefined) raw.rawHeaders = rawHeaders
+    }
   }
 }
 
-/** HTTP/2 requests have getters without setters. */
-function setOwn (raw: Watched, name: 'headers' | 'rawHeaders', value: unknown): void {
-  if (raw.httpVersionMajor === 2) Object.defineProperty(raw, name, { value, configurable: true, writable: true })
-  else (raw as unknown as Record<string, unknown>)[name] = value
+function watch<T extends object> (watched: T, note: (name: string) => void, noteAll: () => void): T {
+  const handler = new Watch(watched, note, noteAll)
+  return new Proxy<object>(handler, handler) as T
 }

@@ -28,10 +28,11 @@ export class Tape {
   readonly #onEnd: (end: TapeEnd) => void
   #chunks: Buffer[] = []
   #bytes = 0
+  #started = false
   #over = false
 
   /**
-   * @param source read from the next tick on
+   * @param source not read before `start`
    * @param onEnd called once, unless the tape is stopped before
    */
   constructor (source: Readable, limits: TapeLimits, onEnd: (end: TapeEnd) => void) {
@@ -48,14 +49,21 @@ export class Tape {
     })
     // The client's going away is no failure of the process; Fastify's own listeners come later than a source's first error.
     this.reader.on('error', () => {})
-    source.on('data', (chunk: string | Uint8Array) => { this.#write(chunk) })
     finished(source, { writable: false }, error => { this.#finish(error ?? undefined) })
+  }
+
+  /** Starts to read the source. */
+  start (): void {
+    if (this.#started) return
+    this.#started = true
+    this.#source.on('data', (chunk: string | Uint8Array) => { this.#write(chunk) })
   }
 
   /** Stops recording. The client goes on reading at its own pace; without one the source is destroyed. */
   stop (): void {
     this.#letGo()
     if (this.reader.destroyed) this.#source.destroy()
+    else this.start()
   }
 
   #write (chunk: string | Uint8Array): void {

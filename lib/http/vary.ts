@@ -3,12 +3,16 @@
  *
  * Invariant: a `*` in any member, and a field that is not well formed, mean that no other request is known to match.
  */
-import { combined, tokenList, type FieldValue } from './fields.js'
+import { lines, tokenList, type FieldValue } from './fields.js'
 
 /** The names, in lower case; or the reason why there is no telling. */
 export function parseVary (value: FieldValue): readonly string[] | 'vary-any' | 'vary-malformed' {
   if (value === undefined) return []
-  const names = tokenList(combined(value))
-  if (names === undefined) return 'vary-malformed'
+  const names: string[] = []
+  for (const line of lines(value)) {
+    const members = tokenList(line)
+    if (members === undefined) return 'vary-malformed'
+    names.push(...members)
+  }
   return names.includes('*') ? 'vary-any' : names
 }
