@@ -189,6 +189,7 @@ class Call<A extends readonly unknown[], R> implements Passenger<Run<unknown>>, 
   #runAlone (reason: string, flight: Flight<Run<unknown>>): void {
     flight.release(this, RELEASE_CONCURRENCY, finished => {
       if (this.#over) {
+        this.#settled('follower', 'client-left')
         finished()
         return
       }
@@ -298,11 +299,9 @@ export function deduplicateAt<A extends readonly unknown[], R> (
   }
 
   return function deduplicatedCall (this: unknown, ...args: A): Promise<R> {
-    tally.requests++
     const signal = signalIn(args)
-    if (signal?.aborted === true) {
-      return Promise.reject(signal.reason)
-    }
+    if (signal?.aborted === true) return Promise.reject(signal.reason)
+    tally.requests++
     const key = keyOf(this, args)
     const call = new Call(desk, this, args)
     const boarding = key === undefined ? 'no-key' : flights.board(key, call, Infinity)
@@ -320,6 +319,14 @@ export function deduplicateAt<A extends readonly unknown[], R> (
   }
 }
 
+/** `deduplicate` at a terminal. */
+export function deduplicator (terminal: () => Terminal): Deduplicate {
+  return function deduplicate (fn, options) {
+    const untyped = fn as unknown as AnyFunction<readonly unknown[], unknown>
+    return deduplicateAt(terminal(), untyped, options as unknown as DeduplicateOptions) as unknown as typeof fn
+  }
+}
+
 function standalone (clock: Clock = systemClock): Terminal {
   return { flights: new Flights(LIMITS, clock), observer: all(tallying), log: SILENT, track () {} }
 }
@@ -334,7 +341,7 @@ function standalone (clock: Clock = systemClock): Terminal {
  * @example
  * const lookUp = deduplicate(async (word: string) => await db.find(word), { key: word => word })
  */
-export const deduplicate: Deduplicate = (fn, options) => deduplicateAt(standalone(), fn, options)
+export const deduplicate: Deduplicate = deduplicator(standalone)
 
 /**
  * The same for methods, as a standard decorator. Calls on different objects are never identical.

@@ -9,7 +9,7 @@ import type { FastifyInstance, FastifyReply, FastifyRequest, RouteOptions } from
 import type { Coalesce, CoalesceOptions, RouteSelector } from '../types/index.js'
 import { Coalescer, type Route } from './coalescer.js'
 import { Flights } from './core/flights.js'
-import { deduplicateAt, type Terminal } from './deduplicate.js'
+import { deduplicator, type Terminal } from './deduplicate.js'
 import { AlreadyRegisteredError, InvalidOptionError, UnknownRouteError } from './errors.js'
 import { BYPASSED, FastifyVisit, kVisit, setVisit, visitOf, viewOf } from './fastify-visit.js'
 import { buildKey } from './http/key.js'
@@ -126,7 +126,7 @@ function createScope (fastify: FastifyInstance, settings: Settings, around: Scop
       for (const tally of tallies) total.add(tally)
       return { ...total.figures(), routes: tallies.map(tally => ({ method: tally.method, route: tally.route, ...tally.figures() })) }
     },
-    deduplicate: (fn, options) => deduplicateAt(terminal, fn, options),
+    deduplicate: deduplicator(() => terminal),
     disable (selector) { setDisabled(true, selector) },
     enable (selector) { setDisabled(false, selector) },
     get registry () { return instruments?.registry }

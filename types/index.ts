@@ -265,10 +265,10 @@ export interface DeduplicateOptions<Arguments extends readonly unknown[] = reado
 }
 
 /** A function for any number of identical concurrent calls of which one runs. */
-export type Deduplicate = <Arguments extends readonly unknown[], Result>(
-  fn: (...args: Arguments) => Promise<Result>,
-  options: DeduplicateOptions<Arguments, Result>
-) => (...args: Arguments) => Promise<Result>
+export type Deduplicate = <Function extends (...args: never[]) => Promise<unknown>>(
+  fn: Function,
+  options: DeduplicateOptions<Parameters<Function>, Awaited<ReturnType<Function>>>
+) => Function
 
 /** What `fastify.coalesce` is. */
 export interface Coalesce {

@@ -95,14 +95,10 @@ export class Flight<R> {
   land (leader: Passenger<R>, landing: Landing<R>): boolean {
     if (this.#leader !== leader) return false
     this.#end()
-    const followers = this.#followers
-    if (followers !== undefined) {
-      this.#followers = undefined
-      this.#tower.departed(followers.size)
-      for (const follower of followers.keys()) {
-        follower.flight = undefined
-        follower.settle(landing, this)
-      }
+    // What settling one of them sets off may make another one leave: then it is not here any more when its turn comes.
+    for (const follower of this.#followers?.keys() ?? []) {
+      this.#forget(follower)
+      follower.settle(landing, this)
     }
     return true
   }

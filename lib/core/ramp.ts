@@ -16,6 +16,7 @@ export class Ramp {
   readonly #queue: Run[] = []
   #head = 0
   #running = 0
+  #starting = false
 
   /**
    * @param limit the most runs at a time
@@ -34,6 +35,9 @@ export class Ramp {
   }
 
   #next (): void {
+    // A run that finishes at once finishes inside this loop, which goes on by itself.
+    if (this.#starting) return
+    this.#starting = true
     while (this.#running < this.#limit && this.#head < this.#queue.length) {
       const run = this.#queue[this.#head++] as Run
       if (this.#head === this.#queue.length) {
@@ -52,5 +56,6 @@ export class Ramp {
       const timer = this.#clock.setTimeout(finished, this.#patience)
       run(finished)
     }
+    this.#starting = false
   }
 }

@@ -1,0 +1,49 @@
+import { execFile } from 'node:child_process'
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { promisify } from 'node:util'
+import t from 'tap'
+import * as options from '../lib/options.js'
+
+const readme = readFileSync(new URL('../README.md', import.meta.url), 'utf8')
+const snippets = [...readme.matchAll(/```js\n([\s\S]*?)```/g)].map(([, code]) => code as string)
+
+/** What the snippets leave to the reader, where they do not bring it themselves. */
+const STUBS: Record<string, string> = {
+  Fastify: "import Fastify from 'fastify'",
+  coalesce: "import coalesce from 'fastify-coalesce'",
+  app: 'const app = Fastify()',
+  lookUp: 'const lookUp = async word => ({ word })',
+  search: 'const search = async () => "search"',
+  page: 'const page = async () => "page"',
+  report: 'const report = async () => "report"',
+  rates: 'const rates = async () => "rates"',
+  profile: 'const profile = async () => "profile"',
+  authenticate: 'const authenticate = async request => { request.user = { id: "a" } }',
+  db: 'const db = { find: async word => ({ word }) }'
+}
+
+function program (snippet: string): string {
+  const stubs = Object.entries(STUBS)
+    .filter(([name]) => !new RegExp(`(?:import|const) (?:\\{ )?${name}\\b`).test(snippet))
+    .map(([, code]) => code)
+  const registers = snippet.includes('app.register(coalesce') ? '' : 'await app.register(coalesce, { metrics: true })'
+  return `${stubs.join('\n')}\n${registers}\n${snippet.replace('port: 3000', 'port: 0')}\nawait app.ready()\nawait app.close()\nconsole.log('done')\n`
+}
+
+t.test('every JavaScript snippet of the README runs', async t => {
+  t.ok(snippets.length >= 5, 'there are snippets')
+  const folder = t.testdir(Object.fromEntries(snippets.map((snippet, index) => [`snippet-${index}.mjs`, program(snippet)])))
+  for (const [index, snippet] of snippets.entries()) {
+    const { stdout } = await promisify(execFile)(process.execPath, [join(folder, `snippet-${index}.mjs`)])
+    t.match(stdout, /done/, snippet.split('\n')[0])
+  }
+})
+
+t.test('the option tables of the README name every option with its default', async t => {
+  const router = { semicolonDelimits: false, parsesItself: false }
+  const { routes, ...registration } = options.readOptions({}, router)
+  const documented = new Set([...readme.matchAll(/^\| ((?:`\w+`(?:, )?)+) \|/gm)].flatMap(([, cell]) => [...(cell as string).matchAll(/`(\w+)`/g)].map(([, name]) => name)))
+  const { router: _, ...routeOptions } = routes
+  for (const name of [...Object.keys(routeOptions), ...Object.keys(registration)]) t.ok(documented.has(name), name)
+})
