@@ -36,7 +36,7 @@ t.test('every JavaScript snippet of the README runs', async t => {
   const folder = t.testdir(Object.fromEntries(snippets.map((snippet, index) => [`snippet-${index}.mjs`, program(snippet)])))
   for (const [index, snippet] of snippets.entries()) {
     const { stdout } = await promisify(execFile)(process.execPath, [join(folder, `snippet-${index}.mjs`)])
-    t.match(stdout, /done/, snippet.split('\n')[0])
+    t.match(stdout, /done/, snippet.slice(0, 60))
   }
 })
 
