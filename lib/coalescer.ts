@@ -23,15 +23,6 @@ export interface Route {
   disabled: boolean
 }
 
-/** A response that may be shared, with those who match what it varies on. */
-export interface Draft {
-  readonly recording: Omit<Recording, 'variant' | 'leaderId'>
-  /** The handler failed: it threw, or answered 5xx. */
-  readonly failed: boolean
-  /** The request headers that it depends on besides the key. */
-  readonly varies: readonly string[]
-}
-
 /** What a visit is doing. */
 export type Role =
   /** It has not boarded. */
@@ -122,6 +113,7 @@ export class Coalescer {
   readonly #clock: Clock
   readonly #maxRecordedBytes: number
   readonly #unshareable: LRUCache<string, true>
+  readonly #warned = new WeakSet<Route>()
   readonly #dimensions = new LRUCache<string, readonly string[]>({ max: MEMORY })
 
   constructor (settings: Limits & { readonly clock: Clock, readonly maxRecordedBytes: number }, observer: Observer) {
@@ -153,18 +145,20 @@ export class Coalescer {
     return true
   }
 
-  /** Lands the flight that this visit leads with a response that may be shared. */
-  land (visit: Visit, draft: Draft): void {
-    if (this.#unshareable.size > 0) this.#unshareable.delete(visit.boardedKey)
+  /**
+   * Lands the flight that this visit leads with a response that may be shared.
+   *
+   * @param failed the handler threw, or answered 5xx
+   */
+  land (visit: Visit, recording: Recording, failed: boolean): void {
+    if (!failed && this.#unshareable.size > 0) this.#unshareable.delete(visit.boardedKey)
     if (visit.role === 'scout') visit.role = 'done'
     if (visit.role !== 'leader') return
     const { flight } = visit
-    const failed = draft.failed
     if (failed && visit.route.settings.onError === 'promote' && flight?.promotions === 0 && flight.followers > 0) {
       this.abandon(visit, 'failed')
       return
     }
-    const recording: Recording = { ...draft.recording, leaderId: visit.id, variant: this.#variantOf(visit, draft.varies) }
     this.#land(visit, { type: failed ? 'failed' : 'shared', recording }, failed ? 'failed' : 'shared')
   }
 
@@ -208,6 +202,15 @@ export class Coalescer {
   over (visit: Visit): void {
     visit.finished?.()
     visit.finished = undefined
+  }
+
+  /** Warns, once a route, that its handler leaves no telling what its responses depend on. */
+  warnOfReads (visit: Visit): void {
+    const { route } = visit
+    if (this.#warned.has(route)) return
+    this.#warned.add(route)
+    visit.log.warn({ coalesce: { event: 'reads-all-headers', route: route.tally.route } },
+      'coalesce: the handler reads all request headers, so its responses are not shared; learnVary: false trusts their own Vary')
   }
 
   /** Nobody joins a flight for `path` that is in the air now. */
@@ -270,6 +273,16 @@ export class Coalescer {
     else this.#observer.landed(visit, 'abandoned', 'client-left', 0)
     this.#settled(visit, 'leader', timedOut ? 'flight-timeout' : 'client-left')
     visit.cancel(timedOut ? new FlightTimeoutError(visit.flightTimeout) : new NobodyWaitsError())
+  }
+
+  /** What a response depends on besides its key, which is remembered for who comes next. */
+  variantOf (visit: Visit, varies: readonly string[]): Variant {
+    if (varies.length === 0) return NO_VARIANT
+    const known = this.#dimensions.get(visit.key)
+    if (known === undefined || !varies.every(name => known.includes(name))) {
+      this.#dimensions.set(visit.key, [...new Set([...known ?? [], ...varies])].sort())
+    }
+    return { names: varies, values: varies.map(name => visit.value(name)) }
   }
 
   #board (visit: Visit): Boarding | 'unshareable' {
@@ -338,15 +351,6 @@ export class Coalescer {
   #variantKey (visit: Visit): string {
     const names = this.#dimensions.size === 0 ? undefined : this.#dimensions.get(visit.key)
     return names === undefined ? visit.key : visit.key + JSON.stringify([names, names.map(name => visit.value(name))])
-  }
-
-  #variantOf (visit: Visit, varies: readonly string[]): Variant {
-    if (varies.length === 0) return NO_VARIANT
-    const known = this.#dimensions.get(visit.key)
-    if (known === undefined || !varies.every(name => known.includes(name))) {
-      this.#dimensions.set(visit.key, [...new Set([...known ?? [], ...varies])].sort())
-    }
-    return { names: varies, values: varies.map(name => visit.value(name)) }
   }
 }
 

@@ -51,13 +51,13 @@ let calls = 0
 class Call<A extends readonly unknown[], R> implements Passenger<Run<unknown>>, Subject {
   flight: Flight<Run<unknown>> | undefined
   leaderId: string | undefined
+  readonly arrived: number
   readonly id = `call-${(++calls).toString(36)}`
   readonly promise: Promise<R>
   readonly #desk: Desk<A, R>
   readonly #self: unknown
   readonly #args: A
   readonly #signal: AbortSignal | undefined
-  readonly #arrived: number
   #scope: AsyncResource | undefined
   #resolve!: (value: R) => void
   #reject!: (error: unknown) => void
@@ -68,7 +68,7 @@ class Call<A extends readonly unknown[], R> implements Passenger<Run<unknown>>, 
     this.#desk = desk
     this.#self = self
     this.#args = args
-    this.#arrived = desk.flights.clock.now()
+    this.arrived = desk.flights.clock.now()
     this.promise = new Promise((resolve, reject) => {
       this.#resolve = resolve
       this.#reject = reject
@@ -216,7 +216,7 @@ class Call<A extends readonly unknown[], R> implements Passenger<Run<unknown>>, 
   }
 
   #settled (outcome: 'leader' | 'follower' | 'alone', reason: string): void {
-    const waited = outcome === 'leader' ? 0 : this.#desk.flights.clock.now() - this.#arrived
+    const waited = outcome === 'leader' ? 0 : this.#desk.flights.clock.now() - this.arrived
     this.#desk.observer.settled(this, outcome, reason, waited)
   }
 

@@ -10,11 +10,11 @@ import { Readable } from 'node:stream'
 import type { ReadableStream } from 'node:stream/web'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { RequestCoalesce } from '../types/index.js'
-import { Visit, type Coalescer, type Draft, type Route } from './coalescer.js'
+import { Visit, type Coalescer, type Route } from './coalescer.js'
 import { NobodyWaitsError } from './errors.js'
 import { parseCacheControl } from './http/cache-control.js'
 import { carriesOnly } from './http/cookies.js'
-import { headerDelta, type Headers } from './http/headers.js'
+import { headerDelta, type HeaderDelta, type Headers } from './http/headers.js'
 import { headerOf } from './http/key.js'
 import { shareReason } from './http/policy.js'
 import { queryStart } from './http/query.js'
@@ -28,10 +28,17 @@ import type { Log } from './observers/observer.js'
 interface Capture {
   /** Why it is its own client's only. */
   readonly reason: string | undefined
-  readonly draft: Omit<Draft, 'varies'> | undefined
+  readonly status: number
+  readonly headers: HeaderDelta
+  readonly body: Body
+  readonly failed: boolean
   /** What its `Vary` names. */
   readonly vary: readonly string[]
 }
+
+const NO_HEADERS: Headers = Object.freeze({})
+const NO_DELTA: HeaderDelta = Object.freeze({ set: [], removed: [] })
+const NO_NAMES: readonly string[] = Object.freeze([])
 
 /** Answers the parked request by going on to its handler. */
 export type Resume = () => void
@@ -223,18 +230,11 @@ export class FastifyVisit extends Visit {
     const vary = parseVary(headers.vary)
     this.#capture = {
       reason,
-      draft: reason !== undefined
-        ? undefined
-        : {
-            recording: {
-              status: reply.statusCode,
-              headers: headerDelta(this.#before ?? {}, headers),
-              body: recorded,
-              bytes: byteLength(recorded)
-            },
-            failed
-          },
-      vary: typeof vary === 'string' ? [] : vary
+      status: reply.statusCode,
+      headers: reason === undefined ? headerDelta(this.#before ?? NO_HEADERS, headers) : NO_DELTA,
+      body: recorded,
+      failed,
+      vary: typeof vary === 'string' ? NO_NAMES : vary
     }
     return passed
   }
@@ -272,17 +272,16 @@ export class FastifyVisit extends Visit {
     if (role === 'done' && this.#led && this.#clientLeft) this.cancel(new NobodyWaitsError())
     this.coalescer.leave(this, 'client-left')
     // A handler that has ended will not answer any more; one that has not may yet.
-    if (this.role === 'leader') this.result?.then(this.#giveUp, this.#giveUp)
+    if (this.role === 'leader' && this.result !== undefined) {
+      const giveUp = (): void => { if (this.#capture === undefined) this.coalescer.abandon(this, 'no-reply') }
+      this.result.then(giveUp, giveUp)
+    }
   }
 
   /** Lets everybody go who waits for this response. */
   #keepToItself (reason: string, remember: boolean): void {
     this.coalescer.unshareable(this, reason, remember)
     if (this.#clientLeft) this.cancel(new NobodyWaitsError())
-  }
-
-  readonly #giveUp = (): void => {
-    if (this.#capture === undefined) this.coalescer.abandon(this, 'no-reply')
   }
 
   #watchClient (): void {
@@ -321,31 +320,32 @@ export class FastifyVisit extends Visit {
 
   /** Everything is known: `end` of the body, if it was a stream. */
   #land (end?: TapeEnd): void {
-    const { draft, vary } = this.#capture as Capture & { draft: Omit<Draft, 'varies'> }
+    const { status, headers, body, failed, vary } = this.#capture as Capture
     if (this.#reads?.all === true) {
+      this.coalescer.warnOfReads(this)
       this.#keepToItself('reads-all-headers', true)
       return
     }
-    const varies = this.#variesOn(vary)
     switch (end?.type) {
-      case undefined:
-        this.coalescer.land(this, { ...draft, varies })
-        return
-      case 'complete':
-        this.coalescer.land(this, { ...draft, varies, recording: { ...draft.recording, body: end.body, bytes: end.body.length } })
-        return
       case 'too-large':
         this.#keepToItself('too-large', true)
         return
       case 'cut-off':
         this.coalescer.abandon(this, 'cut-off')
+        return
+      default: {
+        const whole = end === undefined ? body : end.body
+        const variant = this.coalescer.variantOf(this, this.#variesOn(vary))
+        this.coalescer.land(this, { status, headers, body: whole, bytes: byteLength(whole), leaderId: this.id, variant }, failed)
+      }
     }
   }
 
   /** The request headers that the response depends on, besides those that the key covers. */
-  #variesOn (vary: readonly string[]): string[] {
+  #variesOn (vary: readonly string[]): readonly string[] {
     const { settings } = this.route
     const ignored = settings.learnVary === false ? [] : settings.learnVary.ignore
+    if (vary.length === 0 && this.#varies === undefined && (this.#reads?.names.size ?? 0) === 0) return NO_NAMES
     const names = new Set(vary)
     for (const name of this.#reads?.names ?? []) {
       if (!ignored.includes(name === CLIENT_ADDRESS ? 'ip' : name)) names.add(name)

@@ -39,6 +39,8 @@ interface FastifyRoute extends Route {
 interface Scope {
   readonly settings: Settings
   readonly coalescer: Coalescer
+  /** Those of this registration, of the ones around it and inside it. */
+  readonly coalescers: Set<Coalescer>
   readonly routes: FastifyRoute[]
   readonly tallies: Tally[]
   /** How many routes there are that neither method nor pattern nor written constraints tell apart. */
@@ -87,6 +89,7 @@ function register (fastify: FastifyInstance, options: CoalesceOptions): void {
 function createScope (fastify: FastifyInstance, settings: Settings, around: Scope | undefined): Scope {
   const observer = all(tallying, logging, publishing)
   const coalescer = new Coalescer(settings, observer)
+  const coalescers = (around?.coalescers ?? new Set<Coalescer>()).add(coalescer)
   const calls: Terminal['flights'] = new Flights(settings, settings.clock)
   const routes: FastifyRoute[] = []
   const tallies: Tally[] = []
@@ -131,7 +134,7 @@ function createScope (fastify: FastifyInstance, settings: Settings, around: Scop
     enable (selector) { setDisabled(false, selector) },
     get registry () { return instruments?.registry }
   })
-  return { settings, coalescer, routes, tallies, ids: new Map(), instruments, api }
+  return { settings, coalescer, coalescers, routes, tallies, ids: new Map(), instruments, api }
 }
 
 /** What runs when the app is complete. */
@@ -199,9 +202,10 @@ function captureResponse (request: FastifyRequest, reply: FastifyReply, payload:
 
 /** A write that did well: nobody who comes now is answered with what was read before it. */
 function fence (request: FastifyRequest): void {
-  const { coalescer, settings } = scopeOf(request.server)
+  const { coalescers, settings } = scopeOf(request.server)
   const { url } = request
-  coalescer.fence(url.slice(0, queryStart(url, settings.routes.router.semicolonDelimits)))
+  const path = url.slice(0, queryStart(url, settings.routes.router.semicolonDelimits))
+  for (const coalescer of coalescers) coalescer.fence(path)
 }
 
 function noteError (request: FastifyRequest, _reply: FastifyReply, error: Error, done: () => void): void {

@@ -12,7 +12,9 @@ import { Ramp, type Run } from './ramp.js'
 export interface Passenger<R> {
   /** The flight it is on, if any. Written by the flight alone. */
   flight: Flight<R> | undefined
-  /** How long it is ready to wait, in milliseconds. The same for all passengers of a key. */
+  /** When it came, by the clock. */
+  readonly arrived: number
+  /** How long it is ready to wait from then on, in milliseconds. The same for all passengers of a key. */
   readonly waitTimeout: number
   /** How long a run may take, in milliseconds. The same for all passengers of a key. */
   readonly flightTimeout: number
@@ -59,8 +61,11 @@ export class Flight<R> {
   #leader: Passenger<R> | undefined
   /** False once the leader's own client is gone: its run goes on for the followers' sake. */
   #leaderStays = true
-  /** Each follower with the time at which its patience ends; in order of boarding, and so in order of that time. */
+  /** Each follower with the time at which its patience ends; in order of boarding. */
   #followers: Map<Passenger<R>, number> | undefined
+  /** That order is the order of those times as well: nobody had waited elsewhere before. */
+  #ordered = true
+  #lastDeadline = 0
   #flightTimer: unknown
   #waitTimer: unknown
   #ramp: Ramp | undefined
@@ -83,10 +88,16 @@ export class Flight<R> {
   /** Parks a passenger. */
   follow (passenger: Passenger<R>): void {
     this.#followers ??= new Map()
-    this.#followers.set(passenger, this.#tower.clock.now() + passenger.waitTimeout)
+    const deadline = passenger.arrived + passenger.waitTimeout
+    if (deadline < this.#lastDeadline) {
+      this.#ordered = false
+      this.#clearWaitTimer()
+    }
+    this.#lastDeadline = Math.max(deadline, this.#lastDeadline)
+    this.#followers.set(passenger, deadline)
     passenger.flight = this
     this.#tower.departed(-1)
-    if (this.#waitTimer === undefined) this.#armWaitTimer(passenger.waitTimeout)
+    if (this.#waitTimer === undefined) this.#armWaitTimer(deadline)
   }
 
   /**
@@ -156,8 +167,9 @@ export class Flight<R> {
     if (this.followers === 0) this.#clearWaitTimer()
   }
 
-  #armWaitTimer (delay: number): void {
-    this.#waitTimer = this.#tower.clock.setTimeout(() => { this.#expire() }, delay)
+  #armWaitTimer (at: number): void {
+    const { clock } = this.#tower
+    this.#waitTimer = clock.setTimeout(() => { this.#expire() }, Math.max(at - clock.now(), 1))
   }
 
   #clearWaitTimer (): void {
@@ -170,15 +182,18 @@ export class Flight<R> {
   #expire (): void {
     this.#waitTimer = undefined
     const now = this.#tower.clock.now()
+    let next = Infinity
     for (const [follower, deadline] of this.#followers ?? []) {
       // Node's timers may fire up to a millisecond early.
       if (deadline - now >= 1) {
-        this.#armWaitTimer(deadline - now)
-        return
+        next = Math.min(next, deadline)
+        if (this.#ordered) break
+      } else {
+        this.#forget(follower)
+        follower.settle(WAIT_TIMEOUT, this)
       }
-      this.#forget(follower)
-      follower.settle(WAIT_TIMEOUT, this)
     }
+    if (this.followers > 0 && this.#waitTimer === undefined) this.#armWaitTimer(next)
     this.#endIfEmpty()
   }
 

@@ -51,7 +51,9 @@ export function joinReason (request: RequestFacts, settings: JoinSettings): Join
     headers['x-method-override'] !== undefined) return 'method-override'
   if (headers.connection !== undefined && !isPlainConnection(headers.connection)) return 'connection-header'
   if (settings.identity === undefined) {
-    if (settings.credentials.some(name => headers[name] !== undefined && !coversCredential(name, headers, settings))) return 'credentials'
+    for (const name of settings.credentials) {
+      if (headers[name] !== undefined && !coversCredential(name, headers, settings)) return 'credentials'
+    }
     if (hasClientCertificate(request.raw.socket)) return 'client-certificate'
   }
   return undefined
