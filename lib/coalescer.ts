@@ -16,7 +16,7 @@ import type { RouteSettings } from './options.js'
 
 /** A route that is coalesced. */
 export interface Route {
-  /** What tells it from every other route, constraints included. */
+  /** What tells it from every other route, constraints included, as JSON text. */
   readonly id: string
   readonly settings: RouteSettings
   readonly tally: Tally

@@ -359,9 +359,10 @@ export class FastifyVisit extends Visit {
     const { request } = this
     return settings.headers.includes(name) ||
       ((name === 'host' || name === ':authority') && request.headers[name] === request.host) ||
-      (name === 'cookie' && carriesOnly(request.headers.cookie ?? '', settings.cookies)) ||
-      // A Cookie header says more than who is asking.
-      (name !== 'cookie' && settings.identity !== undefined && settings.credentials.includes(name))
+      (settings.credentials.includes(name) && (name === 'cookie'
+        // A Cookie header says more than who is asking; without an identity nobody boards with other cookies than those of the key.
+        ? settings.identity === undefined && carriesOnly(request.headers.cookie ?? '', settings.cookies)
+        : settings.identity !== undefined))
   }
 }
 

@@ -328,10 +328,10 @@ function gatesOf (fastify: FastifyInstance, options: RouteOptions, parkOnRequest
 /** Tells a route from all others of its registration; the same in every process that builds the same app. */
 function idOf (scope: Scope, methods: readonly string[], options: RouteOptions): string {
   const constraints = Object.entries(options.constraints ?? {}).map(([name, value]) => [name, String(value)])
-  const id = JSON.stringify([methods, options.url, constraints])
-  const same = scope.ids.get(id) ?? 0
-  scope.ids.set(id, same + 1)
-  return `${id} ${same}`
+  const id = [methods, options.url, ...constraints]
+  const same = scope.ids.get(JSON.stringify(id)) ?? 0
+  scope.ids.set(JSON.stringify(id), same + 1)
+  return JSON.stringify(same === 0 ? id : [...id, same])
 }
 
 /** Asks whether a request may board, and lets it; undefined: it bypasses. */

@@ -193,7 +193,9 @@ export class Flight<R> {
         follower.settle(WAIT_TIMEOUT, this)
       }
     }
-    if (this.followers > 0 && this.#waitTimer === undefined) this.#armWaitTimer(next)
+    // Settling may have let somebody board, who set it for itself.
+    this.#clearWaitTimer()
+    if (next < Infinity) this.#armWaitTimer(next)
     this.#endIfEmpty()
   }
 

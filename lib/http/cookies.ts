@@ -8,12 +8,25 @@
 export function cookiePairs (header: string): Array<readonly [name: string, value: string]> {
   const pairs: Array<readonly [string, string]> = []
   for (const piece of header.split(';')) {
-    const pair = piece.trim()
+    const pair = trim(piece)
     if (pair === '') continue
     const end = pair.indexOf('=')
-    pairs.push(end === -1 ? ['', pair] : [pair.slice(0, end).trim(), pair.slice(end + 1).trim()])
+    pairs.push(end === -1 ? ['', pair] : [trim(pair.slice(0, end)), trim(pair.slice(end + 1))])
   }
   return pairs
+}
+
+/** Takes off what may stand around a pair, and nothing that a parser would leave. */
+function trim (text: string): string {
+  let start = 0
+  let end = text.length
+  while (start < end && isSpace(text.charCodeAt(start))) start++
+  while (end > start && isSpace(text.charCodeAt(end - 1))) end--
+  return text.slice(start, end)
+}
+
+function isSpace (code: number): boolean {
+  return code === 32 || code === 9
 }
 
 /** Whether every cookie that the header carries is one of `names`. */

@@ -32,7 +32,7 @@ export type KeyResult =
 type Part = string | null | Part[]
 
 /**
- * @param route what tells this route from every other, its constraints included
+ * @param route what tells this route from every other, its constraints included, as JSON text
  * @param request handed to the user's `identity` and `key` as well
  */
 export function buildKey<S extends KeySource> (route: string, request: S, settings: KeySettings<S>): KeyResult {
@@ -68,7 +68,7 @@ export function buildKey<S extends KeySource> (route: string, request: S, settin
   }
 
   return {
-    key: `[${quote(route)},${quote(request.method)},${quote(request.protocol)},${quote(request.host)},${encode(target)},${encode(identity)},` +
+    key: `[${route},${quote(request.method)},${quote(request.protocol)},${quote(request.host)},${encode(target)},${encode(identity)},` +
       `${encode(headersOf(request, settings.headers))},${encode(cookiesOf(request.headers, settings.cookies))},${encode(body)}]`
   }
 }

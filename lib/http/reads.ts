@@ -20,7 +20,21 @@ export interface Watched {
 /** Asked of a watched object, it answers with all there is. */
 const kAll = Symbol('all')
 
-/** Both the target and the handler of a proxy: what looks behind a proxy, as `util.inspect` does, finds the watch. */
+/** The targets of the proxies: what looks behind a proxy, as `util.inspect` does, finds one of these. */
+class Shadow {
+  /** Called on the proxy. */
+  [inspect.custom] (): unknown {
+    return (this as unknown as { [kAll]: unknown })[kAll]
+  }
+}
+
+class ArrayShadow extends Array<string> {
+  /** Called on the proxy. */
+  [inspect.custom] (): unknown {
+    return (this as unknown as { [kAll]: unknown })[kAll]
+  }
+}
+
 class Watch<T extends object> implements ProxyHandler<object> {
   readonly #watched: T
   readonly #note: (name: string) => void
@@ -49,8 +63,8 @@ class Watch<T extends object> implements ProxyHandler<object> {
   getOwnPropertyDescriptor (_target: object, name: string | symbol): PropertyDescriptor | undefined {
     if (typeof name === 'string') this.#note(name)
     const descriptor = Reflect.getOwnPropertyDescriptor(this.#watched, name)
-    // The target has no such property, and so a proxy may not say that it is fixed.
-    return descriptor === undefined ? undefined : { ...descriptor, configurable: true }
+    // Only the length of an array is fixed on the target, and so a proxy may not say it of anything else.
+    return descriptor === undefined ? undefined : { ...descriptor, configurable: !(Array.isArray(_target) && name === 'length') }
   }
 
   ownKeys (): Array<string | symbol> {
@@ -66,13 +80,12 @@ class Watch<T extends object> implements ProxyHandler<object> {
     return Reflect.set(this.#watched, name, value)
   }
 
-  deleteProperty (_target: object, name: string | symbol): boolean {
-    return Reflect.deleteProperty(this.#watched, name)
+  defineProperty (_target: object, name: string | symbol, descriptor: PropertyDescriptor): boolean {
+    return Reflect.defineProperty(this.#watched, name, descriptor)
   }
 
-  /** Called on the proxy. */
-  [inspect.custom] (): unknown {
-    return (this as unknown as { [kAll]: unknown })[kAll]
+  deleteProperty (_target: object, name: string | symbol): boolean {
+    return Reflect.deleteProperty(this.#watched, name)
   }
 }
 
@@ -96,9 +109,11 @@ export class Reads {
     this.#raw = raw
     this.#headers = raw.headers
     this.#rawHeaders = raw.rawHeaders
-    this.#watchedHeaders = watch(raw.headers, note, noteAll)
+    this.#watchedHeaders = new Proxy<object>(new Shadow(), new Watch(raw.headers, note, noteAll)) as IncomingHttpHeaders
     // An array of names and values: there is no reading one of them only.
-    this.#watchedRawHeaders = raw.rawHeaders === undefined ? undefined : watch(raw.rawHeaders, noteAll, noteAll)
+    this.#watchedRawHeaders = raw.rawHeaders === undefined
+      ? undefined
+      : new Proxy<object>(new ArrayShadow(), new Watch(raw.rawHeaders, noteAll, noteAll)) as string[]
     this.start()
   }
 
@@ -139,9 +154,4 @@ export class Reads {
       if (rawHeaders !== undefined) raw.rawHeaders = rawHeaders
     }
   }
-}
-
-function watch<T extends object> (watched: T, note: (name: string) => void, noteAll: () => void): T {
-  const handler = new Watch(watched, note, noteAll)
-  return new Proxy<object>(handler, handler) as T
 }

@@ -23,16 +23,17 @@ type RouteLabel = 'method' | 'route'
 
 /** A histogram whose counts are kept elsewhere. */
 class ReadHistogram extends Histogram<RouteLabel> {
-  readonly #read: () => Iterable<readonly [Tally, Distribution]>
+  /** Not `#read`: the registry for the other format calls `get` on a stand-in. */
+  private readonly read: () => Iterable<readonly [Tally, Distribution]>
 
   constructor (name: string, help: string, buckets: readonly number[], read: () => Iterable<readonly [Tally, Distribution]>) {
     super({ name, help, labelNames: ['method', 'route'], buckets: [...buckets], registers: [] })
-    this.#read = read
+    this.read = read
   }
 
   override get (): ReturnType<Histogram<RouteLabel>['get']> {
     const { name, help, aggregator } = this as unknown as { name: string, help: string, aggregator: 'sum' }
-    const values = [...this.#read()].flatMap(([{ method, route }, distribution]) => {
+    const values = [...this.read()].flatMap(([{ method, route }, distribution]) => {
       const labels = { method, route }
       let below = 0
       return [
@@ -194,7 +195,9 @@ export function serveMetrics (fastify: FastifyInstance, settings: MetricsSetting
     url: path,
     config: { ...routeOptions.config, coalesce: false },
     handler: async (request, reply) => {
-      const wanted = new Negotiator(request.raw).mediaType([PROMETHEUS, OPEN_METRICS])
+      // Negotiator takes a parameter, such as a version, for one that an offer must have.
+      const accept = request.headers.accept?.replace(/;\s*(?!q\s*=)[^;,]*/gi, '')
+      const wanted = new Negotiator({ headers: { accept } }).mediaType([PROMETHEUS, OPEN_METRICS])
       const registry = wanted === OPEN_METRICS ? openMetrics(instruments.registry) : instruments.registry
       reply.header('content-type', registry.contentType).header('vary', 'accept')
       return await registry.metrics()

@@ -1,0 +1,63 @@
+// @ts-check
+/**
+ * One server of a pair, in a process of its own: `node server.js <variant> <turns>`. Its parent asks for its figures over IPC,
+ * and it ends when its parent does.
+ */
+import { setTimeout as sleep } from 'node:timers/promises'
+import Fastify from 'fastify'
+import coalesce from 'fastify-coalesce'
+import { spin } from './work.js'
+
+/**
+ * `bare`: no plugin. `registered`: the plugin with metrics, and no route of it. `coalesced`: every route.
+ *
+ * @typedef {'bare' | 'registered' | 'coalesced'} Variant
+ */
+
+/**
+ * @typedef {object} Figures
+ * @property {number} runs handler runs since the start
+ * @property {number} cpu microseconds of CPU time since the start
+ */
+
+const [variant, turns] = process.argv.slice(2)
+const config = { coalesce: variant === 'coalesced' }
+const app = Fastify()
+let runs = 0
+
+if (variant !== 'bare') await app.register(coalesce, { metrics: true })
+
+/** @type {Record<string, (id: string) => Promise<unknown>>} */
+const routes = {
+  async instant (id) {
+    return { id }
+  },
+  async query5 (id) {
+    await sleep(5)
+    return { id }
+  },
+  async query10 (id) {
+    await sleep(10)
+    return { id }
+  },
+  async work50 (id) {
+    return { id, state: spin(Number(turns)) }
+  }
+}
+
+for (const [name, answer] of Object.entries(routes)) {
+  app.get(`/${name}/:id`, { config }, async request => {
+    runs++
+    const { id } = /** @type {{ id: string }} */ (request.params)
+    return await answer(id)
+  })
+}
+
+process.on('disconnect', () => process.exit())
+process.on('message', () => {
+  const { user, system } = process.cpuUsage()
+  process.send?.({ runs, cpu: user + system })
+})
+
+await app.listen({ host: '127.0.0.1', port: 0 })
+process.send?.({ port: /** @type {import('node:net').AddressInfo} */ (app.server.address()).port })

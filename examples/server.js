@@ -1,0 +1,207 @@
+// @ts-check
+/**
+ * The example server and what it is about: 500 clients ask for the same word at once, with and without coalescing.
+ *
+ * Run it: npm start
+ *         npm start -- --port 3001   on another port (or PORT=3001 npm start)
+ *         npm start -- --once        ends after the table
+ */
+import { Agent, get } from 'node:http'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { parseArgs } from 'node:util'
+import Fastify from 'fastify'
+import coalesce from 'fastify-coalesce'
+
+const CLIENTS = 500
+const QUERY_TIME = 100
+const POOL_SIZE = 20
+const COALESCED = '/word/:word'
+const UNCOALESCED = '/uncoalesced/word/:word'
+
+/** A database that takes a while for a query, and has so many connections, as databases do. */
+class Database {
+  queries = 0
+  #free = POOL_SIZE
+  /** @type {Array<() => void>} */
+  #waiting = []
+
+  /** @param {string} word */
+  async lookUp (word) {
+    if (this.#free > 0) this.#free--
+    else await new Promise(resolve => { this.#waiting.push(() => { resolve(undefined) }) })
+    const query = ++this.queries
+    await sleep(QUERY_TIME)
+    const next = this.#waiting.shift()
+    if (next === undefined) this.#free++
+    else next()
+    return { word, query }
+  }
+}
+
+export async function build (database = new Database()) {
+  const app = Fastify()
+  await app.register(coalesce, { metrics: true })
+
+  /** @param {import('fastify').FastifyRequest} request */
+  async function lookUp (request) {
+    return await database.lookUp(/** @type {{ word: string }} */ (request.params).word)
+  }
+  app.get(COALESCED, { config: { coalesce: true } }, lookUp)
+  app.get(UNCOALESCED, lookUp)
+  app.get('/', async () => ({ try: [COALESCED, UNCOALESCED, '/metrics'] }))
+
+  return app
+}
+
+/**
+ * @param {string} url
+ * @param {Agent} agent
+ * @returns {Promise<{ body: string, time: number }>}
+ */
+function fetchText (url, agent) {
+  return new Promise((resolve, reject) => {
+    const start = performance.now()
+    get(url, { agent }, response => {
+      let body = ''
+      response.setEncoding('utf8')
+      response.on('data', chunk => { body += chunk })
+      response.on('error', reject)
+      response.on('end', () => {
+        if (response.statusCode === 200) resolve({ body, time: performance.now() - start })
+        else reject(new Error(`${url} answered ${response.statusCode}: ${body}`))
+      })
+    }).on('error', reject)
+  })
+}
+
+/**
+ * Sends as many identical requests at once as there are clients, each over its own connection.
+ *
+ * @param {string} url
+ * @param {Agent} agent
+ */
+async function burst (url, agent) {
+  const start = performance.now()
+  const replies = await Promise.all(Array.from({ length: CLIENTS }, () => fetchText(url, agent)))
+  const wall = performance.now() - start
+  const times = replies.map(({ time }) => time).sort((a, b) => a - b)
+  const percentile = (/** @type {number} */ share) => times[Math.ceil(times.length * share) - 1] ?? NaN
+  return { wall, p50: percentile(0.5), p99: percentile(0.99) }
+}
+
+/**
+ * Reads a figure of a route from Prometheus text; undefined if it is not there.
+ *
+ * @param {string} text
+ * @param {string} name
+ * @param {string} route
+ */
+function figure (text, name, route) {
+  const line = text.split('\n').find(line => line.startsWith(`${name}{method="GET",route="${route}"} `))
+  return line === undefined ? undefined : Number(line.slice(line.lastIndexOf(' ') + 1))
+}
+
+/**
+ * @param {string} origin
+ * @param {Database} database
+ */
+async function compare (origin, database) {
+  const agent = new Agent({ keepAlive: true, maxSockets: CLIENTS, maxFreeSockets: CLIENTS })
+  const rows = [['', 'handler runs', 'wall time', 'p50', 'p99', 'deduplicated']]
+  try {
+    // Both find connections that are open, and code that is warm.
+    for (let round = 0; round < 3; round++) await burst(`${origin}/`, agent)
+
+    for (const [name, route] of /** @type {const} */ ([['without coalescing', UNCOALESCED], ['with coalescing', COALESCED]])) {
+      const before = database.queries
+      const { wall, p50, p99 } = await burst(origin + route.replace(':word', 'serendipity'), agent)
+      const { body } = await fetchText(`${origin}/metrics`, agent)
+      const ratio = figure(body, 'coalesce_route_deduplication_ratio', route)
+      rows.push([
+        name, String(database.queries - before), ...[wall, p50, p99].map(time => `${Math.round(time)} ms`),
+        ratio === undefined ? '-' : `${(ratio * 100).toFixed(1)} %`
+      ])
+    }
+  } finally {
+    agent.destroy()
+  }
+  return rows
+}
+
+/** @param {string[][]} rows */
+function table (rows) {
+  const widths = (rows[0] ?? []).map((_, column) => Math.max(...rows.map(row => (row[column] ?? '').length)))
+  return rows.map(row => row.map((cell, column) => column === 0 ? cell.padEnd(widths[0] ?? 0) : cell.padStart(widths[column] ?? 0)).join('   ')).join('\n')
+}
+
+/**
+ * What the user asked for.
+ *
+ * @returns {{ port: number, once: boolean }}
+ * @throws if that makes no sense
+ */
+function readArguments () {
+  const { values } = parseArgs({ options: { port: { type: 'string' }, once: { type: 'boolean', default: false } } })
+  const wanted = values.port ?? (process.env.PORT || '3000')
+  const port = /^\d{1,5}$/.test(wanted) ? Number(wanted) : NaN
+  if (!(port <= 65535)) throw new Error(`A port is a number from 0 to 65535, not '${wanted}'.`)
+  return { port, once: values.once }
+}
+
+/** @param {unknown} error */
+function explain (error) {
+  const { code, message, port } = /** @type {NodeJS.ErrnoException & { port?: number }} */ (error)
+  if (code === 'EADDRINUSE') return `Port ${port} is taken. Choose another one: npm start -- --port ${(port ?? 0) + 1}`
+  if (code === 'EACCES') return `Port ${port} needs more rights. Choose another one: npm start -- --port 3000`
+  return message
+}
+
+async function main () {
+  const { port, once } = readArguments()
+  const database = new Database()
+  const app = await build(database)
+  const origin = await app.listen({ host: '127.0.0.1', port })
+
+  let stopped = once
+  for (const signal of ['SIGINT', 'SIGTERM']) {
+    process.once(signal, async () => {
+      stopped = true
+      await app.close()
+    })
+  }
+
+  console.log(`${CLIENTS} clients ask for the same word at once. A query takes ${QUERY_TIME} ms, and the database has ${POOL_SIZE} connections.\n`)
+  try {
+    console.log(table(await compare(origin, database)))
+  } catch (error) {
+    await app.close()
+    // Who stops the server stops the clients too.
+    if (stopped && !once) return
+    throw error
+  }
+  if (stopped) {
+    await app.close()
+    return
+  }
+
+  const url = `${origin}${COALESCED.replace(':word', 'serendipity')}`
+  console.log(`
+The server is up. Try:
+
+  curl ${url}
+  curl ${origin}${UNCOALESCED.replace(':word', 'serendipity')}
+  curl ${origin}/metrics
+
+How many queries do 50 clients cost?
+
+  seq 50 | xargs -P 50 -I{} curl -sw '\\n' ${url} | sort | uniq -c
+
+Ctrl+C ends it.`)
+}
+
+if (process.argv[1] === import.meta.filename) {
+  main().catch(error => {
+    console.error(explain(error))
+    process.exitCode = 1
+  })
+}

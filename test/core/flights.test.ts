@@ -1,0 +1,147 @@
+import t from 'tap'
+import { Airport, NOTHING_LEFT, shared, type TestPassenger } from './passengers.js'
+
+t.test('the first passenger of a key leads, the others follow, and keys are apart', async t => {
+  const airport = new Airport()
+
+  const boardings = ['x', 'x', 'y', 'x'].map((key, index) => airport.board(key, airport.passenger(`p${index}`)))
+
+  t.strictSame(boardings, ['leader', 'follower', 'leader', 'follower'])
+  t.equal(airport.flights.size, 2)
+  t.equal(airport.flights.waiters, 2)
+  t.strictSame(airport.flights.leaders().map(leader => (leader as TestPassenger).name), ['p0', 'p2'])
+})
+
+t.test('a flight knows its key and when it took off', async t => {
+  const airport = new Airport()
+  airport.clock.advance(42)
+  const { flight } = airport.crew('k', 'L')
+
+  t.equal(flight.key, 'k')
+  t.equal(flight.tookOff, 42)
+})
+
+t.test('any string is a key, those that objects have for names included', async t => {
+  const airport = new Airport()
+  const keys = ['', '__proto__', 'constructor', 'toString', '\0']
+
+  t.strictSame(keys.map(key => airport.board(key, airport.passenger(key))), keys.map(() => 'leader'))
+  t.strictSame(keys.map(key => airport.board(key, airport.passenger(key))), keys.map(() => 'follower'))
+})
+
+t.test('a flight over the limit does not take off, and a place that is freed is taken', async t => {
+  const airport = new Airport({ maxFlights: 2 })
+  const { flight, crew: [L] } = airport.crew('x', 'L')
+  airport.crew('y', 'M')
+  const refused = airport.passenger('refused')
+
+  t.equal(airport.board('z', refused), 'max-flights')
+  t.equal(refused.flight, undefined)
+  t.equal(airport.board('x', airport.passenger('a')), 'follower', 'following is not a further flight')
+  t.equal(airport.flights.size, 2)
+  flight.land(L, shared('r'))
+  t.equal(airport.board('z', refused), 'leader')
+})
+
+t.test('with no flights allowed nobody leads', async t => {
+  const airport = new Airport({ maxFlights: 0 })
+  t.equal(airport.board('x', airport.passenger('a')), 'max-flights')
+  t.strictSame(airport.left, NOTHING_LEFT)
+})
+
+t.test('followers over the limit of their key do not board, and places are freed by those who leave', async t => {
+  const airport = new Airport({ maxWaitersPerKey: 2 })
+  const { flight, crew: [, a] } = airport.crew('x', 'L', 'a', 'b')
+  const refused = airport.passenger('refused')
+
+  t.equal(airport.board('x', refused), 'max-waiters-per-key')
+  t.equal(refused.flight, undefined)
+  t.equal(airport.flights.waiters, 2)
+  flight.leave(a)
+  t.equal(airport.board('x', refused), 'follower')
+})
+
+t.test('followers over the limit of all do not board, and places are freed by landings and promotions', async t => {
+  const airport = new Airport({ maxWaiters: 3 })
+  const { flight: x, crew: [L] } = airport.crew('x', 'L', 'a', 'b')
+  const { flight: y, crew: [M, c] } = airport.crew('y', 'M', 'c')
+  const refused = airport.passenger('refused')
+
+  t.equal(airport.board('x', refused), 'max-waiters')
+  t.equal(airport.board('y', refused), 'max-waiters')
+  t.equal(refused.flight, undefined)
+  y.abandon(M, 'gone')
+  t.equal(airport.board('y', airport.passenger('d')), 'follower', 'who was promoted waits no more')
+  t.equal(airport.board('y', refused), 'max-waiters')
+  x.land(L, shared('r'))
+  t.equal(airport.flights.waiters, 1)
+  t.equal(airport.board('y', refused), 'follower')
+  y.land(c, shared('r'))
+  t.strictSame(airport.left, NOTHING_LEFT)
+})
+
+t.test('a detached flight takes no newcomers, lands for those on board, and leaves its successor alone', async t => {
+  const airport = new Airport()
+  const { flight: old, crew: [L] } = airport.crew('x', 'L', 'a')
+  airport.crew('y', 'M')
+
+  airport.flights.detach(leader => leader === L)
+  const next = airport.passenger('N')
+  t.equal(airport.board('x', next), 'leader')
+  t.equal(airport.board('x', airport.passenger('b')), 'follower')
+  t.equal(airport.board('y', airport.passenger('c')), 'follower', 'other flights can be joined')
+  t.equal(airport.flights.size, 3, 'a detached flight is in the air')
+  t.strictSame(airport.flights.leaders().map(leader => (leader as TestPassenger).name).sort(), ['L', 'M', 'N'])
+
+  t.equal(old.land(L, shared('old')), true)
+
+  t.strictSame(airport.events(), ['a shared old'])
+  t.equal(airport.flights.size, 2)
+  t.equal(airport.board('x', airport.passenger('d')), 'follower', 'the successor can still be joined')
+  next.flight?.land(next, shared('new'))
+  t.strictSame(airport.events(), ['b shared new', 'd shared new'])
+})
+
+t.test('a successor that lands first leaves the detached flight in the air', async t => {
+  const airport = new Airport()
+  const { flight: old, crew: [L] } = airport.crew('x', 'L')
+  airport.flights.detach(() => true)
+  const { flight: young, crew: [N] } = airport.crew('x', 'N')
+
+  young.land(N, shared('new'))
+
+  t.equal(airport.flights.size, 1)
+  t.equal(airport.board('x', airport.passenger('b')), 'leader', 'and nobody joins it again')
+  old.land(L, shared('old'))
+  t.equal(airport.flights.size, 1)
+})
+
+t.test('a flight is detached once', async t => {
+  const airport = new Airport()
+  const { flight, crew: [L] } = airport.crew('x', 'L')
+  airport.flights.detach(() => true)
+  airport.flights.detach(() => true)
+
+  t.equal(airport.flights.size, 1)
+  flight.land(L, shared('r'))
+  t.strictSame(airport.left, NOTHING_LEFT)
+})
+
+t.test('a detached flight counts for the limit', async t => {
+  const airport = new Airport({ maxFlights: 1 })
+  airport.crew('x', 'L')
+  airport.flights.detach(() => true)
+
+  t.equal(airport.board('x', airport.passenger('N')), 'max-flights')
+})
+
+t.test('ten thousand flights later nothing is left', async t => {
+  const airport = new Airport({ maxFlights: 10_000, maxWaiters: 10_000 })
+  const crews = Array.from({ length: 10_000 }, (_, index) => airport.crew(`k${index}`, 'L', 'f'))
+  t.strictSame(airport.left, { flights: 10_000, waiters: 10_000, leaders: 10_000, timers: 20_000 })
+
+  for (const { flight, crew: [L] } of crews) flight.land(L, shared('r'))
+
+  t.strictSame(airport.left, NOTHING_LEFT)
+  t.equal(airport.events().length, 10_000)
+})

@@ -1,0 +1,31 @@
+import t from 'tap'
+import * as errors from '../lib/errors.js'
+
+t.test('each error has a code of its own, a status and a message that says what to do or what happened', async t => {
+  const made = [
+    new errors.InvalidOptionError('waitTimeout', 'a duration', '"x"'),
+    new errors.AlreadyRegisteredError(),
+    new errors.UnknownRouteError('GET /x'),
+    new errors.WaitTimeoutError(30),
+    new errors.NobodyWaitsError(),
+    new errors.FlightTimeoutError(60),
+    new errors.MetricTakenError('coalesce_runs_total')
+  ]
+  t.equal(made.length, Object.keys(errors).length, 'no error is left out')
+  t.strictSame(made.map(({ code, statusCode, message }) => [code, statusCode, message]), [
+    ['FST_COALESCE_INVALID_OPTION', 500, 'waitTimeout must be a duration, got "x"'],
+    ['FST_COALESCE_ALREADY_REGISTERED', 500, 'fastify-coalesce is already registered in this context; register it in a child context to give other defaults'],
+    ['FST_COALESCE_UNKNOWN_ROUTE', 500, 'no coalesced route GET /x'],
+    ['FST_COALESCE_WAIT_TIMEOUT', 503, 'no response within 30 ms'],
+    ['FST_COALESCE_NOBODY_WAITS', 499, 'every client that waited for this run is gone'],
+    ['FST_COALESCE_FLIGHT_TIMEOUT', 504, 'the run took longer than 60 ms'],
+    ['FST_COALESCE_METRIC_TAKEN', 500, 'the registry has another metric named coalesce_runs_total; set metrics.prefix']
+  ])
+  t.strictSame(made.map(error => error instanceof Error), made.map(() => true))
+  t.ok(made[0] instanceof TypeError)
+  t.ok(made[2] instanceof RangeError)
+})
+
+t.test('what a message quotes is not taken for a format', async t => {
+  t.equal(new errors.InvalidOptionError('%s', '%d', '%j').message, '%s must be %d, got %j')
+})

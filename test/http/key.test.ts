@@ -1,0 +1,206 @@
+import t from 'tap'
+import fc from 'fast-check'
+import { buildKey, headerOf, sendsBody, type KeyResult, type KeySource } from '../../lib/http/key.js'
+import { coversOnly } from '../../lib/http/query.js'
+import type { KeySettings } from '../../lib/options.js'
+import { textOf } from './arbitraries.js'
+
+const SETTINGS: KeySettings<KeySource> = {
+  query: 'sorted',
+  headers: [],
+  cookies: [],
+  identity: undefined,
+  key: undefined,
+  body: undefined,
+  router: { semicolonDelimits: false, parsesItself: false }
+}
+
+const REQUEST: KeySource = {
+  method: 'GET', url: '/word/a?q=1&p=2', protocol: 'http', host: 'example.org:80', headers: {}, body: undefined, raw: {}
+}
+
+/** The key of a request that differs from another one in `request`. */
+function keyOf (request: Partial<KeySource>, settings: Partial<KeySettings<KeySource>> = {}, route = 'r'): string | undefined {
+  return buildKey(JSON.stringify(route), { ...REQUEST, ...request }, { ...SETTINGS, ...settings }).key
+}
+
+function faultOf (request: Partial<KeySource>, settings: Partial<KeySettings<KeySource>>): KeyResult {
+  return buildKey('"r"', { ...REQUEST, ...request }, { ...SETTINGS, ...settings })
+}
+
+/** How many different keys there are. */
+const different = (...keys: Array<string | undefined>): number => new Set(keys.filter(key => key !== undefined)).size
+
+t.test('a key is JSON, whatever its parts contain', async t => {
+  const texts = ['plain', 'a"b', 'back\\slash', '\n', 'é', '\u2028', '\ud800', '\x7f', '","', '']
+  const settings = { headers: ['x-a'], cookies: ['c'], identity: () => 'me' }
+  const keys = texts.map(text => keyOf({ host: text, headers: { 'x-a': text } }, settings, text))
+  t.same(keys.map(key => JSON.parse(key ?? 'null')), texts.map(text =>
+    [text, 'GET', 'http', text, [['/word/a', '?', 'p=2&q=1'], null], 'me', [text], [[]], null]))
+})
+
+t.test('requests that differ in one part have different keys', async t => {
+  t.equal(different(
+    keyOf({}), keyOf({}, {}, 'R'), keyOf({ method: 'HEAD' }), keyOf({ protocol: 'https' }), keyOf({ host: 'example.org' }),
+    keyOf({ host: '' }), keyOf({ url: '/word/b?q=1&p=2' }), keyOf({ url: '/Word/a?q=1&p=2' }), keyOf({ url: '/word/%61?q=1&p=2' }),
+    keyOf({ url: '/word/a/?q=1&p=2' }), keyOf({ url: '/word/a?q=1&p=3' }), keyOf({ url: '/word/a' }), keyOf({ url: '/word/a?' }), keyOf({ url: '/word/a#q=1&p=2' }),
+    keyOf({ raw: { originalUrl: '/a/word/a' } }), keyOf({ raw: { originalUrl: '' } })
+  ), 16)
+  t.equal(keyOf({ url: '/word/a?p=2&q=1' }), keyOf({}), 'the order of the query\'s names is no part')
+  t.equal(keyOf({ headers: { 'x-a': '1', cookie: 'a=1' }, body: 'x' }), keyOf({}), 'nor is what is not declared')
+})
+
+t.test('the query counts as the route and the router have it', async t => {
+  const urls = ['/a?b=1&a=2', '/a?a=2&b=1']
+  const count = (settings: Partial<KeySettings<KeySource>>, of = urls): number => different(...of.map(url => keyOf({ url }, settings)))
+  t.equal(count({}), 1)
+  t.equal(count({ query: 'raw' }), 2)
+  t.equal(count({ query: { covers: coversOnly(['a', 'b']) } }), 1)
+  t.equal(count({ router: { semicolonDelimits: false, parsesItself: true } }), 2, 'an app\'s own parser may see an order')
+  const semicolons = ['/a;b=1&a=2', '/a;a=2&b=1']
+  t.equal(count({}, semicolons), 2)
+  t.equal(count({ router: { semicolonDelimits: true, parsesItself: false } }, semicolons), 1)
+  t.equal(count({ router: { semicolonDelimits: true, parsesItself: false } }, ['/a;b', '/a?b', '/a#b']), 3)
+})
+
+t.test('an absent header differs from an empty one, and each keeps its place', async t => {
+  const settings = { headers: ['x-a', 'x-b'] }
+  t.equal(different(
+    keyOf({}, settings), keyOf({ headers: { 'x-a': '' } }, settings), keyOf({ headers: { 'x-b': '' } }, settings),
+    keyOf({ headers: { 'x-a': '1' } }, settings), keyOf({ headers: { 'x-b': '1' } }, settings), keyOf({ headers: { 'x-a': 'null' } }, settings),
+    keyOf({ headers: { 'x-a': '1', 'x-b': '' } }, settings), keyOf({ headers: { 'x-a': '1, 2' } }, settings), keyOf({ headers: { 'x-a': ['1', '2'] } }, settings)
+  ), 9)
+  t.equal(headerOf({}, 'x'), null)
+  t.equal(headerOf({ x: '' }, 'x'), '')
+  t.equal(headerOf({ 'set-cookie': ['a', 'b'] }, 'set-cookie'), '["a","b"]')
+})
+
+t.test('declared cookies count raw, each value of a repeated one', async t => {
+  const settings = { cookies: ['a', 'b'] }
+  const of = (cookie: string): string | undefined => keyOf({ headers: { cookie } }, settings)
+  t.equal(different(
+    keyOf({}, settings), of('a='), of('b='), of('a=1'), of('a=1; a=2'), of('a=2; a=1'), of('a=1; b=2'), of('a=%31'), of('a="1"'), of('A=1')
+  ), 9, 'an undeclared one is like none')
+  t.equal(of('b=2; a=1'), of('a=1;b=2'))
+  t.equal(of('a=1; c=3'), of('a=1'))
+})
+
+t.test('the identity is part of the key, and a request without one has no key', async t => {
+  const as = (answer: unknown) => ({ identity: (() => answer) as () => string })
+  t.equal(different(keyOf({}), keyOf({}, as('a')), keyOf({}, as('b')), keyOf({}, as('null'))), 4)
+  for (const answer of ['', undefined, null, 0, 1, {}, [], ['a'], Promise.resolve('a'), Symbol('a')]) {
+    t.same(faultOf({}, as(answer)), { key: undefined, fault: 'no-identity' })
+  }
+  const error = new Error('who?')
+  t.same(faultOf({}, { identity () { throw error } }), { key: undefined, fault: 'identity-threw', error })
+})
+
+t.test('a key function replaces path and query, and only these', async t => {
+  const by = (answer: unknown) => ({ key: (() => answer) as () => string })
+  t.equal(different(
+    keyOf({}), keyOf({}, by('a')), keyOf({}, by(['a'])), keyOf({}, by(['a', 'b'])), keyOf({}, by(['a,b'])), keyOf({}, by(['ab'])), keyOf({}, by(['', 'a'])),
+    keyOf({}, by('["a"]')), keyOf({}, by([''])), keyOf({ method: 'HEAD' }, by('a')), keyOf({ host: 'b' }, by('a')), keyOf({ protocol: 'https' }, by('a'))
+  ), 12)
+  t.equal(keyOf({ url: '/x', raw: { originalUrl: '/y' } }, by('a')), keyOf({ url: '/z' }, by('a')))
+  for (const answer of ['', [], null, undefined, 1, [1], ['a', null], {}, Promise.resolve('a')]) {
+    t.same(faultOf({}, by(answer)), { key: undefined, fault: 'no-key' })
+  }
+  const error = new Error('no')
+  t.same(faultOf({}, { key () { throw error } }), { key: undefined, fault: 'key-threw', error })
+  t.equal(keyOf({ url: '/a?x=3' }, { key: request => request.url, identity: request => request.host }),
+    keyOf({}, { ...by('/a?x=3'), identity: () => 'example.org:80' }), 'both functions are given the request')
+})
+
+t.test('the body counts where the route says so, with its type', async t => {
+  const settings = { body: { maxBytes: 10 } }
+  const post = (body: unknown, type?: string) => keyOf({ method: 'POST', body, headers: type === undefined ? {} : { 'content-type': type } }, settings)
+  t.equal(different(post(undefined), post(null), post(''), post('1'), post(1), post(Buffer.from('1')), post('1', ''), post('1', 'text/plain'), post('1', 'text/html')), 9)
+  t.equal(post({ a: 1, b: 2 }), undefined, 'it is over the limit')
+  t.same(faultOf({ method: 'POST', body: new Date() }, settings), { key: undefined, fault: 'body-unknown' })
+  t.equal(keyOf({ body: 'x' }, settings), keyOf({ body: 'y' }, settings), 'a GET has none')
+  t.equal(keyOf({ method: 'HEAD', body: 'x' }, settings), keyOf({ method: 'HEAD', body: 'y' }, settings))
+  t.equal(different(keyOf({ method: 'QUERY', body: 'x' }, settings), keyOf({ method: 'QUERY', body: 'y' }, settings)), 2)
+})
+
+t.test('a body that was sent and is not parsed is unknown', async t => {
+  const settings = { body: { maxBytes: 10 } }
+  const unknown = { key: undefined, fault: 'body-unknown' }
+  t.same(faultOf({ method: 'POST', headers: { 'content-length': '5' } }, settings), unknown)
+  t.same(faultOf({ method: 'POST', headers: { 'transfer-encoding': 'chunked' } }, settings), unknown)
+  t.type(keyOf({ method: 'POST', headers: { 'content-length': '0' } }, settings), 'string')
+  t.same([{}, { 'content-length': '0' }].map(sendsBody), [false, false])
+  t.same([{ 'content-length': '1' }, { 'content-length': '00' }, { 'content-length': '' }, { 'transfer-encoding': '' }].map(sendsBody), [true, true, true, true])
+})
+
+/** Texts that would run into one another if anything were joined. */
+const nasty = textOf('",[]a\\1 ;=', 0, 4)
+const value = fc.option(nasty, { nil: undefined })
+const cookieValue = textOf('"a1,', 0, 2)
+
+const tuple = fc.record({
+  route: nasty,
+  method: fc.constantFrom('GET', 'HEAD', 'POST', 'QUERY'),
+  protocol: fc.constantFrom('http', 'https'),
+  host: nasty,
+  path: textOf('/a"%5', 0, 3).map(rest => `/${rest}`),
+  pairs: fc.option(fc.array(fc.tuple(fc.constantFrom('a', 'b', '"'), textOf('=1"', 0, 2)), { maxLength: 4 }), { nil: undefined }),
+  identity: fc.option(textOf('",[]a', 1, 3), { nil: undefined }),
+  headers: fc.tuple(value, value),
+  cookies: fc.tuple(fc.array(cookieValue, { maxLength: 2 }), fc.array(cookieValue, { maxLength: 2 })),
+  body: fc.option(
+    fc.oneof(nasty, fc.jsonValue({ maxDepth: 1 }).map(each => JSON.parse(JSON.stringify(each)) as unknown)),
+    { nil: undefined })
+})
+type Tuple = typeof tuple extends fc.Arbitrary<infer T> ? T : never
+
+function keyOfTuple ({ route, method, protocol, host, path, pairs, identity, headers, cookies, body }: Tuple): string | undefined {
+  const cookie = cookies.flatMap((values, index) => values.map(each => `${'ab'[index]}=${each}`)).join('; ')
+  const query = pairs === undefined ? '' : `?${pairs.map(([name, each]) => `${name}=${each}`).join('&')}`
+  return keyOf({
+    method, protocol, host, url: path + query, body, headers: { 'x-a': headers[0], 'x-b': headers[1], cookie }
+  }, {
+    headers: ['x-a', 'x-b'],
+    cookies: ['a', 'b'],
+    identity: identity === undefined ? undefined : () => identity,
+    body: { maxBytes: 1000 }
+  }, route)
+}
+
+/** What two tuples of one key have in common: the tuple, the names of its query in order. */
+function meaning ({ pairs, body, method, ...rest }: Tuple): string {
+  const byName = pairs === undefined
+    ? null
+    : [...new Set(pairs.map(([name]) => name))].sort().map(wanted => pairs.filter(([name]) => name === wanted))
+  const counts = method === 'POST' || method === 'QUERY'
+  return JSON.stringify({ rest, method, byName, body: counts && body !== undefined ? [canonical(body)] : 'none' })
+}
+
+function canonical (body: unknown): unknown {
+  if (typeof body !== 'object' || body === null) return body
+  if (Array.isArray(body)) return body.map(canonical)
+  const names = Object.keys(body).sort()
+  return { object: names.map(name => [name, canonical((body as Record<string, unknown>)[name])]) }
+}
+
+t.test('two requests have one key if and only if they mean the same', async t => {
+  const keys = new Map<string, string>()
+  const meanings = new Map<string, string>()
+  fc.assert(fc.property(tuple, each => {
+    const key = keyOfTuple(each)
+    if (key === undefined) return false
+    const own = meaning(each)
+    const [known, same] = [keys.get(key), meanings.get(own)]
+    keys.set(key, own)
+    meanings.set(own, key)
+    return (known === undefined || known === own) && (same === undefined || same === key)
+  }), { numRuns: 8_000 })
+  t.equal(keys.size, meanings.size)
+})
+
+t.test('a request and one that differs from it in one part never have one key', async t => {
+  fc.assert(fc.property(tuple, tuple, fc.constantFrom('route', 'method', 'protocol', 'host', 'path', 'pairs', 'identity', 'headers', 'cookies', 'body'), (one, other, part) => {
+    const near = { ...one, [part]: other[part as keyof Tuple] }
+    return (keyOfTuple(one) === keyOfTuple(near)) === (meaning(one) === meaning(near))
+  }), { numRuns: 4_000 })
+  t.pass()
+})

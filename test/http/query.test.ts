@@ -1,0 +1,91 @@
+import { parse } from 'fast-querystring'
+import t from 'tap'
+import fc from 'fast-check'
+import { coversAllBut, coversOnly, narrowQuery, normalizeQuery, queryStart } from '../../lib/http/query.js'
+import { textOf } from './arbitraries.js'
+
+/** Few letters, so that names repeat. */
+const anyQuery = textOf('ab=&%61+2B[];#.', 0, 14)
+const plainName = fc.constantFrom('a', 'b', 'c', 'A', '', 'a[]', '__proto__')
+const plainPair = fc.tuple(plainName, fc.option(textOf('xy=%20+', 0, 3)))
+  .map(([name, value]) => ({ name, pair: value === null ? name : `${name}=${value}` }))
+
+const sortedPairs = (query: string): string => query.split('&').sort().join('&')
+
+/** What a handler sees: the members in the order of their names. */
+const parsed = (query: string): string => JSON.stringify(Object.entries(parse(query)).sort(([a], [b]) => a < b ? -1 : 1))
+
+t.test('the path ends where the router ends it', async t => {
+  t.equal(queryStart('/a?b', false), 2)
+  t.equal(queryStart('/a#b?c', false), 2)
+  t.equal(queryStart('/a;b?c', false), 4)
+  t.equal(queryStart('/a;b?c', true), 2)
+  t.equal(queryStart('/a%3Fb', true), 6)
+  t.equal(queryStart('', true), 0)
+})
+
+t.test('pairs are sorted by name, and those of one name keep their order', async t => {
+  t.equal(normalizeQuery(''), '')
+  t.equal(normalizeQuery('b=2'), 'b=2')
+  t.equal(normalizeQuery('b=2&a=1'), 'a=1&b=2')
+  t.equal(normalizeQuery('a=2&b=&a=1&b&a'), 'a=2&a=1&a&b=&b')
+  t.equal(normalizeQuery('b=%41&a=+&B=a'), 'B=a&a=+&b=%41', 'values are neither decoded nor lower-cased, names are compared by code units')
+  t.equal(normalizeQuery('b&&a&'), '&&a&b', 'empty pairs are kept')
+  t.equal(normalizeQuery('a=1=2&a'), 'a=1=2&a', 'the name ends at the first equals sign')
+})
+
+t.test('names that are encoded keep the order as sent', async t => {
+  t.equal(normalizeQuery('b=1&%61=2&a=3'), 'b=1&%61=2&a=3')
+  t.equal(normalizeQuery('b+c=1&b%20c=2&a=3'), 'b+c=1&b%20c=2&a=3')
+})
+
+t.test('normalizing loses nothing and ends', async t => {
+  fc.assert(fc.property(anyQuery, query => {
+    const normalized = normalizeQuery(query)
+    return sortedPairs(normalized) === sortedPairs(query) && normalizeQuery(normalized) === normalized
+  }), { numRuns: 20_000 })
+  t.pass()
+})
+
+t.test('queries with one normalized form parse alike', async t => {
+  let equal = 0
+  const queryAndOther = anyQuery.chain(query => {
+    const pairs = query.split('&')
+    return fc.tuple(fc.constant(query), fc.shuffledSubarray(pairs, { minLength: pairs.length }).map(all => all.join('&')))
+  })
+  fc.assert(fc.property(queryAndOther, ([query, other]) => {
+    if (normalizeQuery(query) !== normalizeQuery(other)) return true
+    equal++
+    return parsed(query) === parsed(other)
+  }), { numRuns: 40_000 })
+  t.ok(equal > 1000, 'and there were many')
+})
+
+t.test('the order of different plain names does not matter, that of one name does', async t => {
+  fc.assert(fc.property(fc.array(plainPair, { maxLength: 8 }), all => {
+    const grouped = [...new Set(all.map(({ name }) => name))].reverse().flatMap(wanted => all.filter(({ name }) => name === wanted))
+    return normalizeQuery(all.map(({ pair }) => pair).join('&')) === normalizeQuery(grouped.map(({ pair }) => pair).join('&'))
+  }), { numRuns: 10_000 })
+  fc.assert(fc.property(fc.array(plainPair, { minLength: 2, maxLength: 8 }), fc.nat(), (all, at) => {
+    const index = at % (all.length - 1)
+    const [one, next] = [all[index], all[index + 1]]
+    if (one?.name !== next?.name || one?.pair === next?.pair) return true
+    const swapped = all.map((each, place) => place === index ? next : place === index + 1 ? one : each)
+    return normalizeQuery(all.map(({ pair }) => pair).join('&')) !== normalizeQuery(swapped.map(each => each?.pair).join('&'))
+  }), { numRuns: 10_000 })
+  t.pass()
+})
+
+t.test('a narrowed query has the covered pairs, as they were and in their order', async t => {
+  const only = coversOnly(['q', 'page'])
+  t.equal(narrowQuery('page=2&x=1&q=%20&q=b&Q=c&&page', only), 'page=2&q=%20&q=b&page')
+  t.equal(narrowQuery('%71=1&q[]=2&qq=3', only), '', 'an encoded name is another one')
+  t.equal(narrowQuery('', only), '')
+  t.equal(narrowQuery('a=1', coversOnly([])), '')
+
+  const but = coversAllBut(['utm_*', 'gclid', 'a*b'])
+  t.equal(narrowQuery('utm_=1&utm_source=2&utm=3&gclid=4&gclid2=5&q=6&UTM_x=7', but), 'utm=3&gclid2=5&q=6&UTM_x=7')
+  t.equal(narrowQuery('a*b=1&axb=2', but), 'axb=2', 'a star elsewhere is a star')
+  t.equal(narrowQuery('a=1&b', coversAllBut(['*'])), '')
+  t.equal(narrowQuery('a=1&&b', coversAllBut([])), 'a=1&b')
+})

@@ -1,0 +1,174 @@
+import { inspect } from 'node:util'
+import t from 'tap'
+import { CLIENT_ADDRESS, Reads, type Watched } from '../../lib/http/reads.js'
+
+function request (): Watched {
+  return {
+    headers: { host: 'h', 'x-tenant': 'a', 'x-forwarded-for': '::1' },
+    rawHeaders: ['Host', 'h', 'X-Tenant', 'a', 'X-Forwarded-For', '::1'],
+    httpVersionMajor: 1
+  }
+}
+
+/** What one look at a request notes. */
+function look (at: (raw: Watched) => unknown): { names: string[], all: boolean } {
+  const raw = request()
+  const reads = new Reads(raw)
+  at(raw)
+  reads.stop()
+  return { names: [...reads.names], all: reads.all }
+}
+
+t.test('each way to one header is noted, whether the header is there or not', async t => {
+  t.same(look(() => {}), { names: [], all: false })
+  const one: Array<(raw: Watched) => unknown> = [
+    raw => raw.headers['x-tenant'],
+    raw => 'x-tenant' in raw.headers,
+    raw => Object.hasOwn(raw.headers, 'x-tenant'),
+    raw => Object.getOwnPropertyDescriptor(raw.headers, 'x-tenant'),
+    raw => Reflect.get(raw.headers, 'x-tenant'),
+    raw => { const { 'x-tenant': tenant } = raw.headers; return tenant },
+    raw => Object.create(raw.headers)['x-tenant']
+  ]
+  t.same(one.map(at => look(at)), one.map(() => ({ names: ['x-tenant'], all: false })))
+  t.same(look(raw => raw.headers.absent), { names: ['absent'], all: false })
+  t.same(look(raw => [raw.headers.host, raw.headers.host, raw.headers.accept]).names, ['host', 'accept'])
+  t.same(look(raw => Reflect.get(raw.headers, Symbol.toStringTag)), { names: [], all: false }, 'no header is called by a symbol')
+})
+
+t.test('each way to all headers is noted as such', async t => {
+  const ways: Array<(raw: Watched) => unknown> = [
+    raw => Object.keys(raw.headers),
+    raw => Object.entries(raw.headers),
+    raw => Reflect.ownKeys(raw.headers),
+    raw => ({ ...raw.headers }),
+    raw => { const { host, ...rest } = raw.headers; return [host, rest] },
+    raw => Object.assign({}, raw.headers),
+    raw => JSON.stringify(raw.headers),
+    raw => new Headers(raw.headers as Record<string, string>),
+    raw => { const seen = []; for (const name in raw.headers) seen.push(name); return seen },
+    raw => Object.getOwnPropertyDescriptors(raw.headers),
+    raw => inspect(raw.headers),
+    raw => inspect({ deep: raw.headers }),
+    raw => raw.rawHeaders[3],
+    raw => raw.rawHeaders.length,
+    raw => [...raw.rawHeaders],
+    raw => raw.rawHeaders.indexOf('a'),
+    raw => Object.getOwnPropertyDescriptor(raw.rawHeaders, '3'),
+    raw => Object.values(raw.rawHeaders),
+    raw => '3' in raw.rawHeaders,
+    raw => JSON.stringify(raw.rawHeaders),
+    raw => inspect(raw.rawHeaders),
+    raw => raw.rawHeaders.concat([])
+  ]
+  t.same(ways.map(at => look(at).all).indexOf(false), -1)
+})
+
+t.test('who looks sees what is there', async t => {
+  const raw = request()
+  const { headers, rawHeaders } = request()
+  const reads = new Reads(raw)
+  t.equal(raw.headers['x-tenant'], 'a')
+  t.equal(raw.headers.absent, undefined)
+  t.notOk('absent' in raw.headers)
+  t.strictSame(Object.entries(raw.headers), Object.entries(headers))
+  t.strictSame(JSON.stringify(raw.headers), JSON.stringify(headers))
+  t.equal(inspect(raw.headers), inspect(headers))
+  t.equal(Object.getPrototypeOf(raw.headers), Object.prototype)
+  t.same(Object.getOwnPropertyDescriptor(raw.headers, 'host'), Object.getOwnPropertyDescriptor(headers, 'host'))
+  t.equal(Object.getOwnPropertyDescriptor(raw.headers, 'absent'), undefined)
+
+  t.ok(Array.isArray(raw.rawHeaders))
+  t.equal(JSON.stringify(raw.rawHeaders), JSON.stringify(rawHeaders))
+  t.equal(inspect(raw.rawHeaders), inspect(rawHeaders))
+  t.strictSame(([] as string[]).concat(raw.rawHeaders), rawHeaders)
+  t.strictSame([...raw.rawHeaders], rawHeaders)
+  t.strictSame(raw.rawHeaders.slice(2, 4), rawHeaders.slice(2, 4))
+  t.same(Object.getOwnPropertyDescriptor(raw.rawHeaders, 'length')?.value, rawHeaders.length)
+  t.strictSame(Object.keys(raw.rawHeaders), Object.keys(rawHeaders))
+  reads.stop()
+})
+
+t.test('what is written through a watch stays when it is off', async t => {
+  const raw = request()
+  const { headers } = raw
+  const reads = new Reads(raw)
+  raw.headers['x-new'] = '1'
+  delete raw.headers.host
+  Object.defineProperty(raw.headers, 'x-defined', { value: '2', enumerable: true, configurable: true, writable: true })
+  t.equal(raw.headers['x-defined'], '2')
+  t.notOk(reads.all)
+  reads.stop()
+  t.equal(raw.headers, headers)
+  t.strictSame({ ...headers }, { 'x-tenant': 'a', 'x-forwarded-for': '::1', 'x-new': '1', 'x-defined': '2' })
+})
+
+t.test('the address is noted by itself, and with the header that it may come from', async t => {
+  const raw = request()
+  const reads = new Reads(raw)
+  reads.address()
+  t.same([...reads.names], [CLIENT_ADDRESS])
+  t.same(look(each => each.headers['x-forwarded-for']).names, ['x-forwarded-for', CLIENT_ADDRESS])
+})
+
+t.test('nothing is noted while the watch is off, not even by who kept the headers', async t => {
+  const raw = request()
+  const { headers, rawHeaders } = raw
+  const reads = new Reads(raw)
+  const kept = raw.headers
+  const keptRaw = raw.rawHeaders
+  reads.stop()
+  reads.stop()
+  t.equal(raw.headers, headers)
+  t.equal(raw.rawHeaders, rawHeaders)
+  t.equal(kept.host, 'h')
+  t.equal(keptRaw[1], 'h')
+  Object.keys(kept)
+  reads.address()
+  t.same([...reads.names], [])
+  t.notOk(reads.all)
+
+  reads.start()
+  reads.start()
+  t.equal(raw.headers, kept, 'put on again, it is the same')
+  t.equal(kept.host, 'h')
+  t.same([...reads.names], ['host'])
+  reads.stop()
+  t.equal(raw.headers, headers)
+})
+
+t.test('all stays noted once it was', async t => {
+  const raw = request()
+  const reads = new Reads(raw)
+  Object.keys(raw.headers)
+  reads.stop()
+  reads.start()
+  t.ok(reads.all)
+  t.equal(raw.headers.host, 'h')
+  t.ok(reads.all)
+})
+
+t.test('a request with getters without setters is watched as well', async t => {
+  const { headers, rawHeaders } = request()
+  const raw = Object.create({ get headers () { return headers }, get rawHeaders () { return rawHeaders }, httpVersionMajor: 2 }) as Watched
+  const reads = new Reads(raw)
+  t.equal(raw.headers['x-tenant'], 'a')
+  t.same([...reads.names], ['x-tenant'])
+  t.equal(raw.rawHeaders[1], 'h')
+  t.ok(reads.all)
+  reads.stop()
+  t.equal(raw.headers, headers)
+  t.equal(raw.rawHeaders, rawHeaders)
+  reads.start()
+  reads.stop()
+  t.equal(raw.headers, headers)
+})
+
+t.test('a request without raw headers is watched by its headers', async t => {
+  const raw: { headers: Watched['headers'], rawHeaders?: string[], httpVersionMajor: number } = { headers: { host: 'h' }, httpVersionMajor: 1 }
+  const reads = new Reads(raw as Watched)
+  t.equal(raw.headers.host, 'h')
+  t.same([...reads.names], ['host'])
+  reads.stop()
+  t.notOk('rawHeaders' in raw)
+})

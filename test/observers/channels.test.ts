@@ -1,0 +1,45 @@
+import { subscribe, unsubscribe } from 'node:diagnostics_channel'
+import t from 'tap'
+import { publishing } from '../../lib/observers/channels.js'
+import { TestSubject } from './subjects.js'
+
+const CHANNELS = ['fastify-coalesce:board', 'fastify-coalesce:land', 'fastify-coalesce:settle']
+
+t.test('channels tell of boardings, landings and outcomes, with ids and closed sets of names', async t => {
+  const heard: unknown[] = []
+  const listen = (message: unknown, name: string | symbol): void => { heard.push([name, message]) }
+  for (const name of CHANNELS) subscribe(name, listen)
+  t.teardown(() => { for (const name of CHANNELS) unsubscribe(name, listen) })
+  const leader = new TestSubject('req-1')
+  const follower = new TestSubject('req-2', 'req-1')
+
+  publishing.started(leader)
+  publishing.joined(follower, 1)
+  publishing.landed(leader, 'completed', 'shared', 1)
+  publishing.cleanedUp(leader)
+  publishing.settled(follower, 'follower', 'shared', 1.5)
+
+  const route = { method: 'GET', route: '/word/:word' }
+  const [board, land, settle] = CHANNELS
+  t.strictSame(heard, [
+    [board, { id: 'req-1', leaderId: 'req-1', ...route, role: 'leader', waiters: 0 }],
+    [board, { id: 'req-2', leaderId: 'req-1', ...route, role: 'follower', waiters: 1 }],
+    [land, { id: 'req-1', leaderId: 'req-1', ...route, landing: 'completed', reason: 'shared', followers: 1 }],
+    [land, { id: 'req-1', leaderId: 'req-1', ...route, landing: 'timed-out', reason: 'flight-timeout', followers: 0 }],
+    [settle, { id: 'req-2', leaderId: 'req-1', ...route, outcome: 'follower', reason: 'shared', waited: 1.5 }]
+  ])
+})
+
+t.test('without subscribers no subject is looked at', async t => {
+  const subject = new Proxy(new TestSubject('req-1'), {
+    get () { throw new Error('nobody listens') }
+  })
+
+  t.doesNotThrow(() => {
+    publishing.started(subject)
+    publishing.joined(subject, 1)
+    publishing.landed(subject, 'completed', 'shared', 1)
+    publishing.cleanedUp(subject)
+    publishing.settled(subject, 'follower', 'shared', 1)
+  })
+})

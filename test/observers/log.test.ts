@@ -1,0 +1,82 @@
+import t from 'tap'
+import { logging } from '../../lib/observers/log.js'
+import { all, type Observer } from '../../lib/observers/observer.js'
+import { TestSubject } from './subjects.js'
+
+/** All that an observer can be told. */
+function tellAll (observer: Observer, leader: TestSubject, follower: TestSubject): void {
+  observer.started(leader)
+  observer.joined(follower, 2)
+  observer.landed(leader, 'completed', 'shared', 2)
+  observer.landed(leader, 'failed', 'failed', 1)
+  observer.landed(leader, 'unshareable', 'set-cookie', 1)
+  observer.landed(leader, 'abandoned', 'hijacked', 1)
+  observer.cleanedUp(leader)
+  observer.settled(follower, 'follower', 'shared', 12.6)
+}
+
+t.test('each event is one line at debug level, with its route and its leader', async t => {
+  const leader = new TestSubject('req-1')
+  const follower = new TestSubject('req-2', 'req-1')
+
+  tellAll(logging, leader, follower)
+
+  const about = { method: 'GET', route: '/word/:word', leaderId: 'req-1' }
+  const line = (message: string, fields: object) => ({ level: 'debug', fields: { coalesce: { ...about, ...fields } }, message })
+  t.strictSame(leader.lines, [
+    line('coalesce started', { event: 'started' }),
+    line('coalesce completed', { event: 'completed', reason: 'shared', followers: 2 }),
+    line('coalesce failed', { event: 'failed', reason: 'failed', followers: 1 }),
+    line('coalesce unshareable', { event: 'unshareable', reason: 'set-cookie', followers: 1 }),
+    line('coalesce abandoned', { event: 'abandoned', reason: 'hijacked', followers: 1 }),
+    line('coalesce cleaned up', { event: 'cleaned up' })
+  ])
+  t.strictSame(follower.lines, [
+    line('coalesce joined', { event: 'joined', waiters: 2 }),
+    line('coalesce settled', { event: 'settled', outcome: 'follower', reason: 'shared', waited: 13 })
+  ])
+})
+
+t.test('nothing is written for a level that is off', async t => {
+  const asked: string[] = []
+  const subject = new TestSubject('req-1', 'req-1', level => {
+    asked.push(level)
+    return false
+  })
+
+  tellAll(logging, subject, subject)
+
+  t.strictSame(subject.lines, [])
+  t.strictSame([...new Set(asked)], ['debug'])
+})
+
+t.test('a level that is on is written to', async t => {
+  const subject = new TestSubject('req-1', 'req-1', () => true)
+  logging.started(subject)
+  t.equal(subject.lines.length, 1)
+})
+
+t.test('several observers are all told everything, in their order', async t => {
+  const heard: unknown[][] = []
+  const hearing = (name: string): Observer => ({
+    started (...told) { heard.push([name, 'started', ...told]) },
+    joined (...told) { heard.push([name, 'joined', ...told]) },
+    landed (...told) { heard.push([name, 'landed', ...told]) },
+    cleanedUp (...told) { heard.push([name, 'cleanedUp', ...told]) },
+    settled (...told) { heard.push([name, 'settled', ...told]) }
+  })
+  const subject = new TestSubject('req-1')
+
+  const both = all(hearing('one'), hearing('two'))
+  both.started(subject)
+  both.joined(subject, 3)
+  both.landed(subject, 'failed', 'failed', 4)
+  both.cleanedUp(subject)
+  both.settled(subject, 'alone', 'vary', 5)
+
+  t.strictSame(heard.map(([name, event, , ...rest]) => [name, event, ...rest].join(' ')), [
+    'one started', 'two started', 'one joined 3', 'two joined 3', 'one landed failed failed 4', 'two landed failed failed 4',
+    'one cleanedUp', 'two cleanedUp', 'one settled alone vary 5', 'two settled alone vary 5'
+  ])
+  t.ok(heard.every(([, , told]) => told === subject))
+})

@@ -1,0 +1,172 @@
+/**
+ * What is published: its contents, and its use by those who install it.
+ */
+import { execFile } from 'node:child_process'
+import { cp, mkdir, readdir, readFile, symlink, writeFile } from 'node:fs/promises'
+import { createRequire, isBuiltin } from 'node:module'
+import { basename, join, resolve } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { promisify } from 'node:util'
+import t, { type Test } from 'tap'
+import ts from 'typescript'
+
+interface Packed {
+  readonly filename: string
+  readonly files: ReadonlyArray<{ readonly path: string }>
+}
+
+interface Manifest {
+  readonly main: string
+  readonly types: string
+  readonly exports: { readonly '.': Record<string, string> }
+  readonly dependencies: Record<string, string>
+  readonly peerDependencies: Record<string, string>
+}
+
+const CLIENTS = 5
+
+// Seconds on a machine that has nothing else to do.
+t.setTimeout(300_000)
+
+const require = createRequire(import.meta.url)
+const root = fileURLToPath(new URL('..', import.meta.url))
+const execute = promisify(execFile)
+
+// What npm and tap tell their own children is not meant for a user's npm and node.
+const env = Object.fromEntries(Object.entries(process.env).filter(([name]) =>
+  !/^(?:npm_(?:package|lifecycle|command|execpath|node_execpath|config_local_prefix)|INIT_CWD|NODE_OPTIONS|NODE_V8_COVERAGE|_?TAP)/.test(name)))
+
+async function run (cwd: string, command: string, ...args: string[]): Promise<string> {
+  try {
+    return (await execute(command, args, { cwd, env })).stdout
+  } catch (error) {
+    const { stdout, stderr } = error as { stdout: string, stderr: string }
+    throw new Error(`${command} ${args.join(' ')} failed:\n${stdout}\n${stderr}`, { cause: error })
+  }
+}
+
+const sources = async (...folders: string[]): Promise<string[]> =>
+  (await Promise.all(folders.map(async folder =>
+    (await readdir(join(root, folder), { recursive: true })).map(path => `${folder}/${path}`)))).flat().filter(path => path.endsWith('.ts'))
+
+/** A user's program: as many clients as one run of the handler is to serve. */
+const program = (imports: string, types = '', options = '{}', register = 'coalesce'): string => `${imports}
+${types}
+async function main () {
+  let runs = 0
+  const app = Fastify()
+  await app.register(${register}, { waitTimeout: '10s' })
+  app.get('/word/:word', { config: { coalesce: ${options} } }, async request => {
+    runs++
+    while (app.coalesce.stats().totalRequests < ${CLIENTS}) await new Promise(resolve => { setImmediate(resolve) })
+    return { url: request.url, outcome: request.coalesce?.outcome }
+  })
+  const address = await app.listen({ port: 0, host: '127.0.0.1' })
+  const bodies = await Promise.all(Array.from({ length: ${CLIENTS} }, async () => {
+    const response = await fetch(address + '/word/serendipity')
+    return await response.text()
+  }))
+  await app.close()
+  console.log(JSON.stringify({ runs, answers: bodies.length, bodies: [...new Set(bodies)] }))
+}
+main().catch(error => {
+  console.error(error)
+  process.exitCode = 1
+})
+`
+
+const imports = "import Fastify from 'fastify'\nimport coalesce from 'fastify-coalesce'"
+const typed = "import type { CoalesceRouteOptions } from 'fastify-coalesce'\nconst options: CoalesceRouteOptions = { query: ['q'] }"
+
+/** Compiles a user's programs. Answers what is wrong with them, or with the package's own declarations. */
+function compile (files: readonly string[], options: ts.CompilerOptions): string[] {
+  const program = ts.createProgram(files, {
+    strict: true, target: ts.ScriptTarget.ES2023, typeRoots: [join(root, 'node_modules/@types')], types: ['node'], ...options
+  })
+  // File by file, or TypeScript checks all that Fastify and Node declare.
+  for (const file of files) program.emit(program.getSourceFile(file))
+  return program.getSourceFiles()
+    .filter(({ fileName }) => files.includes(fileName) || fileName.includes('/node_modules/fastify-coalesce/'))
+    .flatMap(source => [...program.getSyntacticDiagnostics(source), ...program.getSemanticDiagnostics(source)])
+    .map(({ file, messageText }) => `${basename(file?.fileName ?? '')}: ${ts.flattenDiagnosticMessageText(messageText, '\n')}`)
+}
+
+const NODENEXT: ts.CompilerOptions = { module: ts.ModuleKind.NodeNext, moduleResolution: ts.ModuleResolutionKind.NodeNext }
+const INTEROP: ts.CompilerOptions = {
+  module: ts.ModuleKind.CommonJS, moduleResolution: ts.ModuleResolutionKind.Node10, esModuleInterop: true
+}
+
+async function serves (t: Test, cwd: string, file: string): Promise<void> {
+  t.same(JSON.parse(await run(cwd, process.execPath, '--no-warnings', file)), {
+    runs: 1, answers: CLIENTS, bodies: ['{"url":"/word/serendipity","outcome":"leader"}']
+  })
+}
+
+t.test('the package', { timeout: 300_000 }, async t => {
+  const folder = t.testdir({ clone: {}, consumer: { 'package.json': '{ "private": true }' } })
+  const clone = join(folder, 'clone')
+  const consumer = join(folder, 'consumer')
+
+  // Packed where nothing was built, and where tests and sources are at hand to be packed by mistake.
+  const kept = (await readdir(root)).filter(name => !['node_modules', 'dist', '.git', '.tap'].includes(name))
+  await Promise.all(kept.map(async name => {
+    await cp(join(root, name), join(clone, name), { recursive: true, filter: path => basename(path) !== '.tap' && !path.includes('tap-testdir') })
+  }))
+  await symlink(join(root, 'node_modules'), join(clone, 'node_modules'), 'junction')
+  await mkdir(join(clone, 'dist'))
+  await writeFile(join(clone, 'dist/left-over.js'), '')
+
+  const output = await run(clone, 'npm', 'pack', '--json', '--loglevel=error', '--foreground-scripts=false')
+  const packed = (JSON.parse(output.slice(output.search(/^\[/m))) as Packed[])[0]
+  if (packed === undefined) throw new Error('npm packed nothing')
+  const paths = packed.files.map(file => file.path)
+  const built = paths.filter(path => path.startsWith('dist/'))
+  const manifest = JSON.parse(await readFile(join(clone, 'package.json'), 'utf8')) as Manifest
+
+  await t.test('has its licence, its README and what its sources are built to, and nothing else', async t => {
+    const expected = (await sources('lib', 'types')).flatMap(path => ['.js', '.d.ts'].map(end => `dist/${path.replace(/\.ts$/, end)}`))
+    t.same([...paths].sort(), [...expected, 'LICENSE', 'README.md', 'package.json'].sort())
+  })
+
+  await t.test('has what its manifest points to', async t => {
+    const targets = [manifest.main, manifest.types, ...Object.values(manifest.exports['.'])]
+    t.same(targets.filter(target => !paths.includes(target.replace('./', ''))), [])
+  })
+
+  await t.test('points to no source map and imports nothing but its dependencies', async t => {
+    const contents = await Promise.all(built.map(async path => await readFile(join(clone, path), 'utf8')))
+    t.same(built.filter((_path, index) => contents[index]?.includes('sourceMappingURL')), [])
+    const imported = contents.flatMap(content => ts.preProcessFile(content).importedFiles.map(file => file.fileName))
+    const packages = new Set(imported.filter(name => !name.startsWith('.') && !isBuiltin(name)))
+    const declared = [...Object.keys(manifest.dependencies), ...Object.keys(manifest.peerDependencies)]
+    t.ok(packages.has('fastify-plugin'))
+    t.same([...packages].filter(name => !declared.includes(name)), [])
+  })
+
+  const { version } = require('fastify/package.json') as { version: string }
+  await run(consumer, 'npm', 'install', '--prefer-offline', '--no-audit', '--no-fund', '--no-package-lock', '--loglevel=error',
+    resolve(clone, packed.filename), `fastify@${version}`)
+  await Promise.all(Object.entries({
+    'esm.mjs': program(imports),
+    'commonjs.cjs': program("const Fastify = require('fastify')", '', 'true', "require('fastify-coalesce')"),
+    'nodenext.mts': program(imports, typed, 'options'),
+    'wrong.mts': program(imports, typed.replace('query', 'qeury'), 'options'),
+    'interop.ts': program(imports, typed, 'options')
+  }).map(async ([name, content]) => { await writeFile(join(consumer, name), content) }))
+
+  await t.test('is used by import', async t => { await serves(t, consumer, 'esm.mjs') })
+
+  await t.test('is used by require', async t => { await serves(t, consumer, 'commonjs.cjs') })
+
+  const [nodenext, wrong, interop] = [join(consumer, 'nodenext.mts'), join(consumer, 'wrong.mts'), join(consumer, 'interop.ts')]
+
+  await t.test('is used from TypeScript, as ECMAScript modules', async t => {
+    t.match(compile([nodenext, wrong], NODENEXT), [/^wrong\.mts: .*'qeury' does not exist in type 'CoalesceRouteOptions'/s])
+    await serves(t, consumer, 'nodenext.mjs')
+  })
+
+  await t.test('is used from TypeScript, as CommonJS', async t => {
+    t.same(compile([interop], INTEROP), [])
+    await serves(t, consumer, 'interop.js')
+  })
+})

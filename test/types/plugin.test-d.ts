@@ -1,0 +1,69 @@
+import Fastify, { type FastifyInstance, type FastifyPluginCallback } from 'fastify'
+import { Registry } from 'prom-client'
+import { expectAssignable, expectError, expectNotAssignable, expectType } from 'tsd'
+import coalesce, {
+  fastifyCoalesce, type Clock, type Coalesce, type CoalesceFigures, type CoalesceOptions, type CoalesceStats, type Deduplicate,
+  type MetricsOptions, type RouteFigures, type RouteSelector
+} from '../../dist/lib/index.js'
+
+const app: FastifyInstance = Fastify()
+
+// Registration.
+expectType<FastifyPluginCallback<CoalesceOptions>>(coalesce)
+expectType<FastifyPluginCallback<CoalesceOptions>>(fastifyCoalesce)
+app.register(coalesce)
+app.register(coalesce, {})
+app.register(coalesce, { prefix: '/api', global: true, waitTimeout: '5s' })
+app.register(coalesce, { metrics: true })
+app.register(coalesce, {
+  metrics: {
+    path: false,
+    registry: new Registry(),
+    prefix: 'my_',
+    defaultMetrics: true,
+    routeOptions: { onRequest: (_request, _reply, done) => { done() }, logLevel: 'silent' }
+  },
+  maxFlights: 1,
+  maxWaiters: 1,
+  maxRecordedBytes: 1,
+  clock: { now: () => 0, setTimeout: () => 1, clearTimeout: () => {} }
+})
+
+// Wrong values and wrong names.
+expectError(app.register(coalesce, { globl: true }))
+expectError(app.register(coalesce, { global: 'yes' }))
+expectError(app.register(coalesce, { metrics: '/metrics' }))
+expectError(app.register(coalesce, { metrics: { url: '/metrics' } }))
+expectError(app.register(coalesce, { metrics: { path: true } }))
+expectError(app.register(coalesce, { metrics: { registry: {} } }))
+expectError(app.register(coalesce, { maxFlights: '1' }))
+expectError(app.register(coalesce, { clock: { now: () => 0 } }))
+expectNotAssignable<MetricsOptions>({ prefix: 1 })
+expectNotAssignable<CoalesceOptions>({ hook: 'preParsing' })
+expectNotAssignable<Clock>({ now: () => '0', setTimeout: () => 1, clearTimeout: () => {} })
+
+// What the instance has.
+expectType<Coalesce>(app.coalesce)
+expectType<CoalesceStats>(app.coalesce.stats())
+expectAssignable<CoalesceFigures>(app.coalesce.stats())
+expectType<readonly RouteFigures[]>(app.coalesce.stats().routes)
+const { totalRequests, deduplicatedRequests, cacheHits, actualExecutions, deduplicationRate } = app.coalesce.stats()
+expectType<number[]>([totalRequests, deduplicatedRequests, cacheHits, actualExecutions, deduplicationRate])
+expectType<number>(totalRequests)
+expectType<number>(deduplicationRate)
+for (const route of app.coalesce.stats().routes) {
+  expectType<string>(route.method)
+  expectType<string>(route.route)
+  expectType<number>(route.cacheHits)
+}
+expectType<Registry | undefined>(app.coalesce.registry)
+expectType<Deduplicate>(app.coalesce.deduplicate)
+expectType<void>(app.coalesce.disable())
+expectType<void>(app.coalesce.enable({ url: '/word/:word' }))
+expectType<void>(app.coalesce.disable({ url: '/word/:word', method: 'GET' }))
+expectError(app.coalesce.disable('/word/:word'))
+expectError(app.coalesce.disable({ method: 'GET' }))
+expectError(app.coalesce.registry = undefined)
+expectError(app.coalesce.stats().totalRequests = 0)
+expectNotAssignable<RouteSelector>({ url: /word/ })
+expectError(app.coalesce.clear())

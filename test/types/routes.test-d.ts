@@ -1,0 +1,106 @@
+import Fastify, { type FastifyInstance, type FastifyRequest, type RouteOptions } from 'fastify'
+import { expectAssignable, expectError, expectNotAssignable, expectType } from 'tsd'
+import coalesce, { type CoalesceRouteOptions, type Duration, type Outcome, type QueryOption, type RequestCoalesce } from '../../dist/lib/index.js'
+
+const app: FastifyInstance = Fastify()
+app.register(coalesce)
+
+const word = async (): Promise<string> => 'serendipity'
+
+// On, off, or on with options; each way of defining a route.
+app.get('/on', { config: { coalesce: true } }, word)
+app.get('/off', { config: { coalesce: false } }, word)
+app.get('/defaults', { config: { coalesce: undefined } }, word)
+app.get('/empty', { config: { coalesce: {} } }, word)
+app.route({ method: 'GET', url: '/route', config: { coalesce: { query: ['q'] } }, handler: word })
+app.get<{ Params: { word: string } }>('/word/:word', { config: { coalesce: true } }, async request => {
+  expectType<string>(request.params.word)
+  return request.params.word
+})
+app.route({
+  method: ['GET', 'QUERY'],
+  url: '/all',
+  config: {
+    coalesce: {
+      hook: 'auto',
+      query: { ignore: ['utm_*'] },
+      headers: ['accept-language'],
+      cookies: ['theme'],
+      identity: request => {
+        expectType<FastifyRequest>(request)
+        return request.id
+      },
+      key: request => {
+        expectType<FastifyRequest>(request)
+        return [request.method, request.url]
+      },
+      body: { maxBytes: 1024 },
+      credentials: ['authorization'],
+      statuses: [201],
+      waitTimeout: '5s',
+      onWaitTimeout: 'error',
+      flightTimeout: 5000,
+      onError: 'promote',
+      maxBodyBytes: 1024,
+      maxWaitersPerKey: 10,
+      releaseConcurrency: 1,
+      unshareableTtl: '1m',
+      learnVary: { ignore: ['user-agent'] }
+    }
+  },
+  handler: word
+})
+
+// Wrong values and wrong names.
+declare function route (config: RouteOptions['config']): void
+route({ coalesce: true })
+expectError(route({ coalesce: 'yes' }))
+expectError(route({ coalesce: 1 }))
+expectError(route({ coalesce: null }))
+expectError(route({ coalesce: [] }))
+expectError(route({ coalesce: { waitTimout: '5s' } }))
+expectError(route({ coalesce: { hook: 'auto', waitTimout: '5s' } }))
+expectError(route({ coalesce: { global: true } }))
+expectError(route({ coalesce: { metrics: true } }))
+expectError(route({ coalesce: { maxFlights: 1 } }))
+expectError(route({ coalesce: { hook: 'onSend' } }))
+expectError(route({ coalesce: { identity: async (request: FastifyRequest) => request.id } }))
+expectError(route({ coalesce: { identity: () => undefined } }))
+expectError(route({ coalesce: { key: () => 1 } }))
+expectError(route({ coalesce: { body: { maxSize: 1 } } }))
+expectError(route({ coalesce: { learnVary: ['user-agent'] } }))
+
+// Where Fastify infers the type of `config` from the route it takes unknown names in it (they throw when the route is
+// defined), but no wrong values. Where the route names a type parameter it takes neither.
+expectError(app.get('/', { config: { coalesce: null } }, word))
+expectError(app.get('/', { config: { coalesce: { hook: 'onSend' } } }, word))
+expectError(app.get('/', { config: { coalesce: { waitTimeout: false } } }, word))
+expectError(app.get<{ Params: { word: string } }>('/:word', { config: { coalesce: { waitTimout: '5s' } } }, word))
+expectError(app.get<{ Params: { word: string } }>('/:word', { config: { coalesce: 'yes' } }, word))
+
+// The options by themselves.
+expectAssignable<CoalesceRouteOptions>({ key: () => null })
+expectAssignable<CoalesceRouteOptions>({ key: () => 'a' })
+expectAssignable<CoalesceRouteOptions>({ headers: ['accept'] as const })
+expectNotAssignable<CoalesceRouteOptions>({ query: false })
+expectNotAssignable<CoalesceRouteOptions>({ headers: 'accept' })
+expectNotAssignable<CoalesceRouteOptions>({ onWaitTimeout: 'stale' })
+expectNotAssignable<CoalesceRouteOptions>({ onError: true })
+expectNotAssignable<CoalesceRouteOptions>({ statuses: ['200'] })
+expectNotAssignable<CoalesceRouteOptions>({ waitTimeout: null })
+expectType<true | 'raw' | readonly string[] | { readonly ignore: readonly string[] }>({} as QueryOption)
+expectType<number | string>({} as Duration)
+expectType<'bypass' | 'leader' | 'follower' | 'hit' | 'stale' | 'peer' | 'alone'>({} as Outcome)
+
+// What a handler has.
+app.get('/request', { config: { coalesce: true } }, async request => {
+  expectType<RequestCoalesce | undefined>(request.coalesce)
+  if (request.coalesce === undefined) return
+  expectType<Outcome | undefined>(request.coalesce.outcome)
+  expectType<string | undefined>(request.coalesce.leaderId)
+  expectType<AbortSignal>(request.coalesce.signal)
+  expectType<void>(request.coalesce.varyOn('x-tenant', 'x-region'))
+  expectError(request.coalesce.varyOn(1))
+  expectError(request.coalesce.outcome = 'leader')
+  expectError(request.coalesce = undefined)
+})
