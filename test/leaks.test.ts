@@ -9,7 +9,7 @@ import t from 'tap'
 import { Pool } from 'undici'
 import coalesce from '../lib/index.js'
 
-const REQUESTS = Number(process.env.FUZZ_REQUESTS ?? (process.env.CI === undefined ? 20_000 : 100_000))
+const REQUESTS = Number(process.env.FUZZ_REQUESTS ?? (process.env.CI === undefined ? 10_000 : 40_000))
 const SEED = Number(process.env.FUZZ_SEED ?? Date.now() % 2 ** 31)
 const CONCURRENCY = 256
 const ON = { config: { coalesce: true } }

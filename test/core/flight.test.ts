@@ -246,11 +246,11 @@ t.test('the wait timer skips those who left, and is gone with the last follower'
 t.test('a timer that fires less than a millisecond early counts, one that fires earlier does not', async t => {
   const airport = new Airport()
   const { flight, crew: [L] } = airport.crew('k', 'L')
-  airport.board('k', airport.passenger('a', 300))
+  airport.board('k', airport.passenger('a'))
   airport.clock.advance(0.5)
-  airport.board('k', airport.passenger('b', 300))
+  airport.board('k', airport.passenger('b'))
   airport.clock.advance(1)
-  airport.board('k', airport.passenger('c', 300))
+  airport.board('k', airport.passenger('c'))
 
   airport.clock.advance(298.5)
 
@@ -274,7 +274,7 @@ t.test('a run that takes too long is aborted after one follower was promoted', a
   const airport = new Airport()
   const { clock } = airport
   const { flight, crew: [L] } = airport.crew('k', 'L')
-  const late = Array.from('abc', name => airport.passenger(name, 10 * FLIGHT_TIMEOUT))
+  const late = Array.from('abc', name => airport.passenger(name, { waitTimeout: 10 * FLIGHT_TIMEOUT }))
   clock.advance(FLIGHT_TIMEOUT - 1)
   for (const passenger of late) airport.board('k', passenger)
   t.strictSame(airport.events(), [])
@@ -363,6 +363,51 @@ t.test('a follower that joins while others of its flight time out leaves no time
   t.equal(airport.clock.timers, 2)
 
   flight.land(L, shared('r'))
+
+  t.strictSame(airport.events(), ['a wait-timeout', 'b shared r'])
+  t.strictSame(airport.left, NOTHING_LEFT)
+})
+
+t.test('a follower that has waited elsewhere keeps its patience, and the others keep theirs', async t => {
+  const airport = new Airport()
+  const { flight, crew: [L] } = airport.crew('k', 'L', 'a')
+  airport.clock.advance(200)
+  airport.board('k', airport.passenger('b'))
+  airport.board('k', airport.passenger('c', { arrived: 100 }))
+  airport.board('k', airport.passenger('d', { arrived: 50 }))
+  t.equal(airport.clock.timers, 2)
+
+  const told = [300, 350, 400, 500].map(time => {
+    airport.clock.advance(time - airport.clock.now())
+    return airport.events()
+  })
+
+  t.strictSame(told, [['a wait-timeout'], ['d wait-timeout'], ['c wait-timeout'], ['b wait-timeout']])
+  flight.land(L, shared('r'))
+  t.strictSame(airport.left, NOTHING_LEFT)
+})
+
+t.test('a follower whose patience ended elsewhere is told so at once, but not while it boards', async t => {
+  const airport = new Airport()
+  airport.clock.advance(1000)
+  airport.crew('k', 'L')
+
+  airport.board('k', airport.passenger('a', { arrived: 0 }))
+
+  t.strictSame(airport.events(), [])
+  airport.clock.advance(1)
+  t.strictSame(airport.events(), ['a wait-timeout'])
+})
+
+t.test('a follower whose time is up may land the flight although one before it had longer to wait, and no timer is left', async t => {
+  const airport = new Airport()
+  airport.clock.advance(100)
+  const { flight, crew: [L] } = airport.crew('k', 'L', 'b')
+  const a = airport.passenger('a', { arrived: 0 })
+  airport.board('k', a)
+  a.onSettle = () => { flight.land(L, shared('r')) }
+
+  airport.clock.advance(200)
 
   t.strictSame(airport.events(), ['a wait-timeout', 'b shared r'])
   t.strictSame(airport.left, NOTHING_LEFT)

@@ -11,6 +11,12 @@ export const FLIGHT_TIMEOUT = 1000
 /** What a test passenger does at once when it is settled. */
 export type Reaction = (ending: Ending<string>, flight: Flight<string>) => void
 
+export interface Times {
+  arrived?: number
+  waitTimeout?: number
+  flightTimeout?: number
+}
+
 export class TestPassenger implements Passenger<string> {
   flight: Flight<string> | undefined
   readonly name: string
@@ -20,9 +26,10 @@ export class TestPassenger implements Passenger<string> {
   onSettle: Reaction = () => {}
   readonly #events: string[]
 
-  constructor (name: string, events: string[], waitTimeout = WAIT_TIMEOUT, flightTimeout = FLIGHT_TIMEOUT) {
+  constructor (name: string, events: string[], { arrived = 0, waitTimeout = WAIT_TIMEOUT, flightTimeout = FLIGHT_TIMEOUT }: Times = {}) {
     this.name = name
     this.#events = events
+    this.arrived = arrived
     this.waitTimeout = waitTimeout
     this.flightTimeout = flightTimeout
   }
@@ -73,8 +80,9 @@ export class Airport {
     this.#maxWaitersPerKey = maxWaitersPerKey
   }
 
-  passenger (name: string, waitTimeout?: number, flightTimeout?: number): TestPassenger {
-    return new TestPassenger(name, this.#events, waitTimeout, flightTimeout)
+  /** A passenger that has come now, unless `times` says otherwise. */
+  passenger (name: string, times: Times = {}): TestPassenger {
+    return new TestPassenger(name, this.#events, { arrived: this.clock.now(), ...times })
   }
 
   /** Lets a passenger board; what it is told is the boarding. */
