@@ -47,22 +47,19 @@ t.test('hosts are apart, by constraint and without one', async t => {
 })
 
 t.test('a custom constraint keeps routes apart', async t => {
-  const app = Fastify({
-    constraints: {
-      tenant: {
-        name: 'tenant',
-        storage () {
-          const handlers = new Map<string, unknown>()
-          return {
-            get: (value: string) => handlers.get(value) ?? null,
-            set: (value: string, handler: unknown) => { handlers.set(value, handler) }
-          }
-        },
-        deriveConstraint: (request: { headers: Record<string, unknown> }) => request.headers['x-tenant'],
-        validate () {}
-      } as never
-    }
-  })
+  const tenant = {
+    name: 'tenant',
+    storage () {
+      const handlers = new Map<string, unknown>()
+      return {
+        get: (value: string) => handlers.get(value) ?? null,
+        set: (value: string, handler: unknown) => { handlers.set(value, handler) }
+      }
+    },
+    deriveConstraint: (request: { headers: Record<string, unknown> }) => request.headers['x-tenant'],
+    validate () {}
+  }
+  const app = Fastify({ routerOptions: { constraints: { tenant: tenant as never } } })
   t.teardown(() => app.close())
   const one = held(() => 'one')
   const two = held(() => 'two')

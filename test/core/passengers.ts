@@ -20,7 +20,7 @@ export interface Times {
 export class TestPassenger implements Passenger<string> {
   flight: Flight<string> | undefined
   readonly name: string
-  arrived = 0
+  readonly arrived: number
   readonly waitTimeout: number
   readonly flightTimeout: number
   onSettle: Reaction = () => {}
@@ -87,7 +87,6 @@ export class Airport {
 
   /** Lets a passenger board; what it is told is the boarding. */
   board (key: string, passenger: TestPassenger): string {
-    passenger.arrived = this.clock.now()
     return this.flights.board(key, passenger, this.#maxWaitersPerKey)
   }
 

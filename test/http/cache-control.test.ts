@@ -27,6 +27,7 @@ t.test('a restriction on the second field line counts', async t => {
   t.equal(restrictionOf(['public, max-age=60', 'private']), 'private')
   t.equal(restrictionOf(['public', 'No-Store']), 'no-store')
   t.equal(restrictionOf(['', 'private']), 'private')
+  t.equal(restrictionOf(['private', 'max-age=x']), 'private', 'and the first of two stands')
 })
 
 t.test('a quoted string cannot hide a restriction across two field lines', async t => {
