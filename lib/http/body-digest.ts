@@ -13,7 +13,8 @@ const MAX_DEPTH = 500
 /** SHA-256 of the parsed body, or undefined if it has no form to compare or is larger than `maxBytes`. */
 export function digestBody (body: unknown, maxBytes: number): string | undefined {
   if (body === undefined) return 'none'
-  if (typeof body === 'string') return digest('text', body, maxBytes)
+  // As JSON, because lone surrogates have no UTF-8 and would all be one.
+  if (typeof body === 'string') return digest('text', JSON.stringify(body), maxBytes)
   if (body instanceof Uint8Array) return digest('bytes', body, maxBytes)
   return isPlainJson(body, 0) ? digest('json', stringify(body) as string, maxBytes) : undefined
 }

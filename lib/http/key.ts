@@ -88,7 +88,7 @@ function encode (part: Part): string {
 
 /** A request header as one string: absent is null, several lines are a JSON array (a form that no line can take by itself). */
 export function headerOf (headers: IncomingHttpHeaders, name: string): string | null {
-  const value = headers[name]
+  const value = Object.hasOwn(headers, name) ? headers[name] : undefined
   return value === undefined ? null : Array.isArray(value) ? JSON.stringify(value) : value
 }
 
@@ -99,7 +99,7 @@ export function sendsBody (headers: IncomingHttpHeaders): boolean {
 
 function isKey (answer: unknown): answer is string | readonly string[] {
   if (typeof answer === 'string') return answer !== ''
-  return Array.isArray(answer) && answer.length > 0 && answer.every(part => typeof part === 'string')
+  return Array.isArray(answer) && answer.length > 0 && Array.from(answer).every(part => typeof part === 'string')
 }
 
 function targetOf (url: string, settings: Pick<KeySettings, 'query' | 'router'>): Part {

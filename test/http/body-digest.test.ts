@@ -22,7 +22,7 @@ t.test('JSON values that differ only in the order of members have one digest', a
   t.not(ofText('[1,2]'), ofText('[2,1]'))
   t.not(ofText('{"a":1}'), ofText('{"a":"1"}'))
   t.not(ofText('{"a":null}'), ofText('{}'))
-  t.not(ofText('"\\ud800"'), ofText('"\\ufffd"'), 'lone surrogates stay what they are', { todo: 'text is hashed as UTF-8' })
+  t.not(ofText('"\\ud800"'), ofText('"\\ufffd"'), 'lone surrogates stay what they are')
   t.equal(ofText('{"toJSON":"x"}'), ofText('{"toJSON":"x"}'))
   t.not(ofText('{"toJSON":"x"}'), ofText('{"toJSON":"y"}'))
 })
