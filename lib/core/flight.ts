@@ -68,6 +68,8 @@ export class Flight<R> {
   #lastDeadline = 0
   #flightTimer: unknown
   #waitTimer: unknown
+  /** What the wait timer is set for. */
+  #waitsUntil = 0
   #ramp: Ramp | undefined
 
   constructor (key: string, leader: Passenger<R>, tower: Tower<R>) {
@@ -89,10 +91,8 @@ export class Flight<R> {
   follow (passenger: Passenger<R>): void {
     this.#followers ??= new Map()
     const deadline = passenger.arrived + passenger.waitTimeout
-    if (deadline < this.#lastDeadline) {
-      this.#ordered = false
-      this.#clearWaitTimer()
-    }
+    if (deadline < this.#lastDeadline) this.#ordered = false
+    if (deadline < this.#waitsUntil) this.#clearWaitTimer()
     this.#lastDeadline = Math.max(deadline, this.#lastDeadline)
     this.#followers.set(passenger, deadline)
     passenger.flight = this
@@ -169,6 +169,7 @@ export class Flight<R> {
 
   #armWaitTimer (at: number): void {
     const { clock } = this.#tower
+    this.#waitsUntil = at
     this.#waitTimer = clock.setTimeout(() => { this.#expire() }, Math.max(at - clock.now(), 1))
   }
 
@@ -195,7 +196,7 @@ export class Flight<R> {
     }
     // Settling may have let somebody board, who set it for itself.
     this.#clearWaitTimer()
-    if (next < Infinity) this.#armWaitTimer(next)
+    if (next < Infinity && this.followers > 0) this.#armWaitTimer(next)
     this.#endIfEmpty()
   }
 

@@ -14,7 +14,7 @@ const MAX_DEPTH = 500
 export function digestBody (body: unknown, maxBytes: number): string | undefined {
   if (body === undefined) return 'none'
   // As JSON, because lone surrogates have no UTF-8 and would all be one.
-  if (typeof body === 'string') return digest('text', JSON.stringify(body), maxBytes)
+  if (typeof body === 'string') return Buffer.byteLength(body) > maxBytes ? undefined : digest('text', JSON.stringify(body), Infinity)
   if (body instanceof Uint8Array) return digest('bytes', body, maxBytes)
   return isPlainJson(body, 0) ? digest('json', stringify(body) as string, maxBytes) : undefined
 }

@@ -212,6 +212,8 @@ export function serveMetrics (fastify: FastifyInstance, settings: MetricsSetting
 function openMetrics (registry: Registry): Registry {
   const view = new Registry<OpenMetricsContentType>()
   view.setContentType(Registry.OPENMETRICS_CONTENT_TYPE)
+  // Public in name only: prom-client has no getter for them.
+  view.setDefaultLabels((registry as unknown as { _defaultLabels: object })._defaultLabels)
   for (const metric of registry.getMetricsAsArray()) {
     view.registerMetric(Object.create(metric, { name: { value: metric.name, writable: true } }) as Metric)
   }

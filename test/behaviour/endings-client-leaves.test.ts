@@ -3,7 +3,7 @@ import { once } from 'node:events'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { PassThrough } from 'node:stream'
-import type { FastifyReply, FastifyRequest } from 'fastify'
+import type { FastifyRequest } from 'fastify'
 import { held, queue, times } from '../fixtures/crowd.js'
 import { grounded, leave, outcomes, waiting } from '../fixtures/endings.js'
 import { gate, TestClock, until } from '../fixtures/gate.js'
@@ -162,10 +162,14 @@ t.test('a handler that goes away without a word when its client does costs one f
   const opening = gate()
   let runs = 0
   const server = await serve(t, app => {
-    app.get('/', { config: { coalesce: true } }, async (request: FastifyRequest, reply: FastifyReply) => {
+    app.get('/', { config: { coalesce: true } }, async (_request, reply) => {
       const run = ++runs
-      const closed = once(request.raw, 'close').then(() => true)
-      if (await Promise.race([opening.promise, closed]) === true) return
+      const closed = once(reply.raw, 'close').then(() => true)
+      if (await Promise.race([opening.promise, closed]) === true) {
+        // By now Fastify knows as well that there is nobody to answer.
+        await new Promise(resolve => setImmediate(resolve))
+        return
+      }
       reply.send(`run ${run}`)
       return reply
     })
