@@ -9,6 +9,7 @@ import type { Clock, Outcome } from '../types/index.js'
 import type { AbortReason, Ending, Flight, Landing, Passenger } from './core/flight.js'
 import { Flights, type Boarding, type Limits } from './core/flights.js'
 import { FlightTimeoutError, NobodyWaitsError, WaitTimeoutError } from './errors.js'
+import type { KeyHead } from './http/key.js'
 import { NO_VARIANT, type Recording, type Variant } from './http/recording.js'
 import type { Observer, Subject } from './observers/observer.js'
 import type { Tally } from './observers/tally.js'
@@ -16,8 +17,8 @@ import type { RouteSettings } from './options.js'
 
 /** A route that is coalesced. */
 export interface Route {
-  /** What tells it from every other route, constraints included, as JSON text. */
-  readonly id: string
+  /** What tells its keys from those of every other route. */
+  readonly keyHead: KeyHead
   readonly settings: RouteSettings
   readonly tally: Tally
   disabled: boolean
@@ -77,6 +78,15 @@ export abstract class Visit implements Passenger<Recording>, Subject {
   abstract refuse (error: Error): void
   /** Aborts its run's signal. */
   abstract cancel (reason: Error): void
+  /** It leads, and somebody waits for it. Called again for each that comes. */
+  abstract followed (): void
+  /** What its run came to, for those who wait. */
+  abstract record (variant: Variant): Recording
+
+  /** Whether somebody waits for its run. */
+  get hasFollowers (): boolean {
+    return this.flight !== undefined && this.flight.followers > 0
+  }
 
   get tally (): Tally {
     return this.route.tally
@@ -103,6 +113,8 @@ export abstract class Visit implements Passenger<Recording>, Subject {
 const MAX_BOARDINGS = 3
 /** How many keys are remembered as unshareable, and how many with their variant dimensions. */
 const MEMORY = 10_000
+/** How a flight lands with nobody on board. */
+const NOBODY_WAITS: Landing<never> = Object.freeze({ type: 'abandoned', reason: 'nobody-waits' })
 
 export class Coalescer {
   readonly flights: Flights<Recording>
@@ -134,9 +146,9 @@ export class Coalescer {
   /** Boards; true: run the handler now, false: parked. */
   arrive (visit: Visit, key: string): boolean {
     visit.tally.requests++
-    visit.arrived = this.#clock.now()
+    const now = visit.arrived = this.#clock.now()
     visit.key = key
-    const boarding = this.#board(visit)
+    const boarding = this.#board(visit, now)
     if (boarding === 'follower') return false
     visit.tally.runs++
     if (boarding === 'leader') return true
@@ -148,25 +160,30 @@ export class Coalescer {
   /**
    * Lands the flight that this visit leads with a response that may be shared.
    *
+   * @param varies the request headers that it depends on besides the key
    * @param failed the handler threw, or answered 5xx
    */
-  land (visit: Visit, recording: Recording, failed: boolean): void {
+  land (visit: Visit, varies: readonly string[], failed: boolean): void {
     if (!failed && this.#unshareable.size > 0) this.#unshareable.delete(visit.boardedKey)
     if (visit.role === 'scout') visit.role = 'done'
     if (visit.role !== 'leader') return
     const { flight } = visit
-    if (failed && visit.route.settings.onError === 'promote' && flight?.promotions === 0 && flight.followers > 0) {
+    const variant = this.#variantOf(visit, varies)
+    const type = failed ? 'failed' : 'shared'
+    if (flight === undefined || flight.followers === 0) {
+      this.#land(visit, NOBODY_WAITS, type, type)
+    } else if (failed && visit.route.settings.onError === 'promote' && flight.promotions === 0) {
       this.abandon(visit, 'failed')
-      return
+    } else {
+      this.#land(visit, { type, recording: visit.record(variant) }, type, type)
     }
-    this.#land(visit, { type: failed ? 'failed' : 'shared', recording }, failed ? 'failed' : 'shared')
   }
 
   /** Nobody but this visit's own client may have its response. */
   unshareable (visit: Visit, reason: string, remember: boolean): void {
     if (remember) this.#unshareable.set(visit.boardedKey, true, { ttl: visit.route.settings.unshareableTtl })
     if (visit.role === 'scout') visit.role = 'done'
-    if (visit.role === 'leader') this.#land(visit, { type: 'unshareable', reason }, reason)
+    if (visit.role === 'leader') this.#land(visit, { type: 'unshareable', reason }, 'unshareable', reason)
   }
 
   /** This visit leads and its run comes to nothing. */
@@ -275,8 +292,13 @@ export class Coalescer {
     visit.cancel(timedOut ? new FlightTimeoutError(visit.flightTimeout) : new NobodyWaitsError())
   }
 
+  /** A follower is ready for whatever its leader does. */
+  parked (visit: Visit): void {
+    (visit.flight?.leader as Visit | undefined)?.followed()
+  }
+
   /** What a response depends on besides its key, which is remembered for who comes next. */
-  variantOf (visit: Visit, varies: readonly string[]): Variant {
+  #variantOf (visit: Visit, varies: readonly string[]): Variant {
     if (varies.length === 0) return NO_VARIANT
     const known = this.#dimensions.get(visit.key)
     if (known === undefined || !varies.every(name => known.includes(name))) {
@@ -285,11 +307,11 @@ export class Coalescer {
     return { names: varies, values: varies.map(name => visit.value(name)) }
   }
 
-  #board (visit: Visit): Boarding | 'unshareable' {
+  #board (visit: Visit, now: number): Boarding | 'unshareable' {
     visit.boardings++
     visit.boardedKey = this.#variantKey(visit)
     if (this.#unshareable.size > 0 && this.#unshareable.has(visit.boardedKey)) return 'unshareable'
-    const boarding = this.flights.board(visit.boardedKey, visit, visit.route.settings.maxWaitersPerKey)
+    const boarding = this.flights.board(visit.boardedKey, visit, visit.route.settings.maxWaitersPerKey, now)
     if (boarding === 'leader') {
       this.#lead(visit)
     } else if (boarding === 'follower') {
@@ -308,8 +330,11 @@ export class Coalescer {
 
   /** Another variant than its leader's: it boards once more, under a key that tells them apart. */
   #boardAgain (visit: Visit, flight: Flight<Recording>): void {
-    const boarding = visit.boardings < MAX_BOARDINGS ? this.#board(visit) : 'vary'
-    if (boarding === 'follower') return
+    const boarding = visit.boardings < MAX_BOARDINGS ? this.#board(visit, this.#clock.now()) : 'vary'
+    if (boarding === 'follower') {
+      this.parked(visit)
+      return
+    }
     if (boarding === 'leader') {
       visit.tally.runs++
       visit.run()
@@ -333,11 +358,11 @@ export class Coalescer {
     })
   }
 
-  #land (visit: Visit, landing: Landing<Recording>, reason: string): void {
+  #land (visit: Visit, landing: Landing<Recording>, type: Landing<Recording>['type'], reason: string): void {
     const { flight } = visit
     visit.role = 'done'
     if (flight === undefined) return
-    this.#observer.landed(visit, landing.type === 'shared' ? 'completed' : landing.type, reason, flight.followers)
+    this.#observer.landed(visit, type === 'shared' ? 'completed' : type, reason, flight.followers)
     this.#settled(visit, 'leader', reason)
     flight.land(visit, landing)
   }

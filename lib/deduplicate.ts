@@ -304,7 +304,7 @@ export function deduplicateAt<A extends readonly unknown[], R> (
     tally.requests++
     const key = keyOf(this, args)
     const call = new Call(desk, this, args)
-    const boarding = key === undefined ? 'no-key' : flights.board(key, call, Infinity)
+    const boarding = key === undefined ? 'no-key' : flights.board(key, call, Infinity, call.arrived)
     switch (boarding) {
       case 'leader':
         call.lead()

@@ -19,9 +19,10 @@ import { headerOf } from './http/key.js'
 import { shareReason } from './http/policy.js'
 import { queryStart } from './http/query.js'
 import { CLIENT_ADDRESS, Reads } from './http/reads.js'
-import { byteLength, snapshot, type Body, type Recording } from './http/recording.js'
+import { byteLength, isLarger, snapshot, type Body, type Recording, type Variant } from './http/recording.js'
 import { Tape, type TapeEnd } from './http/tape.js'
 import { parseVary } from './http/vary.js'
+import { headersOf, snapshotHeaders } from './internals.js'
 import type { Log } from './observers/observer.js'
 
 /** What a response was when it was captured. */
@@ -55,6 +56,8 @@ export class FastifyVisit extends Visit {
   #scope: AsyncResource | undefined
   #resume: Resume | undefined
   #clientLeft = false
+  /** Whether its client's leaving, and what its handler writes past `reply`, is noticed. */
+  #watched = false
   /** The reply's headers when the run began. */
   #before: Headers | undefined
   #reads: Reads | undefined
@@ -62,6 +65,8 @@ export class FastifyVisit extends Visit {
   #capture: Capture | undefined
   #decided = false
   #tape: Tape | undefined
+  /** What was on the tape. */
+  #body: Body | undefined
   #controller: AbortController | undefined
 
   constructor (coalescer: Coalescer, route: Route, request: FastifyRequest, reply: FastifyReply) {
@@ -95,6 +100,7 @@ export class FastifyVisit extends Visit {
       const follow = (): void => { if (isHandlerTimeout(own.reason)) controller.abort(own.reason) }
       if (own.aborted) follow()
       else own.addEventListener('abort', follow, { once: true })
+      this.#watchClient()
     }
     return this.#controller.signal
   }
@@ -102,10 +108,13 @@ export class FastifyVisit extends Visit {
   /** The run begins. */
   begin (): void {
     this.#led = this.role === 'leader'
-    this.#before = this.reply.getHeaders() as Headers
+    this.#before = snapshotHeaders(this.reply)
     if (this.route.settings.learnVary !== false) this.#reads = new Reads(this.request.raw)
     this.reply.hijack = hijackRecorded
-    if (this.role !== 'alone') this.#watchClient()
+  }
+
+  override followed (): void {
+    this.#watchClient()
   }
 
   /** The run waits, until `resume` or an answer. */
@@ -113,6 +122,7 @@ export class FastifyVisit extends Visit {
     this.#resume = resume
     this.#scope = new AsyncResource('CoalescedRequest')
     this.#watchClient()
+    this.coalescer.parked(this)
   }
 
   override value (name: string): string | null {
@@ -177,8 +187,12 @@ export class FastifyVisit extends Visit {
     this.#keepToItself('hijacked', true)
   }
 
-  /** The first moment after the handler. Returns the payload to go on with. */
-  capture (payload: unknown): unknown {
+  /**
+   * The first moment after the handler. Returns the payload to go on with.
+   *
+   * @param last no other hook comes before the decision
+   */
+  capture (payload: unknown, last: boolean): unknown {
     switch (this.role) {
       case 'leader':
       case 'scout':
@@ -204,22 +218,23 @@ export class FastifyVisit extends Visit {
     this.#reads?.stop()
     const { reply } = this
     const body = isResponse(payload) && !payload.bodyUsed ? this.#unwrap(payload) : payload
-    const headers = reply.getHeaders() as Headers
-    const failed = this.#failed || reply.statusCode >= 500
+    const status = reply.statusCode
+    const failed = this.#failed || status >= 500
     if (failed && (this.#clientLeft || isHandlerTimeout(this.error))) {
       this.#decided = true
       this.coalescer.abandon(this, this.#clientLeft ? 'client-left' : 'handler-timeout')
       return body
     }
-    const facts = { status: reply.statusCode, headers, trailers: hasTrailers(reply), failed }
-    let reason: string | undefined = shareReason(facts, this.route.settings.statuses)
+    const { maxBodyBytes, statuses } = this.route.settings
+    const headers = headersOf(reply)
+    let reason: string | undefined = shareReason({ status, headers, trailers: hasTrailers(reply), failed }, statuses)
     let passed = body
-    let recorded: Body = null
+    let whole: string | Uint8Array | null = null
     if (reason === undefined) {
       if (body === undefined || body === null || typeof body === 'string' || body instanceof Uint8Array) {
-        recorded = snapshot(body)
-        if (byteLength(recorded) > this.route.settings.maxBodyBytes) reason = 'too-large'
-      } else if (Number(headers['content-length'] ?? 0) > this.route.settings.maxBodyBytes) {
+        whole = body ?? null
+        if (isLarger(whole, maxBodyBytes)) reason = 'too-large'
+      } else if (Number(headers['content-length'] ?? 0) > maxBodyBytes) {
         reason = 'too-large'
       } else {
         const source = readableOf(body)
@@ -227,28 +242,33 @@ export class FastifyVisit extends Visit {
         else passed = this.#record(source)
       }
     }
-    const vary = parseVary(headers.vary)
+    const vary = headers.vary === undefined ? NO_NAMES : parseVary(headers.vary)
+    // Nobody gets what is decided upon at once and that nobody waits for.
+    const wanted = reason === undefined && (!last || this.#tape !== undefined || this.hasFollowers)
     this.#capture = {
       reason,
-      status: reply.statusCode,
-      headers: reason === undefined ? headerDelta(this.#before ?? NO_HEADERS, headers) : NO_DELTA,
-      body: recorded,
+      status,
+      headers: wanted ? headerDelta(this.#before ?? NO_HEADERS, headers) : NO_DELTA,
+      body: wanted ? snapshot(whole) : null,
       failed,
       vary: typeof vary === 'string' ? NO_NAMES : vary
     }
+    if (last) this.#decide(reason)
     return passed
   }
 
   /** The last moment before the response's headers leave: decides who may have it. */
   decide (): void {
     if (this.#capture === undefined || this.#decided) return
+    this.#decide(this.#capture.reason ?? restrictionOf(this.reply))
+  }
+
+  #decide (reason: string | undefined): void {
     this.#decided = true
-    const { reason } = this.#capture
-    const late = reason ?? restrictionOf(this.reply)
-    if (late !== undefined) {
+    if (reason !== undefined) {
       this.#tape?.stop()
       // What a conditional request was answered says nothing about the next one.
-      this.#keepToItself(late, this.reply.statusCode !== 304)
+      this.#keepToItself(reason, this.reply.statusCode !== 304)
     } else if (this.#tape === undefined) {
       this.#land()
     } else {
@@ -285,7 +305,11 @@ export class FastifyVisit extends Visit {
   }
 
   #watchClient (): void {
-    this.reply.raw.once('close', () => { this.closed() })
+    if (this.#watched) return
+    this.#watched = true
+    const { raw } = this.reply
+    if (raw.destroyed) this.closed()
+    else raw.once('close', () => { this.closed() })
   }
 
   /** Answers in this request's own asynchronous context. */
@@ -310,6 +334,7 @@ export class FastifyVisit extends Visit {
 
   #record (source: Readable): Readable {
     const { coalescer, route } = this
+    this.#watchClient()
     const limits = { maxBytes: route.settings.maxBodyBytes, hold: (bytes: number) => coalescer.hold(bytes) }
     this.#tape = new Tape(source, limits, end => {
       this.#reads?.stop()
@@ -320,7 +345,6 @@ export class FastifyVisit extends Visit {
 
   /** Everything is known: `end` of the body, if it was a stream. */
   #land (end?: TapeEnd): void {
-    const { status, headers, body, failed, vary } = this.#capture as Capture
     if (this.#reads?.all === true) {
       this.coalescer.warnOfReads(this)
       this.#keepToItself('reads-all-headers', true)
@@ -334,11 +358,17 @@ export class FastifyVisit extends Visit {
         this.coalescer.abandon(this, 'cut-off')
         return
       default: {
-        const whole = end === undefined ? body : end.body
-        const variant = this.coalescer.variantOf(this, this.#variesOn(vary))
-        this.coalescer.land(this, { status, headers, body: whole, bytes: byteLength(whole), leaderId: this.id, variant }, failed)
+        const { failed, vary } = this.#capture as Capture
+        this.#body = end?.body
+        this.coalescer.land(this, this.#variesOn(vary), failed)
       }
     }
+  }
+
+  override record (variant: Variant): Recording {
+    const { status, headers, body } = this.#capture as Capture
+    const whole = this.#body ?? body
+    return { status, headers, body: whole, bytes: byteLength(whole), leaderId: this.id, variant }
   }
 
   /** The request headers that the response depends on, besides those that the key covers. */
@@ -429,7 +459,7 @@ function hasTrailers (reply: FastifyReply): boolean {
 }
 
 function isResponse (payload: unknown): payload is Response {
-  return Object.prototype.toString.call(payload) === '[object Response]'
+  return typeof payload === 'object' && Object.prototype.toString.call(payload) === '[object Response]'
 }
 
 /** A payload as a Node stream; undefined if it is none that Fastify would send. */

@@ -3,24 +3,51 @@
  *
  * Invariant: what is not found is `undefined`, and it is for the caller to take the safe side.
  */
-import type { FastifyInstance, FastifyRequest } from 'fastify'
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import type { Headers } from './http/headers.js'
 
 export interface RouterOptions {
   readonly useSemicolonDelimiter?: boolean
   readonly querystringParser?: (query: string) => unknown
 }
 
-/** The instance-level hooks that run between `onRequest` and the handler. */
-export interface GateHooks {
+/** The instance-level hooks that run between `onRequest` and the handler, and those after it. */
+export interface InstanceHooks {
   readonly preParsing: readonly unknown[]
   readonly preValidation: readonly unknown[]
   readonly preHandler: readonly unknown[]
+  readonly onSend: readonly unknown[]
 }
 
+const HOOKS = ['preParsing', 'preValidation', 'preHandler', 'onSend'] as const
+
 /** The hooks of a route's instance; complete once the app is ready. */
-export function gateHooks (fastify: FastifyInstance): GateHooks | undefined {
-  const hooks = internal(fastify, 'fastify.hooks') as GateHooks | undefined
-  return Array.isArray(hooks?.preParsing) && Array.isArray(hooks.preValidation) && Array.isArray(hooks.preHandler) ? hooks : undefined
+export function instanceHooks (fastify: FastifyInstance): InstanceHooks | undefined {
+  const hooks = internal(fastify, 'fastify.hooks') as InstanceHooks | undefined
+  return hooks !== undefined && HOOKS.every(name => Array.isArray(hooks[name])) ? hooks : undefined
+}
+
+const NO_HEADERS: Headers = Object.freeze({})
+
+let headersSymbol: symbol | undefined
+
+/** The reply's headers as they are now. To be read at once: it may be the reply's own object. */
+export function headersOf (reply: FastifyReply): Headers {
+  headersSymbol ??= Object.getOwnPropertySymbols(reply).find(({ description }) => description === 'fastify.reply.headers')
+  const own = headersSymbol === undefined ? undefined : (reply as unknown as Record<symbol, Headers | undefined>)[headersSymbol]
+  return own === undefined || reply.raw.getHeaderNames().length > 0 ? reply.getHeaders() as Headers : own
+}
+
+function isEmpty (object: object): boolean {
+  // eslint-disable-next-line no-unreachable-loop -- one is enough, and making an array of all is what this saves
+  for (const _name in object) return false
+  return true
+}
+
+/** A copy of the reply's headers, for later. */
+export function snapshotHeaders (reply: FastifyReply): Headers {
+  const headers = headersOf(reply)
+  return isEmpty(headers) ? NO_HEADERS : { ...headers }
 }
 
 export function routerOptions (fastify: FastifyInstance): RouterOptions {

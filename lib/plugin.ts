@@ -12,10 +12,10 @@ import { Flights } from './core/flights.js'
 import { deduplicator, type Terminal } from './deduplicate.js'
 import { AlreadyRegisteredError, InvalidOptionError, UnknownRouteError } from './errors.js'
 import { BYPASSED, FastifyVisit, kVisit, setVisit, visitOf, viewOf } from './fastify-visit.js'
-import { buildKey } from './http/key.js'
+import { buildKey, KeyHead } from './http/key.js'
 import { joinReason } from './http/policy.js'
 import { narrowQuery, queryStart } from './http/query.js'
-import { forgetOriginalUrl, gateHooks, routerOptions } from './internals.js'
+import { forgetOriginalUrl, instanceHooks, routerOptions } from './internals.js'
 import { publishing } from './observers/channels.js'
 import { logging } from './observers/log.js'
 import { all } from './observers/observer.js'
@@ -31,6 +31,8 @@ interface FastifyRoute extends Route {
   readonly methods: readonly string[]
   readonly url: string
   parksAt: 'onRequest' | 'preHandler'
+  /** Whether no hook of others comes between capturing a response and deciding upon it. */
+  decidesAtOnce: boolean
   /** Decides where to park, once all hooks are known. */
   readonly settle: () => void
 }
@@ -102,13 +104,13 @@ function createScope (fastify: FastifyInstance, settings: Settings, around: Scop
   const instruments = settings.metrics === false
     ? undefined
     : settings.metrics === undefined ? around?.instruments : Instruments.in(settings.metrics, around?.instruments?.registry)
-  if (instruments !== undefined) {
-    instruments.add(source)
-    fastify.addHook('onClose', (_instance, done) => {
-      instruments.remove(source)
-      done()
-    })
-  }
+  instruments?.add(source)
+  fastify.addHook('onClose', function stopCounting (_instance, done) {
+    instruments?.remove(source)
+    coalescer.flights.deadlines.close()
+    calls.deadlines.close()
+    done()
+  })
 
   const terminal: Terminal = { flights: calls, observer, log: fastify.log, track: tally => { tallies.push(tally) } }
   const setDisabled = (disabled: boolean, selector: RouteSelector | undefined): void => {
@@ -193,7 +195,7 @@ function addHooks (fastify: FastifyInstance): void {
 function captureResponse (request: FastifyRequest, reply: FastifyReply, payload: unknown, done: Done): void {
   const visit = visitOf(request)
   if (visit !== undefined) {
-    done(null, visit.capture(payload))
+    done(null, visit.capture(payload, (visit.route as FastifyRoute).decidesAtOnce))
     return
   }
   if (!SAFE.has(request.method) && reply.statusCode < 400) fence(request)
@@ -247,7 +249,15 @@ function addRoute (fastify: FastifyInstance, scope: Scope, options: RouteOptions
 
   const tally = new Tally(methods.join(','), options.url)
   const route: FastifyRoute = {
-    id: idOf(scope, methods, options), settings, tally, methods, url: options.url, disabled: false, parksAt: 'preHandler', settle
+    keyHead: new KeyHead(idOf(scope, methods, options)),
+    settings,
+    tally,
+    methods,
+    url: options.url,
+    disabled: false,
+    parksAt: 'preHandler',
+    decidesAtOnce: false,
+    settle
   }
   scope.routes.push(route)
   scope.tallies.push(tally)
@@ -285,6 +295,8 @@ function addRoute (fastify: FastifyInstance, scope: Scope, options: RouteOptions
   function settle (): void {
     const { parksAt, why, skips } = choosePlace()
     route.parksAt = parksAt
+    route.decidesAtOnce = [...instanceHooks(fastify)?.onSend ?? [undefined], ...options.onSend as unknown[]]
+      .every(hook => hook === captureResponse || hook === decideResponse)
     fastify.log.debug({ coalesce: { route: name, hook: parksAt, why } }, 'coalesce route')
     if (skips.length > 0) {
       fastify.log.warn({ coalesce: { route: name, hook: parksAt, skips } }, 'coalesce: followers of this route skip gates, because hook is \'onRequest\'')
@@ -312,7 +324,7 @@ function append (hooks: unknown, hook: unknown): unknown[] {
 
 /** What stands between `onRequest` and the handler of a route. */
 function gatesOf (fastify: FastifyInstance, options: RouteOptions, parkOnRequest: unknown, coalescedHandler: unknown): string[] {
-  const instance = gateHooks(fastify)
+  const instance = instanceHooks(fastify)
   if (instance === undefined) return ['unknown hooks']
   const gates: string[] = []
   for (const name of ['preParsing', 'preValidation', 'preHandler'] as const) {
@@ -341,7 +353,7 @@ function admit (coalescer: Coalescer, route: FastifyRoute, request: FastifyReque
     bypass(coalescer, route, request, reason)
     return undefined
   }
-  const result = buildKey(route.id, request, route.settings)
+  const result = buildKey(route.keyHead, request, route.settings)
   if (result.key === undefined) {
     const { fault, error } = result
     if (error !== undefined) request.log.warn({ err: error, coalesce: { event: fault, route: route.url } }, `coalesce: ${fault}`)

@@ -6,6 +6,7 @@
  * no passengers, because it is out of the register before the first follower hears of the landing.
  */
 import type { Clock } from '../../types/index.js'
+import type { Deadlines, Timed } from './deadlines.js'
 import { Ramp, type Run } from './ramp.js'
 
 /** A request, or a function call, as a flight sees it. */
@@ -39,6 +40,8 @@ export type Ending<R> = Landing<R> | { readonly type: 'promoted' } | { readonly 
 /** What a flight tells the register that it belongs to. */
 export interface Tower<R> {
   readonly clock: Clock
+  /** Watches how long leaders take. */
+  readonly deadlines: Deadlines
   /** The flight takes no more passengers. */
   release (flight: Flight<R>): void
   /** This many followers fewer (or, negative, more) are waiting. */
@@ -51,10 +54,12 @@ const MAX_PROMOTIONS = 2
 const PROMOTED: Ending<never> = Object.freeze({ type: 'promoted' })
 const WAIT_TIMEOUT: Ending<never> = Object.freeze({ type: 'wait-timeout' })
 
-export class Flight<R> {
+export class Flight<R> implements Timed {
   readonly key: string
-  /** When it took off, by the clock. */
-  readonly tookOff: number
+  /** When its leader took over, by the clock. */
+  since: number
+  /** How long a leader may take, in milliseconds. */
+  readonly limit: number
   /** How many followers took the place of a leader. */
   promotions = 0
   readonly #tower: Tower<R>
@@ -66,17 +71,20 @@ export class Flight<R> {
   /** That order is the order of those times as well: nobody had waited elsewhere before. */
   #ordered = true
   #lastDeadline = 0
-  #flightTimer: unknown
   #waitTimer: unknown
   /** What the wait timer is set for. */
   #waitsUntil = 0
   #ramp: Ramp | undefined
 
-  constructor (key: string, leader: Passenger<R>, tower: Tower<R>) {
+  /** @param now the time, by the clock of `tower` */
+  constructor (key: string, leader: Passenger<R>, tower: Tower<R>, now: number) {
     this.key = key
+    this.limit = leader.flightTimeout
+    this.since = now
     this.#tower = tower
-    this.tookOff = tower.clock.now()
-    this.#lead(leader)
+    this.#leader = leader
+    leader.flight = this
+    tower.deadlines.start(this)
   }
 
   get leader (): Passenger<R> | undefined {
@@ -127,7 +135,7 @@ export class Flight<R> {
     this.promotions++
     leader.flight = undefined
     this.#forget(next)
-    this.#lead(next)
+    this.#succeed(next)
     next.settle(PROMOTED, this)
     return true
   }
@@ -148,16 +156,22 @@ export class Flight<R> {
     this.#ramp.admit(run)
   }
 
-  #lead (passenger: Passenger<R>): void {
+  /** Its leader takes too long. */
+  expire (): void {
+    const leader = this.#leader
+    if (leader === undefined) return
+    this.abandon(leader, 'flight-timeout')
+    leader.abort('flight-timeout')
+  }
+
+  #succeed (passenger: Passenger<R>): void {
     this.#leader = passenger
     this.#leaderStays = true
     passenger.flight = this
-    const { clock } = this.#tower
-    clock.clearTimeout(this.#flightTimer)
-    this.#flightTimer = clock.setTimeout(() => {
-      this.abandon(passenger, 'flight-timeout')
-      passenger.abort('flight-timeout')
-    }, passenger.flightTimeout)
+    const { clock, deadlines } = this.#tower
+    deadlines.end(this)
+    this.since = clock.now()
+    deadlines.start(this)
   }
 
   #forget (follower: Passenger<R>): void {
@@ -211,7 +225,7 @@ export class Flight<R> {
     const leader = this.#leader
     if (leader !== undefined) leader.flight = undefined
     this.#leader = undefined
-    this.#tower.clock.clearTimeout(this.#flightTimer)
+    this.#tower.deadlines.end(this)
     this.#clearWaitTimer()
     this.#tower.release(this)
   }

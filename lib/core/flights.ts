@@ -5,6 +5,7 @@
  * leaders of one key cannot be. A flight releases its own entry only, never one that a successor has taken under its key.
  */
 import type { Clock } from '../../types/index.js'
+import { Deadlines } from './deadlines.js'
 import { Flight, type Passenger, type Tower } from './flight.js'
 
 /** The part that a passenger got, or why it got none. */
@@ -17,6 +18,7 @@ export interface Limits {
 
 export class Flights<R> implements Tower<R> {
   readonly clock: Clock
+  readonly deadlines: Deadlines
   readonly #limits: Limits
   readonly #flights = new Map<string, Flight<R>>()
   /** Flights that take no more passengers but have not landed. */
@@ -26,6 +28,7 @@ export class Flights<R> implements Tower<R> {
   constructor (limits: Limits, clock: Clock) {
     this.#limits = limits
     this.clock = clock
+    this.deadlines = new Deadlines(clock)
   }
 
   /** How many flights are in the air. */
@@ -38,12 +41,16 @@ export class Flights<R> implements Tower<R> {
     return this.#waiters
   }
 
-  /** Takes a place for `key`: the leader's if it is free, else a follower's. */
-  board (key: string, passenger: Passenger<R>, maxWaitersPerKey: number): Boarding {
+  /**
+   * Takes a place for `key`: the leader's if it is free, else a follower's.
+   *
+   * @param now the time, by the clock
+   */
+  board (key: string, passenger: Passenger<R>, maxWaitersPerKey: number, now: number): Boarding {
     const flight = this.#flights.get(key)
     if (flight === undefined) {
       if (this.size >= this.#limits.maxFlights) return 'max-flights'
-      this.#flights.set(key, new Flight(key, passenger, this))
+      this.#flights.set(key, new Flight(key, passenger, this, now))
       return 'leader'
     }
     if (flight.followers >= maxWaitersPerKey) return 'max-waiters-per-key'

@@ -31,11 +31,32 @@ export type KeyResult =
 
 type Part = string | null | Part[]
 
-/**
- * @param route what tells this route from every other, its constraints included, as JSON text
- * @param request handed to the user's `identity` and `key` as well
- */
-export function buildKey<S extends KeySource> (route: string, request: S, settings: KeySettings<S>): KeyResult {
+/** The beginning of a route's keys, which is mostly that of the last one. */
+export class KeyHead {
+  readonly #route: string
+  #method = ''
+  #protocol = ''
+  #host = ''
+  #text = ''
+
+  /** @param route what tells this route from every other, its constraints included, as JSON text */
+  constructor (route: string) {
+    this.#route = route
+  }
+
+  of ({ method, protocol, host }: KeySource): string {
+    if (host !== this.#host || method !== this.#method || protocol !== this.#protocol || this.#text === '') {
+      this.#method = method
+      this.#protocol = protocol
+      this.#host = host
+      this.#text = `[${this.#route},${quote(method)},${quote(protocol)},${quote(host)},`
+    }
+    return this.#text
+  }
+}
+
+/** @param request handed to the user's `identity` and `key` as well */
+export function buildKey<S extends KeySource> (head: KeyHead, request: S, settings: KeySettings<S>): KeyResult {
   let identity: string | null = null
   if (settings.identity !== undefined) {
     try {
@@ -47,14 +68,15 @@ export function buildKey<S extends KeySource> (route: string, request: S, settin
     }
   }
 
-  let target: Part
+  let target: string
   if (settings.key === undefined) {
-    target = [targetOf(request.url, settings), (request.raw as { originalUrl?: string }).originalUrl ?? null]
+    const { originalUrl } = request.raw as { originalUrl?: string }
+    target = `[${targetOf(request.url, settings)},${originalUrl === undefined ? 'null' : quote(originalUrl)}]`
   } else {
     try {
       const answer: unknown = settings.key(request)
       if (!isKey(answer)) return { key: undefined, fault: 'no-key' }
-      target = typeof answer === 'string' ? answer : [...answer]
+      target = encode(typeof answer === 'string' ? answer : [...answer])
     } catch (error) {
       return { key: undefined, fault: 'key-threw', error }
     }
@@ -67,20 +89,24 @@ export function buildKey<S extends KeySource> (route: string, request: S, settin
     body = [headerOf(request.headers, 'content-type'), digest]
   }
 
+  const { headers, cookies } = settings
+  const start = head.of(request) + target
   return {
-    key: `[${route},${quote(request.method)},${quote(request.protocol)},${quote(request.host)},${encode(target)},${encode(identity)},` +
-      `${encode(headersOf(request, settings.headers))},${encode(cookiesOf(request.headers, settings.cookies))},${encode(body)}]`
+    key: identity === null && body === null && headers.length === 0 && cookies.length === 0
+      ? `${start},null,null,null,null]`
+      : `${start},${encode(identity)},${encode(headersOf(request, headers))},${encode(cookiesOf(request.headers, cookies))},${encode(body)}]`
   }
 }
 
-/** What JSON writes as it is. */
-const PLAIN = /^[ !#-[\]-~]*$/
-
+/** As JSON.stringify would, which takes longer for text that it writes as it is: printable ASCII without `"` and `\`. */
 function quote (text: string): string {
-  return PLAIN.test(text) ? `"${text}"` : JSON.stringify(text)
+  for (let index = 0; index < text.length; index++) {
+    const code = text.charCodeAt(index)
+    if (code < 32 || code > 126 || code === 34 || code === 92) return JSON.stringify(text)
+  }
+  return `"${text}"`
 }
 
-/** As JSON.stringify would, which takes longer for parts that are mostly plain text. */
 function encode (part: Part): string {
   if (part === null) return 'null'
   return typeof part === 'string' ? quote(part) : `[${part.map(encode).join(',')}]`
@@ -102,14 +128,14 @@ function isKey (answer: unknown): answer is string | readonly string[] {
   return Array.isArray(answer) && answer.length > 0 && Array.from(answer).every(part => typeof part === 'string')
 }
 
-function targetOf (url: string, settings: Pick<KeySettings, 'query' | 'router'>): Part {
+function targetOf (url: string, settings: Pick<KeySettings, 'query' | 'router'>): string {
   const { router } = settings
   const start = queryStart(url, router.semicolonDelimits)
-  if (start === url.length) return [url]
+  if (start === url.length) return `[${quote(url)}]`
   const query = url.slice(start + 1)
   // What order means to a parser of the app's own is not known.
   const sorts = settings.query !== 'raw' && !router.parsesItself
-  return [url.slice(0, start), url.charAt(start), sorts ? normalizeQuery(query) : query]
+  return encode([url.slice(0, start), url.charAt(start), sorts ? normalizeQuery(query) : query])
 }
 
 function headersOf (request: KeySource, names: readonly string[]): Part {

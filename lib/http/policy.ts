@@ -110,8 +110,10 @@ export function shareReason (response: ResponseFacts, statuses: readonly number[
   return undefined
 }
 
+const EVENT_STREAM = /^\s*text\/event-stream/i
+
 /** A response that is meant to flow to one client as it is made. */
 function isEventStream (headers: Headers): boolean {
-  return combined(headers['content-type']).trim().toLowerCase().startsWith('text/event-stream') ||
-    combined(headers['x-accel-buffering']).trim().toLowerCase() === 'no'
+  return EVENT_STREAM.test(combined(headers['content-type'])) ||
+    (headers['x-accel-buffering'] !== undefined && combined(headers['x-accel-buffering']).trim().toLowerCase() === 'no')
 }

@@ -35,116 +35,150 @@ class ArrayShadow extends Array<string> {
   }
 }
 
-class Watch<T extends object> implements ProxyHandler<object> {
-  readonly #watched: T
-  readonly #note: (name: string) => void
-  readonly #noteAll: () => void
+const SHADOW = new Shadow()
+const ARRAY_SHADOW = new ArrayShadow()
 
-  constructor (watched: T, note: (name: string) => void, noteAll: () => void) {
-    this.#watched = watched
-    this.#note = note
-    this.#noteAll = noteAll
+/** One of the watched objects. Its own handler, because a leader that reads nothing should pay for little more than a proxy. */
+class Watch<T extends object> implements ProxyHandler<object> {
+  readonly watched: T
+  readonly reads: Reads
+
+  constructor (watched: T, reads: Reads) {
+    this.watched = watched
+    this.reads = reads
+  }
+
+  note (name: string): void {
+    this.reads.note(name)
   }
 
   get (_target: object, name: string | symbol): unknown {
     if (name === kAll) {
-      this.#noteAll()
-      return this.#watched
+      this.reads.noteAll()
+      return this.watched
     }
-    if (typeof name === 'string') this.#note(name)
-    return Reflect.get(this.#watched, name)
+    if (typeof name === 'string') this.note(name)
+    return Reflect.get(this.watched, name)
   }
 
   has (_target: object, name: string | symbol): boolean {
-    if (typeof name === 'string') this.#note(name)
-    return Reflect.has(this.#watched, name)
+    if (typeof name === 'string') this.note(name)
+    return Reflect.has(this.watched, name)
   }
 
   getOwnPropertyDescriptor (_target: object, name: string | symbol): PropertyDescriptor | undefined {
-    if (typeof name === 'string') this.#note(name)
-    const descriptor = Reflect.getOwnPropertyDescriptor(this.#watched, name)
+    if (typeof name === 'string') this.note(name)
+    const descriptor = Reflect.getOwnPropertyDescriptor(this.watched, name)
     // Only the length of an array is fixed on the target, and so a proxy may not say it of anything else.
     return descriptor === undefined ? undefined : { ...descriptor, configurable: !(Array.isArray(_target) && name === 'length') }
   }
 
   ownKeys (): Array<string | symbol> {
-    this.#noteAll()
-    return Reflect.ownKeys(this.#watched)
+    this.reads.noteAll()
+    return Reflect.ownKeys(this.watched)
   }
 
   getPrototypeOf (): object | null {
-    return Reflect.getPrototypeOf(this.#watched)
+    return Reflect.getPrototypeOf(this.watched)
   }
 
   set (_target: object, name: string | symbol, value: unknown): boolean {
-    return Reflect.set(this.#watched, name, value)
+    return Reflect.set(this.watched, name, value)
   }
 
   defineProperty (_target: object, name: string | symbol, descriptor: PropertyDescriptor): boolean {
-    return Reflect.defineProperty(this.#watched, name, descriptor)
+    return Reflect.defineProperty(this.watched, name, descriptor)
   }
 
   deleteProperty (_target: object, name: string | symbol): boolean {
-    return Reflect.deleteProperty(this.#watched, name)
+    return Reflect.deleteProperty(this.watched, name)
+  }
+
+  // The targets are shared by all that is watched.
+  setPrototypeOf (): boolean {
+    return false
+  }
+
+  preventExtensions (): boolean {
+    return false
   }
 }
 
+/** An array of names and values: there is no reading one of them only. */
+class WatchAll extends Watch<string[]> {
+  override note (): void {
+    this.reads.noteAll()
+  }
+}
+
+const NO_NAMES: ReadonlySet<string> = Object.freeze(new Set<string>())
+
 /** The reads of one run. */
 export class Reads {
-  /** The header names read so far. */
-  readonly names = new Set<string>()
   /** Whether all headers were read at once, so that there is no telling on which the response depends. */
   all = false
-  readonly #raw: Watched
-  readonly #headers: IncomingHttpHeaders
-  readonly #rawHeaders: string[] | undefined
-  readonly #watchedHeaders: IncomingHttpHeaders
-  readonly #watchedRawHeaders: string[] | undefined
-  #on = false
+  /** Whether the watch is on. */
+  on = false
+  private noted: Set<string> | undefined
+  private readonly raw: Watched
+  private readonly headers: IncomingHttpHeaders
+  private readonly rawHeaders: string[] | undefined
+  private readonly watchedHeaders: IncomingHttpHeaders
+  private readonly watchedRawHeaders: string[] | undefined
 
   /** Puts a watch on `raw`. */
   constructor (raw: Watched) {
-    const note = (name: string): void => { this.#note(name) }
-    const noteAll = (): void => { this.all = this.all || this.#on }
-    this.#raw = raw
-    this.#headers = raw.headers
-    this.#rawHeaders = raw.rawHeaders
-    this.#watchedHeaders = new Proxy<object>(new Shadow(), new Watch(raw.headers, note, noteAll)) as IncomingHttpHeaders
-    // An array of names and values: there is no reading one of them only.
-    this.#watchedRawHeaders = raw.rawHeaders === undefined
+    const { headers, rawHeaders } = raw
+    this.raw = raw
+    this.headers = headers
+    this.rawHeaders = rawHeaders
+    this.watchedHeaders = new Proxy<object>(SHADOW, new Watch(headers, this)) as IncomingHttpHeaders
+    this.watchedRawHeaders = rawHeaders === undefined
       ? undefined
-      : new Proxy<object>(new ArrayShadow(), new Watch(raw.rawHeaders, noteAll, noteAll)) as string[]
+      : new Proxy<object>(ARRAY_SHADOW, new WatchAll(rawHeaders, this)) as string[]
     this.start()
+  }
+
+  /** The header names read so far. */
+  get names (): ReadonlySet<string> {
+    return this.noted ?? NO_NAMES
   }
 
   /** Notes that the client's address was read. */
   address (): void {
-    if (this.#on) this.names.add(CLIENT_ADDRESS)
+    this.note(CLIENT_ADDRESS)
+  }
+
+  /** Notes that a header was read. */
+  note (name: string): void {
+    if (!this.on) return
+    this.noted ??= new Set()
+    this.noted.add(name)
+    // The address that a trusted proxy reports depends on that of the connection.
+    if (name === 'x-forwarded-for') this.noted.add(CLIENT_ADDRESS)
+  }
+
+  /** Notes that all headers were read. */
+  noteAll (): void {
+    if (this.on) this.all = true
   }
 
   /** Puts the watch on again. */
   start (): void {
-    if (this.#on) return
-    this.#on = true
-    this.#put(this.#watchedHeaders, this.#watchedRawHeaders)
+    if (this.on) return
+    this.on = true
+    this.put(this.watchedHeaders, this.watchedRawHeaders)
   }
 
   /** Takes the watch off. */
   stop (): void {
-    if (!this.#on) return
-    this.#on = false
-    this.#put(this.#headers, this.#rawHeaders)
+    if (!this.on) return
+    this.on = false
+    this.put(this.headers, this.rawHeaders)
   }
 
-  #note (name: string): void {
-    if (!this.#on) return
-    this.names.add(name)
-    // The address that a trusted proxy reports depends on that of the connection.
-    if (name === 'x-forwarded-for') this.names.add(CLIENT_ADDRESS)
-  }
-
-  #put (headers: IncomingHttpHeaders, rawHeaders: string[] | undefined): void {
-    const raw = this.#raw
+  private put (headers: IncomingHttpHeaders, rawHeaders: string[] | undefined): void {
+    const { raw } = this
     if (raw.httpVersionMajor === 2) {
       // Getters without setters.
       Object.defineProperty(raw, 'headers', { value: headers, configurable: true })

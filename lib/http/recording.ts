@@ -32,6 +32,11 @@ export function snapshot (payload: string | Uint8Array | null | undefined): Body
   return typeof payload === 'string' ? payload : Buffer.from(payload)
 }
 
-export function byteLength (body: Body): number {
+/** Whether a body has more bytes than `most`. No character has more than three in UTF-8 for each of its UTF-16 units. */
+export function isLarger (body: string | Uint8Array | null, most: number): boolean {
+  return body !== null && body.length * 3 > most && byteLength(body) > most
+}
+
+export function byteLength (body: string | Uint8Array | null): number {
   return body === null ? 0 : Buffer.byteLength(body)
 }

@@ -18,7 +18,7 @@ t.test('a flight knows its key and when it took off', async t => {
   const { flight } = airport.crew('k', 'L')
 
   t.equal(flight.key, 'k')
-  t.equal(flight.tookOff, 42)
+  t.equal(flight.since, 42)
 })
 
 t.test('any string is a key, those that objects have for names included', async t => {

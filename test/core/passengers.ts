@@ -87,7 +87,7 @@ export class Airport {
 
   /** Lets a passenger board; what it is told is the boarding. */
   board (key: string, passenger: TestPassenger): string {
-    return this.flights.board(key, passenger, this.#maxWaitersPerKey)
+    return this.flights.board(key, passenger, this.#maxWaitersPerKey, this.clock.now())
   }
 
   /** Boards new passengers under a key, all of whom must find a place, and gives them with their flight. */

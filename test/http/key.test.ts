@@ -1,6 +1,6 @@
 import t from 'tap'
 import fc from 'fast-check'
-import { buildKey, headerOf, sendsBody, type KeyResult, type KeySource } from '../../lib/http/key.js'
+import { buildKey, KeyHead, headerOf, sendsBody, type KeyResult, type KeySource } from '../../lib/http/key.js'
 import { coversOnly } from '../../lib/http/query.js'
 import type { KeySettings } from '../../lib/options.js'
 import { textOf } from './arbitraries.js'
@@ -21,11 +21,11 @@ const REQUEST: KeySource = {
 
 /** The key of a request that differs from another one in `request`. */
 function keyOf (request: Partial<KeySource>, settings: Partial<KeySettings<KeySource>> = {}, route = 'r'): string | undefined {
-  return buildKey(JSON.stringify(route), { ...REQUEST, ...request }, { ...SETTINGS, ...settings }).key
+  return buildKey(new KeyHead(JSON.stringify(route)), { ...REQUEST, ...request }, { ...SETTINGS, ...settings }).key
 }
 
 function faultOf (request: Partial<KeySource>, settings: Partial<KeySettings<KeySource>>): KeyResult {
-  return buildKey('"r"', { ...REQUEST, ...request }, { ...SETTINGS, ...settings })
+  return buildKey(new KeyHead('"r"'), { ...REQUEST, ...request }, { ...SETTINGS, ...settings })
 }
 
 /** How many different keys there are. */
