@@ -29,7 +29,7 @@ export async function resolve (specifier, context, next) {
     const source = new URL(specifier.replace(/\.js$/, '.ts'), context.parentURL)
     if (existsSync(source)) return { url: source.href, format: 'module', shortCircuit: true }
   }
-  return await next(specifier, specifier.endsWith('.ts') ? { ...context, format: 'module' } : context)
+  return await next(specifier, context)
 }
 
 /** @type {import('node:module').LoadHook} */
