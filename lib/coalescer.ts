@@ -166,7 +166,7 @@ export class Coalescer {
   unshareable (visit: Visit, reason: string, remember: boolean): void {
     if (remember) this.#unshareable.set(visit.boardedKey, true, { ttl: visit.route.settings.unshareableTtl })
     if (visit.role === 'scout') visit.role = 'done'
-    if (visit.role === 'leader') this.#land(visit, { type: 'unshareable', reason }, reason)
+    this.#land(visit, { type: 'unshareable', reason }, reason)
   }
 
   /** This visit leads and its run comes to nothing. */
@@ -294,8 +294,9 @@ export class Coalescer {
       this.#lead(visit)
     } else if (boarding === 'follower') {
       visit.role = 'follower'
-      visit.leaderId = (visit.flight?.leader as Visit | undefined)?.id
-      this.#observer.joined(visit, visit.flight?.followers ?? 0)
+      const { leader, followers } = visit.flight as Flight<Recording>
+      visit.leaderId = (leader as Visit).id
+      this.#observer.joined(visit, followers)
     }
     return boarding
   }
@@ -335,8 +336,8 @@ export class Coalescer {
 
   #land (visit: Visit, landing: Landing<Recording>, reason: string): void {
     const { flight } = visit
+    if (visit.role !== 'leader' || flight === undefined) return
     visit.role = 'done'
-    if (flight === undefined) return
     this.#observer.landed(visit, landing.type === 'shared' ? 'completed' : landing.type, reason, flight.followers)
     this.#settled(visit, 'leader', reason)
     flight.land(visit, landing)

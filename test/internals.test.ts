@@ -2,11 +2,13 @@ import Fastify, { type FastifyInstance, type FastifyRequest } from 'fastify'
 import t from 'tap'
 import { forgetOriginalUrl, gateHooks, routerOptions } from '../lib/internals.js'
 
+const parseQuery = (query: string): Record<string, unknown> => ({ query })
+
 t.test('what this Fastify keeps to itself is found', async t => {
-  const app = Fastify({ routerOptions: { useSemicolonDelimiter: true } })
+  const app = Fastify({ routerOptions: { querystringParser: parseQuery } })
   await app.ready()
   t.match(gateHooks(app), { preParsing: [], preValidation: [], preHandler: [] })
-  t.match(routerOptions(app), { useSemicolonDelimiter: true })
+  t.match(routerOptions(app), { querystringParser: parseQuery })
 })
 
 t.test('a Fastify that keeps it elsewhere, or in another form, leaves it untold', async t => {
