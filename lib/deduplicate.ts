@@ -27,19 +27,19 @@ interface Desk<A extends readonly unknown[], R> {
   readonly flights: Flights<Run<unknown>>
   readonly observer: Observer
   readonly tally: Tally
-  readonly log: Log
+  readonly log: Pick<Log, 'warn'>
 }
 
 /** Where a function's calls are counted and parked. */
 export interface Terminal {
   readonly flights: Flights<Run<unknown>>
   readonly observer: Observer
-  readonly log: Log
+  readonly log: Pick<Log, 'warn'>
   /** Told of each new function. */
   readonly track: (tally: Tally) => void
 }
 
-const SILENT: Log = Object.freeze({ debug () {}, warn () {}, error () {}, isLevelEnabled: () => false })
+const SILENT: Pick<Log, 'warn'> = Object.freeze({ warn () {} })
 const LIMITS: Limits = Object.freeze({ maxFlights: 10_000, maxWaiters: 50_000 })
 
 /** How many of those who could not share a run run for themselves at a time. */
