@@ -27,19 +27,20 @@ interface Desk<A extends readonly unknown[], R> {
   readonly flights: Flights<Run<unknown>>
   readonly observer: Observer
   readonly tally: Tally
-  readonly log: Pick<Log, 'warn'>
+  readonly log: Log
 }
 
 /** Where a function's calls are counted and parked. */
 export interface Terminal {
   readonly flights: Flights<Run<unknown>>
   readonly observer: Observer
-  readonly log: Pick<Log, 'warn'>
+  readonly log: Log
   /** Told of each new function. */
   readonly track: (tally: Tally) => void
 }
 
-const SILENT: Pick<Log, 'warn'> = Object.freeze({ warn () {} })
+const silence = (): void => {}
+const SILENT: Log = Object.freeze({ debug: silence, warn: silence, error: silence })
 const LIMITS: Limits = Object.freeze({ maxFlights: 10_000, maxWaiters: 50_000 })
 
 /** How many of those who could not share a run run for themselves at a time. */
