@@ -183,7 +183,7 @@ export class Coalescer {
   unshareable (visit: Visit, reason: string, remember: boolean): void {
     if (remember) this.#unshareable.set(visit.boardedKey, true, { ttl: visit.route.settings.unshareableTtl })
     if (visit.role === 'scout') visit.role = 'done'
-    if (visit.role === 'leader') this.#land(visit, { type: 'unshareable', reason }, 'unshareable', reason)
+    this.#land(visit, { type: 'unshareable', reason }, 'unshareable', reason)
   }
 
   /** This visit leads and its run comes to nothing. */
@@ -316,8 +316,9 @@ export class Coalescer {
       this.#lead(visit)
     } else if (boarding === 'follower') {
       visit.role = 'follower'
-      visit.leaderId = (visit.flight?.leader as Visit | undefined)?.id
-      this.#observer.joined(visit, visit.flight?.followers ?? 0)
+      const { leader, followers } = visit.flight as Flight<Recording>
+      visit.leaderId = (leader as Visit).id
+      this.#observer.joined(visit, followers)
     }
     return boarding
   }
@@ -360,8 +361,8 @@ export class Coalescer {
 
   #land (visit: Visit, landing: Landing<Recording>, type: Landing<Recording>['type'], reason: string): void {
     const { flight } = visit
+    if (visit.role !== 'leader' || flight === undefined) return
     visit.role = 'done'
-    if (flight === undefined) return
     this.#observer.landed(visit, type === 'shared' ? 'completed' : type, reason, flight.followers)
     this.#settled(visit, 'leader', reason)
     flight.land(visit, landing)

@@ -39,7 +39,8 @@ export interface Terminal {
   readonly track: (tally: Tally) => void
 }
 
-const SILENT: Log = Object.freeze({ debug () {}, warn () {}, error () {}, isLevelEnabled: () => false })
+const silence = (): void => {}
+const SILENT: Log = Object.freeze({ debug: silence, warn: silence, error: silence })
 const LIMITS: Limits = Object.freeze({ maxFlights: 10_000, maxWaiters: 50_000 })
 
 /** How many of those who could not share a run run for themselves at a time. */
@@ -113,8 +114,9 @@ class Call<A extends readonly unknown[], R> implements Passenger<Run<unknown>>, 
 
   park (): void {
     this.#scope = new AsyncResource('CoalescedCall')
-    this.leaderId = (this.flight?.leader as Call<A, R> | undefined)?.id
-    this.#desk.observer.joined(this, this.flight?.followers ?? 0)
+    const { leader, followers } = this.flight as Flight<Run<unknown>>
+    this.leaderId = (leader as Call<A, R>).id
+    this.#desk.observer.joined(this, followers)
   }
 
   settle (ending: Ending<Run<unknown>>, flight: Flight<Run<unknown>>): void {
@@ -135,8 +137,8 @@ class Call<A extends readonly unknown[], R> implements Passenger<Run<unknown>>, 
           this.#end({ error: new WaitTimeoutError(this.waitTimeout) })
         }
         return
-      case 'unshareable':
-      case 'abandoned':
+      // Abandoned: what a function returns is never unshareable.
+      default:
         this.#runAlone(ending.reason, flight)
     }
   }
@@ -211,8 +213,7 @@ class Call<A extends readonly unknown[], R> implements Passenger<Run<unknown>>, 
   }
 
   #inScope (action: () => void): void {
-    if (this.#scope === undefined) action()
-    else this.#scope.runInAsyncScope(action)
+    this.#scope?.runInAsyncScope(action)
   }
 
   #settled (outcome: 'leader' | 'follower' | 'alone', reason: string): void {

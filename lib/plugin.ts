@@ -175,12 +175,15 @@ function overrideGetter<T> (fastify: FastifyInstance, name: 'signal' | 'ip', get
 }
 
 function nextGetter (request: object, name: string, above: () => unknown): () => unknown {
+  let object = request
   let passed = false
-  for (let object = request; ; object = Object.getPrototypeOf(object) as object) {
-    const getter = Object.getOwnPropertyDescriptor(object, name)?.get
-    if (getter === above) passed = true
-    else if (passed && getter !== undefined) return getter
-  }
+  let getter: (() => unknown) | undefined
+  do {
+    getter = Object.getOwnPropertyDescriptor(object, name)?.get
+    passed ||= getter === above
+    object = Object.getPrototypeOf(object) as object
+  } while (!passed || getter === undefined || getter === above)
+  return getter
 }
 
 /** The hooks that serve this scope and those inside it: Fastify calls them for the routes of inner instances too. */

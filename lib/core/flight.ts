@@ -198,7 +198,7 @@ export class Flight<R> implements Timed {
     this.#waitTimer = undefined
     const now = this.#tower.clock.now()
     let next = Infinity
-    for (const [follower, deadline] of this.#followers ?? []) {
+    for (const [follower, deadline] of this.#followers as Map<Passenger<R>, number>) {
       // Node's timers may fire up to a millisecond early.
       if (deadline - now >= 1) {
         next = Math.min(next, deadline)

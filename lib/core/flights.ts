@@ -71,7 +71,7 @@ export class Flights<R> implements Tower<R> {
 
   /** All who lead a flight now. */
   leaders (): Array<Passenger<R>> {
-    return [...this.#flights.values(), ...this.#detached].flatMap(({ leader }) => leader ?? [])
+    return [...this.#flights.values(), ...this.#detached].map(({ leader }) => leader as Passenger<R>)
   }
 
   release (flight: Flight<R>): void {

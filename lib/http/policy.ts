@@ -66,7 +66,7 @@ function isPlainConnection (value: string): boolean {
 
 /** Whether the key holds all that this credential says. */
 function coversCredential (name: string, headers: IncomingHttpHeaders, settings: JoinSettings): boolean {
-  return settings.headers.includes(name) || (name === 'cookie' && carriesOnly(headers.cookie ?? '', settings.cookies))
+  return settings.headers.includes(name) || (name === 'cookie' && carriesOnly(headers.cookie as string, settings.cookies))
 }
 
 interface PeerSocket {
