@@ -50,8 +50,12 @@ export abstract class Visit implements Passenger<Recording>, Subject {
   boardedKey = ''
   /** How often it boarded. */
   boardings = 0
-  /** When it boarded first. */
+  /** When its patience began: it boarded first, or was relieved. */
   arrived = 0
+  /** How long it had waited before that, in milliseconds. */
+  waited = 0
+  /** Its patience ended once, and it boarded a relief flight. */
+  relieved = false
   /** Tells the ramp that its own run is over. */
   finished: (() => void) | undefined
   readonly route: Route
@@ -103,6 +107,8 @@ export abstract class Visit implements Passenger<Recording>, Subject {
 const MAX_BOARDINGS = 3
 /** How many keys are remembered as unshareable, and how many with their variant dimensions. */
 const MEMORY = 10_000
+/** Makes of a key that of its relief flight. Keys end in a bracket, so no key ends in this. */
+const RELIEF = ' relief'
 
 export class Coalescer {
   readonly flights: Flights<Recording>
@@ -257,7 +263,7 @@ export class Coalescer {
         return
       case 'wait-timeout':
         if (visit.route.settings.onWaitTimeout === 'run') {
-          this.#runAlone(visit, 'wait-timeout', flight)
+          this.#relieve(visit, flight)
           return
         }
         visit.role = 'done'
@@ -289,7 +295,11 @@ export class Coalescer {
     visit.boardings++
     visit.boardedKey = this.#variantKey(visit)
     if (this.#unshareable.size > 0 && this.#unshareable.has(visit.boardedKey)) return 'unshareable'
-    const boarding = this.flights.board(visit.boardedKey, visit, visit.route.settings.maxWaitersPerKey)
+    return this.#enter(visit, visit.boardedKey)
+  }
+
+  #enter (visit: Visit, key: string): Boarding {
+    const boarding = this.flights.board(key, visit, visit.route.settings.maxWaitersPerKey)
     if (boarding === 'leader') {
       this.#lead(visit)
     } else if (boarding === 'follower') {
@@ -315,6 +325,26 @@ export class Coalescer {
       visit.run()
     } else {
       this.#runAlone(visit, boarding, flight)
+    }
+  }
+
+  /** Its patience has ended: those of a key whose patience ends share one more run, beside the one that takes so long. */
+  #relieve (visit: Visit, flight: Flight<Recording>): void {
+    if (visit.relieved) {
+      this.#runAlone(visit, 'wait-timeout', flight)
+      return
+    }
+    const now = this.#clock.now()
+    visit.relieved = true
+    visit.waited = now - visit.arrived
+    visit.arrived = now
+    const boarding = this.#enter(visit, visit.boardedKey + RELIEF)
+    if (boarding === 'follower') return
+    if (boarding === 'leader') {
+      visit.tally.runs++
+      visit.run()
+    } else {
+      this.#runAlone(visit, 'wait-timeout', flight)
     }
   }
 
@@ -344,7 +374,7 @@ export class Coalescer {
 
   #settled (visit: Visit, outcome: Outcome, reason: string): void {
     visit.outcome = outcome
-    this.#observer.settled(visit, outcome, reason, outcome === 'leader' || outcome === 'bypass' ? 0 : this.#clock.now() - visit.arrived)
+    this.#observer.settled(visit, outcome, reason, outcome === 'leader' || outcome === 'bypass' ? 0 : visit.waited + this.#clock.now() - visit.arrived)
   }
 
   /** The key, and the values of what its responses are known to vary on. */

@@ -30,7 +30,7 @@ t.test('a follower whose patience ends runs for itself, and the flight goes on',
   const answers = await Promise.all([leader, early, late])
   t.strictSame(distinct(answers.map(answer => [answer?.status, answer?.body])), [[200, '{"hello":"world"}']])
   t.equal(handler.runs, 2)
-  t.strictSame([await served(server, 'alone', 'wait-timeout'), await served(server, 'follower', 'shared')], [1, 1])
+  t.strictSame([await served(server, 'leader', 'shared'), await served(server, 'follower', 'shared')], [2, 1])
   t.equal(clock.timers, 0)
 })
 
