@@ -9,6 +9,7 @@ import type { Clock, Outcome } from '../types/index.js'
 import type { AbortReason, Ending, Flight, Landing, Passenger } from './core/flight.js'
 import { Flights, type Boarding, type Limits } from './core/flights.js'
 import { FlightTimeoutError, NobodyWaitsError, WaitTimeoutError } from './errors.js'
+import { fencedPath } from './http/path.js'
 import { NO_VARIANT, type Recording, type Variant } from './http/recording.js'
 import type { Observer, Subject } from './observers/observer.js'
 import type { Tally } from './observers/tally.js'
@@ -221,7 +222,9 @@ export class Coalescer {
 
   /** Nobody joins a flight for `path` that is in the air now. */
   fence (path: string): void {
-    if (this.flights.size > 0) this.flights.detach(leader => (leader as Visit).path === path)
+    if (this.flights.size === 0) return
+    const fenced = fencedPath(path)
+    this.flights.detach(leader => fencedPath((leader as Visit).path) === fenced)
   }
 
   /** Lets go everybody who waits on a route. */
