@@ -9,7 +9,7 @@ t.test('spellings that a router may take for the same path have the same fence',
   t.not(fencedPath('/p/1'), fencedPath('/p1'))
 })
 
-t.test('any path, spelled with other case, escapes and slashes, has the same fence', async t => {
+t.test('any path, spelled with other case, escapes and slashes, has the same fence', async () => {
   const segment = fc.string({ unit: fc.constantFrom(...'abXY09-_.~'), minLength: 1, maxLength: 6 })
   const spell = (text: string, how: readonly number[]): string => [...text].map((char, index) => {
     switch (how[index % how.length]) {
@@ -25,6 +25,6 @@ t.test('any path, spelled with other case, escapes and slashes, has the same fen
   }), { numRuns: 5000 })
 })
 
-t.test('no path makes it throw', async t => {
+t.test('no path makes it throw', async () => {
   fc.assert(fc.property(fc.string({ unit: 'binary' }), path => typeof fencedPath(path) === 'string'), { numRuns: 5000 })
 })
