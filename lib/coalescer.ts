@@ -10,6 +10,7 @@ import type { AbortReason, Ending, Flight, Landing, Passenger } from './core/fli
 import { Flights, type Boarding, type Limits } from './core/flights.js'
 import { FlightTimeoutError, NobodyWaitsError, WaitTimeoutError } from './errors.js'
 import type { KeyHead } from './http/key.js'
+import { fencedPath } from './http/path.js'
 import { NO_VARIANT, type Recording, type Variant } from './http/recording.js'
 import type { Observer, Subject } from './observers/observer.js'
 import type { Tally } from './observers/tally.js'
@@ -51,8 +52,12 @@ export abstract class Visit implements Passenger<Recording>, Subject {
   boardedKey = ''
   /** How often it boarded. */
   boardings = 0
-  /** When it boarded first. */
+  /** When its patience began: it boarded first, or was relieved. */
   arrived = 0
+  /** How long it had waited before that, in milliseconds. */
+  waited = 0
+  /** Its patience ended once, and it boarded a relief flight. */
+  relieved = false
   /** Tells the ramp that its own run is over. */
   finished: (() => void) | undefined
   readonly route: Route
@@ -115,6 +120,8 @@ const MAX_BOARDINGS = 3
 const MEMORY = 10_000
 /** How a flight lands with nobody on board. */
 const NOBODY_WAITS: Landing<never> = Object.freeze({ type: 'abandoned', reason: 'nobody-waits' })
+/** Makes of a key that of its relief flight. Keys end in a bracket, so no key ends in this. */
+const RELIEF = ' relief'
 
 export class Coalescer {
   readonly flights: Flights<Recording>
@@ -232,7 +239,9 @@ export class Coalescer {
 
   /** Nobody joins a flight for `path` that is in the air now. */
   fence (path: string): void {
-    if (this.flights.size > 0) this.flights.detach(leader => (leader as Visit).path === path)
+    if (this.flights.size === 0) return
+    const fenced = fencedPath(path)
+    this.flights.detach(leader => fencedPath((leader as Visit).path) === fenced)
   }
 
   /** Lets go everybody who waits on a route. */
@@ -274,7 +283,7 @@ export class Coalescer {
         return
       case 'wait-timeout':
         if (visit.route.settings.onWaitTimeout === 'run') {
-          this.#runAlone(visit, 'wait-timeout', flight)
+          this.#relieve(visit, flight)
           return
         }
         visit.role = 'done'
@@ -311,7 +320,11 @@ export class Coalescer {
     visit.boardings++
     visit.boardedKey = this.#variantKey(visit)
     if (this.#unshareable.size > 0 && this.#unshareable.has(visit.boardedKey)) return 'unshareable'
-    const boarding = this.flights.board(visit.boardedKey, visit, visit.route.settings.maxWaitersPerKey, now)
+    return this.#enter(visit, visit.boardedKey, now)
+  }
+
+  #enter (visit: Visit, key: string, now: number): Boarding {
+    const boarding = this.flights.board(key, visit, visit.route.settings.maxWaitersPerKey, now)
     if (boarding === 'leader') {
       this.#lead(visit)
     } else if (boarding === 'follower') {
@@ -344,6 +357,29 @@ export class Coalescer {
     }
   }
 
+  /** Its patience has ended: those of a key whose patience ends share one more run, beside the one that takes so long. */
+  #relieve (visit: Visit, flight: Flight<Recording>): void {
+    if (visit.relieved) {
+      this.#runAlone(visit, 'wait-timeout', flight)
+      return
+    }
+    const now = this.#clock.now()
+    visit.relieved = true
+    visit.waited = now - visit.arrived
+    visit.arrived = now
+    const boarding = this.#enter(visit, visit.boardedKey + RELIEF, now)
+    if (boarding === 'follower') {
+      this.parked(visit)
+      return
+    }
+    if (boarding === 'leader') {
+      visit.tally.runs++
+      visit.run()
+    } else {
+      this.#runAlone(visit, 'wait-timeout', flight)
+    }
+  }
+
   #runAlone (visit: Visit, reason: string, flight: Flight<Recording>): void {
     visit.role = 'alone'
     flight.release(visit, visit.route.settings.releaseConcurrency, finished => {
@@ -370,7 +406,7 @@ export class Coalescer {
 
   #settled (visit: Visit, outcome: Outcome, reason: string): void {
     visit.outcome = outcome
-    this.#observer.settled(visit, outcome, reason, outcome === 'leader' || outcome === 'bypass' ? 0 : this.#clock.now() - visit.arrived)
+    this.#observer.settled(visit, outcome, reason, outcome === 'leader' || outcome === 'bypass' ? 0 : visit.waited + this.#clock.now() - visit.arrived)
   }
 
   /** The key, and the values of what its responses are known to vary on. */

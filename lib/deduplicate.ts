@@ -45,6 +45,8 @@ const LIMITS: Limits = Object.freeze({ maxFlights: 10_000, maxWaiters: 50_000 })
 
 /** How many of those who could not share a run run for themselves at a time. */
 const RELEASE_CONCURRENCY = 64
+/** Makes of a key that of its relief flight. Keys end in a quote or a bracket, so no key ends in this. */
+const RELIEF = ' relief'
 
 let functions = 0
 let calls = 0
@@ -52,7 +54,8 @@ let calls = 0
 class Call<A extends readonly unknown[], R> implements Passenger<Run<unknown>>, Subject {
   flight: Flight<Run<unknown>> | undefined
   leaderId: string | undefined
-  readonly arrived: number
+  /** When its patience began: it was made, or relieved. */
+  arrived: number
   readonly id = `call-${(++calls).toString(36)}`
   readonly promise: Promise<R>
   readonly #desk: Desk<A, R>
@@ -64,11 +67,18 @@ class Call<A extends readonly unknown[], R> implements Passenger<Run<unknown>>, 
   #reject!: (error: unknown) => void
   #controller: AbortController | undefined
   #over = false
+  /** What it boards under; undefined if it does not. */
+  readonly #key: string | undefined
+  /** How long it had waited before `arrived`, in milliseconds. */
+  #waited = 0
+  /** Its patience ended once, and it boarded a relief flight. */
+  #relieved = false
 
-  constructor (desk: Desk<A, R>, self: unknown, args: A) {
+  constructor (desk: Desk<A, R>, self: unknown, args: A, key: string | undefined) {
     this.#desk = desk
     this.#self = self
     this.#args = args
+    this.#key = key
     this.arrived = desk.flights.clock.now()
     this.promise = new Promise((resolve, reject) => {
       this.#resolve = resolve
@@ -131,7 +141,7 @@ class Call<A extends readonly unknown[], R> implements Passenger<Run<unknown>>, 
         return
       case 'wait-timeout':
         if (this.#desk.settings.onWaitTimeout === 'run') {
-          this.#runAlone('wait-timeout', flight)
+          this.#relieve(flight)
         } else {
           this.#settled('follower', 'wait-timeout')
           this.#end({ error: new WaitTimeoutError(this.waitTimeout) })
@@ -188,6 +198,29 @@ class Call<A extends readonly unknown[], R> implements Passenger<Run<unknown>>, 
     }
   }
 
+  /** Its patience has ended: those of a key whose patience ends share one more run, beside the one that takes so long. */
+  #relieve (flight: Flight<Run<unknown>>): void {
+    const { flights } = this.#desk
+    if (this.#relieved || this.#key === undefined) {
+      this.#runAlone('wait-timeout', flight)
+      return
+    }
+    const now = flights.clock.now()
+    this.#relieved = true
+    this.#waited = now - this.arrived
+    this.arrived = now
+    switch (flights.board(this.#key + RELIEF, this, Infinity, now)) {
+      case 'leader':
+        this.#inScope(() => { this.lead() })
+        break
+      case 'follower':
+        this.#inScope(() => { this.park() })
+        break
+      default:
+        this.#runAlone('wait-timeout', flight)
+    }
+  }
+
   #runAlone (reason: string, flight: Flight<Run<unknown>>): void {
     flight.release(this, RELEASE_CONCURRENCY, finished => {
       if (this.#over) {
@@ -217,7 +250,7 @@ class Call<A extends readonly unknown[], R> implements Passenger<Run<unknown>>, 
   }
 
   #settled (outcome: 'leader' | 'follower' | 'alone', reason: string): void {
-    const waited = outcome === 'leader' ? 0 : this.#desk.flights.clock.now() - this.arrived
+    const waited = outcome === 'leader' ? 0 : this.#waited + this.#desk.flights.clock.now() - this.arrived
     this.#desk.observer.settled(this, outcome, reason, waited)
   }
 
@@ -304,7 +337,7 @@ export function deduplicateAt<A extends readonly unknown[], R> (
     if (signal?.aborted === true) return Promise.reject(signal.reason)
     tally.requests++
     const key = keyOf(this, args)
-    const call = new Call(desk, this, args)
+    const call = new Call(desk, this, args, key)
     const boarding = key === undefined ? 'no-key' : flights.board(key, call, Infinity, call.arrived)
     switch (boarding) {
       case 'leader':

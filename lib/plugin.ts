@@ -159,18 +159,33 @@ function decorate (fastify: FastifyInstance): void {
     visitOf(request)?.readAddress()
     return own()
   })
+  // The key covers the protocol, which Fastify reads from the socket.
+  let asksProtocol = false
+  overrideGetter(fastify, 'protocol', (own: () => string) => {
+    asksProtocol = true
+    try {
+      return own()
+    } finally {
+      asksProtocol = false
+    }
+  })
+  // What there is to know of the connection of one client is its own, the address first of all.
+  overrideGetter(fastify, 'socket', (own: () => unknown, request) => {
+    if (!asksProtocol) visitOf(request)?.readAddress()
+    return own()
+  })
 }
 
 /** Puts a getter in front of one of Fastify's own on requests of this app. */
-function overrideGetter<T> (fastify: FastifyInstance, name: 'signal' | 'ip', get: (own: () => T, request: FastifyRequest) => T): void {
+function overrideGetter<T> (fastify: FastifyInstance, name: 'signal' | 'ip' | 'socket' | 'protocol', get: (own: () => T, request: FastifyRequest) => T): void {
   const getter = function (this: FastifyRequest): T {
     return get(() => nextGetter(this, name, getter).call(this) as T, this)
   }
   try {
     fastify.decorateRequest(name, { getter } as never)
   } catch (error) {
-    // With trustProxy Fastify defines `ip` where it cannot be replaced; it reads X-Forwarded-For then, which is noted.
-    if (name !== 'ip') throw error
+    // With trustProxy Fastify defines these where they cannot be replaced; they read X-Forwarded-… then, which is noted.
+    if (name !== 'ip' && name !== 'protocol') throw error
   }
 }
 

@@ -48,8 +48,8 @@ export interface Tower<R> {
   departed (followers: number): void
 }
 
-/** After so many leaders that came to nothing the rest is let go: a chain of runs in series would be a queue. */
-const MAX_PROMOTIONS = 2
+/** After so many takeovers the rest is let go: nobody waits longer than for one further run. */
+const MAX_PROMOTIONS = 1
 
 const PROMOTED: Ending<never> = Object.freeze({ type: 'promoted' })
 const WAIT_TIMEOUT: Ending<never> = Object.freeze({ type: 'wait-timeout' })

@@ -16,7 +16,11 @@ import { parseVary } from './vary.js'
 export interface RequestFacts {
   readonly method: string
   readonly headers: IncomingHttpHeaders
-  readonly raw: { readonly socket: object | null }
+  readonly raw: {
+    readonly socket: object | null
+    /** Of HTTP/2, where a body needs no header that tells of it. */
+    readonly stream?: { readonly endAfterHeaders?: boolean }
+  }
 }
 
 export interface JoinSettings {
@@ -36,7 +40,7 @@ export function joinReason (request: RequestFacts, settings: JoinSettings): Join
   switch (method) {
     case 'GET':
     case 'HEAD':
-      if (sendsBody(headers)) return 'request-body'
+      if (sendsBody(headers) || request.raw.stream?.endAfterHeaders === false) return 'request-body'
       break
     case 'QUERY':
     case 'POST':

@@ -105,3 +105,7 @@ t.test('a write is a barrier for the routes of every registration', async t => {
   read.gate.open()
   await Promise.all(answers)
 })
+
+t.test('a write that spells the path another way is a barrier as well', async t => {
+  t.equal(await runsAround(t, '/%69tems/1', { method: 'PUT' }), 2)
+})

@@ -104,14 +104,14 @@ t.test('a leader that was replaced can neither land nor abandon nor end the flig
   t.equal(flight.followers, 2)
 })
 
-t.test('after two promotions the rest is let go: no chain of runs', async t => {
+t.test('after one promotion the rest is let go: no chain of runs', async t => {
   const airport = new Airport()
   const { flight } = airport.crew('k', 'L', 'a', 'b', 'c', 'd')
-  for (const reason of ['first', 'second', 'third']) {
+  for (const reason of ['first', 'second']) {
     if (flight.leader !== undefined) flight.abandon(flight.leader, reason)
   }
 
-  t.strictSame(airport.events(), ['a promoted', 'b promoted', 'c abandoned third', 'd abandoned third'])
+  t.strictSame(airport.events(), ['a promoted', 'b abandoned second', 'c abandoned second', 'd abandoned second'])
   t.strictSame(airport.left, NOTHING_LEFT)
 })
 
@@ -287,9 +287,7 @@ t.test('a run that takes too long is aborted after one follower was promoted', a
   clock.advance(FLIGHT_TIMEOUT - 1)
   t.strictSame(airport.events(), [], 'the new leader has a full flight timeout')
   clock.advance(1)
-  t.strictSame(airport.events(), ['b promoted', 'a aborted flight-timeout'])
-  clock.advance(FLIGHT_TIMEOUT)
-  t.strictSame(airport.events(), ['c abandoned flight-timeout', 'b aborted flight-timeout'], 'the third is too much')
+  t.strictSame(airport.events(), ['b abandoned flight-timeout', 'c abandoned flight-timeout', 'a aborted flight-timeout'], 'the second is too much')
   t.strictSame(airport.left, NOTHING_LEFT)
 })
 

@@ -10,7 +10,7 @@ import { Airport, NOTHING_LEFT, failed, shared, unshareable, type TestPassenger 
 const WAIT = 305
 const FLIGHT = 1003
 const LIMITS = { maxFlights: 3, maxWaiters: 7, maxWaitersPerKey: 4 }
-const MAX_PROMOTIONS = 2
+const MAX_PROMOTIONS = 1
 const KEYS = ['x', 'y', 'z', 'w']
 const RUNS = 4000
 
