@@ -13,7 +13,7 @@ import type { RequestCoalesce } from '../types/index.js'
 import { Visit, type Coalescer, type Route } from './coalescer.js'
 import { NobodyWaitsError } from './errors.js'
 import { allowsAuthorization, watchForwarding } from './forwarding.js'
-import { ENCODINGS, normalizeAcceptEncoding } from './http/accept-encoding.js'
+import { byMeaning, ENCODINGS, normalizeAcceptEncoding } from './http/accept-encoding.js'
 import { parseCacheControl } from './http/cache-control.js'
 import { carriesOnly } from './http/cookies.js'
 import { headerDelta, type HeaderDelta, type Headers } from './http/headers.js'
@@ -52,6 +52,8 @@ export class FastifyVisit extends Visit {
   result: PromiseLike<unknown> | undefined
   /** What went wrong in its handler: whatever the status says, the response is a failure. */
   error: unknown
+  /** Whether its handler forwarded the request to an upstream. */
+  forwarded = false
   #failed = false
   #led = false
   #scope: AsyncResource | undefined
@@ -65,8 +67,6 @@ export class FastifyVisit extends Visit {
   #decided = false
   #tape: Tape | undefined
   #controller: AbortController | undefined
-  /** Whether its handler forwarded the request to an upstream. */
-  #forwarded = false
 
   constructor (coalescer: Coalescer, route: Route, request: FastifyRequest, reply: FastifyReply) {
     super(coalescer, route)
@@ -109,7 +109,7 @@ export class FastifyVisit extends Visit {
     this.#before = this.reply.getHeaders() as Headers
     if (this.route.settings.learnVary !== false) this.#reads = new Reads(this.request.raw)
     this.reply.hijack = hijackRecorded
-    watchForwarding(this.reply, this)
+    watchForwarding(this, this.#reads)
     if (this.role !== 'alone') this.#watchClient()
   }
 
@@ -176,32 +176,6 @@ export class FastifyVisit extends Visit {
     this.error = error
   }
 
-  forwarded (): void {
-    this.#forwarded = true
-  }
-
-  awaited (): boolean {
-    return this.role === 'leader' && (this.flight?.followers ?? 0) > 0
-  }
-
-  unwatched<T> (action: () => T): T {
-    this.#reads?.stop()
-    try {
-      return action()
-    } finally {
-      if (this.#capture === undefined && !this.#decided) this.#reads?.start()
-    }
-  }
-
-  watched<T> (action: () => T): T {
-    this.#reads?.start()
-    try {
-      return action()
-    } finally {
-      this.#reads?.stop()
-    }
-  }
-
   /** The handler takes the response into its own hands. */
   hijacked (): void {
     this.#reads?.stop()
@@ -245,7 +219,7 @@ export class FastifyVisit extends Visit {
     }
     const facts = { status: reply.statusCode, headers, trailers: hasTrailers(reply), failed }
     let reason: string | undefined = shareReason(facts, this.route.settings.statuses)
-    if (this.#forwarded && this.request.headers.authorization !== undefined && !allowsAuthorization(headers['cache-control'])) reason ??= 'authorization'
+    if (this.forwarded && !allowsAuthorization(this.request, headers['cache-control'])) reason ??= 'authorization'
     let passed = body
     let recorded: Body = null
     if (reason === undefined) {
@@ -305,7 +279,7 @@ export class FastifyVisit extends Visit {
     if (role === 'done' && this.#led && this.#clientLeft) this.cancel(new NobodyWaitsError())
     this.coalescer.leave(this, 'client-left')
     // A handler that has ended will not answer any more; one that has not may yet.
-    if (this.role === 'leader' && this.result !== undefined && !this.#forwarded) {
+    if (this.role === 'leader' && this.result !== undefined && !this.forwarded) {
       const giveUp = (): void => { if (this.#capture === undefined) this.coalescer.abandon(this, 'no-reply') }
       this.result.then(giveUp, giveUp)
     }
@@ -384,9 +358,7 @@ export class FastifyVisit extends Visit {
       if (!ignored.includes(name === CLIENT_ADDRESS ? 'ip' : name)) names.add(name)
     }
     for (const name of this.#varies ?? []) names.add(name)
-    const uncovered = [...names].filter(name => !this.#isCovered(name))
-    // By its own Vary it depends on what the field means (RFC 9111 section 4.1); by a mere read, on its every letter.
-    return vary.includes('accept-encoding') ? uncovered.map(name => name === 'accept-encoding' ? ENCODINGS : name) : uncovered
+    return byMeaning([...names].filter(name => !this.#isCovered(name)), vary)
   }
 
   #isCovered (name: string): boolean {

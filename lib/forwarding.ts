@@ -7,55 +7,54 @@
  */
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { directives, lines, type FieldValue } from './http/fields.js'
+import type { Reads } from './http/reads.js'
 
 type Call = (...args: unknown[]) => unknown
 type From = (this: FastifyReply, source: unknown, options?: Readonly<Record<string, unknown>>) => unknown
 
-/** What it needs of the run that it watches. */
+/** A run, as far as forwarding goes. */
 export interface Forwarding {
-  /** Called when the request is forwarded. */
-  forwarded (): void
-  /** Whether somebody waits for this run. */
-  awaited (): boolean
-  /** Calls `action` without noting what it reads. */
-  unwatched<T> (action: () => T): T
-  /** Calls `action` and notes what it reads. */
-  watched<T> (action: () => T): T
+  readonly reply: FastifyReply
+  readonly role: string
+  readonly flight: { readonly followers: number } | undefined
+  forwarded: boolean
 }
 
 /** Stands in for the `reply.from` of a run, if there is one. */
-export function watchForwarding (reply: FastifyReply, run: Forwarding): void {
-  const replyWithFrom = reply as unknown as { from?: From }
-  const { from } = replyWithFrom
+export function watchForwarding (run: Forwarding, reads: Reads | undefined): void {
+  const reply = run.reply as unknown as { from?: From }
+  const { from } = reply
   if (typeof from !== 'function') return
-  replyWithFrom.from = function forwardRecorded (source, options = {}) {
-    run.forwarded()
-    outliveClient(reply.request, run)
-    if (options.rewriteRequestHeaders !== undefined) return from.call(this, source, options)
+  reply.from = function forwardRecorded (source, options = {}) {
+    run.forwarded = true
+    outliveClient(run)
+    if (reads === undefined || options.rewriteRequestHeaders !== undefined) return from.call(this, source, options)
     const own: Record<string, unknown> = { ...options }
     for (const name of ['getUpstream', 'queryString']) {
       const call = options[name]
-      if (typeof call === 'function') own[name] = (...args: unknown[]) => run.watched(() => (call as Call)(...args))
+      if (typeof call === 'function') own[name] = (...args: unknown[]) => reads.during(() => (call as Call)(...args), true)
     }
-    return run.unwatched(() => from.call(this, source, own))
+    return reads.during(() => from.call(this, source, own), false)
   }
 }
 
 /** `reply.from` drops the upstream's response once its client is gone, which it is told by `request.raw.aborted`. */
-function outliveClient ({ raw }: FastifyRequest, run: Forwarding): void {
+function outliveClient (run: Forwarding): void {
+  const { raw } = run.reply.request
   let aborted = raw.aborted
   Object.defineProperty(raw, 'aborted', {
     configurable: true,
     enumerable: true,
-    get: () => aborted && !run.awaited(),
+    get: () => aborted && !(run.role === 'leader' && (run.flight?.followers ?? 0) > 0),
     set: (value: boolean) => { aborted = value }
   })
 }
 
 const SHARED_WITH_AUTHORIZATION = new Set(['public', 's-maxage', 'must-revalidate'])
 
-/** Whether a response to a request with Authorization may be shared (RFC 9111 section 3.5). */
-export function allowsAuthorization (cacheControl: FieldValue): boolean {
+/** Whether the response to a request may be shared even if that has Authorization (RFC 9111 section 3.5). */
+export function allowsAuthorization (request: Pick<FastifyRequest, 'headers'>, cacheControl: FieldValue): boolean {
+  if (request.headers.authorization === undefined) return true
   if (cacheControl === undefined) return false
   return lines(cacheControl).some(line => (directives(line) ?? []).some(([name]) => SHARED_WITH_AUTHORIZATION.has(name)))
 }

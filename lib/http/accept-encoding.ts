@@ -24,3 +24,11 @@ export function normalizeAcceptEncoding (value: string | null): string | null {
   }
   return members.join(',')
 }
+
+/**
+ * What a response depends on, where Accept-Encoding counts by its meaning if the response's own Vary names it (RFC 9111
+ * section 4.1), and to the letter if the handler merely read it.
+ */
+export function byMeaning (names: readonly string[], vary: readonly string[]): readonly string[] {
+  return vary.includes('accept-encoding') ? names.map(name => name === 'accept-encoding' ? ENCODINGS : name) : names
+}

@@ -136,6 +136,19 @@ export class Reads {
     this.#put(this.#headers, this.#rawHeaders)
   }
 
+  /** Calls `action` with the watch on, or off, and leaves it as it was. */
+  during<T> (action: () => T, on: boolean): T {
+    const was = this.#on
+    if (on) this.start()
+    else this.stop()
+    try {
+      return action()
+    } finally {
+      if (was) this.start()
+      else this.stop()
+    }
+  }
+
   #note (name: string): void {
     if (!this.#on) return
     this.names.add(name)
