@@ -12,7 +12,7 @@ import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { RequestCoalesce } from '../types/index.js'
 import { Visit, type Coalescer, type Route } from './coalescer.js'
 import { NobodyWaitsError } from './errors.js'
-import { allowsAuthorization, watchForwarding } from './forwarding.js'
+import { watchForwarding, type Forwarded } from './forwarding.js'
 import { byMeaning, ENCODINGS, normalizeAcceptEncoding } from './http/accept-encoding.js'
 import { parseCacheControl } from './http/cache-control.js'
 import { carriesOnly } from './http/cookies.js'
@@ -52,8 +52,8 @@ export class FastifyVisit extends Visit {
   result: PromiseLike<unknown> | undefined
   /** What went wrong in its handler: whatever the status says, the response is a failure. */
   error: unknown
-  /** Whether its handler forwarded the request to an upstream. */
-  forwarded = false
+  /** Set once its handler has forwarded the request to an upstream. */
+  forwarded: Forwarded | undefined
   #failed = false
   #led = false
   #scope: AsyncResource | undefined
@@ -219,7 +219,7 @@ export class FastifyVisit extends Visit {
     }
     const facts = { status: reply.statusCode, headers, trailers: hasTrailers(reply), failed }
     let reason: string | undefined = shareReason(facts, this.route.settings.statuses)
-    if (this.forwarded && !allowsAuthorization(this.request, headers['cache-control'])) reason ??= 'authorization'
+    if (this.forwarded?.answered(headers['cache-control']) === 'private') reason ??= 'authorization'
     let passed = body
     let recorded: Body = null
     if (reason === undefined) {
@@ -279,7 +279,7 @@ export class FastifyVisit extends Visit {
     if (role === 'done' && this.#led && this.#clientLeft) this.cancel(new NobodyWaitsError())
     this.coalescer.leave(this, 'client-left')
     // A handler that has ended will not answer any more; one that has not may yet.
-    if (this.role === 'leader' && this.result !== undefined && !this.forwarded) {
+    if (this.role === 'leader' && this.result !== undefined && this.forwarded === undefined) {
       const giveUp = (): void => { if (this.#capture === undefined) this.coalescer.abandon(this, 'no-reply') }
       this.result.then(giveUp, giveUp)
     }

@@ -5,7 +5,7 @@
  * read of theirs, for the upstream's `Vary` says which matter (RFC 9111 section 4.1), unless the app rewrites that copy: then
  * the upstream's names are not the client's. Reads by the app's own functions count as ever.
  */
-import type { FastifyReply, FastifyRequest } from 'fastify'
+import type { FastifyReply } from 'fastify'
 import { directives, lines, type FieldValue } from './http/fields.js'
 import type { Reads } from './http/reads.js'
 
@@ -17,7 +17,7 @@ export interface Forwarding {
   readonly reply: FastifyReply
   readonly role: string
   readonly flight: { readonly followers: number } | undefined
-  forwarded: boolean
+  forwarded: Forwarded | undefined
 }
 
 /** Stands in for the `reply.from` of a run, if there is one. */
@@ -26,8 +26,7 @@ export function watchForwarding (run: Forwarding, reads: Reads | undefined): voi
   const { from } = reply
   if (typeof from !== 'function') return
   reply.from = function forwardRecorded (source, options = {}) {
-    run.forwarded = true
-    outliveClient(run)
+    run.forwarded = new Forwarded(run)
     if (reads === undefined || options.rewriteRequestHeaders !== undefined) return from.call(this, source, options)
     const own: Record<string, unknown> = { ...options }
     for (const name of ['getUpstream', 'queryString']) {
@@ -38,23 +37,35 @@ export function watchForwarding (run: Forwarding, reads: Reads | undefined): voi
   }
 }
 
-/** `reply.from` drops the upstream's response once its client is gone, which it is told by `request.raw.aborted`. */
-function outliveClient (run: Forwarding): void {
-  const { raw } = run.reply.request
-  let aborted = raw.aborted
-  Object.defineProperty(raw, 'aborted', {
-    configurable: true,
-    enumerable: true,
-    get: () => aborted && !(run.role === 'leader' && (run.flight?.followers ?? 0) > 0),
-    set: (value: boolean) => { aborted = value }
-  })
-}
-
 const SHARED_WITH_AUTHORIZATION = new Set(['public', 's-maxage', 'must-revalidate'])
 
-/** Whether the response to a request may be shared even if that has Authorization (RFC 9111 section 3.5). */
-export function allowsAuthorization (request: Pick<FastifyRequest, 'headers'>, cacheControl: FieldValue): boolean {
-  if (request.headers.authorization === undefined) return true
+/** A request that is at an upstream, or was. */
+export class Forwarded {
+  readonly #authorized: boolean
+  #answered = false
+
+  /** From now on the client's leaving is hidden from `reply.from`, which would drop the upstream's response, while others wait. */
+  constructor (run: Forwarding) {
+    const { request } = run.reply
+    this.#authorized = request.headers.authorization !== undefined
+    let { aborted } = request.raw
+    Object.defineProperty(request.raw, 'aborted', {
+      configurable: true,
+      enumerable: true,
+      get: () => aborted && (this.#answered || run.role !== 'leader' || (run.flight?.followers ?? 0) === 0),
+      set: (value: boolean) => { aborted = value }
+    })
+  }
+
+  /** The upstream has answered: may anybody else have it (RFC 9111 section 3.5)? */
+  answered (cacheControl: FieldValue): 'private' | 'shared' {
+    this.#answered = true
+    return !this.#authorized || allowsAuthorization(cacheControl) ? 'shared' : 'private'
+  }
+}
+
+/** Whether a response may be shared even if its request had Authorization. */
+function allowsAuthorization (cacheControl: FieldValue): boolean {
   if (cacheControl === undefined) return false
   return lines(cacheControl).some(line => (directives(line) ?? []).some(([name]) => SHARED_WITH_AUTHORIZATION.has(name)))
 }
