@@ -33,6 +33,8 @@ export function watchForwarding (run: Forwarding, reads: Reads | undefined): voi
       const call = options[name]
       if (typeof call === 'function') own[name] = (...args: unknown[]) => reads.during(() => (call as Call)(...args), true)
     }
+    // What a hook put among the headers is not the client's, and no Vary need name it.
+    reads.changed()
     return reads.during(() => from.call(this, source, own), false)
   }
 }

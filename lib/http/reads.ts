@@ -136,6 +136,19 @@ export class Reads {
     this.#put(this.#headers, this.#rawHeaders)
   }
 
+  /** Notes the headers that are not as the client sent them, so that what put them there counts. */
+  changed (): void {
+    const sent = new Map<string, string | undefined>()
+    const raw = this.#rawHeaders ?? []
+    for (let index = 0; index < raw.length; index += 2) {
+      const name = (raw[index] as string).toLowerCase()
+      sent.set(name, sent.has(name) ? undefined : raw[index + 1])
+    }
+    for (const name of Object.keys(this.#headers)) {
+      if (sent.get(name) !== this.#headers[name]) this.names.add(name)
+    }
+  }
+
   /** Calls `action` with the watch on, or off, and leaves it as it was. */
   during<T> (action: () => T, on: boolean): T {
     const was = this.#on

@@ -133,6 +133,19 @@ for (const [name, proxy] of Object.entries(proxies)) {
     t.same(origins.map(origin => origin.asked.length), [1, 1])
   })
 
+  t.test(`${name}: what a hook puts among the headers counts as read`, async t => {
+    const origin = await upstream(t, (request, response) => { response.end(request.headers['x-user']) })
+    const server = await serve(t, async app => {
+      app.addHook('onRequest', async request => { request.headers['x-user'] = `user of ${String(request.headers['x-session'])}` })
+      await proxy(app, origin.base, {})
+    })
+    // The second one claims to be somebody else.
+    const answers = await ask(server, [{ 'x-session': 'a' }, { 'x-session': 'b', 'x-user': 'user of a' }, { 'x-session': 'a' }])
+    origin.gate.open()
+    t.same((await Promise.all(answers)).map(({ body }) => body), ['user of a', 'user of b', 'user of a'])
+    t.equal(origin.asked.length, 2)
+  })
+
   t.test(`${name}: the first client leaving does not cut the upstream while others wait`, async t => {
     const { server, origin } = await start(t, (_request, response) => { response.end('whole') })
     const [first, ...others] = await queue(server, times(3, server, '/thing'))
