@@ -12,6 +12,8 @@ import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { RequestCoalesce } from '../types/index.js'
 import { Visit, type Coalescer, type Route } from './coalescer.js'
 import { NobodyWaitsError } from './errors.js'
+import { watchForwarding, type Forwarded } from './forwarding.js'
+import { byMeaning, ENCODINGS, normalizeAcceptEncoding } from './http/accept-encoding.js'
 import { parseCacheControl } from './http/cache-control.js'
 import { carriesOnly } from './http/cookies.js'
 import { headerDelta, type HeaderDelta, type Headers } from './http/headers.js'
@@ -51,6 +53,8 @@ export class FastifyVisit extends Visit {
   result: PromiseLike<unknown> | undefined
   /** What went wrong in its handler: whatever the status says, the response is a failure. */
   error: unknown
+  /** Set once its handler has forwarded the request to an upstream. */
+  forwarded: Forwarded | undefined
   #failed = false
   #led = false
   #scope: AsyncResource | undefined
@@ -111,6 +115,7 @@ export class FastifyVisit extends Visit {
     this.#before = snapshotHeaders(this.reply)
     if (this.route.settings.learnVary !== false) this.#reads = new Reads(this.request.raw)
     this.reply.hijack = hijackRecorded
+    watchForwarding(this, this.#reads)
   }
 
   override followed (): void {
@@ -126,6 +131,7 @@ export class FastifyVisit extends Visit {
   }
 
   override value (name: string): string | null {
+    if (name === ENCODINGS) return normalizeAcceptEncoding(headerOf(this.request.headers, 'accept-encoding'))
     return name === CLIENT_ADDRESS ? this.request.ip : headerOf(this.request.headers, name)
   }
 
@@ -228,6 +234,7 @@ export class FastifyVisit extends Visit {
     const { maxBodyBytes, statuses } = this.route.settings
     const headers = headersOf(reply)
     let reason: string | undefined = shareReason({ status, headers, trailers: hasTrailers(reply), failed }, statuses)
+    if (this.forwarded?.answered(headers['cache-control']) === 'private') reason ??= 'authorization'
     let passed = body
     let whole: string | Uint8Array | null = null
     if (reason === undefined) {
@@ -292,7 +299,7 @@ export class FastifyVisit extends Visit {
     if (role === 'done' && this.#led && this.#clientLeft) this.cancel(new NobodyWaitsError())
     this.coalescer.leave(this, 'client-left')
     // A handler that has ended will not answer any more; one that has not may yet.
-    if (this.role === 'leader' && this.result !== undefined) {
+    if (this.role === 'leader' && this.result !== undefined && this.forwarded === undefined) {
       const giveUp = (): void => { if (this.#capture === undefined) this.coalescer.abandon(this, 'no-reply') }
       this.result.then(giveUp, giveUp)
     }
@@ -381,7 +388,7 @@ export class FastifyVisit extends Visit {
       if (!ignored.includes(name === CLIENT_ADDRESS ? 'ip' : name)) names.add(name)
     }
     for (const name of this.#varies ?? []) names.add(name)
-    return [...names].filter(name => !this.#isCovered(name))
+    return byMeaning([...names].filter(name => !this.#isCovered(name)), vary)
   }
 
   #isCovered (name: string): boolean {

@@ -101,6 +101,11 @@ const PRINTS: Record<string, ReadonlyArray<string | RegExp>> = {
     '  token-of-ada got 200 the account of ada',
     '  token-of-grace got 200 the account of grace'
   ],
+  'proxy.js': [
+    '/word: 20 clients, the upstream was asked 1 times: serendipity',
+    '/greeting: 20 clients, the upstream was asked 2 times: Good day, Guten Tag',
+    '/basket: 20 clients, the upstream was asked 20 times: your basket'
+  ],
   'metrics.js': [
     'without the token: 401',
     'with it: 200',

@@ -1,22 +1,22 @@
 import Fastify, { type FastifyInstance, type FastifyRequest } from 'fastify'
 import t from 'tap'
-import { forgetOriginalUrl, gateHooks, routerOptions } from '../lib/internals.js'
+import { forgetOriginalUrl, instanceHooks, routerOptions } from '../lib/internals.js'
 
 const parseQuery = (query: string): Record<string, unknown> => ({ query })
 
 t.test('what this Fastify keeps to itself is found', async t => {
   const app = Fastify({ routerOptions: { querystringParser: parseQuery } })
   await app.ready()
-  t.match(gateHooks(app), { preParsing: [], preValidation: [], preHandler: [] })
+  t.match(instanceHooks(app), { preParsing: [], preValidation: [], preHandler: [], onSend: [] })
   t.match(routerOptions(app), { querystringParser: parseQuery })
 })
 
 t.test('a Fastify that keeps it elsewhere, or in another form, leaves it untold', async t => {
   const other = (description: string, value: unknown): FastifyInstance =>
     ({ initialConfig: {}, [Symbol(description)]: value }) as unknown as FastifyInstance
-  t.equal(gateHooks(other('fastify.renamed', {})), undefined)
-  t.equal(gateHooks(other('fastify.hooks', { preParsing: [], preValidation: [] })), undefined)
-  t.equal(gateHooks(other('fastify.hooks', { preParsing: [], preHandler: [] })), undefined)
+  t.equal(instanceHooks(other('fastify.renamed', {})), undefined)
+  t.equal(instanceHooks(other('fastify.hooks', { preParsing: [], preValidation: [] })), undefined)
+  t.equal(instanceHooks(other('fastify.hooks', { preParsing: [], preHandler: [] })), undefined)
   t.strictSame(routerOptions(other('fastify.renamed', {})), {})
   t.strictSame(routerOptions({ initialConfig: { routerOptions: { useSemicolonDelimiter: true } } } as unknown as FastifyInstance),
     { useSemicolonDelimiter: true }, 'what it does tell is taken')

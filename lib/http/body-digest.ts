@@ -24,6 +24,11 @@ function digest (kind: string, content: string | Uint8Array, maxBytes: number): 
   return bytes > maxBytes ? undefined : `${kind}:${createHash('sha256').update(content).digest('base64')}`
 }
 
+/** Whether a prototype gives its objects nothing, as that of what the parser of forms makes. */
+function isBare (prototype: unknown): boolean {
+  return prototype === null || (Reflect.ownKeys(prototype as object).length === 0 && Object.getPrototypeOf(prototype) === null)
+}
+
 /** What JSON can say without loss. A stream, a file part, any other class, and numbers that it has no words for say nothing. */
 function isPlainJson (value: unknown, depth: number): boolean {
   switch (typeof value) {
@@ -38,7 +43,7 @@ function isPlainJson (value: unknown, depth: number): boolean {
       const isMember = (member: unknown): boolean => isPlainJson(member, depth + 1)
       if (Array.isArray(value)) return value.every(isMember)
       const prototype: unknown = Object.getPrototypeOf(value)
-      return (prototype === Object.prototype || prototype === null) && Object.values(value).every(isMember)
+      return (prototype === Object.prototype || isBare(prototype)) && Object.values(value).every(isMember)
     }
     default:
       return false

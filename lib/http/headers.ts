@@ -3,6 +3,8 @@
  *
  * Invariant: nothing returned here shares an array or object with a reply.
  */
+import { combined } from './fields.js'
+
 export type HeaderValue = string | number | readonly string[]
 export type Headers = Readonly<Record<string, HeaderValue | undefined>>
 
@@ -20,9 +22,10 @@ export interface HeaderDelta {
 
 export function headerDelta (before: Headers, after: Headers): HeaderDelta {
   const set: Array<readonly [string, string | readonly string[]]> = []
+  const named = after.connection === undefined ? [] : combined(after.connection).toLowerCase().split(',').map(name => name.trim())
   for (const name in after) {
     const value = after[name]
-    if (value === undefined || HOP_BY_HOP.has(name) || same(before[name], value)) continue
+    if (value === undefined || HOP_BY_HOP.has(name) || named.includes(name) || same(before[name], value)) continue
     set.push([name, copy(value)])
   }
   const removed: string[] = []

@@ -177,6 +177,32 @@ export class Reads {
     this.put(this.headers, this.rawHeaders)
   }
 
+  /** Notes the headers that are not as the client sent them, so that what put them there counts. */
+  changed (): void {
+    const sent = new Map<string, string | undefined>()
+    const raw = this.rawHeaders ?? []
+    for (let index = 0; index < raw.length; index += 2) {
+      const name = (raw[index] as string).toLowerCase()
+      sent.set(name, sent.has(name) ? undefined : raw[index + 1])
+    }
+    for (const name of Object.keys(this.headers)) {
+      if (sent.get(name) !== this.headers[name]) this.note(name)
+    }
+  }
+
+  /** Calls `action` with the watch on, or off, and leaves it as it was. */
+  during<T> (action: () => T, on: boolean): T {
+    const was = this.on
+    if (on) this.start()
+    else this.stop()
+    try {
+      return action()
+    } finally {
+      if (was) this.start()
+      else this.stop()
+    }
+  }
+
   private put (headers: IncomingHttpHeaders, rawHeaders: string[] | undefined): void {
     const { raw } = this
     if (raw.httpVersionMajor === 2) {

@@ -149,3 +149,17 @@ t.test('patience is counted from the first boarding', async t => {
   openings[1]?.open()
   t.equal((await leader)?.body, 'de')
 })
+
+t.test('a handler that encodes by itself is run once for all spellings of an Accept-Encoding', async t => {
+  const spellings = ['gzip, br', 'gzip,br', 'GZIP , BR;q=1.0', 'br']
+  const encoding = (says: boolean) => held((request, reply) => {
+    if (says) reply.header('vary', 'Accept-Encoding')
+    return String(request.headers['accept-encoding']).length < 5 ? 'br' : 'gzip'
+  })
+  for (const [says, runs] of [[true, 2], [false, 4]] as const) {
+    const handler = encoding(says)
+    const server = await serve(t, app => { app.get('/', { config: { coalesce: true } }, handler) })
+    const answers = await meet(server, handler, spellings.map(value => () => server.get('/', { headers: { 'accept-encoding': value } })))
+    t.same([answers.map(({ body }) => body), handler.runs], [['gzip', 'gzip', 'gzip', 'br'], runs], says ? 'by its Vary' : 'a mere read: to the letter')
+  }
+})

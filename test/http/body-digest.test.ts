@@ -76,3 +76,11 @@ function reversed (value: unknown): unknown {
   if (Array.isArray(value)) return value.map(reversed)
   return Object.fromEntries(Object.entries(value).reverse().map(([name, member]) => [name, reversed(member)]))
 }
+
+t.test('what a parser of forms makes has a digest, what inherits anything has none', async t => {
+  const bare = Object.create(Object.create(null) as object) as Record<string, string>
+  bare.q = 'a'
+  t.type(digestBody(bare, 100), 'string')
+  t.equal(digestBody(Object.create({ q: 'a' }), 100), undefined)
+  t.equal(digestBody(Object.create(Object.create(bare) as object), 100), undefined)
+})
