@@ -7,14 +7,12 @@
  */
 import { AsyncResource } from 'node:async_hooks'
 import { Readable } from 'node:stream'
-import type { ReadableStream } from 'node:stream/web'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { RequestCoalesce } from '../types/index.js'
 import { Visit, type Coalescer, type Route } from './coalescer.js'
 import { NobodyWaitsError } from './errors.js'
 import { watchForwarding, type Forwarded } from './forwarding.js'
 import { byMeaning, ENCODINGS, normalizeAcceptEncoding } from './http/accept-encoding.js'
-import { parseCacheControl } from './http/cache-control.js'
 import { carriesOnly } from './http/cookies.js'
 import { headerDelta, type HeaderDelta, type Headers } from './http/headers.js'
 import { headerOf } from './http/key.js'
@@ -26,18 +24,7 @@ import { Tape, type TapeEnd } from './http/tape.js'
 import { parseVary } from './http/vary.js'
 import { headersOf, snapshotHeaders } from './internals.js'
 import type { Log } from './observers/observer.js'
-
-/** What a response was when it was captured. */
-interface Capture {
-  /** Why it is its own client's only. */
-  readonly reason: string | undefined
-  readonly status: number
-  readonly headers: HeaderDelta
-  readonly body: Body
-  readonly failed: boolean
-  /** What its `Vary` names. */
-  readonly vary: readonly string[]
-}
+import { hasTrailers, isHandlerTimeout, isResponse, readableOf, restrictionOf, type Capture } from './payload.js'
 
 const NO_HEADERS: Headers = Object.freeze({})
 const NO_DELTA: HeaderDelta = Object.freeze({ set: [], removed: [] })
@@ -172,6 +159,12 @@ export class FastifyVisit extends Visit {
   readAddress (): void {
     // Fastify's own log of an error reads it, and that is not the response's doing.
     if (!this.#failed) this.#reads?.address()
+  }
+
+  /** Notes that the handler looked at the connection. */
+  readSocket (): void {
+    // Whether it is still open is what Fastify asks, of a run that goes on at an upstream after its client left.
+    if (this.forwarded === undefined || !this.#clientLeft) this.readAddress()
   }
 
   /** Declares what the response depends on. */
@@ -444,35 +437,4 @@ export function viewOf (request: FastifyRequest): RequestCoalesce | undefined {
     get signal () { return request.signal },
     varyOn (...names) { visit.varyOn(names) }
   }
-}
-
-/** What other hooks added on the way that keeps a response from being shared. */
-function restrictionOf (reply: FastifyReply): string | undefined {
-  if (reply.getHeader('set-cookie') !== undefined) return 'set-cookie'
-  return parseCacheControl(reply.getHeader('cache-control') as string | string[] | undefined).restriction
-}
-
-function isHandlerTimeout (error: unknown): boolean {
-  return (error as { code?: unknown } | undefined)?.code === 'FST_ERR_HANDLER_TIMEOUT'
-}
-
-let trailersSymbol: symbol | undefined
-
-/** Fastify has no public way to ask for all trailers; where its own cannot be found, there is no telling. */
-function hasTrailers (reply: FastifyReply): boolean {
-  trailersSymbol ??= Object.getOwnPropertySymbols(reply).find(({ description }) => description === 'fastify.reply.trailers')
-  if (trailersSymbol === undefined) return true
-  return (reply as unknown as Record<symbol, unknown>)[trailersSymbol] !== null
-}
-
-function isResponse (payload: unknown): payload is Response {
-  return typeof payload === 'object' && Object.prototype.toString.call(payload) === '[object Response]'
-}
-
-/** A payload as a Node stream; undefined if it is none that Fastify would send. */
-function readableOf (payload: unknown): Readable | undefined {
-  const stream = payload as { pipe?: unknown, on?: unknown, getReader?: unknown, locked?: unknown }
-  if (typeof stream.pipe === 'function' && typeof stream.on === 'function') return payload as Readable
-  if (typeof stream.getReader === 'function' && stream.locked === false) return Readable.fromWeb(payload as ReadableStream)
-  return undefined
 }

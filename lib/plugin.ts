@@ -104,13 +104,13 @@ function createScope (fastify: FastifyInstance, settings: Settings, around: Scop
   const instruments = settings.metrics === false
     ? undefined
     : settings.metrics === undefined ? around?.instruments : Instruments.in(settings.metrics, around?.instruments?.registry)
-  instruments?.add(source)
-  fastify.addHook('onClose', function stopCounting (_instance, done) {
-    instruments?.remove(source)
-    coalescer.flights.deadlines.close()
-    calls.deadlines.close()
-    done()
-  })
+  if (instruments !== undefined) {
+    instruments.add(source)
+    fastify.addHook('onClose', (_instance, done) => {
+      instruments.remove(source)
+      done()
+    })
+  }
 
   const terminal: Terminal = { flights: calls, observer, log: fastify.log, track: tally => { tallies.push(tally) } }
   const setDisabled = (disabled: boolean, selector: RouteSelector | undefined): void => {
@@ -171,7 +171,7 @@ function decorate (fastify: FastifyInstance): void {
   })
   // What there is to know of the connection of one client is its own, the address first of all.
   overrideGetter(fastify, 'socket', (own: () => unknown, request) => {
-    if (!asksProtocol) visitOf(request)?.readAddress()
+    if (!asksProtocol) visitOf(request)?.readSocket()
     return own()
   })
 }

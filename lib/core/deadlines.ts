@@ -2,7 +2,7 @@
  * Calls those who take too long, with one timer for all that have the same limit.
  *
  * Invariant: those with one limit come due in the order in which they started, so that only the oldest needs a timer. It is
- * moved on when it fires, not whenever one of them ends: starting and ending cost no timer.
+ * moved on when it fires, not whenever one of them ends: while there are others, starting and ending cost no timer.
  */
 import type { Clock } from '../../types/index.js'
 
@@ -23,7 +23,6 @@ interface Queue {
 export class Deadlines {
   readonly #clock: Clock
   readonly #queues = new Map<number, Queue>()
-  #closed = false
 
   constructor (clock: Clock) {
     this.#clock = clock
@@ -34,33 +33,22 @@ export class Deadlines {
     let queue = this.#queues.get(timed.limit)
     if (queue === undefined) this.#queues.set(timed.limit, queue = { members: new Set(), timer: undefined })
     queue.members.add(timed)
-    if (queue.timer === undefined) this.#arm(queue, timed)
+    // Whoever is alone is the oldest; otherwise the timer is, or will be, set for one who is older.
+    if (queue.members.size === 1) this.#arm(queue, timed)
   }
 
   /** Watches it no longer. */
   end (timed: Timed): void {
     const queue = this.#queues.get(timed.limit)
     if (queue === undefined) return
-    queue.members.delete(timed)
-    if (this.#closed && queue.members.size === 0) this.#disarm(queue)
-  }
-
-  /** Leaves no timer behind once all that are watched have ended. */
-  close (): void {
-    this.#closed = true
-    for (const queue of this.#queues.values()) {
-      if (queue.members.size === 0) this.#disarm(queue)
-    }
+    if (!queue.members.delete(timed) || queue.members.size > 0 || queue.timer === undefined) return
+    this.#clock.clearTimeout(queue.timer)
+    queue.timer = undefined
   }
 
   #arm (queue: Queue, oldest: Timed): void {
     const delay = Math.max(oldest.since + oldest.limit - this.#clock.now(), 1)
     queue.timer = this.#clock.setTimeout(() => { this.#fire(queue) }, delay)
-  }
-
-  #disarm (queue: Queue): void {
-    this.#clock.clearTimeout(queue.timer)
-    queue.timer = undefined
   }
 
   #fire (queue: Queue): void {

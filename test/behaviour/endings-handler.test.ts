@@ -168,7 +168,7 @@ t.test('a handler that hangs is given up after its time, and one follower runs i
   await grounded(server.app)
 })
 
-t.test('a handler that hangs every time costs a bounded chain of runs, then the rest is let go', async t => {
+t.test('a handler that hangs every time costs one further run, then the rest is let go', async t => {
   const clock = new TestClock()
   let runs = 0
   const server = await serve(t, app => {
@@ -183,7 +183,7 @@ t.test('a handler that hangs every time costs a bounded chain of runs, then the 
     clock.advance(1000)
     after.push(runs)
   }
-  t.same(after, [2, 3, 8, 8])
+  t.same(after, [2, 8, 8, 8])
   await Promise.all(answers.map(leave))
   await grounded(server.app)
 })
