@@ -9,6 +9,7 @@ import type { Clock, Outcome } from '../types/index.js'
 import type { AbortReason, Ending, Flight, Landing, Passenger } from './core/flight.js'
 import { Flights, type Boarding, type Limits } from './core/flights.js'
 import { FlightTimeoutError, NobodyWaitsError, WaitTimeoutError } from './errors.js'
+import type { Cut } from './http/broadcast.js'
 import { NO_VARIANT, type Recording, type Variant } from './http/recording.js'
 import type { Observer, Subject } from './observers/observer.js'
 import type { Tally } from './observers/tally.js'
@@ -101,6 +102,8 @@ export abstract class Visit implements Passenger<Recording>, Subject {
 
 /** A variant that a response turned out to depend on costs one more boarding; whoever still does not match runs alone. */
 const MAX_BOARDINGS = 3
+/** For newcomers who had not been answered when a live flight closed. There are none: they are answered as they park. */
+const CLOSED: Landing<never> = Object.freeze({ type: 'abandoned', reason: 'cut-off' })
 /** How many keys are remembered as unshareable, and how many with their variant dimensions. */
 const MEMORY = 10_000
 
@@ -114,6 +117,8 @@ export class Coalescer {
   readonly #maxRecordedBytes: number
   readonly #unshareable: LRUCache<string, true>
   readonly #warned = new WeakSet<Route>()
+  /** The headers that a route's streams were seen to depend on after their first bytes. */
+  readonly #lateReads = new WeakMap<Route, Set<string>>()
   readonly #dimensions = new LRUCache<string, readonly string[]>({ max: MEMORY })
 
   constructor (settings: Limits & { readonly clock: Clock, readonly maxRecordedBytes: number }, observer: Observer) {
@@ -149,8 +154,9 @@ export class Coalescer {
    * Lands the flight that this visit leads with a response that may be shared.
    *
    * @param failed the handler threw, or answered 5xx
+   * @param live its body is still being made: the flight stays open for newcomers until `close`
    */
-  land (visit: Visit, recording: Recording, failed: boolean): void {
+  land (visit: Visit, recording: Recording, failed: boolean, live = false): void {
     if (!failed && this.#unshareable.size > 0) this.#unshareable.delete(visit.boardedKey)
     if (visit.role === 'scout') visit.role = 'done'
     if (visit.role !== 'leader') return
@@ -159,7 +165,29 @@ export class Coalescer {
       this.abandon(visit, 'failed')
       return
     }
-    this.#land(visit, { type: failed ? 'failed' : 'shared', recording }, failed ? 'failed' : 'shared')
+    this.#land(visit, { type: failed ? 'failed' : 'shared', recording }, failed ? 'failed' : 'shared', live)
+  }
+
+  /** Takes no more newcomers for a visit that landed live. */
+  close (visit: Visit): void {
+    if (visit.role === 'done') visit.flight?.land(visit, CLOSED)
+  }
+
+  /** It has boarded and waits; who boards a flight that is answered already does not wait long. */
+  parked (visit: Visit): void {
+    visit.flight?.answer(visit)
+  }
+
+  /** A response, its leader's or a follower's, ends before its end. */
+  cutOff (visit: Visit, reason: Cut): void {
+    this.#observer.cutOff(visit, reason)
+  }
+
+  /** The headers that a route's streams are known to depend on only after their first bytes. */
+  lateReads (route: Route): Set<string> {
+    let names = this.#lateReads.get(route)
+    if (names === undefined) this.#lateReads.set(route, names = new Set())
+    return names
   }
 
   /** Nobody but this visit's own client may have its response. */
@@ -221,7 +249,9 @@ export class Coalescer {
   /** Lets go everybody who waits on a route. */
   release (isReleased: (route: Route) => boolean): void {
     for (const leader of this.flights.leaders() as Visit[]) {
-      if (isReleased(leader.route)) this.unshareable(leader, 'disabled', false)
+      if (!isReleased(leader.route)) continue
+      this.close(leader)
+      this.unshareable(leader, 'disabled', false)
     }
   }
 
@@ -309,8 +339,9 @@ export class Coalescer {
   /** Another variant than its leader's: it boards once more, under a key that tells them apart. */
   #boardAgain (visit: Visit, flight: Flight<Recording>): void {
     const boarding = visit.boardings < MAX_BOARDINGS ? this.#board(visit) : 'vary'
-    if (boarding === 'follower') return
-    if (boarding === 'leader') {
+    if (boarding === 'follower') {
+      this.parked(visit)
+    } else if (boarding === 'leader') {
       visit.tally.runs++
       visit.run()
     } else {
@@ -333,13 +364,14 @@ export class Coalescer {
     })
   }
 
-  #land (visit: Visit, landing: Landing<Recording>, reason: string): void {
+  #land (visit: Visit, landing: Landing<Recording>, reason: string, live = false): void {
     const { flight } = visit
     visit.role = 'done'
     if (flight === undefined) return
     this.#observer.landed(visit, landing.type === 'shared' ? 'completed' : landing.type, reason, flight.followers)
     this.#settled(visit, 'leader', reason)
-    flight.land(visit, landing)
+    if (live) flight.open(visit, landing)
+    else flight.land(visit, landing)
   }
 
   #settled (visit: Visit, outcome: Outcome, reason: string): void {

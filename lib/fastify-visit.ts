@@ -7,12 +7,11 @@
  */
 import { AsyncResource } from 'node:async_hooks'
 import { Readable } from 'node:stream'
-import type { ReadableStream } from 'node:stream/web'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { RequestCoalesce } from '../types/index.js'
 import { Visit, type Coalescer, type Route } from './coalescer.js'
-import { NobodyWaitsError } from './errors.js'
-import { parseCacheControl } from './http/cache-control.js'
+import { FellBehindError, NobodyWaitsError, OtherVariantError, WrongLengthError } from './errors.js'
+import { Broadcast, type Cut, type Listener } from './http/broadcast.js'
 import { carriesOnly } from './http/cookies.js'
 import { headerDelta, type HeaderDelta, type Headers } from './http/headers.js'
 import { headerOf } from './http/key.js'
@@ -20,9 +19,9 @@ import { shareReason } from './http/policy.js'
 import { queryStart } from './http/query.js'
 import { CLIENT_ADDRESS, Reads } from './http/reads.js'
 import { byteLength, snapshot, type Body, type Recording } from './http/recording.js'
-import { Tape, type TapeEnd } from './http/tape.js'
 import { parseVary } from './http/vary.js'
 import type { Log } from './observers/observer.js'
+import { hasTrailers, isHandlerTimeout, isResponse, readableOf, restrictionOf } from './payload.js'
 
 /** What a response was when it was captured. */
 interface Capture {
@@ -43,7 +42,7 @@ const NO_NAMES: readonly string[] = Object.freeze([])
 /** Answers the parked request by going on to its handler. */
 export type Resume = () => void
 
-export class FastifyVisit extends Visit {
+export class FastifyVisit extends Visit implements Listener {
   readonly request: FastifyRequest
   readonly reply: FastifyReply
   /** What its handler returned, if it is a promise. */
@@ -61,7 +60,10 @@ export class FastifyVisit extends Visit {
   #varies: Set<string> | undefined
   #capture: Capture | undefined
   #decided = false
-  #tape: Tape | undefined
+  /** A leader's body, if it is a stream. */
+  #broadcast: Broadcast | undefined
+  /** What its own client reads of such a body, its own or another's. */
+  #reader: Readable | undefined
   #controller: AbortController | undefined
 
   constructor (coalescer: Coalescer, route: Route, request: FastifyRequest, reply: FastifyReply) {
@@ -113,6 +115,7 @@ export class FastifyVisit extends Visit {
     this.#resume = resume
     this.#scope = new AsyncResource('CoalescedRequest')
     this.#watchClient()
+    this.coalescer.parked(this)
   }
 
   override value (name: string): string | null {
@@ -133,6 +136,11 @@ export class FastifyVisit extends Visit {
       // The body is serialized already; a serializer that a hook chose would do it again.
       reply.serializer(asIs)
       const { body } = recording
+      if (body instanceof Broadcast) {
+        this.#reader = body.join(this)
+        reply.send(this.#reader)
+        return
+      }
       // Fastify would give bytes without a type one.
       const untyped = Buffer.isBuffer(body) && !reply.hasHeader('content-type')
       reply.send(untyped ? Readable.from([body]) : body ?? undefined)
@@ -147,7 +155,7 @@ export class FastifyVisit extends Visit {
   }
 
   override cancel (reason: Error): void {
-    this.#tape?.stop()
+    this.#broadcast?.close()
     this.#controller ??= new AbortController()
     this.#controller.abort(reason)
   }
@@ -196,8 +204,8 @@ export class FastifyVisit extends Visit {
     if (this.#capture !== undefined) {
       // One of the leader's own hooks failed after its handler did well: this response is not what the others would get.
       this.#decided = true
-      this.#tape?.stop()
-      this.#tape?.reader.destroy()
+      this.#reader?.destroy()
+      this.#broadcast?.close()
       this.coalescer.abandon(this, 'hook-failed')
       return payload
     }
@@ -224,7 +232,7 @@ export class FastifyVisit extends Visit {
       } else {
         const source = readableOf(body)
         if (source === undefined) reason = 'unknown-payload'
-        else passed = this.#record(source)
+        else passed = this.#record(source, headers['content-length'])
       }
     }
     const vary = parseVary(headers.vary)
@@ -246,15 +254,16 @@ export class FastifyVisit extends Visit {
     const { reason } = this.#capture
     const late = reason ?? restrictionOf(this.reply)
     if (late !== undefined) {
-      this.#tape?.stop()
+      this.#broadcast?.close()
       // What a conditional request was answered says nothing about the next one.
       this.#keepToItself(late, this.reply.statusCode !== 304)
-    } else if (this.#tape === undefined) {
+    } else if (this.#broadcast === undefined) {
       this.#land()
     } else {
       // What makes a stream's chunks may look at the request as well. Hooks between have had their own looks.
       this.#reads?.start()
-      this.#tape.start()
+      if (this.#clientLeft) this.#reader?.destroy()
+      this.#broadcast.start()
     }
   }
 
@@ -268,8 +277,9 @@ export class FastifyVisit extends Visit {
       this.#keepToItself('unrecorded', true)
       return
     }
+    this.#reader?.destroy()
     // The run is for its own client only, since it landed.
-    if (role === 'done' && this.#led && this.#clientLeft) this.cancel(new NobodyWaitsError())
+    if (role === 'done' && this.#led && this.#clientLeft && this.#broadcast?.heard !== true) this.cancel(new NobodyWaitsError())
     this.coalescer.leave(this, 'client-left')
     // A handler that has ended will not answer any more; one that has not may yet.
     if (this.role === 'leader' && this.result !== undefined) {
@@ -308,37 +318,76 @@ export class FastifyVisit extends Visit {
     return response.body
   }
 
-  #record (source: Readable): Readable {
-    const { coalescer, route } = this
-    const limits = { maxBytes: route.settings.maxBodyBytes, hold: (bytes: number) => coalescer.hold(bytes) }
-    this.#tape = new Tape(source, limits, end => {
-      this.#reads?.stop()
-      this.#land(end)
+  #record (source: Readable, length: unknown): Readable {
+    const { coalescer, route, request } = this
+    // The body of an answer to HEAD is not sent, and need not be what its length says.
+    const declared = request.method !== 'HEAD' && /^\d+$/.test(String(length)) ? Number(length) : undefined
+    this.#broadcast = new Broadcast(source, {
+      maxBytes: route.settings.maxBodyBytes,
+      length: declared,
+      hold: bytes => coalescer.hold(bytes),
+      wrongLength: (wanted, got) => new WrongLengthError(wanted, got)
+    }, {
+      begun: () => { this.#land() },
+      tooLarge: () => {
+        if (this.role === 'done') coalescer.close(this)
+        else this.#keepToItself('too-large', true)
+      },
+      over: how => {
+        this.#reads?.stop()
+        if (this.role === 'done') coalescer.close(this)
+        else coalescer.abandon(this, how)
+        if (how === 'unheard') this.cancel(new NobodyWaitsError())
+      }
     })
-    return this.#tape.reader
+    this.#reader = this.#broadcast.join(this)
+    return this.#reader
   }
 
-  /** Everything is known: `end` of the body, if it was a stream. */
-  #land (end?: TapeEnd): void {
+  /** Everything is known, or all but the rest of a stream. */
+  #land (): void {
     const { status, headers, body, failed, vary } = this.#capture as Capture
+    const broadcast = this.#broadcast
+    this.#reads?.stop()
     if (this.#reads?.all === true) {
       this.coalescer.warnOfReads(this)
       this.#keepToItself('reads-all-headers', true)
+      broadcast?.close()
       return
     }
-    switch (end?.type) {
-      case 'too-large':
-        this.#keepToItself('too-large', true)
-        return
-      case 'cut-off':
-        this.coalescer.abandon(this, 'cut-off')
-        return
-      default: {
-        const whole = end === undefined ? body : end.body
-        const variant = this.coalescer.variantOf(this, this.#variesOn(vary))
-        this.coalescer.land(this, { status, headers, body: whole, bytes: byteLength(whole), leaderId: this.id, variant }, failed)
-      }
+    const live = broadcast !== undefined && !broadcast.complete
+    const whole = broadcast === undefined ? body : live ? broadcast : broadcast.whole()
+    const bytes = whole instanceof Broadcast ? undefined : byteLength(whole)
+    const late = live ? [...vary, ...this.coalescer.lateReads(this.route)] : vary
+    const variant = this.coalescer.variantOf(this, this.#variesOn(late))
+    if (live && this.#reads !== undefined) {
+      this.#reads.onRead = () => { this.#readLate(broadcast, variant.names) }
+      this.#reads.start()
     }
+    this.coalescer.land(this, { status, headers, body: whole, bytes, leaderId: this.id, variant }, failed, live)
+    // Its followers are somebody else's now, or it had none.
+    if (live && this.flight === undefined) broadcast.close()
+  }
+
+  /** What makes a stream looks at the request after others have been given its first bytes: what comes next is not for all. */
+  #readLate (broadcast: Broadcast, known: readonly string[]): void {
+    const reads = this.#reads as Reads
+    reads.stop()
+    const names = this.#variesOn(NO_NAMES).filter(name => !known.includes(name))
+    if (reads.all || names.length > 0) {
+      this.coalescer.close(this)
+      const lateReads = this.coalescer.lateReads(this.route)
+      for (const name of names) lateReads.add(name)
+      this.coalescer.variantOf(this, [...new Set([...known, ...names])])
+      broadcast.cut(listener => listener !== this &&
+        (reads.all || names.some(name => (listener as FastifyVisit).value(name) !== this.value(name))))
+    }
+    reads.start()
+  }
+
+  cutOff (reason: Cut, cause: Error | undefined): Error {
+    this.coalescer.cutOff(this, reason)
+    return cause ?? (reason === 'vary' ? new OtherVariantError() : new FellBehindError())
   }
 
   /** The request headers that the response depends on, besides those that the key covers. */
@@ -407,35 +456,4 @@ export function viewOf (request: FastifyRequest): RequestCoalesce | undefined {
     get signal () { return request.signal },
     varyOn (...names) { visit.varyOn(names) }
   }
-}
-
-/** What other hooks added on the way that keeps a response from being shared. */
-function restrictionOf (reply: FastifyReply): string | undefined {
-  if (reply.getHeader('set-cookie') !== undefined) return 'set-cookie'
-  return parseCacheControl(reply.getHeader('cache-control') as string | string[] | undefined).restriction
-}
-
-function isHandlerTimeout (error: unknown): boolean {
-  return (error as { code?: unknown } | undefined)?.code === 'FST_ERR_HANDLER_TIMEOUT'
-}
-
-let trailersSymbol: symbol | undefined
-
-/** Fastify has no public way to ask for all trailers; where its own cannot be found, there is no telling. */
-function hasTrailers (reply: FastifyReply): boolean {
-  trailersSymbol ??= Object.getOwnPropertySymbols(reply).find(({ description }) => description === 'fastify.reply.trailers')
-  if (trailersSymbol === undefined) return true
-  return (reply as unknown as Record<symbol, unknown>)[trailersSymbol] !== null
-}
-
-function isResponse (payload: unknown): payload is Response {
-  return Object.prototype.toString.call(payload) === '[object Response]'
-}
-
-/** A payload as a Node stream; undefined if it is none that Fastify would send. */
-function readableOf (payload: unknown): Readable | undefined {
-  const stream = payload as { pipe?: unknown, on?: unknown, getReader?: unknown, locked?: unknown }
-  if (typeof stream.pipe === 'function' && typeof stream.on === 'function') return payload as Readable
-  if (typeof stream.getReader === 'function' && stream.locked === false) return Readable.fromWeb(payload as ReadableStream)
-  return undefined
 }

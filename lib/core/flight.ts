@@ -71,6 +71,8 @@ export class Flight<R> {
   /** What the wait timer is set for. */
   #waitsUntil = 0
   #ramp: Ramp | undefined
+  /** What everybody gets who boards before the flight lands. */
+  #answer: Landing<R> | undefined
 
   constructor (key: string, leader: Passenger<R>, tower: Tower<R>) {
     this.key = key
@@ -98,6 +100,24 @@ export class Flight<R> {
     passenger.flight = this
     this.#tower.departed(-1)
     if (this.#waitTimer === undefined) this.#armWaitTimer(deadline)
+  }
+
+  /**
+   * Answers everybody on the flight, and who boards from now on, until it lands. Its followers do not wait any more.
+   * False, and nothing else, when `leader` does not lead it.
+   */
+  open (leader: Passenger<R>, answer: Landing<R>): boolean {
+    if (this.#leader !== leader) return false
+    this.#answer = answer
+    for (const follower of this.#followers?.keys() ?? []) this.answer(follower)
+    return true
+  }
+
+  /** Gives one who has boarded the answer, if there is one by now. */
+  answer (follower: Passenger<R>): void {
+    if (this.#answer === undefined || this.#followers?.has(follower) !== true) return
+    this.#forget(follower)
+    follower.settle(this.#answer, this)
   }
 
   /**
@@ -155,6 +175,11 @@ export class Flight<R> {
     const { clock } = this.#tower
     clock.clearTimeout(this.#flightTimer)
     this.#flightTimer = clock.setTimeout(() => {
+      // The run has answered in time: only newcomers have waited long enough for its end.
+      if (this.#answer !== undefined) {
+        this.land(passenger, this.#answer)
+        return
+      }
       this.abandon(passenger, 'flight-timeout')
       passenger.abort('flight-timeout')
     }, passenger.flightTimeout)

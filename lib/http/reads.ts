@@ -100,12 +100,18 @@ export class Reads {
   readonly #rawHeaders: string[] | undefined
   readonly #watchedHeaders: IncomingHttpHeaders
   readonly #watchedRawHeaders: string[] | undefined
+  /** Told of each name when it is read first, and of the first read of all, before the reader has the value. */
+  onRead: (() => void) | undefined
   #on = false
 
   /** Puts a watch on `raw`. */
   constructor (raw: Watched) {
     const note = (name: string): void => { this.#note(name) }
-    const noteAll = (): void => { this.all = this.all || this.#on }
+    const noteAll = (): void => {
+      if (!this.#on || this.all) return
+      this.all = true
+      this.onRead?.()
+    }
     this.#raw = raw
     this.#headers = raw.headers
     this.#rawHeaders = raw.rawHeaders
@@ -119,7 +125,7 @@ export class Reads {
 
   /** Notes that the client's address was read. */
   address (): void {
-    if (this.#on) this.names.add(CLIENT_ADDRESS)
+    this.#note(CLIENT_ADDRESS)
   }
 
   /** Puts the watch on again. */
@@ -137,10 +143,11 @@ export class Reads {
   }
 
   #note (name: string): void {
-    if (!this.#on) return
+    if (!this.#on || this.names.has(name)) return
     this.names.add(name)
     // The address that a trusted proxy reports depends on that of the connection.
     if (name === 'x-forwarded-for') this.names.add(CLIENT_ADDRESS)
+    this.onRead?.()
   }
 
   #put (headers: IncomingHttpHeaders, rawHeaders: string[] | undefined): void {

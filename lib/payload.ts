@@ -1,0 +1,40 @@
+/**
+ * What Fastify's replies and payloads are, where it has no public way to ask.
+ *
+ * Invariant: where something cannot be told, the answer is the one that keeps a response from being shared.
+ */
+import { Readable } from 'node:stream'
+import type { ReadableStream } from 'node:stream/web'
+import type { FastifyReply } from 'fastify'
+import { parseCacheControl } from './http/cache-control.js'
+
+/** What other hooks added on the way that keeps a response from being shared. */
+export function restrictionOf (reply: FastifyReply): string | undefined {
+  if (reply.getHeader('set-cookie') !== undefined) return 'set-cookie'
+  return parseCacheControl(reply.getHeader('cache-control') as string | string[] | undefined).restriction
+}
+
+export function isHandlerTimeout (error: unknown): boolean {
+  return (error as { code?: unknown } | undefined)?.code === 'FST_ERR_HANDLER_TIMEOUT'
+}
+
+let trailersSymbol: symbol | undefined
+
+/** Fastify has no public way to ask for all trailers; where its own cannot be found, there is no telling. */
+export function hasTrailers (reply: FastifyReply): boolean {
+  trailersSymbol ??= Object.getOwnPropertySymbols(reply).find(({ description }) => description === 'fastify.reply.trailers')
+  if (trailersSymbol === undefined) return true
+  return (reply as unknown as Record<symbol, unknown>)[trailersSymbol] !== null
+}
+
+export function isResponse (payload: unknown): payload is Response {
+  return Object.prototype.toString.call(payload) === '[object Response]'
+}
+
+/** A payload as a Node stream; undefined if it is none that Fastify would send. */
+export function readableOf (payload: unknown): Readable | undefined {
+  const stream = payload as { pipe?: unknown, on?: unknown, getReader?: unknown, locked?: unknown }
+  if (typeof stream.pipe === 'function' && typeof stream.on === 'function') return payload as Readable
+  if (typeof stream.getReader === 'function' && stream.locked === false) return Readable.fromWeb(payload as ReadableStream)
+  return undefined
+}
