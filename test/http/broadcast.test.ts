@@ -150,7 +150,7 @@ t.test('the last reader that leaves takes the source with it, unless somebody ma
   t.equal(held.bytes, 0)
 })
 
-t.test('whatever the schedule, each reader gets a prefix of the source, and ends cleanly only if the source did', async t => {
+t.test('whatever the schedule, each reader gets a prefix of the source, and ends cleanly only if the source did', async () => {
   type Step = { readonly type: 'write', readonly size: number } | { readonly type: 'read', readonly who: number, readonly size: number } |
     { readonly type: 'leave' | 'join', readonly who: number } | { readonly type: 'turn' }
   const step: fc.Arbitrary<Step> = fc.oneof(
