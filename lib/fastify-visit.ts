@@ -21,19 +21,7 @@ import { CLIENT_ADDRESS, Reads } from './http/reads.js'
 import { byteLength, snapshot, type Body, type Recording } from './http/recording.js'
 import { parseVary } from './http/vary.js'
 import type { Log } from './observers/observer.js'
-import { hasTrailers, isHandlerTimeout, isResponse, readableOf, restrictionOf } from './payload.js'
-
-/** What a response was when it was captured. */
-interface Capture {
-  /** Why it is its own client's only. */
-  readonly reason: string | undefined
-  readonly status: number
-  readonly headers: HeaderDelta
-  readonly body: Body
-  readonly failed: boolean
-  /** What its `Vary` names. */
-  readonly vary: readonly string[]
-}
+import { hasTrailers, isHandlerTimeout, isResponse, readableOf, restrictionOf, type Capture } from './payload.js'
 
 const NO_HEADERS: Headers = Object.freeze({})
 const NO_DELTA: HeaderDelta = Object.freeze({ set: [], removed: [] })

@@ -7,6 +7,20 @@ import { Readable } from 'node:stream'
 import type { ReadableStream } from 'node:stream/web'
 import type { FastifyReply } from 'fastify'
 import { parseCacheControl } from './http/cache-control.js'
+import type { HeaderDelta } from './http/headers.js'
+import type { Body } from './http/recording.js'
+
+/** What a response was when it was captured. */
+export interface Capture {
+  /** Why it is its own client's only. */
+  readonly reason: string | undefined
+  readonly status: number
+  readonly headers: HeaderDelta
+  readonly body: Body
+  readonly failed: boolean
+  /** What its `Vary` names. */
+  readonly vary: readonly string[]
+}
 
 /** What other hooks added on the way that keeps a response from being shared. */
 export function restrictionOf (reply: FastifyReply): string | undefined {
