@@ -9,6 +9,7 @@ import type { Clock, Outcome } from '../types/index.js'
 import type { AbortReason, Ending, Flight, Landing, Passenger } from './core/flight.js'
 import { Flights, type Boarding, type Limits } from './core/flights.js'
 import { FlightTimeoutError, NobodyWaitsError, WaitTimeoutError } from './errors.js'
+import type { Cut } from './http/broadcast.js'
 import type { KeyHead } from './http/key.js'
 import { fencedPath } from './http/path.js'
 import { NO_VARIANT, type Recording, type Variant } from './http/recording.js'
@@ -116,6 +117,8 @@ export abstract class Visit implements Passenger<Recording>, Subject {
 
 /** A variant that a response turned out to depend on costs one more boarding; whoever still does not match runs alone. */
 const MAX_BOARDINGS = 3
+/** For newcomers who had not been answered when a live flight closed. There are none: they are answered as they park. */
+const CLOSED: Landing<never> = Object.freeze({ type: 'abandoned', reason: 'cut-off' })
 /** How many keys are remembered as unshareable, and how many with their variant dimensions. */
 const MEMORY = 10_000
 /** How a flight lands with nobody on board. */
@@ -133,6 +136,7 @@ export class Coalescer {
   readonly #maxRecordedBytes: number
   readonly #unshareable: LRUCache<string, true>
   readonly #warned = new WeakSet<Route>()
+  readonly #lateReads = new WeakMap<Route, Set<string>>()
   readonly #dimensions = new LRUCache<string, readonly string[]>({ max: MEMORY })
 
   constructor (settings: Limits & { readonly clock: Clock, readonly maxRecordedBytes: number }, observer: Observer) {
@@ -169,20 +173,21 @@ export class Coalescer {
    *
    * @param varies the request headers that it depends on besides the key
    * @param failed the handler threw, or answered 5xx
+   * @param live its body is still being made: the flight stays open for newcomers until `close`
    */
-  land (visit: Visit, varies: readonly string[], failed: boolean): void {
+  land (visit: Visit, varies: readonly string[], failed: boolean, live = false): void {
     if (!failed && this.#unshareable.size > 0) this.#unshareable.delete(visit.boardedKey)
     if (visit.role === 'scout') visit.role = 'done'
     if (visit.role !== 'leader') return
     const { flight } = visit
-    const variant = this.#variantOf(visit, varies)
+    const variant = this.variantOf(visit, varies)
     const type = failed ? 'failed' : 'shared'
-    if (flight === undefined || flight.followers === 0) {
+    if (flight === undefined || (flight.followers === 0 && !live)) {
       this.#land(visit, NOBODY_WAITS, type, type)
-    } else if (failed && visit.route.settings.onError === 'promote' && flight.promotions === 0) {
+    } else if (failed && visit.route.settings.onError === 'promote' && flight.promotions === 0 && flight.followers > 0) {
       this.abandon(visit, 'failed')
     } else {
-      this.#land(visit, { type, recording: visit.record(variant) }, type, type)
+      this.#land(visit, { type, recording: visit.record(variant) }, type, type, live)
     }
   }
 
@@ -247,7 +252,9 @@ export class Coalescer {
   /** Lets go everybody who waits on a route. */
   release (isReleased: (route: Route) => boolean): void {
     for (const leader of this.flights.leaders() as Visit[]) {
-      if (isReleased(leader.route)) this.unshareable(leader, 'disabled', false)
+      if (!isReleased(leader.route)) continue
+      this.close(leader)
+      this.unshareable(leader, 'disabled', false)
     }
   }
 
@@ -301,13 +308,31 @@ export class Coalescer {
     visit.cancel(timedOut ? new FlightTimeoutError(visit.flightTimeout) : new NobodyWaitsError())
   }
 
-  /** A follower is ready for whatever its leader does. */
+  /** Takes no more newcomers for a visit that landed live. */
+  close (visit: Visit): void {
+    if (visit.role === 'done') visit.flight?.land(visit, CLOSED)
+  }
+
+  /** A follower is ready for whatever its leader does. Who boards a flight that is answered already does not wait long. */
   parked (visit: Visit): void {
     (visit.flight?.leader as Visit | undefined)?.followed()
+    visit.flight?.answer(visit)
+  }
+
+  /** A response, its leader's or a follower's, ends before its end. */
+  cutOff (visit: Visit, reason: Cut): void {
+    this.#observer.cutOff(visit, reason)
+  }
+
+  /** The headers that a route's streams are known to depend on only after their first bytes. */
+  lateReads (route: Route): Set<string> {
+    let names = this.#lateReads.get(route)
+    if (names === undefined) this.#lateReads.set(route, names = new Set())
+    return names
   }
 
   /** What a response depends on besides its key, which is remembered for who comes next. */
-  #variantOf (visit: Visit, varies: readonly string[]): Variant {
+  variantOf (visit: Visit, varies: readonly string[]): Variant {
     if (varies.length === 0) return NO_VARIANT
     const known = this.#dimensions.get(visit.key)
     if (known === undefined || !varies.every(name => known.includes(name))) {
@@ -395,13 +420,14 @@ export class Coalescer {
     })
   }
 
-  #land (visit: Visit, landing: Landing<Recording>, type: Landing<Recording>['type'], reason: string): void {
+  #land (visit: Visit, landing: Landing<Recording>, type: Landing<Recording>['type'], reason: string, live = false): void {
     const { flight } = visit
     if (visit.role !== 'leader' || flight === undefined) return
     visit.role = 'done'
     this.#observer.landed(visit, type === 'shared' ? 'completed' : type, reason, flight.followers)
     this.#settled(visit, 'leader', reason)
-    flight.land(visit, landing)
+    if (live) flight.open(visit, landing)
+    else flight.land(visit, landing)
   }
 
   #settled (visit: Visit, outcome: Outcome, reason: string): void {

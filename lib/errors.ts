@@ -3,6 +3,7 @@
  */
 import createError, { type FastifyErrorConstructor } from '@fastify/error'
 
+type WrongLength = [declared: number, got: number]
 type WrongOption = [option: string, wanted: string, got: string]
 
 /** An option is wrong. The message names it, says what it wants and what it got. */
@@ -28,6 +29,18 @@ export const NobodyWaitsError: FastifyErrorConstructor<{ code: string }, []> = c
 /** The run took longer than `flightTimeout`. The reason of its aborted signal. */
 export const FlightTimeoutError: FastifyErrorConstructor<{ code: string }, [flightTimeout: number]> = createError<[flightTimeout: number]>(
   'FST_COALESCE_FLIGHT_TIMEOUT', 'the run took longer than %d ms', 504)
+
+/** A client took a stream so much more slowly than others that what it needed next was held no longer. */
+export const FellBehindError: FastifyErrorConstructor<{ code: string }, []> = createError<[]>(
+  'FST_COALESCE_FELL_BEHIND', 'the client fell too far behind the stream')
+
+/** A stream turned out, while it flowed, to depend on a request header that is another one for this client. */
+export const OtherVariantError: FastifyErrorConstructor<{ code: string }, []> = createError<[]>(
+  'FST_COALESCE_OTHER_VARIANT', 'the stream depends on a header that differs for this client')
+
+/** A stream's length is not what its Content-Length says. */
+export const WrongLengthError: FastifyErrorConstructor<{ code: string }, WrongLength> = createError<WrongLength>(
+  'FST_COALESCE_WRONG_LENGTH', 'Content-Length is %d, the stream came to %d bytes')
 
 /** Metrics of the same name but not of this plugin are in the registry. */
 export const MetricTakenError: FastifyErrorConstructor<{ code: string }, [name: string]> = createError<[name: string]>(

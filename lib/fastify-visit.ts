@@ -8,11 +8,11 @@
 import { AsyncResource } from 'node:async_hooks'
 import { Readable } from 'node:stream'
 import type { FastifyReply, FastifyRequest } from 'fastify'
-import type { RequestCoalesce } from '../types/index.js'
 import { Visit, type Coalescer, type Route } from './coalescer.js'
-import { NobodyWaitsError } from './errors.js'
+import { FellBehindError, NobodyWaitsError, OtherVariantError, WrongLengthError } from './errors.js'
 import { watchForwarding, type Forwarded } from './forwarding.js'
 import { byMeaning, ENCODINGS, normalizeAcceptEncoding } from './http/accept-encoding.js'
+import { Broadcast, type Cut, type Listener } from './http/broadcast.js'
 import { carriesOnly } from './http/cookies.js'
 import { headerDelta, type HeaderDelta, type Headers } from './http/headers.js'
 import { headerOf } from './http/key.js'
@@ -20,11 +20,11 @@ import { shareReason } from './http/policy.js'
 import { queryStart } from './http/query.js'
 import { CLIENT_ADDRESS, Reads } from './http/reads.js'
 import { byteLength, isLarger, snapshot, type Body, type Recording, type Variant } from './http/recording.js'
-import { Tape, type TapeEnd } from './http/tape.js'
 import { parseVary } from './http/vary.js'
 import { headersOf, snapshotHeaders } from './internals.js'
 import type { Log } from './observers/observer.js'
 import { hasTrailers, isHandlerTimeout, isResponse, readableOf, restrictionOf, type Capture } from './payload.js'
+import { visitOf } from './request-visit.js'
 
 const NO_HEADERS: Headers = Object.freeze({})
 const NO_DELTA: HeaderDelta = Object.freeze({ set: [], removed: [] })
@@ -33,7 +33,7 @@ const NO_NAMES: readonly string[] = Object.freeze([])
 /** Answers the parked request by going on to its handler. */
 export type Resume = () => void
 
-export class FastifyVisit extends Visit {
+export class FastifyVisit extends Visit implements Listener {
   readonly request: FastifyRequest
   readonly reply: FastifyReply
   /** What its handler returned, if it is a promise. */
@@ -55,9 +55,12 @@ export class FastifyVisit extends Visit {
   #varies: Set<string> | undefined
   #capture: Capture | undefined
   #decided = false
-  #tape: Tape | undefined
-  /** What was on the tape. */
-  #body: Body | undefined
+  /** A leader's body, if it is a stream. */
+  #broadcast: Broadcast | undefined
+  /** What its own client reads of such a body, its own or another's. */
+  #reader: Readable | undefined
+  /** What those get who share its run. */
+  #body: Body | Broadcast = null
   #controller: AbortController | undefined
 
   constructor (coalescer: Coalescer, route: Route, request: FastifyRequest, reply: FastifyReply) {
@@ -136,6 +139,11 @@ export class FastifyVisit extends Visit {
       // The body is serialized already; a serializer that a hook chose would do it again.
       reply.serializer(asIs)
       const { body } = recording
+      if (body instanceof Broadcast) {
+        this.#reader = body.join(this)
+        reply.send(this.#reader)
+        return
+      }
       // Fastify would give bytes without a type one.
       const untyped = Buffer.isBuffer(body) && !reply.hasHeader('content-type')
       reply.send(untyped ? Readable.from([body]) : body ?? undefined)
@@ -150,7 +158,7 @@ export class FastifyVisit extends Visit {
   }
 
   override cancel (reason: Error): void {
-    this.#tape?.stop()
+    this.#broadcast?.close()
     this.#controller ??= new AbortController()
     this.#controller.abort(reason)
   }
@@ -209,8 +217,8 @@ export class FastifyVisit extends Visit {
     if (this.#capture !== undefined) {
       // One of the leader's own hooks failed after its handler did well: this response is not what the others would get.
       this.#decided = true
-      this.#tape?.stop()
-      this.#tape?.reader.destroy()
+      this.#reader?.destroy()
+      this.#broadcast?.close()
       this.coalescer.abandon(this, 'hook-failed')
       return payload
     }
@@ -239,12 +247,12 @@ export class FastifyVisit extends Visit {
       } else {
         const source = readableOf(body)
         if (source === undefined) reason = 'unknown-payload'
-        else passed = this.#record(source)
+        else passed = this.#record(source, headers['content-length'])
       }
     }
     const vary = headers.vary === undefined ? NO_NAMES : parseVary(headers.vary)
     // Nobody gets what is decided upon at once and that nobody waits for.
-    const wanted = reason === undefined && (!last || this.#tape !== undefined || this.hasFollowers)
+    const wanted = reason === undefined && (!last || this.#broadcast !== undefined || this.hasFollowers)
     this.#capture = {
       reason,
       status,
@@ -266,15 +274,16 @@ export class FastifyVisit extends Visit {
   #decide (reason: string | undefined): void {
     this.#decided = true
     if (reason !== undefined) {
-      this.#tape?.stop()
+      this.#broadcast?.close()
       // What a conditional request was answered says nothing about the next one.
       this.#keepToItself(reason, this.reply.statusCode !== 304)
-    } else if (this.#tape === undefined) {
+    } else if (this.#broadcast === undefined) {
       this.#land()
     } else {
       // What makes a stream's chunks may look at the request as well. Hooks between have had their own looks.
       this.#reads?.start()
-      this.#tape.start()
+      if (this.#clientLeft) this.#reader?.destroy()
+      this.#broadcast.start()
     }
   }
 
@@ -288,8 +297,9 @@ export class FastifyVisit extends Visit {
       this.#keepToItself('unrecorded', true)
       return
     }
+    this.#reader?.destroy()
     // The run is for its own client only, since it landed.
-    if (role === 'done' && this.#led && this.#clientLeft) this.cancel(new NobodyWaitsError())
+    if (role === 'done' && this.#led && this.#clientLeft && this.#broadcast?.heard !== true) this.cancel(new NobodyWaitsError())
     this.coalescer.leave(this, 'client-left')
     // A handler that has ended will not answer any more; one that has not may yet.
     if (this.role === 'leader' && this.result !== undefined && this.forwarded === undefined) {
@@ -332,43 +342,82 @@ export class FastifyVisit extends Visit {
     return response.body
   }
 
-  #record (source: Readable): Readable {
-    const { coalescer, route } = this
+  #record (source: Readable, length: unknown): Readable {
+    const { coalescer, route, request } = this
     this.#watchClient()
-    const limits = { maxBytes: route.settings.maxBodyBytes, hold: (bytes: number) => coalescer.hold(bytes) }
-    this.#tape = new Tape(source, limits, end => {
-      this.#reads?.stop()
-      this.#land(end)
+    // The body of an answer to HEAD is not sent, and need not be what its length says.
+    const declared = request.method !== 'HEAD' && /^\d+$/.test(String(length)) ? Number(length) : undefined
+    this.#broadcast = new Broadcast(source, {
+      maxBytes: route.settings.maxBodyBytes,
+      length: declared,
+      hold: bytes => coalescer.hold(bytes),
+      wrongLength: (wanted, got) => new WrongLengthError(wanted, got)
+    }, {
+      begun: () => { this.#land() },
+      tooLarge: () => {
+        if (this.role === 'done') coalescer.close(this)
+        else this.#keepToItself('too-large', true)
+      },
+      over: how => {
+        this.#reads?.stop()
+        if (this.role === 'done') coalescer.close(this)
+        else coalescer.abandon(this, how)
+        if (how === 'unheard') this.cancel(new NobodyWaitsError())
+      }
     })
-    return this.#tape.reader
+    this.#reader = this.#broadcast.join(this)
+    return this.#reader
   }
 
-  /** Everything is known: `end` of the body, if it was a stream. */
-  #land (end?: TapeEnd): void {
+  /** Everything is known, or all but the rest of a stream. */
+  #land (): void {
+    const { body, failed, vary } = this.#capture as Capture
+    const broadcast = this.#broadcast
+    this.#reads?.stop()
     if (this.#reads?.all === true) {
       this.coalescer.warnOfReads(this)
       this.#keepToItself('reads-all-headers', true)
+      broadcast?.close()
       return
     }
-    switch (end?.type) {
-      case 'too-large':
-        this.#keepToItself('too-large', true)
-        return
-      case 'cut-off':
-        this.coalescer.abandon(this, 'cut-off')
-        return
-      default: {
-        const { failed, vary } = this.#capture as Capture
-        this.#body = end?.body
-        this.coalescer.land(this, this.#variesOn(vary), failed)
-      }
+    const live = broadcast !== undefined && !broadcast.complete
+    this.#body = broadcast === undefined ? body : live ? broadcast : broadcast.whole()
+    const varies = this.#variesOn(live ? [...vary, ...this.coalescer.lateReads(this.route)] : vary)
+    if (live && this.#reads !== undefined) {
+      this.#reads.onRead = () => { this.#readLate(broadcast, varies) }
+      this.#reads.start()
     }
+    this.coalescer.land(this, varies, failed, live)
+    // Its followers are somebody else's now, or it had none.
+    if (live && this.flight === undefined) broadcast.close()
   }
 
   override record (variant: Variant): Recording {
-    const { status, headers, body } = this.#capture as Capture
-    const whole = this.#body ?? body
-    return { status, headers, body: whole, bytes: byteLength(whole), leaderId: this.id, variant }
+    const { status, headers } = this.#capture as Capture
+    const body = this.#body
+    const bytes = body instanceof Broadcast ? undefined : byteLength(body)
+    return { status, headers, body, bytes, leaderId: this.id, variant }
+  }
+
+  /** What makes a stream looks at the request after others have been given its first bytes: what comes next is not for all. */
+  #readLate (broadcast: Broadcast, known: readonly string[]): void {
+    const reads = this.#reads as Reads
+    reads.stop()
+    const names = this.#variesOn(NO_NAMES).filter(name => !known.includes(name))
+    if (reads.all || names.length > 0) {
+      this.coalescer.close(this)
+      const lateReads = this.coalescer.lateReads(this.route)
+      for (const name of names) lateReads.add(name)
+      this.coalescer.variantOf(this, [...new Set([...known, ...names])])
+      broadcast.cut(listener => listener !== this &&
+        (reads.all || names.some(name => (listener as FastifyVisit).value(name) !== this.value(name))))
+    }
+    reads.start()
+  }
+
+  cutOff (reason: Cut, cause: Error | undefined): Error {
+    this.coalescer.cutOff(this, reason)
+    return cause ?? (reason === 'vary' ? new OtherVariantError() : new FellBehindError())
   }
 
   /** The request headers that the response depends on, besides those that the key covers. */
@@ -405,36 +454,4 @@ function hijackRecorded (this: FastifyReply): FastifyReply {
   const reply = Object.getPrototypeOf(this).hijack.call(this) as FastifyReply
   visitOf(this.request)?.hijacked()
   return reply
-}
-
-/** The symbol under which a request keeps its visit. */
-export const kVisit = Symbol('fastify-coalesce.visit')
-/** Stands for the visit of a request that never boarded. */
-export const BYPASSED = Symbol('fastify-coalesce.bypassed')
-
-interface Visiting {
-  [kVisit]: FastifyVisit | typeof BYPASSED | undefined
-}
-
-/** The request's visit; undefined before it boarded, and for those that never do. */
-export function visitOf (request: FastifyRequest): FastifyVisit | undefined {
-  const visit = (request as unknown as Visiting)[kVisit]
-  return visit === BYPASSED ? undefined : visit
-}
-
-export function setVisit (request: FastifyRequest, visit: FastifyVisit | typeof BYPASSED): void {
-  (request as unknown as Visiting)[kVisit] = visit
-}
-
-/** What `request.coalesce` is. */
-export function viewOf (request: FastifyRequest): RequestCoalesce | undefined {
-  const visit = (request as unknown as Visiting)[kVisit]
-  if (visit === undefined) return undefined
-  if (visit === BYPASSED) return { outcome: 'bypass', leaderId: request.id, signal: request.signal, varyOn () {} }
-  return {
-    get outcome () { return visit.outcome ?? (visit.role === 'leader' ? 'leader' : 'follower') },
-    get leaderId () { return visit.leaderId },
-    get signal () { return request.signal },
-    varyOn (...names) { visit.varyOn(names) }
-  }
 }

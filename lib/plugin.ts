@@ -11,7 +11,7 @@ import { Coalescer, type Route } from './coalescer.js'
 import { Flights } from './core/flights.js'
 import { deduplicator, type Terminal } from './deduplicate.js'
 import { AlreadyRegisteredError, InvalidOptionError, UnknownRouteError } from './errors.js'
-import { BYPASSED, FastifyVisit, kVisit, setVisit, visitOf, viewOf } from './fastify-visit.js'
+import { FastifyVisit } from './fastify-visit.js'
 import { buildKey, KeyHead } from './http/key.js'
 import { joinReason } from './http/policy.js'
 import { narrowQuery, queryStart } from './http/query.js'
@@ -22,6 +22,7 @@ import { all } from './observers/observer.js'
 import { Instruments, serveMetrics } from './observers/prometheus.js'
 import { Tally, tallying } from './observers/tally.js'
 import { readOptions, readRouteOptions, type RouteSettings, type Settings } from './options.js'
+import { BYPASSED, kVisit, setVisit, viewOf, visitOf } from './request-visit.js'
 
 type Handler = (this: FastifyInstance, request: FastifyRequest, reply: FastifyReply) => unknown
 type Done = (error?: Error | null, value?: unknown) => void

@@ -9,6 +9,9 @@ t.test('each error has a code of its own, a status and a message that says what 
     new errors.WaitTimeoutError(30),
     new errors.NobodyWaitsError(),
     new errors.FlightTimeoutError(60),
+    new errors.FellBehindError(),
+    new errors.OtherVariantError(),
+    new errors.WrongLengthError(5, 4),
     new errors.MetricTakenError('coalesce_runs_total')
   ]
   t.equal(made.length, Object.keys(errors).length, 'no error is left out')
@@ -19,6 +22,9 @@ t.test('each error has a code of its own, a status and a message that says what 
     ['FST_COALESCE_WAIT_TIMEOUT', 503, 'no response within 30 ms'],
     ['FST_COALESCE_NOBODY_WAITS', 499, 'every client that waited for this run is gone'],
     ['FST_COALESCE_FLIGHT_TIMEOUT', 504, 'the run took longer than 60 ms'],
+    ['FST_COALESCE_FELL_BEHIND', 500, 'the client fell too far behind the stream'],
+    ['FST_COALESCE_OTHER_VARIANT', 500, 'the stream depends on a header that differs for this client'],
+    ['FST_COALESCE_WRONG_LENGTH', 500, 'Content-Length is 5, the stream came to 4 bytes'],
     ['FST_COALESCE_METRIC_TAKEN', 500, 'the registry has another metric named coalesce_runs_total; set metrics.prefix']
   ])
   t.strictSame(made.map(error => error instanceof Error), made.map(() => true))

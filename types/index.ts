@@ -102,7 +102,8 @@ export interface CoalesceRouteOptions {
    */
   onError?: 'share' | 'promote'
   /**
-   * The largest body that is recorded, in bytes. Followers of a larger one run for themselves.
+   * The largest body that is recorded, in bytes. Followers of a larger one run for themselves. A stream that turns out to be
+   * larger takes no more followers, and this much of it is held for slow ones; who falls further behind is cut off.
    * @default 8388608
    */
   maxBodyBytes?: number
@@ -176,7 +177,7 @@ export interface CoalesceOptions extends CoalesceRouteOptions {
    */
   maxWaiters?: number
   /**
-   * The most bytes of bodies that are being recorded at any time; a response that would pass it is not shared.
+   * The most bytes of streams that are held at any time; one for which there is no room is treated as over `maxBodyBytes`.
    * @default 268435456
    */
   maxRecordedBytes?: number

@@ -75,6 +75,8 @@ export class Flight<R> implements Timed {
   /** What the wait timer is set for. */
   #waitsUntil = 0
   #ramp: Ramp | undefined
+  /** What everybody gets who boards before the flight lands. */
+  #answer: Landing<R> | undefined
 
   /** @param now the time, by the clock of `tower` */
   constructor (key: string, leader: Passenger<R>, tower: Tower<R>, now: number) {
@@ -106,6 +108,24 @@ export class Flight<R> implements Timed {
     passenger.flight = this
     this.#tower.departed(-1)
     if (this.#waitTimer === undefined) this.#armWaitTimer(deadline)
+  }
+
+  /**
+   * Answers everybody on the flight, and who boards from now on, until it lands. Its followers do not wait any more.
+   * False, and nothing else, when `leader` does not lead it.
+   */
+  open (leader: Passenger<R>, answer: Landing<R>): boolean {
+    if (this.#leader !== leader) return false
+    this.#answer = answer
+    for (const follower of this.#followers?.keys() ?? []) this.answer(follower)
+    return true
+  }
+
+  /** Gives one who has boarded the answer, if there is one by now. */
+  answer (follower: Passenger<R>): void {
+    if (this.#answer === undefined || this.#followers?.has(follower) !== true) return
+    this.#forget(follower)
+    follower.settle(this.#answer, this)
   }
 
   /**
@@ -160,6 +180,11 @@ export class Flight<R> implements Timed {
   expire (): void {
     const leader = this.#leader
     if (leader === undefined) return
+    if (this.#answer !== undefined) {
+      // The run has answered in time: only newcomers have waited long enough for its end.
+      this.land(leader, this.#answer)
+      return
+    }
     this.abandon(leader, 'flight-timeout')
     leader.abort('flight-timeout')
   }

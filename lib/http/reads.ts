@@ -119,6 +119,8 @@ export class Reads {
   all = false
   /** Whether the watch is on. */
   on = false
+  /** Told of each name when it is read first, and of the first read of all, before the reader has the value. */
+  onRead: (() => void) | undefined
   private noted: Set<string> | undefined
   private readonly raw: Watched
   private readonly headers: IncomingHttpHeaders
@@ -151,16 +153,19 @@ export class Reads {
 
   /** Notes that a header was read. */
   note (name: string): void {
-    if (!this.on) return
+    if (!this.on || this.noted?.has(name) === true) return
     this.noted ??= new Set()
     this.noted.add(name)
     // The address that a trusted proxy reports depends on that of the connection.
     if (name === 'x-forwarded-for') this.noted.add(CLIENT_ADDRESS)
+    this.onRead?.()
   }
 
   /** Notes that all headers were read. */
   noteAll (): void {
-    if (this.on) this.all = true
+    if (!this.on || this.all) return
+    this.all = true
+    this.onRead?.()
   }
 
   /** Puts the watch on again. */

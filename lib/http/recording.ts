@@ -3,6 +3,7 @@
  *
  * Invariant: immutable. It shares no buffer with the handler and no header with any reply.
  */
+import type { Broadcast } from './broadcast.js'
 import type { HeaderDelta } from './headers.js'
 
 export type Body = string | Buffer | null
@@ -10,9 +11,10 @@ export type Body = string | Buffer | null
 export interface Recording {
   readonly status: number
   readonly headers: HeaderDelta
-  readonly body: Body
-  /** The size of the body in bytes. */
-  readonly bytes: number
+  /** The body; a broadcast while it is still being made. */
+  readonly body: Body | Broadcast
+  /** The size of the body in bytes; undefined while it is still being made. */
+  readonly bytes: number | undefined
   /** The id of the request whose run this is. */
   readonly leaderId: string
   /** The request headers that it depends on besides the key, and what the leader's were. */

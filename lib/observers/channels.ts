@@ -1,5 +1,5 @@
 /**
- * The same events on diagnostics channels, for tracers: `fastify-coalesce:board`, `:land` and `:settle`.
+ * The same events on diagnostics channels, for tracers: `fastify-coalesce:board`, `:land`, `:cut` and `:settle`.
  *
  * Invariant: without subscribers nothing is made; a message has ids of requests and closed sets of names, never a key or a URL.
  */
@@ -8,6 +8,7 @@ import type { Observer, Subject } from './observer.js'
 
 const board = channel('fastify-coalesce:board')
 const land = channel('fastify-coalesce:land')
+const cut = channel('fastify-coalesce:cut')
 const settle = channel('fastify-coalesce:settle')
 
 function about ({ id, leaderId, tally }: Subject): object {
@@ -26,6 +27,9 @@ export const publishing: Observer = Object.freeze({
   },
   cleanedUp (leader) {
     if (land.hasSubscribers) land.publish({ ...about(leader), landing: 'timed-out', reason: 'flight-timeout', followers: 0 })
+  },
+  cutOff (subject, reason) {
+    if (cut.hasSubscribers) cut.publish({ ...about(subject), reason })
   },
   settled (subject, outcome, reason, waited) {
     if (settle.hasSubscribers) settle.publish({ ...about(subject), outcome, reason, waited })

@@ -16,5 +16,6 @@ export const logging: Observer = Object.freeze({
   joined (follower, waiters) { write(follower, 'joined', { waiters }) },
   landed (leader, landing, reason, followers) { write(leader, landing, { reason, followers }) },
   cleanedUp (leader) { write(leader, 'cleaned up', {}) },
+  cutOff (subject, reason) { write(subject, 'cut off', { reason }) },
   settled (subject, outcome, reason, waited) { write(subject, 'settled', { outcome, reason, waited: Math.round(waited) }) }
 } satisfies Observer)

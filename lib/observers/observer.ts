@@ -4,6 +4,7 @@
  * Invariant: the outcome of each request or call is told once, under the name that code, logs, metrics and docs share.
  */
 import type { Outcome } from '../../types/index.js'
+import type { Cut } from '../http/broadcast.js'
 import type { Tally } from './tally.js'
 
 /** The part of a logger that is written to. */
@@ -32,6 +33,8 @@ export interface Observer {
   landed (leader: Subject, landing: 'completed' | 'failed' | 'unshareable' | 'abandoned', reason: string, followers: number): void
   /** It ran out of time, and its key is free again. */
   cleanedUp (leader: Subject): void
+  /** A response that is a shared stream ended before its end. */
+  cutOff (subject: Subject, reason: Cut): void
   /** How it was served in the end; `waited` in milliseconds, 0 for who never waited. */
   settled (subject: Subject, outcome: Outcome, reason: string, waited: number): void
 }
@@ -43,6 +46,7 @@ export function all (...observers: readonly Observer[]): Observer {
     joined (follower, waiters) { for (const each of observers) each.joined(follower, waiters) },
     landed (leader, landing, reason, followers) { for (const each of observers) each.landed(leader, landing, reason, followers) },
     cleanedUp (leader) { for (const each of observers) each.cleanedUp(leader) },
+    cutOff (subject, reason) { for (const each of observers) each.cutOff(subject, reason) },
     settled (subject, outcome, reason, waited) { for (const each of observers) each.settled(subject, outcome, reason, waited) }
   }
 }

@@ -106,6 +106,18 @@ export class Instruments {
           for (const { method, route, runs } of tallies()) this.inc({ method, route }, runs)
         }
       }),
+      new Counter({
+        name: named('cut_off_total'),
+        help: 'Responses that are a shared stream and ended before its end, by reason',
+        labelNames: ['method', 'route', 'reason'],
+        registers: [],
+        collect () {
+          this.reset()
+          for (const { method, route, cuts } of tallies()) {
+            for (const [reason, count] of cuts) this.inc({ method, route, reason }, count)
+          }
+        }
+      }),
       new Gauge({
         name: named('flights'),
         help: 'Runs in the air that others can share',

@@ -52,6 +52,8 @@ export class Tally {
   /** Requests answered with another one's run. */
   deduplicated = 0
   readonly outcomes = new Map<Outcome, Map<string, number>>()
+  /** Shared streams that ended before their end, by reason. */
+  readonly cuts = new Map<string, number>()
   readonly waits = new Distribution(WAIT_BUCKETS)
   readonly followers = new Distribution(FOLLOWER_BUCKETS)
 
@@ -66,6 +68,10 @@ export class Tally {
     reasons.set(reason, (reasons.get(reason) ?? 0) + times)
   }
 
+  cut (reason: string, times = 1): void {
+    this.cuts.set(reason, (this.cuts.get(reason) ?? 0) + times)
+  }
+
   add (other: Tally): void {
     this.requests += other.requests
     this.runs += other.runs
@@ -73,6 +79,7 @@ export class Tally {
     for (const [outcome, reasons] of other.outcomes) {
       for (const [reason, times] of reasons) this.count(outcome, reason, times)
     }
+    for (const [reason, times] of other.cuts) this.cut(reason, times)
     this.waits.add(other.waits)
     this.followers.add(other.followers)
   }
@@ -99,6 +106,7 @@ export const tallying: Observer = Object.freeze({
     leader.tally.followers.observe(followers)
   },
   cleanedUp () {},
+  cutOff ({ tally }, reason) { tally.cut(reason) },
   settled ({ tally }, outcome, reason, waited) {
     tally.count(outcome, reason)
     if (outcome !== 'follower') return

@@ -59,6 +59,7 @@ t.test('a level that is on is written to', async t => {
 t.test('several observers are all told everything, in their order', async t => {
   const heard: unknown[][] = []
   const hearing = (name: string): Observer => ({
+    cutOff (...told) { heard.push([name, 'cutOff', ...told]) },
     started (...told) { heard.push([name, 'started', ...told]) },
     joined (...told) { heard.push([name, 'joined', ...told]) },
     landed (...told) { heard.push([name, 'landed', ...told]) },

@@ -1,0 +1,40 @@
+/**
+ * Where a request keeps its visit, and what of it the app may see.
+ *
+ * Invariant: a request that never boarded has no visit, whoever asks.
+ */
+import type { FastifyRequest } from 'fastify'
+import type { RequestCoalesce } from '../types/index.js'
+import type { FastifyVisit } from './fastify-visit.js'
+
+/** The symbol under which a request keeps its visit. */
+export const kVisit = Symbol('fastify-coalesce.visit')
+/** Stands for the visit of a request that never boarded. */
+export const BYPASSED = Symbol('fastify-coalesce.bypassed')
+
+interface Visiting {
+  [kVisit]: FastifyVisit | typeof BYPASSED | undefined
+}
+
+/** The request's visit; undefined before it boarded, and for those that never do. */
+export function visitOf (request: FastifyRequest): FastifyVisit | undefined {
+  const visit = (request as unknown as Visiting)[kVisit]
+  return visit === BYPASSED ? undefined : visit
+}
+
+export function setVisit (request: FastifyRequest, visit: FastifyVisit | typeof BYPASSED): void {
+  (request as unknown as Visiting)[kVisit] = visit
+}
+
+/** What `request.coalesce` is. */
+export function viewOf (request: FastifyRequest): RequestCoalesce | undefined {
+  const visit = (request as unknown as Visiting)[kVisit]
+  if (visit === undefined) return undefined
+  if (visit === BYPASSED) return { outcome: 'bypass', leaderId: request.id, signal: request.signal, varyOn () {} }
+  return {
+    get outcome () { return visit.outcome ?? (visit.role === 'leader' ? 'leader' : 'follower') },
+    get leaderId () { return visit.leaderId },
+    get signal () { return request.signal },
+    varyOn (...names) { visit.varyOn(names) }
+  }
+}

@@ -1,0 +1,249 @@
+/**
+ * Streams are shared while they flow, over real sockets.
+ */
+import { createHash } from 'node:crypto'
+import { connect } from 'node:net'
+import { PassThrough } from 'node:stream'
+import { setTimeout as delay } from 'node:timers/promises'
+import t from 'tap'
+import { connections } from '../fixtures/clients.js'
+import { distinct, queue, times } from '../fixtures/crowd.js'
+import { grounded, leave, outcomes } from '../fixtures/endings.js'
+import { until } from '../fixtures/gate.js'
+import { metric, serve, type TestServer } from '../fixtures/server.js'
+import type { CoalesceRouteOptions } from '../../types/index.js'
+
+/** A route that answers its runs with streams that the test writes to. */
+async function streaming (test: Parameters<typeof serve>[0], config: CoalesceRouteOptions = {}, headers: Record<string, string> = {}) {
+  const sources: PassThrough[] = []
+  const server = await serve(test, app => {
+    app.get('/', { config: { coalesce: config } }, async (_request, reply) => {
+      const source = new PassThrough({ highWaterMark: 100_000_000 })
+      sources.push(source)
+      return await reply.headers(headers).type('text/plain').send(source)
+    })
+  })
+  return { server, sources }
+}
+
+/** Resolves with the first bytes of an answer. */
+const firstByte = (pending: ReturnType<TestServer['get']>): Promise<void> => new Promise(resolve => {
+  pending.request.once('response', response => { response.once('data', () => { resolve() }) })
+})
+
+const ending = (pending: Promise<{ body: string }>): Promise<string> => pending.then(({ body }) => body, () => 'cut off')
+
+t.test('followers get bytes while the stream flows, and a late one gets them from the first on', async t => {
+  const { server, sources } = await streaming(t)
+  const early = await queue(server, times(3, server, '/'))
+  const begun = early.map(firstByte)
+  sources[0]?.write('first ')
+  await Promise.all(begun)
+  const late = server.get('/')
+  await firstByte(late)
+  sources[0]?.end('last')
+  t.same((await Promise.all([...early, late])).map(({ body }) => body), Array(4).fill('first last'))
+  t.equal(sources.length, 1)
+  t.same(await outcomes(server.app), { 'leader shared': 1, 'follower shared': 3 })
+  await grounded(server.app)
+})
+
+t.test('a stream that fails after its first byte is cut off for everybody, and nobody joins it any more', async t => {
+  const { server, sources } = await streaming(t)
+  const answers = await queue(server, times(3, server, '/'))
+  const ends = answers.map(ending)
+  const begun = answers.map(firstByte)
+  sources[0]?.write('first')
+  await Promise.all(begun)
+  sources[0]?.destroy(new Error('broken'))
+  t.same(await Promise.all(ends), Array(3).fill('cut off'))
+  t.equal(await metric(server.app, 'coalesce_cut_off_total', { reason: 'cut-off' }), 3)
+  const [next] = await queue(server, times(1, server, '/'))
+  sources[1]?.end('whole')
+  t.equal((await next)?.body, 'whole')
+  await grounded(server.app)
+})
+
+t.test('a stream that fails before its first byte promotes one', async t => {
+  const { server, sources } = await streaming(t)
+  const [leader, ...others] = await queue(server, times(3, server, '/'))
+  sources[0]?.destroy(new Error('broken'))
+  t.equal((await leader)?.status, 500)
+  await until(() => sources.length === 2)
+  sources[1]?.end('whole')
+  t.same((await Promise.all(others)).map(({ body }) => body), ['whole', 'whole'])
+})
+
+t.test('the leader\'s client leaves and the stream flows on; the last client that leaves ends it', async t => {
+  const { server, sources } = await streaming(t)
+  const answers = await queue(server, times(3, server, '/'))
+  const begun = answers.map(firstByte)
+  sources[0]?.write('first ')
+  await Promise.all(begun)
+  await leave(answers[0] as NonNullable<typeof answers[0]>)
+  sources[0]?.write('second')
+  await leave(answers[1] as NonNullable<typeof answers[1]>)
+  t.notOk(sources[0]?.destroyed)
+  await leave(answers[2] as NonNullable<typeof answers[2]>)
+  await until(() => sources[0]?.destroyed === true, 'the end of the source')
+  await grounded(server.app)
+})
+
+t.test('past maxBodyBytes nobody joins, and those who are there get all', async t => {
+  const { server, sources } = await streaming(t, { maxBodyBytes: 100_000 })
+  const answers = await queue(server, times(3, server, '/'))
+  const begun = answers.map(firstByte)
+  sources[0]?.write('x'.repeat(50_000))
+  await Promise.all(begun)
+  sources[0]?.write('y'.repeat(90_000))
+  await until(() => sources[0]?.readableLength === 0)
+  const [newcomer] = await queue(server, times(1, server, '/'))
+  t.equal(sources.length, 2)
+  sources[0]?.end('z')
+  sources[1]?.end('own')
+  t.same(distinct((await Promise.all(answers)).map(({ body }) => body.length)), [140_001])
+  t.equal((await newcomer)?.body, 'own')
+  await grounded(server.app)
+})
+
+t.test('a client that falls out of what is held is cut off and counted', async t => {
+  const { server, sources } = await streaming(t, { maxBodyBytes: 1_000_000 })
+  const [leader] = await queue(server, times(1, server, '/'))
+  const slow = connect(server.port, '127.0.0.1').pause()
+  slow.write('GET / HTTP/1.1\r\nHost: 127.0.0.1:' + String(server.port) + '\r\n\r\n')
+  await server.arrived(2)
+  slow.on('error', () => {})
+  for (let i = 0; i < 300; i++) {
+    sources[0]?.write(Buffer.alloc(100_000, 'x'))
+    await until(() => sources[0]?.readableLength === 0)
+  }
+  sources[0]?.end()
+  t.equal((await leader)?.body.length, 30_000_000)
+  t.equal(await metric(server.app, 'coalesce_cut_off_total', { reason: 'fell-behind' }), 1)
+  t.equal(sources.length, 1)
+  slow.destroy()
+})
+
+t.test('a wrong Content-Length is an error, not a hang', async t => {
+  const { server, sources } = await streaming(t, {}, { 'content-length': '10' })
+  const answers = await queue(server, times(2, server, '/'))
+  const ends = answers.map(ending)
+  const begun = answers.map(firstByte)
+  sources[0]?.write('12345')
+  await Promise.all(begun)
+  sources[0]?.end()
+  t.same(await Promise.all(ends), ['cut off', 'cut off'])
+})
+
+t.test('a header that a stream reads after its first byte ends it for those whose value is another', async t => {
+  const sources: PassThrough[] = []
+  const requests: Array<{ headers: Record<string, unknown> }> = []
+  const server = await serve(t, app => {
+    app.get('/', { config: { coalesce: true } }, async (request, reply) => {
+      requests.push(request)
+      sources.push(new PassThrough())
+      return await reply.type('text/plain').send(sources.at(-1))
+    })
+  })
+  const as = (tenant: string) => () => server.get('/', { headers: { 'x-tenant': tenant } })
+  const answers = await queue(server, [as('a'), as('b'), as('a')])
+  const ends = answers.map(ending)
+  const begun = answers.map(firstByte)
+  sources[0]?.write('data of ')
+  await Promise.all(begun)
+  sources[0]?.end(requests[0]?.headers['x-tenant'])
+  t.same(await Promise.all(ends), ['data of a', 'cut off', 'data of a'])
+  t.equal(await metric(server.app, 'coalesce_cut_off_total', { reason: 'vary' }), 1)
+
+  const next = await queue(server, [as('a'), as('b'), as('a')])
+  t.equal(sources.length, 3, 'the next ones are told apart at once')
+  sources[1]?.end('data of a')
+  sources[2]?.end('data of b')
+  t.same((await Promise.all(next)).map(({ body }) => body), ['data of a', 'data of b', 'data of a'])
+})
+
+t.test('twenty clients of 20 MB cost one run, and one that takes 100 KB/s delays nobody', async t => {
+  const { server, sources } = await streaming(t, { maxBodyBytes: 32_000_000 })
+  const chunk = Buffer.alloc(100_000)
+  for (let i = 0; i < chunk.length; i++) chunk[i] = i % 251
+  const wanted = createHash('sha1')
+  for (let i = 0; i < 200; i++) wanted.update(chunk)
+  const digest = wanted.digest('hex')
+  const round = async (isSlow: boolean): Promise<{ firsts: number[], took: number, bodies: Set<string> }> => {
+    const run = sources.length
+    const sockets = await connections(server.port, 20)
+    const before = server.app.coalesce.stats().totalRequests
+    const firsts: number[] = []
+    let end = 0
+    const bodies = sockets.map((socket, index) => new Promise<string>((resolve, reject) => {
+      const hash = createHash('sha1')
+      let head = true
+      socket.on('data', (data: Buffer) => {
+        let bytes = data
+        if (head) {
+          firsts[index] = performance.now()
+          bytes = data.subarray(data.indexOf('\r\n\r\n') + 4)
+          head = false
+        }
+        hash.update(bytes)
+        if (isSlow && index === 1) {
+          socket.pause()
+          setTimeout(() => socket.resume(), data.length / 100).unref()
+        }
+      }).on('end', () => {
+        if (!(isSlow && index === 1)) end = Math.max(end, performance.now())
+        resolve(hash.digest('hex'))
+      }).on('error', reject)
+    }))
+    for (const [index, socket] of sockets.entries()) {
+      // HTTP/1.0: the body is not chunked, and ends with the connection.
+      socket.write('GET / HTTP/1.0\r\nHost: x\r\n\r\n')
+      await server.arrived(before + index + 1)
+    }
+    const start = performance.now()
+    sources[run]?.write(chunk)
+    await delay(100)
+    for (let i = 1; i < 200; i++) sources[run]?.write(chunk)
+    sources[run]?.end()
+    const quick = await Promise.all(bodies.filter((_, index) => !(isSlow && index === 1)))
+    if (isSlow) sockets[1]?.destroy()
+    t.equal(sources.length, run + 1, 'one run')
+    return { firsts, took: end - start, bodies: new Set(quick) }
+  }
+  await round(false)
+  const without = await round(false)
+  const { firsts, took, bodies } = await round(true)
+  t.same(bodies, new Set([digest]), 'every byte is right')
+  const spread = Math.max(...firsts) - (firsts[0] as number)
+  t.comment(`first bytes within ${spread.toFixed(1)} ms; ${took.toFixed(0)} ms with a slow reader, ${without.took.toFixed(0)} ms without`)
+  t.ok(spread < 50, 'first bytes come at once')
+  t.ok(took < 1.5 * without.took, 'the others are not delayed')
+})
+
+t.test('a thousand followers of 1 MB of unknown length cost one run and little memory', async t => {
+  const { server, sources } = await streaming(t)
+  const sockets = await connections(server.port, 1000)
+  let received = 0
+  let ended = 0
+  for (const socket of sockets) {
+    socket.on('data', (data: Buffer) => { received += data.length }).on('end', () => { ended++ })
+    socket.write('GET / HTTP/1.0\r\nHost: x\r\n\r\n')
+  }
+  await server.arrived(1000)
+  const before = process.memoryUsage().rss
+  let peak = before
+  for (let i = 0; i < 16; i++) {
+    sources[0]?.write(Buffer.alloc(65_536, 'x'))
+    await delay(20)
+    peak = Math.max(peak, process.memoryUsage().rss)
+  }
+  sources[0]?.end()
+  for (let turns = 0; turns < 3000 && Number(ended) < 1000; turns++) {
+    await delay(10)
+    peak = Math.max(peak, process.memoryUsage().rss)
+  }
+  t.equal(sources.length, 1)
+  t.ok(received > 1000 * 1_048_576)
+  t.comment(`grew by ${((peak - before) / 1e6).toFixed(0)} MB, clients in the same process included`)
+  t.ok(peak - before < 250_000_000)
+})

@@ -1,0 +1,211 @@
+import { PassThrough, Readable } from 'node:stream'
+import { setImmediate as turn } from 'node:timers/promises'
+import fc from 'fast-check'
+import t from 'tap'
+import { Broadcast, WINDOW, type Cut, type Listener } from '../../lib/http/broadcast.js'
+import { until } from '../fixtures/gate.js'
+
+class Ear implements Listener {
+  readonly cuts: Cut[] = []
+  cutOff (reason: Cut, cause: Error | undefined): Error {
+    this.cuts.push(reason)
+    return cause ?? new Error(reason)
+  }
+}
+
+function broadcast (source: Readable, { maxBytes = 10_000_000, room = Infinity, length }: { maxBytes?: number, room?: number, length?: number } = {}) {
+  const events: string[] = []
+  const held = { bytes: 0, most: 0 }
+  const cast = new Broadcast(source, {
+    maxBytes,
+    length,
+    wrongLength: (declared, got) => new Error(`${declared} is not ${got}`),
+    hold (bytes) {
+      if (bytes > 0 && held.bytes + bytes > room) return false
+      held.bytes += bytes
+      held.most = Math.max(held.most, held.bytes)
+      return true
+    }
+  }, {
+    begun () { events.push('begun') },
+    tooLarge () { events.push('too-large') },
+    over (how) { events.push(how) }
+  })
+  return { cast, events, held }
+}
+
+async function textOf (reader: Readable): Promise<string> {
+  const chunks: Buffer[] = []
+  for await (const chunk of reader) chunks.push(chunk as Buffer)
+  return Buffer.concat(chunks).toString()
+}
+
+t.test('all readers get all bytes, those who join late from the first one on, and the bytes are let go at the end', async t => {
+  const source = new PassThrough()
+  const { cast, events, held } = broadcast(source)
+  const first = textOf(cast.join(new Ear()))
+  cast.start()
+  source.write('ab')
+  await until(() => events.includes('begun'))
+  const late = textOf(cast.join(new Ear()))
+  source.end('cd')
+  t.same(await Promise.all([first, late]), ['abcd', 'abcd'])
+  t.same(events, ['begun', 'complete'])
+  t.same(held, { bytes: 0, most: 4 })
+})
+
+t.test('strings and bytes are copied, and anything else is a failure', async t => {
+  const source = new Readable({ objectMode: true, read () {} })
+  const { cast } = broadcast(source)
+  const ear = new Ear()
+  const reader = cast.join(ear)
+  cast.start()
+  const chunk = Buffer.from('before')
+  source.push(chunk)
+  source.push('ä')
+  await turn()
+  chunk.write('after!')
+  t.equal((reader.read() as Buffer).toString(), 'beforeä')
+  source.push(5)
+  await until(() => reader.destroyed)
+  t.same(ear.cuts, ['cut-off'])
+})
+
+t.test('nothing is read before the start', async t => {
+  let pulled = 0
+  const { cast } = broadcast(new Readable({ read () { pulled++; this.push(null) } }))
+  const read = textOf(cast.join(new Ear()))
+  await turn()
+  t.equal(pulled, 0)
+  cast.start()
+  t.equal(await read, '')
+})
+
+t.test('a source is read no further than a window ahead of its fastest reader', async t => {
+  let made = 0
+  const source = new Readable({ highWaterMark: 1024, read () { made += 1024; this.push(Buffer.alloc(1024)) } })
+  const { cast } = broadcast(source)
+  cast.join(new Ear())
+  cast.start()
+  for (let turns = 0; turns < 2000; turns++) await turn()
+  t.ok(made >= WINDOW && made < WINDOW + 100_000, `${made}`)
+  source.destroy()
+})
+
+t.test('who falls out of what is held is cut off, and who reads is not', async t => {
+  const source = new PassThrough()
+  const { cast, events, held } = broadcast(source, { maxBytes: 200_000 })
+  const [fast, slow] = [new Ear(), new Ear()]
+  let got = 0
+  cast.join(fast).on('data', (chunk: Buffer) => { got += chunk.length })
+  const stalled = cast.join(slow)
+  cast.start()
+  for (let i = 0; i < 100; i++) {
+    source.write(Buffer.alloc(10_000))
+    await turn()
+  }
+  source.end()
+  await until(() => events.includes('complete'))
+  t.equal(got, 1_000_000)
+  t.same([fast.cuts, slow.cuts], [[], ['fell-behind']])
+  t.ok(stalled.destroyed)
+  t.same(events, ['begun', 'too-large', 'complete'])
+  t.ok(held.most <= 200_000)
+  t.equal(held.bytes, 0)
+})
+
+t.test('where there is no room for more the fastest reader still gets all', async t => {
+  const source = new PassThrough()
+  const { cast, held } = broadcast(source, { room: 25_000 })
+  const read = textOf(cast.join(new Ear()))
+  cast.start()
+  source.end(Buffer.alloc(500_000, 'x'))
+  t.equal((await read).length, 500_000)
+  t.equal(held.bytes, 0)
+})
+
+t.test('a length that was declared wrong is a failure, never a clean end', async t => {
+  for (const [length, message] of [[5, '5 is not 4'], [3, '3 is not 4']] as const) {
+    const source = Readable.from([Buffer.from('abcd')])
+    const { cast, events, held } = broadcast(source, { length })
+    const read = textOf(cast.join(new Ear()))
+    cast.start()
+    await t.rejects(read, { message })
+    t.equal(events.at(-1), 'cut-off')
+    t.ok(source.destroyed)
+    t.equal(held.bytes, 0)
+  }
+})
+
+t.test('the last reader that leaves takes the source with it, unless somebody may be waiting', async t => {
+  const source = new PassThrough()
+  const { cast, events, held } = broadcast(source)
+  cast.join(new Ear()).destroy()
+  cast.start()
+  t.notOk(source.destroyed)
+  source.write('a')
+  await until(() => events.includes('unheard'))
+  t.ok(source.destroyed)
+  t.same(events, ['begun', 'unheard'])
+  t.equal(held.bytes, 0)
+})
+
+t.test('whatever the schedule, each reader gets a prefix of the source, and ends cleanly only if the source did', async () => {
+  type Step = { readonly type: 'write', readonly size: number } | { readonly type: 'read', readonly who: number, readonly size: number } |
+    { readonly type: 'leave' | 'join', readonly who: number } | { readonly type: 'turn' }
+  const step: fc.Arbitrary<Step> = fc.oneof(
+    fc.record({ type: fc.constant('write' as const), size: fc.integer({ min: 0, max: 40_000 }) }),
+    fc.record({ type: fc.constant('read' as const), who: fc.nat(5), size: fc.integer({ min: 1, max: 90_000 }) }),
+    fc.record({ type: fc.constantFrom('leave' as const, 'join' as const), who: fc.nat(5) }),
+    fc.record({ type: fc.constant('turn' as const) }))
+  await fc.assert(fc.asyncProperty(fc.array(step, { maxLength: 60 }), fc.boolean(), fc.integer({ min: 1000, max: 400_000 }), fc.option(fc.integer({ min: 1, max: 400_000 })),
+    async (steps, fails, maxBytes, room) => {
+      const source = new PassThrough({ highWaterMark: 1_000_000 })
+      source.on('error', () => {})
+      const { cast, events, held } = broadcast(source, { maxBytes, room: room ?? Infinity })
+      const written: Buffer[] = []
+      const all: Array<{ reader: Readable, ear: Ear, got: Buffer[], ended: boolean, left: boolean }> = []
+      const join = (): void => {
+        const ear = new Ear()
+        const each = { reader: cast.join(ear), ear, got: [] as Buffer[], ended: false, left: false }
+        each.reader.on('end', () => { each.ended = true })
+        all.push(each)
+      }
+      join()
+      join()
+      cast.start()
+      for (const [index, each] of steps.entries()) {
+        const target = 'who' in each ? all[each.who % all.length] : undefined
+        if (each.type === 'write' && !source.destroyed) {
+          const chunk = Buffer.alloc(each.size, index + 1)
+          written.push(chunk)
+          source.write(chunk)
+        } else if (each.type === 'read' && target !== undefined) {
+          const chunk = (target.reader.read(Math.min(each.size, target.reader.readableLength)) ?? target.reader.read()) as Buffer | null
+          if (chunk !== null) target.got.push(chunk)
+        } else if (each.type === 'leave' && target !== undefined) {
+          target.left = true
+          target.reader.destroy()
+        } else if (each.type === 'join' && all.length < 6 && events.join() === 'begun') {
+          join()
+        } else {
+          await turn()
+        }
+      }
+      if (fails) source.destroy(new Error('broken'))
+      else source.end()
+      for (const each of all) each.reader.on('data', (chunk: Buffer) => { each.got.push(chunk) }).resume()
+      await until(() => all.every(({ reader, ended }) => ended || reader.destroyed), 'the end of all readers')
+      await until(() => events.some(event => ['complete', 'cut-off', 'unheard'].includes(event)), 'the end')
+      const whole = Buffer.concat(written)
+      for (const { got, ended, ear, left } of all) {
+        const bytes = Buffer.concat(got)
+        if (!bytes.equals(whole.subarray(0, bytes.length))) throw new Error('not a prefix')
+        if (ended && (!events.includes('complete') || bytes.length !== whole.length)) throw new Error('a clean end of a part')
+        if (!ended && !left && ear.cuts.length === 0) throw new Error('neither ended nor cut off')
+        if (left && ear.cuts.length > 1) throw new Error('cut off twice')
+      }
+      if (held.bytes !== 0) throw new Error(`${held.bytes} bytes are still held`)
+      if (held.most > maxBytes) throw new Error('more is held than may be')
+    }), { numRuns: 300 })
+})
