@@ -13,10 +13,9 @@ import { FellBehindError, NobodyWaitsError, OtherVariantError, WrongLengthError 
 import { watchForwarding, type Forwarded } from './forwarding.js'
 import { byMeaning, ENCODINGS, normalizeAcceptEncoding } from './http/accept-encoding.js'
 import { Broadcast, type Cut, type Listener } from './http/broadcast.js'
-import { carriesOnly } from './http/cookies.js'
 import { headerDelta, type HeaderDelta, type Headers } from './http/headers.js'
 import { headerOf } from './http/key.js'
-import { shareReason } from './http/policy.js'
+import { keyCovers, shareReason } from './http/policy.js'
 import { queryStart } from './http/query.js'
 import { CLIENT_ADDRESS, Reads } from './http/reads.js'
 import { byteLength, isLarger, snapshot, type Body, type Recording, type Variant } from './http/recording.js'
@@ -172,7 +171,7 @@ export class FastifyVisit extends Visit implements Listener {
   /** Notes that the handler looked at the connection. */
   readSocket (): void {
     // Whether it is still open is what Fastify asks, of a run that goes on at an upstream after its client left.
-    if (this.forwarded === undefined || !this.#clientLeft) this.readAddress()
+    if (this.forwarded === undefined || !this.reply.raw.destroyed) this.readAddress()
   }
 
   /** Declares what the response depends on. */
@@ -430,18 +429,7 @@ export class FastifyVisit extends Visit implements Listener {
       if (!ignored.includes(name === CLIENT_ADDRESS ? 'ip' : name)) names.add(name)
     }
     for (const name of this.#varies ?? []) names.add(name)
-    return byMeaning([...names].filter(name => !this.#isCovered(name)), vary)
-  }
-
-  #isCovered (name: string): boolean {
-    const { settings } = this.route
-    const { request } = this
-    return settings.headers.includes(name) ||
-      ((name === 'host' || name === ':authority') && request.headers[name] === request.host) ||
-      (settings.credentials.includes(name) && (name === 'cookie'
-        // A Cookie header says more than who is asking; without an identity nobody boards with other cookies than those of the key.
-        ? settings.identity === undefined && carriesOnly(request.headers.cookie ?? '', settings.cookies)
-        : settings.identity !== undefined))
+    return byMeaning([...names].filter(name => !keyCovers(name, this.request, settings)), vary)
   }
 }
 

@@ -9,7 +9,7 @@ import { parseCacheControl, type Restriction } from './cache-control.js'
 import { carriesOnly } from './cookies.js'
 import { combined, tokenList } from './fields.js'
 import type { Headers } from './headers.js'
-import { sendsBody } from './key.js'
+import { sendsBody, type KeySource } from './key.js'
 import { parseVary } from './vary.js'
 
 /** What is asked of a request before it boards. A Fastify request has it. */
@@ -71,6 +71,16 @@ function isPlainConnection (value: string): boolean {
 /** Whether the key holds all that this credential says. */
 function coversCredential (name: string, headers: IncomingHttpHeaders, settings: JoinSettings): boolean {
   return settings.headers.includes(name) || (name === 'cookie' && carriesOnly(headers.cookie as string, settings.cookies))
+}
+
+/** Whether the key holds all that a request header says, of a request that has boarded. */
+export function keyCovers (name: string, { headers, host }: Pick<KeySource, 'headers' | 'host'>, settings: JoinSettings): boolean {
+  return settings.headers.includes(name) ||
+    ((name === 'host' || name === ':authority') && headers[name] === host) ||
+    (settings.credentials.includes(name) && (name === 'cookie'
+      // A Cookie header says more than who is asking; without an identity nobody boards with other cookies than those of the key.
+      ? settings.identity === undefined && carriesOnly(headers.cookie ?? '', settings.cookies)
+      : settings.identity !== undefined))
 }
 
 interface PeerSocket {
