@@ -22,7 +22,7 @@ import { byteLength, isLarger, snapshot, type Body, type Recording, type Variant
 import { parseVary } from './http/vary.js'
 import { headersOf, snapshotHeaders } from './internals.js'
 import type { Log } from './observers/observer.js'
-import { hasTrailers, isHandlerTimeout, isResponse, readableOf, restrictionOf, type Capture } from './payload.js'
+import { asIs, hasTrailers, isHandlerTimeout, isResponse, onHeaders, readableOf, restrictionOf, type Capture } from './payload.js'
 import { visitOf } from './request-visit.js'
 
 const NO_HEADERS: Headers = Object.freeze({})
@@ -46,8 +46,10 @@ export class FastifyVisit extends Visit implements Listener {
   #scope: AsyncResource | undefined
   #resume: Resume | undefined
   #clientLeft = false
-  /** Whether its client's leaving, and what its handler writes past `reply`, is noticed. */
+  /** Whether its client's leaving is noticed. */
   #watched = false
+  /** Somebody waited for its run, and what its handler writes past `reply` is noticed. */
+  #followed = false
   /** The reply's headers when the run began. */
   #before: Headers | undefined
   #reads: Reads | undefined
@@ -105,10 +107,16 @@ export class FastifyVisit extends Visit implements Listener {
     if (this.route.settings.learnVary !== false) this.#reads = new Reads(this.request.raw)
     this.reply.hijack = hijackRecorded
     watchForwarding(this, this.#reads)
+    if (this.hasFollowers) this.followed()
   }
 
   override followed (): void {
     this.#watchClient()
+    if (this.role !== 'leader' || this.#followed) return
+    this.#followed = true
+    onHeaders(this.reply, () => {
+      if (this.role === 'leader' && this.#capture === undefined) this.#keepToItself('unrecorded', true)
+    })
   }
 
   /** The run waits, until `resume` or an answer. */
@@ -431,10 +439,6 @@ export class FastifyVisit extends Visit implements Listener {
     for (const name of this.#varies ?? []) names.add(name)
     return byMeaning([...names].filter(name => !keyCovers(name, this.request, settings)), vary)
   }
-}
-
-function asIs (payload: unknown): string {
-  return payload as string
 }
 
 /** Stands in for a leader's `reply.hijack`. */

@@ -52,3 +52,23 @@ export function readableOf (payload: unknown): Readable | undefined {
   if (typeof stream.getReader === 'function' && stream.locked === false) return Readable.fromWeb(payload as ReadableStream)
   return undefined
 }
+
+/** Calls `written` before headers leave, by whatever way; at once if they have left. */
+export function onHeaders ({ raw }: FastifyReply, written: () => void): void {
+  if (raw.headersSent) {
+    written()
+    return
+  }
+  const { writeHead } = raw as unknown as { writeHead: (...args: unknown[]) => unknown }
+  Object.assign(raw, {
+    writeHead (...args: unknown[]): unknown {
+      written()
+      return writeHead.apply(raw, args)
+    }
+  })
+}
+
+/** A serializer for what is serialized already. */
+export function asIs (payload: unknown): string {
+  return payload as string
+}

@@ -81,12 +81,13 @@ export interface CoalesceRouteOptions {
    */
   statuses?: readonly number[]
   /**
-   * How long a follower is ready to wait.
+   * How long a follower is ready to wait for one run.
    * @default '30s'
    */
   waitTimeout?: Duration
   /**
-   * What a follower does then: run the handler for itself, or answer 503 with Retry-After.
+   * What a follower does then: share one more run with the others whose patience ends (and run for itself when that ends
+   * again), or answer 503 with Retry-After.
    * @default 'run'
    */
   onWaitTimeout?: 'run' | 'error'
@@ -244,7 +245,8 @@ export interface DeduplicateOptions<Arguments extends readonly unknown[] = reado
    */
   waitTimeout?: Duration
   /**
-   * What it does then: run the function for itself, or reject with `FST_COALESCE_WAIT_TIMEOUT`.
+   * What it does then: share one more run with the others whose patience ends (and run the function for itself when that
+   * ends again), or reject with `FST_COALESCE_WAIT_TIMEOUT`.
    * @default 'run'
    */
   onWaitTimeout?: 'run' | 'error'

@@ -1,0 +1,72 @@
+import t from 'tap'
+import { Deadlines, type Timed } from '../../lib/core/deadlines.js'
+import { TestClock } from '../fixtures/gate.js'
+
+interface Airport {
+  readonly clock: TestClock
+  readonly deadlines: Deadlines
+  readonly expired: string[]
+  start (name: string, limit: number, onExpire?: () => void): Timed
+}
+
+function airport (): Airport {
+  const clock = new TestClock()
+  const deadlines = new Deadlines(clock)
+  const expired: string[] = []
+  return {
+    clock,
+    deadlines,
+    expired,
+    start (name, limit, onExpire) {
+      const timed: Timed = {
+        since: clock.now(),
+        limit,
+        expire () {
+          expired.push(`${name} at ${clock.now()}`)
+          onExpire?.()
+        }
+      }
+      deadlines.start(timed)
+      return timed
+    }
+  }
+}
+
+t.test('each is called when its own time is over, with one timer a limit', t => {
+  const { clock, expired, start } = airport()
+  start('a', 100)
+  start('short', 30)
+  clock.advance(10)
+  start('b', 100)
+  t.equal(clock.timers, 2)
+  clock.advance(200)
+  t.strictSame(expired, ['short at 30', 'a at 100', 'b at 110'])
+  t.equal(clock.timers, 0)
+  t.end()
+})
+
+t.test('who has ended is not called, and the last one takes the timer along', t => {
+  const { clock, deadlines, expired, start } = airport()
+  const first = start('a', 100)
+  clock.advance(10)
+  const second = start('b', 100)
+  deadlines.end(first)
+  t.equal(clock.timers, 1)
+  deadlines.end(second)
+  deadlines.end(second)
+  t.equal(clock.timers, 0)
+  clock.advance(500)
+  t.strictSame(expired, [])
+  t.end()
+})
+
+t.test('one that starts while another one is called does not delay those that are older', t => {
+  const { clock, expired, start } = airport()
+  start('a', 100, () => { start('successor', 100) })
+  clock.advance(10)
+  start('b', 100)
+  clock.advance(500)
+  t.strictSame(expired, ['a at 100', 'b at 110', 'successor at 200'])
+  t.equal(clock.timers, 0)
+  t.end()
+})
