@@ -7,7 +7,7 @@ import type { FastifyRequest } from 'fastify'
 import { held, queue, times } from '../fixtures/crowd.js'
 import { grounded, leave, outcomes, waiting } from '../fixtures/endings.js'
 import { gate, TestClock, until } from '../fixtures/gate.js'
-import { serve, type TestServer } from '../fixtures/server.js'
+import { serve, type Pending, type TestServer } from '../fixtures/server.js'
 
 /** A server elsewhere that a handler asks. */
 interface Upstream {
@@ -271,4 +271,28 @@ t.test('of a hundred flights whose clients leave and whose handlers give up none
   t.same((await Promise.all(followers)).map(({ body }) => body), paths.flatMap(path => [path, path, path, path]))
   t.same(new Set(runs.values()), new Set([2]))
   await grounded(server.app)
+})
+
+t.test('a run whose client has left ends once its response turns out to be for nobody else', async t => {
+  const answer = gate()
+  let signal: AbortSignal | undefined
+  let closed: Promise<unknown> | undefined
+  let runs = 0
+  const server = await serve(t, app => {
+    app.get('/', { config: { coalesce: true } }, async (request, reply) => {
+      if (++runs > 1) return 'a run of its own'
+      signal = request.signal
+      closed = once(request.raw.socket, 'close')
+      await answer.promise
+      reply.header('set-cookie', 'a=b')
+      return 'for one'
+    })
+  })
+  const [leader, follower] = await queue(server, times(2, server, '/'))
+  t.equal(signal?.aborted, false)
+  await leave(leader as Pending)
+  await closed
+  answer.open()
+  t.equal((await follower)?.body, 'a run of its own')
+  await until(() => signal?.aborted === true, 'the abort')
 })

@@ -172,3 +172,15 @@ t.test('a request without raw headers is watched by its headers', async t => {
   reads.stop()
   t.notOk('rawHeaders' in raw)
 })
+
+t.test('what is watched can neither be frozen nor given another prototype, for what stands behind it is shared', async t => {
+  const raw = request()
+  const reads = new Reads(raw)
+  for (const watched of [raw.headers, raw.rawHeaders]) {
+    t.throws(() => Object.freeze(watched), TypeError)
+    t.throws(() => Object.setPrototypeOf(watched, null), TypeError)
+  }
+  t.strictSame(look(raw => raw.headers.host), { names: ['host'], all: false }, 'and the next one is watched as ever')
+  reads.stop()
+  t.strictSame(raw, request())
+})
