@@ -370,15 +370,21 @@ export class Coalescer {
   /** Another variant than its leader's: it boards once more, under a key that tells them apart. */
   #boardAgain (visit: Visit, flight: Flight<Recording>): void {
     const boarding = visit.boardings < MAX_BOARDINGS ? this.#board(visit, this.#clock.now()) : 'vary'
-    if (boarding === 'follower') {
-      this.parked(visit)
-      return
-    }
-    if (boarding === 'leader') {
-      visit.tally.runs++
-      visit.run()
-    } else {
-      this.#runAlone(visit, boarding, flight)
+    this.#goOn(visit, boarding, boarding, flight)
+  }
+
+  /** What follows from boarding once more. `reason`: why it runs by itself if it got no place. */
+  #goOn (visit: Visit, boarding: string, reason: string, flight: Flight<Recording>): void {
+    switch (boarding) {
+      case 'leader':
+        visit.tally.runs++
+        visit.run()
+        return
+      case 'follower':
+        this.parked(visit)
+        return
+      default:
+        this.#runAlone(visit, reason, flight)
     }
   }
 
@@ -392,17 +398,7 @@ export class Coalescer {
     visit.relieved = true
     visit.waited = now - visit.arrived
     visit.arrived = now
-    const boarding = this.#enter(visit, visit.boardedKey + RELIEF, now)
-    if (boarding === 'follower') {
-      this.parked(visit)
-      return
-    }
-    if (boarding === 'leader') {
-      visit.tally.runs++
-      visit.run()
-    } else {
-      this.#runAlone(visit, 'wait-timeout', flight)
-    }
+    this.#goOn(visit, this.#enter(visit, visit.boardedKey + RELIEF, now), 'wait-timeout', flight)
   }
 
   #runAlone (visit: Visit, reason: string, flight: Flight<Recording>): void {

@@ -16,7 +16,7 @@ const { errors } = front
 expectType<'default' | 'fastifyCoalesce' | 'deduplicate' | 'deduplicated' | 'errors'>({} as keyof typeof front)
 expectType<
   'InvalidOptionError' | 'AlreadyRegisteredError' | 'UnknownRouteError' | 'WaitTimeoutError' | 'NobodyWaitsError' |
-  'FlightTimeoutError' | 'MetricTakenError'
+  'FlightTimeoutError' | 'MetricTakenError' | 'FellBehindError' | 'OtherVariantError' | 'WrongLengthError'
 >({} as keyof typeof errors)
 
 // Errors are errors, made with what their messages need.
