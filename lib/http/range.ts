@@ -1,0 +1,96 @@
+/**
+ * Ranges of bytes (RFC 9110 section 14): which are asked for, whether they may be given, and how they are written.
+ *
+ * Invariant: never throws on any input. What is not well formed, or would make more work than the whole, is not a range
+ * request: the answer is the whole, as section 14.2 allows.
+ */
+import { matchesStrongly, parseEntityTag, parseHttpDate, trimmed, type Validators } from './conditional.js'
+import { combined, type FieldValue } from './fields.js'
+
+/** Bytes from `start` on, up to but without `end`. */
+export interface Span {
+  readonly start: number
+  readonly end: number
+}
+
+/** The most ranges of one request. More are refused, whatever they are. */
+export const MAX_RANGES = 32
+
+const UNIT = /^bytes=/i
+const SPEC = /^(\d*)-(\d*)$/
+
+/**
+ * The spans that a Range asks for, in its order, those left out that lie behind the end; none if all do. Undefined: it says
+ * nothing that is to be heeded (another unit, not well formed, too many ranges, or ranges that overlap).
+ *
+ * @param length of the whole, in bytes
+ */
+export function parseRange (value: FieldValue, length: number): readonly Span[] | undefined {
+  const text = combined(value)
+  if (!UNIT.test(text)) return undefined
+  const specs = text.slice('bytes='.length).split(',').map(trimmed).filter(spec => spec !== '')
+  if (specs.length === 0 || specs.length > MAX_RANGES) return undefined
+  const spans: Span[] = []
+  for (const spec of specs) {
+    const [, first, last] = SPEC.exec(spec) ?? []
+    if (first === undefined || last === undefined || (first === '' && last === '')) return undefined
+    if (first === '') {
+      const suffix = Number(last)
+      if (suffix === 0) continue
+      // The last bytes of nothing can be given, but no Content-Range can say so.
+      if (length === 0) return undefined
+      spans.push({ start: Math.max(length - suffix, 0), end: length })
+    } else {
+      if (last !== '' && isLess(last, first)) return undefined
+      const start = Number(first)
+      if (start < length) spans.push({ start, end: last === '' ? length : Math.min(Number(last) + 1, length) })
+    }
+  }
+  return overlap(spans) ? undefined : spans
+}
+
+/** Whether one row of digits is less than another, however long they are. */
+function isLess (a: string, b: string): boolean {
+  const [one, other] = [a.replace(/^0+/, ''), b.replace(/^0+/, '')] as const
+  return one.length === other.length ? one < other : one.length < other.length
+}
+
+function overlap (spans: readonly Span[]): boolean {
+  const sorted = [...spans].sort((a, b) => a.start - b.start)
+  return sorted.some(({ start }, index) => index > 0 && start < (sorted[index - 1] as Span).end)
+}
+
+/**
+ * Whether the If-Range of a request says that its ranges are of this very representation (RFC 9110 section 13.1.5). A date
+ * does so only where the representation cannot have changed again within its second (section 8.8.2.2).
+ *
+ * @param sent when the response says that it was made, or now, in milliseconds since 1970
+ */
+export function ifRangeHolds (value: FieldValue, { etag, lastModified }: Validators, sent: number): boolean {
+  if (value === undefined) return true
+  const tag = parseEntityTag(value)
+  if (tag !== undefined) return etag !== undefined && matchesStrongly(tag, etag)
+  const date = parseHttpDate(value, sent)
+  return date !== undefined && date === lastModified && date + 1000 <= sent
+}
+
+export function contentRange ({ start, end }: Span, length: number): string {
+  return `bytes ${start}-${end - 1}/${length}`
+}
+
+/**
+ * Several ranges in one body (RFC 9110 section 14.6).
+ *
+ * @param type of the whole; undefined if the response does not say
+ * @param token gives a boundary that is hard to foresee; asked again until the whole does not contain it
+ */
+export function multipart (whole: Buffer, spans: readonly Span[], type: string | undefined, token: () => string): { type: string, body: Buffer } {
+  let boundary = token()
+  while (whole.includes(boundary)) boundary = token()
+  const typed = type === undefined ? '' : `Content-Type: ${type}\r\n`
+  const parts = spans.flatMap(span => [
+    Buffer.from(`\r\n--${boundary}\r\n${typed}Content-Range: ${contentRange(span, whole.length)}\r\n\r\n`, 'latin1'),
+    whole.subarray(span.start, span.end)
+  ])
+  return { type: `multipart/byteranges; boundary=${boundary}`, body: Buffer.concat([...parts, Buffer.from(`\r\n--${boundary}--\r\n`)]) }
+}
