@@ -12,10 +12,12 @@ import { FlightTimeoutError, NobodyWaitsError, WaitTimeoutError } from './errors
 import type { Cut } from './http/broadcast.js'
 import type { KeyHead } from './http/key.js'
 import { fencedPath } from './http/path.js'
+import type { FollowReason } from './http/policy.js'
 import { NO_VARIANT, type Recording, type Variant } from './http/recording.js'
 import type { Observer, Subject } from './observers/observer.js'
 import type { Tally } from './observers/tally.js'
 import type { RouteSettings } from './options.js'
+import type { Role } from './role.js'
 
 /** A route that is coalesced. */
 export interface Route {
@@ -25,21 +27,6 @@ export interface Route {
   readonly tally: Tally
   disabled: boolean
 }
-
-/** What a visit is doing. */
-export type Role =
-  /** It has not boarded. */
-  | 'new'
-  /** It runs the handler for its flight. */
-  | 'leader'
-  /** It waits for a leader. */
-  | 'follower'
-  /** It runs the handler for itself; its response tells whether its key is still unshareable. */
-  | 'scout'
-  /** It runs the handler for itself, or waits for its turn to. */
-  | 'alone'
-  /** Its part is over. */
-  | 'done'
 
 /** One request, as the coalescer sees it; what a framework must do for it is abstract. */
 export abstract class Visit implements Passenger<Recording>, Subject {
@@ -74,6 +61,8 @@ export abstract class Visit implements Passenger<Recording>, Subject {
   /** The path that was asked for. */
   abstract readonly path: string
 
+  /** Why it may not lead; undefined if it may. */
+  abstract readonly followsOnly: FollowReason | undefined
   /** One of the request's headers, or the client's address; null if there is none. */
   abstract value (name: string): string | null
   /** Runs the handler, after a wait. */
@@ -92,6 +81,10 @@ export abstract class Visit implements Passenger<Recording>, Subject {
   /** Whether somebody waits for its run. */
   get hasFollowers (): boolean {
     return this.flight !== undefined && this.flight.followers > 0
+  }
+
+  get mayLead (): boolean {
+    return this.followsOnly === undefined
   }
 
   get tally (): Tally {
@@ -164,7 +157,7 @@ export class Coalescer {
     visit.tally.runs++
     if (boarding === 'leader') return true
     visit.role = boarding === 'unshareable' ? 'scout' : 'done'
-    this.#settled(visit, 'bypass', boarding)
+    this.#settled(visit, 'bypass', reasonOf(visit, boarding))
     return true
   }
 
@@ -344,7 +337,7 @@ export class Coalescer {
   #board (visit: Visit, now: number): Boarding | 'unshareable' {
     visit.boardings++
     visit.boardedKey = this.#variantKey(visit)
-    if (this.#unshareable.size > 0 && this.#unshareable.has(visit.boardedKey)) return 'unshareable'
+    if (this.#unshareable.size > 0 && this.#unshareable.has(visit.boardedKey)) return visit.mayLead ? 'unshareable' : 'no-flight'
     return this.#enter(visit, visit.boardedKey, now)
   }
 
@@ -370,7 +363,7 @@ export class Coalescer {
   /** Another variant than its leader's: it boards once more, under a key that tells them apart. */
   #boardAgain (visit: Visit, flight: Flight<Recording>): void {
     const boarding = visit.boardings < MAX_BOARDINGS ? this.#board(visit, this.#clock.now()) : 'vary'
-    this.#goOn(visit, boarding, boarding, flight)
+    this.#goOn(visit, boarding, reasonOf(visit, boarding), flight)
   }
 
   /** What follows from boarding once more. `reason`: why it runs by itself if it got no place. */
@@ -436,6 +429,11 @@ export class Coalescer {
     const names = this.#dimensions.size === 0 ? undefined : this.#dimensions.get(visit.key)
     return names === undefined ? visit.key : visit.key + JSON.stringify([names, names.map(name => visit.value(name))])
   }
+}
+
+/** Why it found no place. */
+function reasonOf ({ followsOnly }: Visit, boarding: string): string {
+  return boarding === 'no-flight' && followsOnly !== undefined ? followsOnly : boarding
 }
 
 function matches (visit: Visit, variant: Variant): boolean {

@@ -53,6 +53,7 @@ let calls = 0
 
 class Call<A extends readonly unknown[], R> implements Passenger<Run<unknown>>, Subject {
   flight: Flight<Run<unknown>> | undefined
+  readonly mayLead = true
   leaderId: string | undefined
   /** When its patience began: it was made, or relieved. */
   arrived: number

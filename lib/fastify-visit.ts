@@ -6,7 +6,7 @@
  * the response from being shared.
  */
 import { AsyncResource } from 'node:async_hooks'
-import { Readable } from 'node:stream'
+import type { Readable } from 'node:stream'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { Visit, type Coalescer, type Route } from './coalescer.js'
 import { FellBehindError, NobodyWaitsError, OtherVariantError, WrongLengthError } from './errors.js'
@@ -15,14 +15,15 @@ import { byMeaning, ENCODINGS, normalizeAcceptEncoding } from './http/accept-enc
 import { Broadcast, type Cut, type Listener } from './http/broadcast.js'
 import { headerDelta, type HeaderDelta, type Headers } from './http/headers.js'
 import { headerOf } from './http/key.js'
-import { keyCovers, shareReason } from './http/policy.js'
+import { answersOneOnly, followReason, keyCovers, shareReason, type FollowReason } from './http/policy.js'
 import { queryStart } from './http/query.js'
 import { CLIENT_ADDRESS, Reads } from './http/reads.js'
 import { byteLength, isLarger, snapshot, type Body, type Recording, type Variant } from './http/recording.js'
 import { parseVary } from './http/vary.js'
 import { headersOf, snapshotHeaders } from './internals.js'
 import type { Log } from './observers/observer.js'
-import { asIs, hasTrailers, isHandlerTimeout, isResponse, onHeaders, readableOf, restrictionOf, type Capture } from './payload.js'
+import { hasTrailers, isHandlerTimeout, isResponse, onHeaders, readableOf, restrictionOf, type Capture } from './payload.js'
+import { Replay } from './replay.js'
 import { visitOf } from './request-visit.js'
 
 const NO_HEADERS: Headers = Object.freeze({})
@@ -35,6 +36,7 @@ export type Resume = () => void
 export class FastifyVisit extends Visit implements Listener {
   readonly request: FastifyRequest
   readonly reply: FastifyReply
+  readonly followsOnly: FollowReason | undefined
   /** What its handler returned, if it is a promise. */
   result: PromiseLike<unknown> | undefined
   /** What went wrong in its handler: whatever the status says, the response is a failure. */
@@ -58,6 +60,8 @@ export class FastifyVisit extends Visit implements Listener {
   #decided = false
   /** A leader's body, if it is a stream. */
   #broadcast: Broadcast | undefined
+  /** How it is answered with another one's run. */
+  #replay: Replay | undefined
   /** What its own client reads of such a body, its own or another's. */
   #reader: Readable | undefined
   /** What those get who share its run. */
@@ -68,6 +72,7 @@ export class FastifyVisit extends Visit implements Listener {
     super(coalescer, route)
     this.request = request
     this.reply = reply
+    this.followsOnly = followReason(request)
   }
 
   override get id (): string {
@@ -139,21 +144,8 @@ export class FastifyVisit extends Visit implements Listener {
 
   override replay (recording: Recording): void {
     this.#answer(() => {
-      const { reply } = this
-      for (const [name, value] of recording.headers.set) reply.header(name, typeof value === 'string' ? value : [...value])
-      for (const name of recording.headers.removed) reply.removeHeader(name)
-      reply.code(recording.status)
-      // The body is serialized already; a serializer that a hook chose would do it again.
-      reply.serializer(asIs)
-      const { body } = recording
-      if (body instanceof Broadcast) {
-        this.#reader = body.join(this)
-        reply.send(this.#reader)
-        return
-      }
-      // Fastify would give bytes without a type one.
-      const untyped = Buffer.isBuffer(body) && !reply.hasHeader('content-type')
-      reply.send(untyped ? Readable.from([body]) : body ?? undefined)
+      this.#replay = new Replay(this.request, this.reply, recording)
+      this.#replay.start(broadcast => (this.#reader = broadcast.join(this)))
     })
   }
 
@@ -272,10 +264,15 @@ export class FastifyVisit extends Visit implements Listener {
     return passed
   }
 
-  /** The last moment before the response's headers leave: decides who may have it. */
-  decide (): void {
-    if (this.#capture === undefined || this.#decided) return
-    this.#decide(this.#capture.reason ?? restrictionOf(this.reply))
+  /**
+   * The last moment before the response's headers leave: decides who may have it. Returns the payload to go on with.
+   *
+   * @param last no other hook comes before it is sent
+   */
+  decide (payload: unknown, last: boolean): unknown {
+    if (this.#replay !== undefined) return this.#replay.finish(payload, last)
+    if (this.#capture !== undefined && !this.#decided) this.#decide(this.#capture.reason ?? restrictionOf(this.reply))
+    return payload
   }
 
   #decide (reason: string | undefined): void {
@@ -283,7 +280,7 @@ export class FastifyVisit extends Visit implements Listener {
     if (reason !== undefined) {
       this.#broadcast?.close()
       // What a conditional request was answered says nothing about the next one.
-      this.#keepToItself(reason, this.reply.statusCode !== 304)
+      this.#keepToItself(reason, !answersOneOnly(this.reply.statusCode))
     } else if (this.#broadcast === undefined) {
       this.#land()
     } else {

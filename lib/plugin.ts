@@ -12,6 +12,7 @@ import { Flights } from './core/flights.js'
 import { deduplicator, type Terminal } from './deduplicate.js'
 import { AlreadyRegisteredError, InvalidOptionError, UnknownRouteError } from './errors.js'
 import { FastifyVisit } from './fastify-visit.js'
+import { pairHeads, type Pairable } from './head-routes.js'
 import { buildKey, KeyHead } from './http/key.js'
 import { joinReason } from './http/policy.js'
 import { narrowQuery, queryStart } from './http/query.js'
@@ -28,12 +29,12 @@ type Handler = (this: FastifyInstance, request: FastifyRequest, reply: FastifyRe
 type Done = (error?: Error | null, value?: unknown) => void
 
 /** A coalesced route as Fastify has it. */
-interface FastifyRoute extends Route {
-  readonly methods: readonly string[]
-  readonly url: string
+interface FastifyRoute extends Omit<Route, 'keyHead'>, Pairable {
   parksAt: 'onRequest' | 'preHandler'
   /** Whether no hook of others comes between capturing a response and deciding upon it. */
   decidesAtOnce: boolean
+  /** Whether no hook of others comes after that. */
+  decidesLast: boolean
   /** Decides where to park, once all hooks are known. */
   readonly settle: () => void
 }
@@ -144,6 +145,7 @@ function createScope (fastify: FastifyInstance, settings: Settings, around: Scop
 function onReady (fastify: FastifyInstance, scope: Scope): void {
   fastify.addHook('onReady', function settleRoutes (done) {
     for (const route of scope.routes) route.settle()
+    pairHeads(scope.routes)
     done()
   })
 }
@@ -234,9 +236,9 @@ function noteError (request: FastifyRequest, _reply: FastifyReply, error: Error,
   done()
 }
 
-function decideResponse (request: FastifyRequest, _reply: FastifyReply, _payload: unknown, done: Done): void {
-  visitOf(request)?.decide()
-  done()
+function decideResponse (request: FastifyRequest, _reply: FastifyReply, payload: unknown, done: Done): void {
+  const visit = visitOf(request)
+  done(null, visit === undefined ? payload : visit.decide(payload, (visit.route as FastifyRoute).decidesLast))
 }
 
 const METHODS = ['GET', 'HEAD', 'QUERY', 'POST']
@@ -276,6 +278,9 @@ function addRoute (fastify: FastifyInstance, scope: Scope, options: RouteOptions
     disabled: false,
     parksAt: 'preHandler',
     decidesAtOnce: false,
+    decidesLast: false,
+    constraints: options.constraints ?? {},
+    choice,
     settle
   }
   scope.routes.push(route)
@@ -316,6 +321,7 @@ function addRoute (fastify: FastifyInstance, scope: Scope, options: RouteOptions
     route.parksAt = parksAt
     route.decidesAtOnce = [...instanceHooks(fastify)?.onSend ?? [undefined], ...options.onSend as unknown[]]
       .every(hook => hook === captureResponse || hook === decideResponse)
+    route.decidesLast = (options.onSend as unknown[]).at(-1) === decideResponse
     fastify.log.debug({ coalesce: { route: name, hook: parksAt, why } }, 'coalesce route')
     if (skips.length > 0) {
       fastify.log.warn({ coalesce: { route: name, hook: parksAt, skips } }, 'coalesce: followers of this route skip gates, because hook is \'onRequest\'')

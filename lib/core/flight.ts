@@ -19,6 +19,8 @@ export interface Passenger<R> {
   readonly waitTimeout: number
   /** How long a run may take, in milliseconds. The same for all passengers of a key. */
   readonly flightTimeout: number
+  /** Whether its own run could answer others as well. If not it boards flights of others only, and takes over none. */
+  readonly mayLead: boolean
   /** How it ended for a follower of `flight`, which it is no longer on, unless it leads now. Must not throw. */
   settle (ending: Ending<R>, flight: Flight<R>): void
   /** Nobody needs this leader's run any more, and it is off the flight. Must not throw. */
@@ -143,12 +145,12 @@ export class Flight<R> implements Timed {
   }
 
   /**
-   * The leader's run comes to nothing: the follower that has waited longest leads, and the others wait on.
-   * False when `leader` does not lead.
+   * The leader's run comes to nothing: of the followers that may lead, the one that has waited longest does, and the others
+   * wait on. If none may, this is the end for all. False when `leader` does not lead.
    */
   abandon (leader: Passenger<R>, reason: string): boolean {
     if (this.#leader !== leader) return false
-    const next = this.#followers?.keys().next().value
+    const next = this.#successor()
     if (next === undefined || this.promotions === MAX_PROMOTIONS) {
       return this.land(leader, { type: 'abandoned', reason })
     }
@@ -187,6 +189,11 @@ export class Flight<R> implements Timed {
     }
     this.abandon(leader, 'flight-timeout')
     leader.abort('flight-timeout')
+  }
+
+  #successor (): Passenger<R> | undefined {
+    for (const follower of this.#followers?.keys() ?? []) if (follower.mayLead) return follower
+    return undefined
   }
 
   #succeed (passenger: Passenger<R>): void {

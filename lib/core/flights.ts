@@ -9,7 +9,7 @@ import { Deadlines } from './deadlines.js'
 import { Flight, type Passenger, type Tower } from './flight.js'
 
 /** The part that a passenger got, or why it got none. */
-export type Boarding = 'leader' | 'follower' | 'max-flights' | 'max-waiters' | 'max-waiters-per-key'
+export type Boarding = 'leader' | 'follower' | 'no-flight' | 'max-flights' | 'max-waiters' | 'max-waiters-per-key'
 
 export interface Limits {
   readonly maxFlights: number
@@ -42,13 +42,14 @@ export class Flights<R> implements Tower<R> {
   }
 
   /**
-   * Takes a place for `key`: the leader's if it is free, else a follower's.
+   * Takes a place for `key`: the leader's if it is free and the passenger may lead, else a follower's.
    *
    * @param now the time, by the clock
    */
   board (key: string, passenger: Passenger<R>, maxWaitersPerKey: number, now: number): Boarding {
     const flight = this.#flights.get(key)
     if (flight === undefined) {
+      if (!passenger.mayLead) return 'no-flight'
       if (this.size >= this.#limits.maxFlights) return 'max-flights'
       this.#flights.set(key, new Flight(key, passenger, this, now))
       return 'leader'

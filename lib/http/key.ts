@@ -44,7 +44,9 @@ export class KeyHead {
     this.#route = route
   }
 
-  of ({ method, protocol, host }: KeySource): string {
+  of ({ method: own, protocol, host }: KeySource): string {
+    // What answers GET answers HEAD as well.
+    const method = own === 'HEAD' ? 'GET' : own
     if (host !== this.#host || method !== this.#method || protocol !== this.#protocol || this.#text === '') {
       this.#method = method
       this.#protocol = protocol

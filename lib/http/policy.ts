@@ -49,7 +49,7 @@ export function joinReason (request: RequestFacts, settings: JoinSettings): Join
     default:
       return 'method'
   }
-  if (headers.range !== undefined) return 'range'
+  if (headers.range !== undefined && method !== 'GET' && method !== 'HEAD') return 'range'
   if (headers.upgrade !== undefined) return 'upgrade'
   if (headers['x-http-method-override'] !== undefined || headers['x-http-method'] !== undefined ||
     headers['x-method-override'] !== undefined) return 'method-override'
@@ -61,6 +61,14 @@ export function joinReason (request: RequestFacts, settings: JoinSettings): Join
     if (hasClientCertificate(request.raw.socket)) return 'client-certificate'
   }
   return undefined
+}
+
+export type FollowReason = 'head' | 'range'
+
+/** Why a request that may board may not lead: its own response would be less than what others ask for. Undefined if it may. */
+export function followReason ({ method, headers }: Pick<RequestFacts, 'method' | 'headers'>): FollowReason | undefined {
+  if (method === 'HEAD') return 'head'
+  return headers.range === undefined ? undefined : 'range'
 }
 
 function isPlainConnection (value: string): boolean {
@@ -97,6 +105,13 @@ function hasClientCertificate (socket: PeerSocket | null): boolean {
 /** RFC 9110 section 15.1, without 206, which is a part of something else. */
 const HEURISTICALLY_CACHEABLE = new Set([200, 203, 204, 300, 301, 308, 404, 405, 410, 414, 501])
 
+/**
+ * What answers the conditions or the range of one request: never another one's answer, and no telling what the next one will be.
+ */
+export function answersOneOnly (status: number): boolean {
+  return status === 206 || status === 304 || status === 412 || status === 416
+}
+
 /** What is asked of a response before anybody gets it but the client whose request it answers. */
 export interface ResponseFacts {
   readonly status: number
@@ -111,7 +126,7 @@ export type ShareReason = Restriction | 'status' | 'set-cookie' | 'vary-any' | '
 /** Why a response may not be shared with anybody; undefined if it may, with those who match its Vary. */
 export function shareReason (response: ResponseFacts, statuses: readonly number[]): ShareReason | undefined {
   const { status, headers } = response
-  if (status < 200 || status === 206 || status === 304) return 'status'
+  if (status < 200 || answersOneOnly(status)) return 'status'
   if (headers['set-cookie'] !== undefined) return 'set-cookie'
   const cacheControl = parseCacheControl(headers['cache-control'])
   if (cacheControl.restriction !== undefined) return cacheControl.restriction

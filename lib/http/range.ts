@@ -84,7 +84,9 @@ export function contentRange ({ start, end }: Span, length: number): string {
  * @param type of the whole; undefined if the response does not say
  * @param token gives a boundary that is hard to foresee; asked again until the whole does not contain it
  */
-export function multipart (whole: Buffer, spans: readonly Span[], type: string | undefined, token: () => string): { type: string, body: Buffer } {
+export function multipart (
+  whole: Buffer, spans: readonly Span[], type: string | undefined, token: () => string
+): { type: string, body: Buffer } {
   let boundary = token()
   while (whole.includes(boundary)) boundary = token()
   const typed = type === undefined ? '' : `Content-Type: ${type}\r\n`

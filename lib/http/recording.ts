@@ -42,3 +42,14 @@ export function isLarger (body: string | Uint8Array | null, most: number): boole
 export function byteLength (body: string | Uint8Array | null): number {
   return body === null ? 0 : Buffer.byteLength(body)
 }
+
+const bytes = new WeakMap<Recording, Buffer>()
+
+/** The bytes of a complete body, held once for all who are given ranges of it. */
+export function bytesOf (recording: Recording): Buffer {
+  const { body } = recording
+  if (Buffer.isBuffer(body)) return body
+  let made = bytes.get(recording)
+  if (made === undefined) bytes.set(recording, made = Buffer.from(typeof body === 'string' ? body : ''))
+  return made
+}

@@ -1,5 +1,5 @@
 import t from 'tap'
-import { Airport, FLIGHT_TIMEOUT, NOTHING_LEFT, WAIT_TIMEOUT, failed, shared, unshareable } from './passengers.js'
+import { Airport, FLIGHT_TIMEOUT, NOTHING_LEFT, WAIT_TIMEOUT, failed, shared, unshareable, type TestPassenger } from './passengers.js'
 
 function four (airport: Airport) {
   return airport.crew('k', 'L', 'a', 'b', 'c')
@@ -86,6 +86,44 @@ t.test('an abandoned flight is led by the follower that has waited longest, and 
   t.equal(airport.board('k', airport.passenger('d')), 'follower', 'newcomers follow the new leader')
   flight.land(a, shared('r'))
   t.strictSame(airport.events(), ['b shared r', 'c shared r', 'd shared r'])
+  t.strictSame(airport.left, NOTHING_LEFT)
+})
+
+t.test('one who may not lead is passed over when a flight is abandoned, and waits on', async t => {
+  const airport = new Airport()
+  const { flight, crew: [L] } = airport.crew('k', 'L')
+  const [a, b, c] = [false, true, true].map((mayLead, index) => airport.passenger('abc'.charAt(index), { mayLead })) as
+    [TestPassenger, TestPassenger, TestPassenger]
+  t.strictSame([a, b, c].map(each => airport.board('k', each)), ['follower', 'follower', 'follower'])
+
+  flight.abandon(L, 'hijacked')
+
+  t.strictSame(airport.events(), ['b promoted'])
+  t.equal(a.flight, flight)
+  t.equal(airport.flights.waiters, 2)
+  flight.land(b, shared('r'))
+  t.strictSame(airport.events(), ['a shared r', 'c shared r'])
+  t.strictSame(airport.left, NOTHING_LEFT)
+})
+
+t.test('where nobody who waits may lead, an abandoned flight lands', async t => {
+  const airport = new Airport()
+  const { flight, crew: [L] } = airport.crew('k', 'L')
+  for (const name of ['a', 'b']) airport.board('k', airport.passenger(name, { mayLead: false }))
+
+  t.equal(flight.abandon(L, 'hijacked'), true)
+
+  t.strictSame(airport.events(), ['a abandoned hijacked', 'b abandoned hijacked'])
+  t.strictSame(airport.left, NOTHING_LEFT)
+})
+
+t.test('one who may not lead is told that there is no flight, and leaves no trace', async t => {
+  const airport = new Airport({ maxFlights: 0 })
+  const passenger = airport.passenger('a', { mayLead: false })
+
+  t.equal(airport.board('k', passenger), 'no-flight')
+
+  t.equal(passenger.flight, undefined)
   t.strictSame(airport.left, NOTHING_LEFT)
 })
 

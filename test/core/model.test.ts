@@ -22,7 +22,7 @@ interface ModelFlight {
   /** When the leader's time is up. */
   deadline: number
   promotions: number
-  followers: Array<{ readonly name: string, readonly deadline: number }>
+  followers: Array<{ readonly name: string, readonly deadline: number, readonly mayLead: boolean }>
 }
 
 /** What should happen, in plain arrays. */
@@ -45,9 +45,10 @@ class Model {
     return this.#events.splice(0)
   }
 
-  board (key: string, name: string, waited: number): string {
+  board (key: string, name: string, waited: number, mayLead: boolean): string {
     const flight = this.flights.find(each => each.key === key && each.joinable)
     if (flight === undefined) {
+      if (!mayLead) return 'no-flight'
       if (this.flights.length >= LIMITS.maxFlights) return 'max-flights'
       const taken: ModelFlight = {
         key, joinable: true, leader: name, leaderStays: true, deadline: this.now + FLIGHT, promotions: 0, followers: []
@@ -58,7 +59,7 @@ class Model {
     }
     if (flight.followers.length >= LIMITS.maxWaitersPerKey) return 'max-waiters-per-key'
     if (this.waiters >= LIMITS.maxWaiters) return 'max-waiters'
-    flight.followers.push({ name, deadline: this.now - waited + WAIT })
+    flight.followers.push({ name, deadline: this.now - waited + WAIT, mayLead })
     this.boarded.set(name, flight)
     return 'follower'
   }
@@ -74,8 +75,10 @@ class Model {
   abandon (name: string, reason: string): boolean {
     const flight = this.#ledBy(name)
     if (flight === undefined) return false
-    const [next, ...others] = flight.followers
+    const next = flight.followers.find(({ mayLead }) => mayLead)
+    const others = flight.followers.filter(each => each !== next)
     if (next === undefined || flight.promotions === MAX_PROMOTIONS) return this.land(name, `abandoned ${reason}`)
+    if (next !== flight.followers[0]) passedOver++
     Object.assign(flight, {
       leader: next.name, leaderStays: true, deadline: this.now + FLIGHT, promotions: flight.promotions + 1, followers: others
     })
@@ -142,9 +145,9 @@ class Real {
   readonly heard: string[] = []
   #names = 0
 
-  board (key: string, waited: number): { name: string, boarding: string } {
+  board (key: string, waited: number, mayLead: boolean): { name: string, boarding: string } {
     const arrived = this.airport.clock.now() - waited
-    const passenger = this.airport.passenger(`p${this.#names++}`, { arrived, waitTimeout: WAIT, flightTimeout: FLIGHT })
+    const passenger = this.airport.passenger(`p${this.#names++}`, { arrived, waitTimeout: WAIT, flightTimeout: FLIGHT, mayLead })
     const boarding = this.airport.board(key, passenger)
     if (passenger.flight !== undefined) this.passengers.push({ passenger, flight: passenger.flight })
     return { name: passenger.name, boarding }
@@ -161,6 +164,8 @@ class Real {
 
 let steps = 0
 const kinds = new Set<string>()
+const boardings = new Set<string>()
+let passedOver = 0
 
 /** Fails unless both sides say the same. */
 function compare (model: Model, real: Real, what: string, expected: unknown, got: unknown): void {
@@ -191,14 +196,16 @@ abstract class Command implements fc.Command<Model, Real> {
 
 /** Boards a newcomer, or one that has waited on another flight before. */
 class Board extends Command {
-  constructor (readonly key: string, readonly waited = 0) { super() }
+  constructor (readonly key: string, readonly waited = 0, readonly mayLead = true) { super() }
 
   run (model: Model, real: Real): void {
-    const { name, boarding } = real.board(this.key, this.waited)
-    compare(model, real, this.toString(), model.board(this.key, name, this.waited), boarding)
+    const { name, boarding } = real.board(this.key, this.waited, this.mayLead)
+    const expected = model.board(this.key, name, this.waited, this.mayLead)
+    boardings.add(expected)
+    compare(model, real, this.toString(), expected, boarding)
   }
 
-  toString (): string { return `board ${this.key} after ${this.waited}` }
+  toString (): string { return `board ${this.key} after ${this.waited}${this.mayLead ? '' : ' to follow'}` }
 }
 
 /** What one passenger does; the leader of now, or anybody: a follower, a late leader, one whose part is over. */
@@ -268,6 +275,8 @@ const commands = fc.commands([
   key.map(each => new Board(each)),
   key.map(each => new Board(each)),
   fc.constant(new Board('x')),
+  key.map(each => new Board(each, 0, false)),
+  fc.constant(new Board('x', 0, false)),
   fc.integer({ min: 1, max: 29 }).map(tens => new Board('x', tens * 10)),
   fc.constantFrom('shared' as const, 'failed' as const, 'unshareable' as const)
     .chain(deed => index.map(each => new Act(deed, 'leader', each))),
@@ -310,6 +319,8 @@ t.test('flights do what their model does, in any order of commands', async t => 
 
   t.ok(steps >= 100_000, `${steps} steps`)
   t.strictSame([...kinds].sort(), ['abandon', 'advance', 'board', 'detach', 'failed', 'leave', 'shared', 'unshareable'])
+  t.strictSame([...boardings].sort(), ['follower', 'leader', 'max-flights', 'max-waiters', 'max-waiters-per-key', 'no-flight'])
+  t.ok(passedOver > 0, 'some who had waited longest were passed over, because they may not lead')
   const rare = ['abandoned flight-timeout', 'abandoned hijacked']
   const common = ['aborted flight-timeout', 'aborted nobody-waits', 'failed', 'promoted', 'shared', 'unshareable vary', 'wait-timeout']
   t.strictSame([...seen].filter(ending => !rare.includes(ending)).sort(), common, 'every ending came about, but for the rarest')

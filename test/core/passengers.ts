@@ -15,6 +15,7 @@ export interface Times {
   arrived?: number
   waitTimeout?: number
   flightTimeout?: number
+  mayLead?: boolean
 }
 
 export class TestPassenger implements Passenger<string> {
@@ -23,15 +24,17 @@ export class TestPassenger implements Passenger<string> {
   readonly arrived: number
   readonly waitTimeout: number
   readonly flightTimeout: number
+  readonly mayLead: boolean
   onSettle: Reaction = () => {}
   readonly #events: string[]
 
-  constructor (name: string, events: string[], { arrived = 0, waitTimeout = WAIT_TIMEOUT, flightTimeout = FLIGHT_TIMEOUT }: Times = {}) {
+  constructor (name: string, events: string[], { arrived = 0, waitTimeout = WAIT_TIMEOUT, flightTimeout = FLIGHT_TIMEOUT, mayLead = true }: Times = {}) {
     this.name = name
     this.#events = events
     this.arrived = arrived
     this.waitTimeout = waitTimeout
     this.flightTimeout = flightTimeout
+    this.mayLead = mayLead
   }
 
   settle (ending: Ending<string>, flight: Flight<string>): void {

@@ -1,5 +1,5 @@
 import t from 'tap'
-import { joinReason, shareReason, type JoinSettings, type RequestFacts, type ResponseFacts } from '../../lib/http/policy.js'
+import { followReason, joinReason, shareReason, type JoinSettings, type RequestFacts, type ResponseFacts } from '../../lib/http/policy.js'
 
 const SETTINGS: JoinSettings = {
   credentials: ['authorization', 'proxy-authorization', 'cookie', 'x-api-key'], headers: [], cookies: [], identity: undefined, body: undefined
@@ -26,10 +26,19 @@ t.test('a body on a method without one keeps a request from joining', async t =>
 })
 
 t.test('requests that ask for something else than the whole resource do not join', async t => {
-  t.equal(join({ range: 'bytes=0-1' }), 'range')
-  t.equal(join({ range: '' }), 'range')
+  t.strictSame(['POST', 'QUERY'].map(method => join({ range: 'bytes=0-1' }, { body: {} }, method)), ['range', 'range'])
   t.equal(join({ upgrade: 'websocket' }), 'upgrade')
   t.same(['x-http-method-override', 'x-http-method', 'x-method-override'].filter(name => join({ [name]: 'DELETE' }) !== 'method-override'), [])
+})
+
+t.test('HEAD and requests with a Range may join, and may not lead', async t => {
+  t.strictSame(['GET', 'HEAD'].map(method => join({ range: 'bytes=0-1' }, {}, method)), [undefined, undefined])
+  t.equal(followReason({ method: 'GET', headers: { range: 'bytes=0-1' } }), 'range')
+  t.equal(followReason({ method: 'GET', headers: { range: '' } }), 'range', 'what is not well formed too')
+  t.equal(followReason({ method: 'HEAD', headers: {} }), 'head')
+  t.equal(followReason({ method: 'HEAD', headers: { range: 'bytes=0-1' } }), 'head', 'HEAD has no ranges')
+  const leading = [{}, { 'if-none-match': '"a"' }, { 'if-match': '"a"' }, { 'if-range': '"a"' }, { 'if-modified-since': 'x', 'if-unmodified-since': 'x' }]
+  t.same(leading.filter(headers => followReason({ method: 'GET', headers }) !== undefined), [])
 })
 
 t.test('a Connection header that names other fields keeps a request from joining', async t => {
@@ -78,9 +87,9 @@ t.test('a status is shared if it is heuristically cacheable, declared, explicitl
     all.filter(status => share(headers, { status, failed }, statuses) === undefined)
   const heuristic = [200, 203, 204, 300, 301, 308, 404, 405, 410, 414, 501]
   const failures = all.filter(status => status >= 500)
-  const possible = all.filter(status => status >= 200 && status !== 206 && status !== 304)
+  const possible = all.filter(status => status >= 200 && ![206, 304, 412, 416].includes(status))
   t.same(shared({}), [...heuristic, ...failures.filter(status => status !== 501)].sort((a, b) => a - b))
-  t.same(shared({}, false, [302, 403, 206, 304]), [...shared({}), 302, 403].sort((a, b) => a - b))
+  t.same(shared({}, false, [302, 403, 206, 304, 412, 416]), [...shared({}), 302, 403].sort((a, b) => a - b))
   t.same(shared({ 'cache-control': 'max-age=1' }), possible)
   t.same(shared({ 'cache-control': 'public' }), possible)
   t.same(shared({ expires: 'Thu, 01 Dec 1994 16:00:00 GMT' }), possible)

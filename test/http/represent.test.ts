@@ -98,7 +98,7 @@ t.test('conditions come first, then If-Range, then the ranges', async t => {
 })
 
 t.test('only a 200 for GET or HEAD is looked at, and ranges only for GET', async t => {
-  const asked = [{ 'if-none-match': '"a"' }, { 'if-match': '"b"' }, { range: 'bytes=0-1' }]
+  const asked: Array<Record<string, string>> = [{ 'if-none-match': '"a"' }, { 'if-match': '"b"' }, { range: 'bytes=0-1' }]
   for (const status of [201, 203, 204, 206, 301, 304, 404, 412, 416, 500]) t.strictSame(asked.map(each => given(each, { status })), Array(3).fill('whole'), String(status))
   for (const method of ['POST', 'QUERY', 'PUT', 'get']) t.strictSame(asked.map(each => given(each, { method })), Array(3).fill('whole'), method)
   t.strictSame(asked.map(each => statusOf(given(each, { method: 'HEAD' }))), [304, 412, 'whole'])

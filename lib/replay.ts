@@ -1,0 +1,90 @@
+/**
+ * A recording as one follower's own reply: all of it, or the part that its request asks for.
+ *
+ * Invariant: conditions are evaluated before the reply's hooks run, on what the recording says, and once more after them, with
+ * the ranges, on what the hooks made of it. Ranges are taken only of bytes that every hook has let pass as they are.
+ */
+import { Readable } from 'node:stream'
+import type { FastifyReply, FastifyRequest } from 'fastify'
+import { Broadcast } from './http/broadcast.js'
+import { bytesOf, type Recording } from './http/recording.js'
+import { asksForPart, represent, type Part } from './http/represent.js'
+import { headersOf } from './internals.js'
+import { asIs } from './payload.js'
+
+export class Replay {
+  readonly #request: FastifyRequest
+  readonly #reply: FastifyReply
+  readonly #recording: Recording
+  /** What was handed to the hooks. */
+  #payload: unknown
+  #notModified = false
+
+  constructor (request: FastifyRequest, reply: FastifyReply, recording: Recording) {
+    this.#request = request
+    this.#reply = reply
+    this.#recording = recording
+  }
+
+  /**
+   * Sends the reply on its way through its hooks.
+   *
+   * @param join gives a reader of a body that is still being made; not called where none is sent
+   */
+  start (join: (broadcast: Broadcast) => Readable): void {
+    const reply = this.#reply
+    const { headers, status, body } = this.#recording
+    for (const [name, value] of headers.set) reply.header(name, typeof value === 'string' ? value : [...value])
+    for (const name of headers.removed) reply.removeHeader(name)
+    reply.code(status)
+    // The body is serialized already; a serializer that a hook chose would do it again.
+    reply.serializer(asIs)
+    const part = this.#part(undefined)
+    if (part !== undefined) {
+      this.#apply(part)
+      reply.send()
+    } else if (body instanceof Broadcast) {
+      // An answer to HEAD is its headers, and must not drive the source.
+      reply.send(this.#request.method === 'HEAD' ? Readable.from([]) : join(body))
+    } else {
+      // Fastify would give bytes without a type one.
+      const untyped = Buffer.isBuffer(body) && !reply.hasHeader('content-type')
+      this.#payload = untyped ? Readable.from([body]) : body ?? undefined
+      reply.send(this.#payload)
+    }
+  }
+
+  /**
+   * After its hooks. Returns the payload to go on with.
+   *
+   * @param last no other hook comes before it is sent
+   */
+  finish (payload: unknown, last: boolean): unknown {
+    if (this.#notModified) {
+      // Hooks that make an empty payload of none, as that of an automatic HEAD route does, say that it has no bytes.
+      this.#reply.removeHeader('content-length')
+      return null
+    }
+    if (!last || payload === undefined || payload === null || payload !== this.#payload) return payload
+    const part = this.#part(() => bytesOf(this.#recording))
+    if (part === undefined) return payload
+    if (payload instanceof Readable) payload.destroy()
+    this.#apply(part)
+    return part.body
+  }
+
+  #part (body: (() => Buffer) | undefined): Part | undefined {
+    const request = this.#request
+    if (!asksForPart(request.headers)) return undefined
+    const part = represent({ status: this.#reply.statusCode, headers: headersOf(this.#reply), body }, request, Date.now())
+    return typeof part === 'string' ? undefined : part
+  }
+
+  #apply ({ status, set, removed }: Part): void {
+    const reply = this.#reply
+    for (const name of removed) reply.removeHeader(name)
+    for (const [name, value] of set) reply.header(name, value)
+    reply.code(status)
+    this.#notModified = status === 304
+  }
+}
