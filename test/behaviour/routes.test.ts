@@ -74,30 +74,6 @@ t.test('a custom constraint keeps routes apart', async t => {
   t.strictSame([one.runs, two.runs], [1, 1])
 })
 
-t.test('automatic HEAD routes coalesce with each other and never with GET', async t => {
-  const handler = held(() => 'body')
-  const server = await serve(t, app => { app.get('/', ON, handler) })
-  const answers = await meet(server, handler, [...times(3, server, '/', { method: 'HEAD' }), ...times(3, server, '/')])
-  t.strictSame(answers.map(({ status, body, headers }) => [status, body, headers['content-length']]),
-    [...Array(3).fill([200, '', '4']), ...Array(3).fill([200, 'body', '4'])])
-  t.equal(handler.runs, 2)
-})
-
-t.test('an explicit HEAD route has options of its own', async t => {
-  const head = held((_request, reply) => reply.header('x-head', 'yes').send())
-  const get = held(() => 'body')
-  const server = await serve(t, app => {
-    app.head('/', { config: { coalesce: { query: ['q'] } } }, head)
-    app.get('/', { ...ON, exposeHeadRoute: false }, get)
-  })
-  get.gate.open()
-  const answers = await meet(server, head, [
-    () => server.get('/?q=1&a=1', { method: 'HEAD' }), () => server.get('/?q=1&a=2', { method: 'HEAD' }), () => server.get('/')
-  ])
-  t.strictSame(answers.map(({ headers, body }) => [headers['x-head'], body]), [['yes', ''], ['yes', ''], [undefined, 'body']])
-  t.strictSame([head.runs, get.runs], [1, 1])
-})
-
 t.test('one route of several methods coalesces each by itself and lets the others pass', async t => {
   const handler = held(request => request.method)
   const server = await serve(t, app => { app.route({ method: ['GET', 'PUT'], url: '/', ...ON, handler }) })
