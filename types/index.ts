@@ -76,7 +76,7 @@ export interface CoalesceRouteOptions {
   credentials?: readonly string[]
   /**
    * Further status codes whose responses may be shared, besides those that RFC 9110 section 15.1 calls heuristically
-   * cacheable and those with explicit freshness. 206, 304 and 1xx never are.
+   * cacheable and those with explicit freshness. 206, 304, 412, 416 and 1xx never are.
    * @default []
    */
   statuses?: readonly number[]
@@ -157,7 +157,7 @@ export interface MetricsOptions {
 /** Options of the registration: those of all its routes, and those of the registration itself. */
 export interface CoalesceOptions extends CoalesceRouteOptions {
   /**
-   * Coalesce every GET route that does not say `config: { coalesce: false }`.
+   * Coalesce every GET route, with its HEAD route, that does not say `config: { coalesce: false }`.
    * @default false
    */
   global?: boolean
