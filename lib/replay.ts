@@ -60,7 +60,7 @@ export class Replay {
    * @param last no other hook comes before it is sent
    */
   finish (payload: unknown, last: boolean): unknown {
-    if (this.#notModified) {
+    if (this.#notModified && this.#reply.statusCode === 304) {
       // Hooks that make an empty payload of none, as that of an automatic HEAD route does, say that it has no bytes.
       this.#reply.removeHeader('content-length')
       return null

@@ -194,3 +194,14 @@ t.test('hooks of the follower see its 304, and what they add to it stays', async
   t.strictSame([answer?.status, answer?.headers['x-hook']], [304, 'yes'])
   t.strictSame(seen.sort(), [200, 304])
 })
+
+t.test('a hook of the follower that fails after its 304 fails visibly', async t => {
+  const handler = held(document)
+  const server = await serve(t, app => {
+    app.addHook('onSend', async (_request, reply) => { if (reply.statusCode === 304) throw new Error('a hook failed') })
+    app.get('/', ON, handler)
+  })
+  const [answer] = await follow(server, handler, headers({ 'if-none-match': '"a"' }))
+  t.equal(answer?.status, 500)
+  t.match(answer?.body, /a hook failed/)
+})
