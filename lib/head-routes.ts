@@ -1,8 +1,9 @@
 /**
  * Which HEAD routes belong to which GET routes, so that HEAD can be answered with what answers GET.
  *
- * Invariant: two routes have keys in common only if nothing tells them apart but the method: neither pattern nor constraints
- * nor options. Where that cannot be told they have none, and HEAD runs by itself.
+ * Invariant: two routes have keys in common only if nothing tells them apart but the method and their gates: neither pattern nor
+ * constraints nor options nor handler. A HEAD route with a handler of its own may lack a gate that guards what the other one
+ * answers. Where it cannot be told they have none, and HEAD runs by itself.
  */
 import { isDeepStrictEqual } from 'node:util'
 import type { KeyHead } from './http/key.js'
@@ -11,6 +12,8 @@ export interface Pairable {
   readonly methods: readonly string[]
   readonly url: string
   readonly constraints: object
+  /** The app's own, which an automatic HEAD route has in common with its GET route. */
+  readonly handler: unknown
   /** Its `config.coalesce`. */
   readonly choice: unknown
   keyHead: KeyHead
@@ -28,7 +31,8 @@ export function pairHeads (routes: readonly Pairable[]): void {
   for (const head of routes) {
     if (!head.methods.includes('HEAD') || head.methods.includes('GET')) continue
     const [get, ...others] = gets.get(head.url)?.filter(({ constraints }) => sameConstraints(constraints, head.constraints)) ?? []
-    if (get !== undefined && others.length === 0 && isDeepStrictEqual(choiceOf(get), choiceOf(head))) head.keyHead = get.keyHead
+    if (get === undefined || others.length > 0 || get.handler !== head.handler) continue
+    if (isDeepStrictEqual(choiceOf(get), choiceOf(head))) head.keyHead = get.keyHead
   }
 }
 

@@ -280,6 +280,7 @@ function addRoute (fastify: FastifyInstance, scope: Scope, options: RouteOptions
     decidesAtOnce: false,
     decidesLast: false,
     constraints: options.constraints ?? {},
+    handler: options.handler,
     choice,
     settle
   }
