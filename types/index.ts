@@ -186,6 +186,49 @@ export interface CoalesceOptions extends CoalesceRouteOptions {
   clock?: Clock
 }
 
+/**
+ * What is kept of a run, with all that tells who may be given it, and until when. Times are in milliseconds since 1970,
+ * durations in milliseconds.
+ */
+export interface Entry<Value = unknown> {
+  /** The format of the entry. One of another version is a miss. */
+  readonly version: 1
+  /** The whole key that it is kept under. Found under any other key it is a miss. */
+  readonly key: string
+  /** When its run began. A purge after that makes it a miss. */
+  readonly since: number
+  /** When its run ended. */
+  readonly storedAt: number
+  /** How long it is fresh from then on. */
+  readonly freshFor: number
+  /** How long after that it may be served while it is refreshed. */
+  readonly staleWhileRevalidate: number
+  /** How long after it was fresh it may be served in the place of an error. */
+  readonly staleIfError: number
+  /** What it can be purged by. */
+  readonly labels: readonly string[]
+  /** About how many bytes `value` takes. */
+  readonly bytes: number
+  readonly value: Value
+}
+
+/**
+ * Where entries are kept. Each method may answer at once or with a promise. What it throws, rejects with or is slow to answer
+ * never fails a request: the handler runs, and the failure is counted.
+ */
+export interface Store {
+  /** The entry that was last set for `key`; undefined if there is none (any more). */
+  get: (key: string) => Entry | undefined | PromiseLike<Entry | undefined>
+  /** Keeps an entry under its key. After `keepFor` milliseconds nobody asks for it any more. */
+  set: (entry: Entry, keepFor: number) => void | PromiseLike<void>
+  /** Forgets what is kept for `key`. */
+  delete: (key: string) => void | PromiseLike<void>
+  /** How much it holds, where it knows; `evictions` counts entries that had to go before their time. */
+  readonly size?: { readonly entries: number, readonly bytes: number, readonly evictions: number }
+  /** All that it holds, where it can tell. */
+  entries?: () => Iterable<Entry>
+}
+
 /** Time. Timers must not keep the process alive. */
 export interface Clock {
   /** Milliseconds since any fixed moment; never goes back. */
