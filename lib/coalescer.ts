@@ -6,133 +6,47 @@
  */
 import { LRUCache } from 'lru-cache'
 import type { Clock, Outcome } from '../types/index.js'
-import type { AbortReason, Ending, Flight, Landing, Passenger } from './core/flight.js'
+import type { AbortReason, Ending, Flight, Landing } from './core/flight.js'
 import { Flights, type Boarding, type Limits } from './core/flights.js'
 import { FlightTimeoutError, NobodyWaitsError, WaitTimeoutError } from './errors.js'
 import type { Cut } from './http/broadcast.js'
-import type { KeyHead } from './http/key.js'
 import { fencedPath } from './http/path.js'
-import type { FollowReason } from './http/policy.js'
-import { NO_VARIANT, type Recording, type Variant } from './http/recording.js'
+import { isOfVariant, type Recording } from './http/recording.js'
+import { pathLabel, type Keeper, type Look } from './keeper.js'
 import type { Observer, Subject } from './observers/observer.js'
-import type { Tally } from './observers/tally.js'
-import type { RouteSettings } from './options.js'
-import type { Role } from './role.js'
-
-/** A route that is coalesced. */
-export interface Route {
-  /** What tells its keys from those of every other route. */
-  readonly keyHead: KeyHead
-  readonly settings: RouteSettings
-  readonly tally: Tally
-  disabled: boolean
-}
-
-/** One request, as the coalescer sees it; what a framework must do for it is abstract. */
-export abstract class Visit implements Passenger<Recording>, Subject {
-  flight: Flight<Recording> | undefined
-  role: Role = 'new'
-  outcome: Outcome | undefined
-  leaderId: string | undefined
-  /** The key of the request, without its variant. */
-  key = ''
-  /** The key that it boarded under. */
-  boardedKey = ''
-  /** How often it boarded. */
-  boardings = 0
-  /** When its patience began: it boarded first, or was relieved. */
-  arrived = 0
-  /** How long it had waited before that, in milliseconds. */
-  waited = 0
-  /** Its patience ended once, and it boarded a relief flight. */
-  relieved = false
-  /** Tells the ramp that its own run is over. */
-  finished: (() => void) | undefined
-  readonly route: Route
-  protected readonly coalescer: Coalescer
-
-  constructor (coalescer: Coalescer, route: Route) {
-    this.coalescer = coalescer
-    this.route = route
-  }
-
-  abstract readonly id: string
-  abstract readonly log: Subject['log']
-  /** The path that was asked for. */
-  abstract readonly path: string
-
-  /** Why it may not lead; undefined if it may. */
-  abstract readonly followsOnly: FollowReason | undefined
-  /** One of the request's headers, or the client's address; null if there is none. */
-  abstract value (name: string): string | null
-  /** Runs the handler, after a wait. */
-  abstract run (): void
-  /** Answers with a recording. */
-  abstract replay (recording: Recording): void
-  /** Answers with an error. */
-  abstract refuse (error: Error): void
-  /** Aborts its run's signal. */
-  abstract cancel (reason: Error): void
-  /** It leads, and somebody waits for it. Called again for each that comes. */
-  abstract followed (): void
-  /** What its run came to, for those who wait. */
-  abstract record (variant: Variant): Recording
-
-  /** Whether somebody waits for its run. */
-  get hasFollowers (): boolean {
-    return this.flight !== undefined && this.flight.followers > 0
-  }
-
-  get mayLead (): boolean {
-    return this.followsOnly === undefined
-  }
-
-  get tally (): Tally {
-    return this.route.tally
-  }
-
-  get waitTimeout (): number {
-    return this.route.settings.waitTimeout
-  }
-
-  get flightTimeout (): number {
-    return this.route.settings.flightTimeout
-  }
-
-  settle (ending: Ending<Recording>, flight: Flight<Recording>): void {
-    this.coalescer.settle(this, ending, flight)
-  }
-
-  abort (reason: AbortReason): void {
-    this.coalescer.aborted(this, reason)
-  }
-}
+import { Variants } from './variants.js'
+import type { Kept, Route, Visit } from './visit.js'
 
 /** A variant that a response turned out to depend on costs one more boarding; whoever still does not match runs alone. */
 const MAX_BOARDINGS = 3
 /** For newcomers who had not been answered when a live flight closed. There are none: they are answered as they park. */
 const CLOSED: Landing<never> = Object.freeze({ type: 'abandoned', reason: 'cut-off' })
-/** How many keys are remembered as unshareable, and how many with their variant dimensions. */
+/** How many keys are remembered as unshareable. */
 const MEMORY = 10_000
 /** How a flight lands with nobody on board. */
 const NOBODY_WAITS: Landing<never> = Object.freeze({ type: 'abandoned', reason: 'nobody-waits' })
 /** Makes of a key that of its relief flight. Keys end in a bracket, so no key ends in this. */
 const RELIEF = ' relief'
+const MISMATCH: Landing<never> = Object.freeze({ type: 'mismatch' })
+
+/** What boarding comes to: a part in a flight, something that is kept, or the wait for what a slow store says. */
+type Place = Boarding | 'kept' | 'looking'
 
 export class Coalescer {
   readonly flights: Flights<Recording>
   /** Bytes of bodies that are being recorded. */
   recordedBytes = 0
   disabled = false
+  readonly keeper: Keeper
+  readonly variants = new Variants()
   readonly #observer: Observer
   readonly #clock: Clock
   readonly #maxRecordedBytes: number
   readonly #unshareable: LRUCache<string, true>
   readonly #warned = new WeakSet<Route>()
-  readonly #lateReads = new WeakMap<Route, Set<string>>()
-  readonly #dimensions = new LRUCache<string, readonly string[]>({ max: MEMORY })
 
-  constructor (settings: Limits & { readonly clock: Clock, readonly maxRecordedBytes: number }, observer: Observer) {
+  constructor (settings: Limits & { readonly clock: Clock, readonly maxRecordedBytes: number }, keeper: Keeper, observer: Observer) {
+    this.keeper = keeper
     this.flights = new Flights(settings, settings.clock)
     this.#clock = settings.clock
     this.#maxRecordedBytes = settings.maxRecordedBytes
@@ -147,17 +61,34 @@ export class Coalescer {
     this.#observer.settled(subject, 'bypass', reason, 0)
   }
 
-  /** Boards; true: run the handler now, false: parked. */
+  /** Boards; true: run the handler now, false: park. */
   arrive (visit: Visit, key: string): boolean {
     visit.tally.requests++
     const now = visit.arrived = this.#clock.now()
     visit.key = key
     const boarding = this.#board(visit, now)
-    if (boarding === 'follower') return false
+    switch (boarding) {
+      case 'follower':
+      case 'looking':
+      case 'kept':
+        return false
+      case 'leader':
+        this.#takeOff(visit)
+        return true
+      default:
+        this.#bypass(visit, boarding)
+        return true
+    }
+  }
+
+  /** A run for the shelf begins; false if its key is not the one that was asked for. */
+  refresh (visit: Visit, key: string): boolean {
+    visit.key = key
+    visit.boardedKey = this.variants.keyOf(visit)
+    if (visit.boardedKey !== visit.refresh?.boardedKey) return false
+    visit.role = 'refresher'
+    visit.since = this.keeper.shelf.stamp()
     visit.tally.runs++
-    if (boarding === 'leader') return true
-    visit.role = boarding === 'unshareable' ? 'scout' : 'done'
-    this.#settled(visit, 'bypass', reasonOf(visit, boarding))
     return true
   }
 
@@ -171,22 +102,56 @@ export class Coalescer {
   land (visit: Visit, varies: readonly string[], failed: boolean, live = false): void {
     if (!failed && this.#unshareable.size > 0) this.#unshareable.delete(visit.boardedKey)
     if (visit.role === 'scout') visit.role = 'done'
-    if (visit.role !== 'leader') return
-    const { flight } = visit
-    const variant = this.variantOf(visit, varies)
+    if (visit.role !== 'leader' && visit.role !== 'refresher') return
+    const { flight, route: { settings } } = visit
+    const variant = this.variants.of(visit, varies)
     const type = failed ? 'failed' : 'shared'
-    if (flight === undefined || (flight.followers === 0 && !live)) {
+    const waited = flight !== undefined && (flight.followers > 0 || live)
+    const keeps = settings.ttl !== undefined && !live
+    const recording = waited || keeps ? visit.record(variant) : undefined
+    // Before the flight is gone: there is no moment at which neither is there.
+    if (keeps && recording !== undefined) this.#keep(visit, recording)
+    if (!waited || recording === undefined) {
       this.#land(visit, NOBODY_WAITS, type, type)
-    } else if (failed && visit.route.settings.onError === 'promote' && flight.promotions === 0 && flight.followers > 0) {
+    } else if (failed && settings.onError === 'promote' && flight.promotions === 0 && flight.followers > 0) {
       this.abandon(visit, 'failed')
     } else {
-      this.#land(visit, { type, recording: visit.record(variant) }, type, type, live)
+      this.#land(visit, { type, recording }, type, type, live)
     }
+  }
+
+  /** A live response has come to its end: it can be kept, if its flight is still its own. */
+  completed (visit: Visit, varies: readonly string[]): void {
+    if (visit.route.settings.ttl === undefined || (visit.flight?.leader !== visit && visit.refresh === undefined)) return
+    this.#keep(visit, visit.record(this.variants.of(visit, varies)))
+  }
+
+  /** A visit's run failed: what it is answered with instead, as all are who wait for it. Undefined: with the failure. */
+  fallBack (visit: Visit): Recording | undefined {
+    const { flight, standby } = visit
+    if (visit.role !== 'leader' || standby === undefined || standby.until <= this.keeper.shelf.now()) return undefined
+    this.keeper.failed(visit.boardedKey)
+    visit.role = 'done'
+    this.#observer.landed(visit, 'failed', 'stale-if-error', flight?.followers ?? 0)
+    this.#settled(visit, 'stale', 'stale-if-error')
+    flight?.land(visit, { type: 'kept', recording: standby.recording, reason: 'stale-if-error' })
+    return standby.recording
+  }
+
+  /** Answers a visit with what is kept. */
+  serve (visit: Visit): void {
+    const { recording, reason } = visit.kept as Kept
+    visit.role = 'done'
+    this.#settled(visit, outcomeOf(reason), reason)
+    visit.replay(recording)
   }
 
   /** Nobody but this visit's own client may have its response. */
   unshareable (visit: Visit, reason: string, remember: boolean): void {
-    if (remember) this.#unshareable.set(visit.boardedKey, true, { ttl: visit.route.settings.unshareableTtl })
+    if (remember) {
+      this.#unshareable.set(visit.boardedKey, true, { ttl: visit.route.settings.unshareableTtl })
+      this.keeper.outlived(visit)
+    }
     if (visit.role === 'scout') visit.role = 'done'
     this.#land(visit, { type: 'unshareable', reason }, 'unshareable', reason)
   }
@@ -237,9 +202,14 @@ export class Coalescer {
 
   /** Nobody joins a flight for `path` that is in the air now. */
   fence (path: string): void {
-    if (this.flights.size === 0) return
     const fenced = fencedPath(path)
-    this.flights.detach(leader => fencedPath((leader as Visit).path) === fenced)
+    if (this.flights.size > 0) this.flights.detach(leader => fencedPath((leader as Visit).path) === fenced)
+  }
+
+  /** Serves nothing any more that has one of these labels, or (softly) only as stale; and what is in the air is for who is on board. */
+  purge (labels: readonly string[], softly: boolean): void {
+    this.keeper.purge(labels, softly)
+    this.flights.detach(leader => (leader as Visit).route.settings.ttl !== undefined)
   }
 
   /** Lets go everybody who waits on a route. */
@@ -263,8 +233,14 @@ export class Coalescer {
     switch (ending.type) {
       case 'shared':
       case 'failed':
-        if (!matches(visit, ending.recording.variant)) {
+      case 'kept':
+        if (!isOfVariant(visit, ending.recording.variant)) {
           this.#boardAgain(visit, flight)
+          return
+        }
+        if (ending.type === 'kept') {
+          visit.kept = ending
+          this.serve(visit)
           return
         }
         visit.role = 'done'
@@ -272,16 +248,20 @@ export class Coalescer {
         this.#settled(visit, 'follower', ending.type)
         visit.replay(ending.recording)
         return
+      case 'mismatch':
+        this.#boardAgain(visit, flight)
+        return
       case 'unshareable':
       case 'abandoned':
         this.#runAlone(visit, ending.reason, flight)
         return
       case 'promoted':
         this.#lead(visit)
-        visit.tally.runs++
+        this.#takeOff(visit)
         visit.run()
         return
       case 'wait-timeout':
+        if (this.#standIn(visit, flight)) return
         if (visit.route.settings.onWaitTimeout === 'run') {
           this.#relieve(visit, flight)
           return
@@ -317,32 +297,30 @@ export class Coalescer {
     this.#observer.cutOff(visit, reason)
   }
 
-  /** The headers that a route's streams are known to depend on only after their first bytes. */
-  lateReads (route: Route): Set<string> {
-    let names = this.#lateReads.get(route)
-    if (names === undefined) this.#lateReads.set(route, names = new Set())
-    return names
-  }
-
-  /** What a response depends on besides its key, which is remembered for who comes next. */
-  variantOf (visit: Visit, varies: readonly string[]): Variant {
-    if (varies.length === 0) return NO_VARIANT
-    const known = this.#dimensions.get(visit.key)
-    if (known === undefined || !varies.every(name => known.includes(name))) {
-      this.#dimensions.set(visit.key, [...new Set([...known ?? [], ...varies])].sort())
-    }
-    return { names: varies, values: varies.map(name => visit.value(name)) }
-  }
-
-  #board (visit: Visit, now: number): Boarding | 'unshareable' {
+  #board (visit: Visit, now: number): Place | 'unshareable' {
     visit.boardings++
-    visit.boardedKey = this.#variantKey(visit)
+    visit.boardedKey = this.variants.keyOf(visit)
     if (this.#unshareable.size > 0 && this.#unshareable.has(visit.boardedKey)) return visit.mayLead ? 'unshareable' : 'no-flight'
     return this.#enter(visit, visit.boardedKey, now)
   }
 
-  #enter (visit: Visit, key: string, now: number): Boarding {
+  #enter (visit: Visit, key: string, now: number): Place {
+    const look = visit.route.settings.ttl === undefined || this.flights.has(key) ? undefined : this.keeper.look(visit)
+    if (look !== undefined && !(look instanceof Promise)) {
+      if ('reason' in look) {
+        visit.role = 'kept'
+        visit.kept = look
+        return 'kept'
+      }
+      if (this.#tellApart(visit, look.names)) return this.#enter(visit, visit.boardedKey, now)
+    }
     const boarding = this.flights.board(key, visit, visit.route.settings.maxWaitersPerKey, now)
+    if (look instanceof Promise && (boarding === 'leader' || boarding === 'no-flight')) {
+      if (boarding === 'leader') this.#lead(visit)
+      else visit.role = 'looking'
+      look.then(found => { this.#looked(visit, found) }, () => { this.#looked(visit, undefined) })
+      return 'looking'
+    }
     if (boarding === 'leader') {
       this.#lead(visit)
     } else if (boarding === 'follower') {
@@ -357,27 +335,96 @@ export class Coalescer {
   #lead (visit: Visit): void {
     visit.role = 'leader'
     visit.leaderId = visit.id
+  }
+
+  /** A leader's run begins. */
+  #takeOff (visit: Visit): void {
+    if (visit.route.settings.ttl !== undefined) visit.since = this.keeper.shelf.stamp()
+    visit.tally.runs++
     this.#observer.started(visit)
   }
 
+  /** It runs the handler and has no part in anything. */
+  #bypass (visit: Visit, boarding: string): void {
+    visit.role = boarding === 'unshareable' ? 'scout' : 'done'
+    visit.tally.runs++
+    this.#settled(visit, 'bypass', reasonOf(visit, boarding))
+  }
+
+  /** A slow store has answered one that parked meanwhile. */
+  #looked (visit: Visit, look: Look): void {
+    const { flight } = visit
+    if (visit.role !== 'leader' && visit.role !== 'looking') {
+      // Its flight ended without it. What it is to its client it still is, if that is there.
+      if (!visit.gone) visit.run()
+      return
+    }
+    if (look === undefined) {
+      if (visit.role === 'leader') this.#takeOff(visit)
+      else this.#bypass(visit, 'no-flight')
+      visit.run()
+    } else if ('reason' in look) {
+      visit.kept = look
+      visit.role = 'done'
+      flight?.land(visit, { type: 'kept', ...look })
+      this.serve(visit)
+    } else {
+      visit.role = 'done'
+      flight?.land(visit, MISMATCH)
+      if (!this.#tellApart(visit, look.names)) visit.boardings = MAX_BOARDINGS
+      this.#boardAgain(visit, flight)
+    }
+  }
+
+  /** Learns what tells a key's variants apart; false if that was known. */
+  #tellApart (visit: Visit, names: readonly string[]): boolean {
+    this.variants.of(visit, names)
+    const key = this.variants.keyOf(visit)
+    if (key === visit.boardedKey) return false
+    visit.boardedKey = key
+    return true
+  }
+
+  #keep (visit: Visit, recording: Recording): void {
+    this.keeper.keep(visit, recording, this.variants.keyOf(visit), this.variants.namesOf(visit.key))
+  }
+
+  /** Its patience has ended, and there is something that may be served instead. */
+  #standIn (visit: Visit, flight: Flight<Recording>): boolean {
+    const standby = (flight.leader as Visit | undefined)?.standby
+    if (standby === undefined || standby.until <= this.keeper.shelf.now() || !isOfVariant(visit, standby.recording.variant)) return false
+    visit.kept = { recording: standby.recording, reason: 'stale-if-error' }
+    this.serve(visit)
+    return true
+  }
+
   /** Another variant than its leader's: it boards once more, under a key that tells them apart. */
-  #boardAgain (visit: Visit, flight: Flight<Recording>): void {
+  #boardAgain (visit: Visit, flight: Flight<Recording> | undefined): void {
     const boarding = visit.boardings < MAX_BOARDINGS ? this.#board(visit, this.#clock.now()) : 'vary'
     this.#goOn(visit, boarding, reasonOf(visit, boarding), flight)
   }
 
   /** What follows from boarding once more. `reason`: why it runs by itself if it got no place. */
-  #goOn (visit: Visit, boarding: string, reason: string, flight: Flight<Recording>): void {
+  #goOn (visit: Visit, boarding: string, reason: string, flight: Flight<Recording> | undefined): void {
     switch (boarding) {
       case 'leader':
-        visit.tally.runs++
+        this.#takeOff(visit)
         visit.run()
         return
       case 'follower':
+      case 'looking':
         this.parked(visit)
         return
+      case 'kept':
+        this.serve(visit)
+        return
       default:
-        this.#runAlone(visit, reason, flight)
+        if (flight === undefined) {
+          this.#bypass(visit, boarding)
+          visit.run()
+        } else {
+          this.#runAlone(visit, reason, flight)
+        }
     }
   }
 
@@ -423,12 +470,6 @@ export class Coalescer {
     visit.outcome = outcome
     this.#observer.settled(visit, outcome, reason, outcome === 'leader' || outcome === 'bypass' ? 0 : visit.waited + this.#clock.now() - visit.arrived)
   }
-
-  /** The key, and the values of what its responses are known to vary on. */
-  #variantKey (visit: Visit): string {
-    const names = this.#dimensions.size === 0 ? undefined : this.#dimensions.get(visit.key)
-    return names === undefined ? visit.key : visit.key + JSON.stringify([names, names.map(name => visit.value(name))])
-  }
 }
 
 /** Why it found no place. */
@@ -436,6 +477,6 @@ function reasonOf ({ followsOnly }: Visit, boarding: string): string {
   return boarding === 'no-flight' && followsOnly !== undefined ? followsOnly : boarding
 }
 
-function matches (visit: Visit, variant: Variant): boolean {
-  return variant.names.every((name, index) => visit.value(name) === variant.values[index])
+function outcomeOf (reason: Kept['reason']): Outcome {
+  return reason === 'fresh' ? 'hit' : 'stale'
 }

@@ -33,6 +33,10 @@ export type AbortReason = 'nobody-waits' | 'flight-timeout'
 export type Landing<R> =
   | { readonly type: 'shared', readonly recording: R }
   | { readonly type: 'failed', readonly recording: R }
+  /** There is one that was kept before; the reason says why it may be served. */
+  | { readonly type: 'kept', readonly recording: R, readonly reason: string }
+  /** The key turns out to have variants, and nothing is known of them but that. */
+  | { readonly type: 'mismatch' }
   | { readonly type: 'unshareable', readonly reason: string }
   | { readonly type: 'abandoned', readonly reason: string }
 

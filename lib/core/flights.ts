@@ -41,6 +41,11 @@ export class Flights<R> implements Tower<R> {
     return this.#waiters
   }
 
+  /** Whether there is a flight to join for `key`. */
+  has (key: string): boolean {
+    return this.#flights.has(key)
+  }
+
   /**
    * Takes a place for `key`: the leader's if it is free and the passenger may lead, else a follower's.
    *

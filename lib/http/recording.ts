@@ -15,10 +15,12 @@ export interface Recording {
   readonly body: Body | Broadcast
   /** The size of the body in bytes; undefined while it is still being made. */
   readonly bytes: number | undefined
-  /** The id of the request whose run this is. */
-  readonly leaderId: string
+  /** The id of the request whose run this is; undefined for a kept one. */
+  readonly leaderId: string | undefined
   /** The request headers that it depends on besides the key, and what the leader's were. */
   readonly variant: Variant
+  /** If it was kept: since when. Moments in milliseconds since 1970, durations in milliseconds. */
+  readonly kept?: { readonly storedAt: number, readonly age: number, readonly date: number }
 }
 
 export interface Variant {
@@ -27,6 +29,11 @@ export interface Variant {
 }
 
 export const NO_VARIANT: Variant = Object.freeze({ names: Object.freeze([]), values: Object.freeze([]) })
+
+/** Whether a request may have a response of a variant, as far as that goes. */
+export function isOfVariant (request: { value (name: string): string | null }, { names, values }: Variant): boolean {
+  return names.every((name, index) => request.value(name) === values[index])
+}
 
 /** Makes text or bytes a body that nobody else holds. */
 export function snapshot (payload: string | Uint8Array | null | undefined): Body {

@@ -1,0 +1,37 @@
+/**
+ * When what was purged last, by label.
+ *
+ * Invariant: a label that was marked after a moment is found marked after it. One that was not may be found so as well (two
+ * labels can share a place), which costs a run and no more; so the memory for any number of labels is one size.
+ */
+import { randomBytes } from 'node:crypto'
+
+/** A power of two. */
+const PLACES = 65_536
+
+export class Marks {
+  #places: Float64Array | undefined
+  #latest = -Infinity
+  /** Nobody outside can tell which labels share a place. */
+  readonly #seed = randomBytes(4).readUInt32LE()
+
+  mark (label: string, at: number): void {
+    this.#places ??= new Float64Array(PLACES).fill(-Infinity)
+    this.#places[this.#placeOf(label)] = at
+    this.#latest = at
+  }
+
+  /** Whether one of `labels` was marked at `moment` or later. */
+  since (moment: number, labels: readonly string[]): boolean {
+    if (this.#latest < moment || this.#places === undefined) return false
+    for (const label of labels) if ((this.#places[this.#placeOf(label)] as number) >= moment) return true
+    return false
+  }
+
+  /** FNV-1a, from a seed. */
+  #placeOf (label: string): number {
+    let hash = this.#seed
+    for (let index = 0; index < label.length; index++) hash = Math.imul(hash ^ label.charCodeAt(index), 0x01000193)
+    return (hash ^ (hash >>> 16)) & (PLACES - 1)
+  }
+}

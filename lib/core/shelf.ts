@@ -1,0 +1,208 @@
+/**
+ * What was kept of runs, wherever it is: a store that may fail, and what holds whatever the store does.
+ *
+ * Invariant: a look never fails and never lasts longer than `storeTimeout`. What it gives was kept under that very key, in this
+ * format, and its run began after the last purge of each of its labels. What was put is found from then on, even while a slow
+ * store still takes it.
+ */
+import type { Clock, Entry, Store } from '../../types/index.js'
+import { Marks } from './marks.js'
+
+export type Operation = 'get' | 'set' | 'delete'
+
+/** Told what goes wrong, and how long the store takes. */
+export interface ShelfWatch {
+  /** The store threw, rejected, or took too long. */
+  failed (operation: Operation, reason: 'error' | 'timeout', error: unknown): void
+  /** What the store gave is not what was asked for. */
+  rejected (reason: 'garbage' | 'version' | 'key'): void
+  /** A look took so many milliseconds, of a store that answers with a promise. */
+  answered (took: number): void
+}
+
+/** What a look found. */
+export interface Found {
+  readonly entry: Entry
+  /** How long ago its run ended, in milliseconds. */
+  readonly resident: number
+  /** It was purged softly: whatever its age, it is stale. */
+  readonly outdated: boolean
+}
+
+/** The most entries that are on their way to the store at a time; the rest is not kept. */
+const MAX_SETTLING = 1_000
+/** Two moments that must not be the same are at least this far apart, in milliseconds. */
+const TICK = 1 / 1_024
+
+export class Shelf {
+  readonly store: Store
+  readonly #clock: Clock
+  readonly #timeout: number
+  readonly #watch: ShelfWatch
+  /** What the clock's zero is in milliseconds since 1970. */
+  readonly #epoch: number
+  /** What a slow store has not taken yet. */
+  readonly #settling = new Map<string, Entry>()
+  readonly #hard = new Marks()
+  readonly #soft = new Marks()
+  #lastStamp = -Infinity
+  /** It answers with promises. */
+  #isSlow = false
+
+  /** @param timeout how long a store is waited for, in milliseconds */
+  constructor (store: Store, timeout: number, clock: Clock, watch: ShelfWatch) {
+    this.store = store
+    this.#timeout = timeout
+    this.#clock = clock
+    this.#watch = watch
+    this.#epoch = Date.now() - clock.now()
+  }
+
+  /** Milliseconds since 1970, by the clock: they never go back. */
+  now (): number {
+    return this.#clock.now() + this.#epoch
+  }
+
+  /** A moment that is no other's: what began before a purge can be told from what began after it. */
+  stamp (): number {
+    return (this.#lastStamp = Math.max(this.now(), this.#lastStamp + TICK))
+  }
+
+  /** What is kept for a key; at once where the store answers at once. */
+  look (key: string): Found | undefined | Promise<Found | undefined> {
+    const settling = this.#settling.get(key)
+    if (settling !== undefined) return this.#found(key, settling)
+    let answer: ReturnType<Store['get']>
+    try {
+      answer = this.store.get(key)
+    } catch (error) {
+      this.#watch.failed('get', 'error', error)
+      return undefined
+    }
+    if (!isPromise(answer)) return this.#found(key, answer)
+    this.#isSlow = true
+    return this.#lookSlowly(key, answer)
+  }
+
+  /** Keeps an entry, unless it has been purged since its run began, or a younger one is there. */
+  keep (entry: Entry, keepFor: number): boolean {
+    if (this.#purged(entry) || this.#soft.since(entry.since, entry.labels) || this.#isOutrun(entry)) return false
+    if (this.#settling.size >= MAX_SETTLING) {
+      this.#watch.failed('set', 'timeout', undefined)
+      return false
+    }
+    this.#settling.set(entry.key, entry)
+    this.#do('set', entry.key, () => this.store.set(entry, keepFor), () => {
+      if (this.#settling.get(entry.key) === entry) this.#settling.delete(entry.key)
+    })
+    return true
+  }
+
+  /** Keeps nothing for a key any more, nor what is in the air for it. */
+  drop (key: string): void {
+    this.purge([key], false)
+    this.#settling.delete(key)
+    this.#do('delete', key, () => this.store.delete(key), () => {})
+  }
+
+  /** What has one of these labels is not served any more; or, `softly`, is stale. What is in the air with one is not kept. */
+  purge (labels: readonly string[], softly: boolean): void {
+    const at = this.stamp()
+    for (const label of labels) (softly ? this.#soft : this.#hard).mark(label, at)
+  }
+
+  /** What was found under the right key is not what is kept there. */
+  reject (): void {
+    this.#watch.rejected('garbage')
+  }
+
+  #purged ({ key, since, labels }: Entry): boolean {
+    return this.#hard.since(since, labels) || this.#hard.since(since, [key])
+  }
+
+  /** A run for the same key that began later is kept already; as far as that can be told at once. */
+  #isOutrun ({ key, since }: Entry): boolean {
+    if (this.#isSlow && !this.#settling.has(key)) return false
+    const found = this.look(key)
+    return found !== undefined && !isPromise(found) && found.entry.since > since
+  }
+
+  #found (key: string, entry: unknown): Found | undefined {
+    if (entry === undefined || entry === null) return undefined
+    if (!isEntry(entry)) {
+      this.#watch.rejected('garbage')
+      return undefined
+    }
+    if (entry.version !== 1 || entry.key !== key) {
+      this.#watch.rejected(entry.version === 1 ? 'key' : 'version')
+      return undefined
+    }
+    if (this.#purged(entry)) return undefined
+    return { entry, resident: Math.max(this.now() - entry.storedAt, 0), outdated: this.#soft.since(entry.since, entry.labels) }
+  }
+
+  async #lookSlowly (key: string, answer: PromiseLike<unknown>): Promise<Found | undefined> {
+    const began = this.#clock.now()
+    const { promise, cancel } = this.#limit(answer)
+    try {
+      const entry = await promise
+      if (entry === TOO_SLOW) {
+        this.#watch.failed('get', 'timeout', undefined)
+        return undefined
+      }
+      this.#watch.answered(this.#clock.now() - began)
+      // What was put in the meantime is younger than what the store says.
+      return this.#found(key, this.#settling.get(key) ?? entry)
+    } catch (error) {
+      this.#watch.failed('get', 'error', error)
+      return undefined
+    } finally {
+      cancel()
+    }
+  }
+
+  #do (operation: 'set' | 'delete', key: string, call: () => void | PromiseLike<void>, done: () => void): void {
+    let answer: void | PromiseLike<void>
+    try {
+      answer = call()
+    } catch (error) {
+      this.#watch.failed(operation, 'error', error)
+      done()
+      return
+    }
+    if (!isPromise(answer)) {
+      done()
+      return
+    }
+    const { promise, cancel } = this.#limit(answer)
+    promise.then(result => {
+      if (result === TOO_SLOW) this.#watch.failed(operation, 'timeout', undefined)
+    }, (error: unknown) => {
+      this.#watch.failed(operation, 'error', error)
+    }).finally(() => {
+      cancel()
+      done()
+    })
+  }
+
+  /** A promise that does not last longer than the store may. */
+  #limit (answer: PromiseLike<unknown>): { promise: Promise<unknown>, cancel: () => void } {
+    let timer: unknown
+    const timeout = new Promise(resolve => { timer = this.#clock.setTimeout(() => { resolve(TOO_SLOW) }, this.#timeout) })
+    return { promise: Promise.race([answer, timeout]), cancel: () => { this.#clock.clearTimeout(timer) } }
+  }
+}
+
+const TOO_SLOW = Symbol('too slow')
+
+function isPromise (value: unknown): value is PromiseLike<unknown> {
+  return typeof value === 'object' && value !== null && typeof (value as { then?: unknown }).then === 'function'
+}
+
+const DURATIONS = ['since', 'storedAt', 'freshFor', 'staleWhileRevalidate', 'staleIfError'] as const
+
+function isEntry (entry: unknown): entry is Entry {
+  const given = entry as Record<string, unknown>
+  return typeof entry === 'object' && DURATIONS.every(name => Number.isFinite(given[name])) &&
+    Array.isArray(given.labels) && given.labels.every(label => typeof label === 'string')
+}

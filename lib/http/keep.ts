@@ -1,0 +1,80 @@
+/**
+ * Whether a response is kept, and for how long: what its route says, within what the response itself allows.
+ *
+ * Invariant: pure but for the jitter. No option overrides a response that says that it is private, not to be stored, expired
+ * or to be validated each time, or that sets a cookie; and what is stale is served no longer than the response allows.
+ */
+import { trimmed, parseHttpDate } from './conditional.js'
+import { combined } from './fields.js'
+import { ageOf, freshnessOf, mayServeStale, restrictsKeeping, type FreshnessReason, type KeepReason } from './freshness.js'
+import type { Headers } from './headers.js'
+
+export interface KeepSettings {
+  readonly ttl: unknown
+  readonly staleWhileRevalidate: number
+  readonly staleIfError: number
+  readonly ttlJitter: number
+  readonly negativeTtl: ReadonlyMap<number, number | 'headers'>
+  readonly maxEntryBytes: number
+}
+
+/** A response that may be shared. */
+export interface Keepable {
+  readonly status: number
+  readonly headers: Headers
+  readonly failed: boolean
+  readonly bytes: number
+  readonly requestedAt: number
+  readonly respondedAt: number
+}
+
+export type PlanReason = KeepReason | FreshnessReason | 'error' | 'entry-too-large' | 'no-ttl'
+
+export interface Plan {
+  readonly reason?: undefined
+  /** How old it was when it came. */
+  readonly age: number
+  /** When it was made. */
+  readonly date: number
+  readonly durations: { readonly freshFor: number, readonly staleWhileRevalidate: number, readonly staleIfError: number }
+  /** How long it is of any use. */
+  readonly keepFor: number
+}
+
+/** How long past its use a response is kept whose validators can be asked about. */
+const VALIDATE_FOR = 60_000
+
+/**
+ * @param ttlOf the `ttl` of the route for this response: milliseconds, `'headers'`, or undefined for none
+ */
+export function planKeeping (response: Keepable, settings: KeepSettings, ttlOf: () => number | 'headers' | undefined): Plan | { readonly reason: PlanReason } {
+  const { status, headers, respondedAt } = response
+  if (response.bytes > settings.maxEntryBytes) return { reason: 'entry-too-large' }
+  const isError = status >= 400 || response.failed
+  const ttl = isError ? settings.negativeTtl.get(status) : ttlOf()
+  if (ttl === undefined) return { reason: isError ? 'error' : 'no-ttl' }
+  const freshness = ttl === 'headers'
+    ? freshnessOf(response)
+    : restrictsKeeping(headers, respondedAt) ?? {
+      lifetime: ttl, age: 0, mayServeStale: mayServeStale(headers), staleWhileRevalidate: undefined, staleIfError: undefined
+    }
+  if (typeof freshness === 'string') return { reason: freshness }
+  const lifetime = freshness.lifetime * (1 - settings.ttlJitter * Math.random())
+  const fresh = lifetime - freshness.age
+  const usedUp = Math.max(-fresh, 0)
+  const stale = (own: number | undefined, option: number): number => freshness.mayServeStale ? Math.max((own ?? option) - usedUp, 0) : 0
+  const durations = {
+    freshFor: Math.max(fresh, 0),
+    staleWhileRevalidate: stale(freshness.staleWhileRevalidate, settings.staleWhileRevalidate),
+    staleIfError: stale(freshness.staleIfError, settings.staleIfError)
+  }
+  const use = durations.freshFor + Math.max(durations.staleWhileRevalidate, durations.staleIfError)
+  if (use === 0) return { reason: 'expired' }
+  const validates = headers.etag !== undefined || headers['last-modified'] !== undefined
+  return {
+    age: ageOf(response),
+    date: parseHttpDate(trimmed(combined(headers.date)), respondedAt) ?? respondedAt,
+    durations,
+    keepFor: use + (validates ? Math.max(VALIDATE_FOR, durations.freshFor) : 0)
+  }
+}

@@ -1,0 +1,95 @@
+/**
+ * Runs that no client asked for: a request of the app's own, past every hook of its route.
+ *
+ * Invariant: it carries what the key covers and what tells the variant apart, and nothing else; never a credential. It is known
+ * by the asynchronous context that it is made in, once, so that no header of a client's can pass for it.
+ */
+import { AsyncLocalStorage, AsyncResource } from 'node:async_hooks'
+import { finished } from 'node:stream/promises'
+import type { FastifyRequest, HTTPMethods, InjectOptions } from 'fastify'
+import type { Clock } from '../types/index.js'
+import { FlightTimeoutError } from './errors.js'
+import { ENCODINGS } from './http/accept-encoding.js'
+import { carriesOnly } from './http/cookies.js'
+import { CLIENT_ADDRESS } from './http/reads.js'
+import type { Refresh } from './keeper.js'
+import type { RouteSettings } from './options.js'
+
+interface Errand {
+  readonly refresh: Refresh
+  /** Whether who saw that it is needed came over TLS. */
+  readonly encrypted: boolean
+  /** Its request has come. */
+  taken: boolean
+  cancel: ((reason: Error) => void) | undefined
+}
+
+/** Nobody's context: what the client that happened to come has in its own is not for this run. */
+const nowhere = new AsyncResource('CoalescedRefresh')
+const errands = new AsyncLocalStorage<Errand>()
+
+/** What the request that is just being served was made for; undefined if it is a client's. */
+export function takeErrand (request: FastifyRequest): Errand | undefined {
+  const errand = errands.getStore()
+  if (errand === undefined || errand.taken) return undefined
+  errand.taken = true
+  if (errand.encrypted) Object.assign(request.raw.socket, { encrypted: true })
+  return errand
+}
+
+/** Whether a request without credentials can have the key of this one. */
+export function isRefreshable ({ headers }: FastifyRequest, settings: RouteSettings, variant: readonly string[]): boolean {
+  return settings.identity === undefined && settings.credentials.every(name => headers[name] === undefined
+    ? !variant.includes(name)
+    : name === 'cookie' && carriesOnly(headers.cookie as string, settings.cookies))
+}
+
+/**
+ * Makes the request once more, and ends when it has been answered.
+ *
+ * @throws FST_COALESCE_FLIGHT_TIMEOUT if that takes longer than `flightTimeout`
+ */
+export async function runErrand (request: FastifyRequest, settings: RouteSettings, variant: readonly string[], refresh: Refresh, clock: Clock): Promise<void> {
+  const errand: Errand = { refresh, encrypted: isEncrypted(request), taken: false, cancel: undefined }
+  let timer: unknown
+  const timeout = new Promise<never>((_resolve, reject) => {
+    timer = clock.setTimeout(() => {
+      const error = new FlightTimeoutError(settings.flightTimeout)
+      errand.cancel?.(error)
+      reject(error)
+    }, settings.flightTimeout)
+  })
+  try {
+    const send = async (): Promise<void> => {
+      const response = await request.server.inject(requestLike(request, settings, variant))
+      await finished(response.stream().resume())
+    }
+    await Promise.race([nowhere.runInAsyncScope(() => errands.run(errand, send)), timeout])
+  } finally {
+    clock.clearTimeout(timer)
+  }
+}
+
+function requestLike (request: FastifyRequest, settings: RouteSettings, variant: readonly string[]): InjectOptions & { readonly payloadAsStream: true } {
+  const { body, method, protocol, raw, url } = request
+  const given = request.headers
+  const headers: Record<string, string | string[] | undefined> = { host: request.host, 'user-agent': undefined }
+  const names = ['accept-version', ...settings.headers, ...variant.map(name => name === ENCODINGS ? 'accept-encoding' : name)]
+  if (settings.cookies.length > 0) names.push('cookie')
+  if (body !== undefined) names.push('content-type')
+  for (const name of names) if (given[name] !== undefined && !name.startsWith(':')) headers[name] = given[name]
+  // Behind a proxy that is trusted the protocol is what that says.
+  if (protocol === 'https' && !isEncrypted(request)) headers['x-forwarded-proto'] = protocol
+  return {
+    method: (method === 'HEAD' ? 'GET' : method) as HTTPMethods,
+    url: (raw as { originalUrl?: string }).originalUrl ?? url,
+    headers: headers as Record<string, string>,
+    remoteAddress: variant.includes(CLIENT_ADDRESS) ? request.ip : '127.0.0.1',
+    ...body === undefined || body === null ? {} : { payload: body as string | object | Buffer },
+    payloadAsStream: true
+  } as InjectOptions & { readonly payloadAsStream: true }
+}
+
+function isEncrypted ({ raw }: FastifyRequest): boolean {
+  return (raw.socket as { encrypted?: boolean }).encrypted === true
+}

@@ -1,0 +1,56 @@
+/**
+ * Asking the handler whether a kept response is still good (RFC 9111 section 4.3).
+ *
+ * Invariant: the question is there for the handler only: hooks before and after it see the request as its client made it. An
+ * answer that says "not modified" to this question becomes the whole response, and is then treated like any other.
+ */
+import type { FastifyReply, FastifyRequest } from 'fastify'
+import { conditionsFor, freshen, validates } from './http/freshen.js'
+import { headerDelta, type Headers } from './http/headers.js'
+import type { Body, Recording } from './http/recording.js'
+import { asksForPart } from './http/represent.js'
+
+export class Revalidation {
+  readonly #request: FastifyRequest
+  readonly #stored: Recording
+  readonly #names: readonly string[]
+
+  /** Undefined where there is nothing to ask with, or the client has conditions of its own. */
+  static begin (request: FastifyRequest, stored: Recording | undefined, now: number): Revalidation | undefined {
+    if (stored === undefined || asksForPart(request.headers)) return undefined
+    const conditions = conditionsFor(stored.headers.set, now)
+    const names = Object.keys(conditions)
+    if (names.length === 0) return undefined
+    Object.assign(request.raw.headers, conditions)
+    return new Revalidation(request, stored, names)
+  }
+
+  private constructor (request: FastifyRequest, stored: Recording, names: readonly string[]) {
+    this.#request = request
+    this.#stored = stored
+    this.#names = names
+  }
+
+  /** Whether a header is of the question, and not of the client's. */
+  asks (name: string): boolean {
+    return this.#names.includes(name)
+  }
+
+  /** Takes the question back. */
+  end (): void {
+    const { headers } = this.#request.raw
+    // eslint-disable-next-line @typescript-eslint/no-dynamic-delete -- they were put there above
+    for (const name of this.#names) delete headers[name]
+  }
+
+  /** Makes of the answer to the question what the handler would have answered without it; undefined if it is no such answer. */
+  complete (reply: FastifyReply, before: Headers, answer: Headers): { readonly body: Body } | undefined {
+    if (reply.statusCode !== 304) return undefined
+    const { set } = headerDelta(before, answer)
+    const { status, headers, body } = this.#stored
+    if (!validates(headers.set, set)) return undefined
+    for (const [name, value] of freshen(headers.set, set)) reply.header(name, typeof value === 'string' ? value : [...value])
+    reply.code(status)
+    return { body: body as Body }
+  }
+}

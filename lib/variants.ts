@@ -1,0 +1,44 @@
+/**
+ * What tells the responses of a key apart, as far as it is known: the request headers that they depend on besides the key.
+ *
+ * Invariant: bounded, and only a memory. What is forgotten is learned again, at the price of a run.
+ */
+import { LRUCache } from 'lru-cache'
+import { NO_VARIANT, type Variant } from './http/recording.js'
+import type { Route, Visit } from './visit.js'
+
+/** How many keys are remembered. */
+const MEMORY = 10_000
+
+export class Variants {
+  readonly #dimensions = new LRUCache<string, readonly string[]>({ max: MEMORY })
+  readonly #lateReads = new WeakMap<Route, Set<string>>()
+
+  /** The names that are known for a key, sorted. */
+  namesOf (key: string): readonly string[] {
+    return this.#dimensions.get(key) ?? NO_VARIANT.names
+  }
+
+  /** A visit's variant of a response that depends on `varies`; which is remembered for who comes next. */
+  of (visit: Visit, varies: readonly string[]): Variant {
+    if (varies.length === 0) return NO_VARIANT
+    const known = this.#dimensions.get(visit.key)
+    if (known === undefined || !varies.every(name => known.includes(name))) {
+      this.#dimensions.set(visit.key, [...new Set([...known ?? [], ...varies])].sort())
+    }
+    return { names: varies, values: varies.map(name => visit.value(name)) }
+  }
+
+  /** A visit's key, and the values of what its responses are known to vary on. */
+  keyOf (visit: Visit): string {
+    const names = this.#dimensions.size === 0 ? undefined : this.#dimensions.get(visit.key)
+    return names === undefined ? visit.key : visit.key + JSON.stringify([names, names.map(name => visit.value(name))])
+  }
+
+  /** The headers that a route's streams are known to depend on only after their first bytes. */
+  lateReads (route: Route): Set<string> {
+    let names = this.#lateReads.get(route)
+    if (names === undefined) this.#lateReads.set(route, names = new Set())
+    return names
+  }
+}

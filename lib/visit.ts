@@ -1,0 +1,146 @@
+/**
+ * A request at the coalescer: what it is to the conductor, and what a framework must do for it.
+ *
+ * Invariant: it knows no framework. What is abstract here is all that one has to give.
+ */
+import type { Outcome } from '../types/index.js'
+import type { Coalescer } from './coalescer.js'
+import type { AbortReason, Ending, Flight, Passenger } from './core/flight.js'
+import type { Headers } from './http/headers.js'
+import type { KeyHead } from './http/key.js'
+import type { FollowReason } from './http/policy.js'
+import type { Recording, Variant } from './http/recording.js'
+import type { Refresh, Standby } from './keeper.js'
+import type { Subject } from './observers/observer.js'
+import type { Tally } from './observers/tally.js'
+import type { RouteSettings } from './options.js'
+import type { Role } from './role.js'
+
+/** A route that is coalesced. */
+export interface Route {
+  /** What tells its keys from those of every other route. */
+  readonly keyHead: KeyHead
+  readonly settings: RouteSettings
+  readonly tally: Tally
+  /** What all that is kept of it can be purged by. */
+  readonly label: string
+  disabled: boolean
+}
+
+/** What a run came to, as far as keeping it goes. */
+export interface Response {
+  readonly status: number
+  /** All of its headers, those that hooks added as well. */
+  readonly headers: Headers
+  /** The handler threw, or answered 5xx. */
+  readonly failed: boolean
+  /** What it can be purged by. */
+  readonly tags: readonly string[]
+}
+
+/** A recording that was kept, and why it may be served. */
+export interface Kept {
+  readonly recording: Recording
+  readonly reason: string
+}
+
+/** One request, as the coalescer sees it; what a framework must do for it is abstract. */
+export abstract class Visit implements Passenger<Recording>, Subject {
+  flight: Flight<Recording> | undefined
+  role: Role = 'new'
+  outcome: Outcome | undefined
+  leaderId: string | undefined
+  /** The key of the request, without its variant. */
+  key = ''
+  /** The key that it boarded under. */
+  boardedKey = ''
+  /** How often it boarded. */
+  boardings = 0
+  /** When its patience began: it boarded first, or was relieved. */
+  arrived = 0
+  /** How long it had waited before that, in milliseconds. */
+  waited = 0
+  /** Its patience ended once, and it boarded a relief flight. */
+  relieved = false
+  /** When its run began, if that can be kept; a moment of the shelf's. */
+  since = 0
+  /** What a look found that is too old to be served. */
+  found: Recording | undefined
+  /** The same, if it may be served once its run has failed. */
+  standby: Standby | undefined
+  /** What it is answered with as soon as it is ready for that. */
+  kept: Kept | undefined
+  /** It runs for nobody but the shelf. */
+  refresh: Refresh | undefined
+  /** Tells the ramp that its own run is over. */
+  finished: (() => void) | undefined
+  readonly route: Route
+  protected readonly coalescer: Coalescer
+
+  constructor (coalescer: Coalescer, route: Route) {
+    this.coalescer = coalescer
+    this.route = route
+  }
+
+  abstract readonly id: string
+  abstract readonly log: Subject['log']
+  /** The path that was asked for. */
+  abstract readonly path: string
+
+  /** Its client is gone. */
+  abstract readonly gone: boolean
+  /** Whether a request without credentials can be made that has the same key. */
+  abstract readonly refreshable: boolean
+  /** Why it may not lead; undefined if it may. */
+  abstract readonly followsOnly: FollowReason | undefined
+  /** One of the request's headers, or the client's address; null if there is none. */
+  abstract value (name: string): string | null
+  /** Runs the handler, after a wait. */
+  abstract run (): void
+  /** Answers with a recording. */
+  abstract replay (recording: Recording): void
+  /** Answers with an error. */
+  abstract refuse (error: Error): void
+  /** Aborts its run's signal. */
+  abstract cancel (reason: Error): void
+  /** It leads, and somebody waits for it. Called again for each that comes. */
+  abstract followed (): void
+  /** What its run came to, for those who wait. */
+  abstract record (variant: Variant): Recording
+  /** What its run came to, for who keeps it. */
+  abstract response (): Response
+  /** The `ttl` of its route for what its run came to. */
+  abstract ttlOf (recording: Recording): number | 'headers' | undefined
+  /** Runs the handler once more, for nobody's sake, and ends when that has ended. */
+  abstract rerun (refresh: Refresh): Promise<void>
+
+  /** Whether somebody waits for its run. */
+  get hasFollowers (): boolean {
+    return this.flight !== undefined && this.flight.followers > 0
+  }
+
+  get mayLead (): boolean {
+    return this.followsOnly === undefined
+  }
+
+  get tally (): Tally {
+    return this.route.tally
+  }
+
+  get waitTimeout (): number {
+    return this.route.settings.waitTimeout
+  }
+
+  get flightTimeout (): number {
+    return this.route.settings.flightTimeout
+  }
+
+  settle (ending: Ending<Recording>, flight: Flight<Recording>): void {
+    this.coalescer.settle(this, ending, flight)
+  }
+
+  abort (reason: AbortReason): void {
+    this.coalescer.aborted(this, reason)
+  }
+}
+
