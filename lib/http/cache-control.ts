@@ -4,6 +4,7 @@
  * Invariant: a restrictive directive counts in any spelling: any case, with or without a field-name argument, on any of
  * several field lines. A field that is not well formed counts as restrictive.
  */
+import { parseDeltaSeconds } from './delta-seconds.js'
 import { directives, lines, type FieldValue } from './fields.js'
 
 export type Restriction = 'private' | 'no-store' | 'cache-control-malformed'
@@ -17,13 +18,23 @@ export interface CacheControl {
 
 const NOTHING: CacheControl = Object.freeze({ restriction: undefined, explicit: false })
 const MALFORMED: CacheControl = Object.freeze({ restriction: 'cache-control-malformed', explicit: false })
-const DELTA_SECONDS = /^\d+$/
+
+export type Directive = readonly [name: string, argument: string | undefined]
+
+/** The directives of all lines, in order; one without a name stands for a line that is not well formed. */
+export function cacheDirectives (value: FieldValue): readonly Directive[] {
+  return value === undefined ? [] : lines(value).flatMap<Directive>(line => directives(line) ?? [['', undefined]])
+}
 
 export function parseCacheControl (value: FieldValue): CacheControl {
-  if (value === undefined) return NOTHING
+  return value === undefined ? NOTHING : judge(cacheDirectives(value))
+}
+
+/** What directives say that have been read already. */
+export function judge (found: readonly Directive[]): CacheControl {
   let restriction: Restriction | undefined
   let explicit = false
-  for (const [name, argument] of lines(value).flatMap(line => directives(line) ?? [['', undefined]])) {
+  for (const [name, argument] of found) {
     switch (name) {
       case '':
         return MALFORMED
@@ -38,7 +49,7 @@ export function parseCacheControl (value: FieldValue): CacheControl {
         break
       case 'max-age':
       case 's-maxage':
-        if (argument === undefined || !DELTA_SECONDS.test(argument)) restriction ??= 'cache-control-malformed'
+        if (parseDeltaSeconds(argument) === undefined) restriction ??= 'cache-control-malformed'
         else explicit = true
         break
     }

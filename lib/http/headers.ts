@@ -22,10 +22,10 @@ export interface HeaderDelta {
 
 export function headerDelta (before: Headers, after: Headers): HeaderDelta {
   const set: Array<readonly [string, string | readonly string[]]> = []
-  const named = after.connection === undefined ? [] : combined(after.connection).toLowerCase().split(',').map(name => name.trim())
+  const travels = travelling(after.connection)
   for (const name in after) {
     const value = after[name]
-    if (value === undefined || HOP_BY_HOP.has(name) || named.includes(name) || same(before[name], value)) continue
+    if (value === undefined || !travels(name) || same(before[name], value)) continue
     set.push([name, copy(value)])
   }
   const removed: string[] = []
@@ -33,6 +33,12 @@ export function headerDelta (before: Headers, after: Headers): HeaderDelta {
     if (before[name] !== undefined && after[name] === undefined && !HOP_BY_HOP.has(name)) removed.push(name)
   }
   return { set, removed }
+}
+
+/** Tells the fields that belong to the response from those of this connection, which Connection names besides the known ones. */
+export function travelling (connection: HeaderValue | undefined): (name: string) => boolean {
+  const named = connection === undefined ? [] : combined(connection).toLowerCase().split(',').map(name => name.trim())
+  return name => !HOP_BY_HOP.has(name) && !named.includes(name)
 }
 
 function copy (value: HeaderValue): string | readonly string[] {

@@ -1,0 +1,39 @@
+/**
+ * What a successful unsafe request makes out of date besides its own target (RFC 9111 section 4.4).
+ *
+ * Invariant: pure, never throws on any input. Nothing of another origin is ever named.
+ */
+import { lines } from './fields.js'
+import type { Headers } from './headers.js'
+
+/** What was requested: the scheme without its colon, the host with its port, and the path with its query. */
+export interface RequestUrl {
+  readonly protocol: string
+  readonly host: string
+  readonly path: string
+}
+
+/** The paths, with their queries, that Location and Content-Location of its response name; without the target itself, each once. */
+export function invalidatedBy ({ protocol, host, path }: RequestUrl, headers: Headers): readonly string[] {
+  const target = /^https?$/i.test(protocol) ? parse(`${protocol}://${host}`) : undefined
+  // A host that says more than a host is none.
+  if (target === undefined || target.href !== `${target.origin}/`) return []
+  const self = path.startsWith('/') ? parse(target.origin + path) : undefined
+  const paths = new Set<string>()
+  for (const value of [headers.location, headers['content-location']]) {
+    for (const line of value === undefined ? [] : lines(value)) {
+      const named = parse(line, self ?? target)
+      if (named?.origin === target.origin) paths.add(named.pathname + named.search)
+    }
+  }
+  if (self !== undefined) paths.delete(self.pathname + self.search)
+  return [...paths]
+}
+
+function parse (text: string, base?: URL): URL | undefined {
+  try {
+    return new URL(text, base)
+  } catch {
+    return undefined
+  }
+}
