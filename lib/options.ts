@@ -78,14 +78,14 @@ export interface CallSettings<A extends readonly unknown[], R> extends FunctionS
 }
 
 /** Reads one option: its setting, or a throw. `name` is what messages call it. */
-type Reader<T> = (value: unknown, name: string) => T
-type Readers<T> = { readonly [Name in keyof T]: Reader<T[Name]> }
+export type Reader<T> = (value: unknown, name: string) => T
+export type Readers<T> = { readonly [Name in keyof T]: Reader<T[Name]> }
 
 const MAX_TIMEOUT = 2 ** 31 - 1
 const HEADER_NAME = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/
 const METRIC_PREFIX = /^(?:[a-zA-Z_:][a-zA-Z0-9_:]*)?$/
 
-function fail (name: string, wanted: string, got: unknown): never {
+export function fail (name: string, wanted: string, got: unknown): never {
   throw new InvalidOptionError(name, wanted, describe(got))
 }
 
@@ -100,14 +100,16 @@ function describe (value: unknown): string {
   }
 }
 
-const isObject = (value: unknown): value is Record<string, unknown> =>
+export const isObject = (value: unknown): value is Record<string, unknown> =>
   typeof value === 'object' && value !== null && !Array.isArray(value)
 
 const boolean: Reader<boolean> = (value, name) =>
   typeof value === 'boolean' ? value : fail(name, 'true or false', value)
 
-const integer = (least: number): Reader<number> => (value, name) =>
-  Number.isSafeInteger(value) && (value as number) >= least ? value as number : fail(name, `a whole number from ${least}`, value)
+export const integer = (least: number, most = Infinity): Reader<number> => (value, name) =>
+  Number.isSafeInteger(value) && (value as number) >= least && (value as number) <= most
+    ? value as number
+    : fail(name, `a whole number from ${least}${most === Infinity ? '' : ` to ${most}`}`, value)
 
 const oneOf = <T extends string>(...values: T[]): Reader<T> => (value, name) =>
   values.includes(value as T) ? value as T : fail(name, values.map(each => `'${each}'`).join(' or '), value)
@@ -128,7 +130,7 @@ const duration: Reader<number> = (value, name) => {
 const listOf = <T>(wanted: string, isMember: (member: unknown) => member is T): Reader<readonly T[]> => (value, name) =>
   Array.isArray(value) && value.every(isMember) ? Object.freeze([...value]) : fail(name, wanted, value)
 
-const isName = (value: unknown): value is string => typeof value === 'string' && value !== ''
+export const isName = (value: unknown): value is string => typeof value === 'string' && value !== ''
 const isHeaderName = (value: unknown): value is string => typeof value === 'string' && HEADER_NAME.test(value)
 const isShareableStatus = (value: unknown): value is number =>
   Number.isInteger(value) && (value as number) >= 200 && (value as number) <= 599 && value !== 206 && value !== 304
@@ -181,7 +183,7 @@ const metricsReaders: Readers<MetricsSettings> = {
   routeOptions: (value, name) => isObject(value) ? value as RouteShorthandOptions : fail(name, 'route options', value)
 }
 
-const clock: Reader<Clock> = (value, name) =>
+export const clock: Reader<Clock> = (value, name) =>
   isObject(value) && ['now', 'setTimeout', 'clearTimeout'].every(method => typeof value[method] === 'function')
     ? value as unknown as Clock
     : fail(name, 'an object with now, setTimeout and clearTimeout', value)
@@ -263,7 +265,7 @@ const REGISTRATION_DEFAULTS: Omit<Settings, 'routes'> = Object.freeze({
 })
 
 /** Reads each option that is given and takes the others from `defaults`; an option without a default must be given. */
-function read<T extends object> (readers: Readers<T>, options: Record<string, unknown>, defaults: Partial<T>, path: string): T {
+export function read<T extends object> (readers: Readers<T>, options: Record<string, unknown>, defaults: Partial<T>, path: string): T {
   for (const name of Object.keys(options)) {
     if (!Object.hasOwn(readers, name)) fail(path, `made of ${Object.keys(readers).join(', ')}`, name)
   }

@@ -9,7 +9,7 @@ export type HeaderValue = string | number | readonly string[]
 export type Headers = Readonly<Record<string, HeaderValue | undefined>>
 
 /** Fields that belong to a connection or a message, not to the response (RFC 9110 section 7.6.1). */
-const HOP_BY_HOP = new Set([
+export const HOP_BY_HOP: ReadonlySet<string> = new Set([
   'connection', 'keep-alive', 'proxy-authenticate', 'proxy-authorization', 'proxy-connection', 'te', 'trailer',
   'transfer-encoding', 'upgrade'
 ])

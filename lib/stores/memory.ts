@@ -1,0 +1,89 @@
+/**
+ * Entries in this process's memory: those that were used least recently give way.
+ *
+ * Invariant: never more than `maxBytes` and `maxEntries`, whatever is set, and no timer. What has had its time is not found
+ * again; it may take room until that is needed. Who set or got an entry cannot change it. Its value is not copied.
+ */
+import { LRUCache } from 'lru-cache'
+import type { Clock, Entry, Store } from '../../types/index.js'
+import { systemClock } from '../clock.js'
+import { clock as clockReader, fail, integer, isObject, read } from '../options.js'
+import { readEntry } from './entry.js'
+
+/** Options of a memory store. */
+export interface MemoryStoreOptions {
+  /**
+   * The most bytes that it holds: values as their entries say, keys, labels, and what keeping an entry takes.
+   * @default 67108864
+   */
+  maxBytes?: number
+  /**
+   * The most entries that it holds. Room for their places is taken at once.
+   * @default 10000
+   */
+  maxEntries?: number
+  /** Time, for tests. */
+  clock?: Clock
+}
+
+/** A store that answers at once. */
+export interface MemoryStore extends Store {
+  get: (key: string) => Entry | undefined
+  set: (entry: Entry, keepFor: number) => void
+  delete: (key: string) => void
+  readonly size: NonNullable<Store['size']>
+  /** A list of its own, the most recently used first. */
+  entries: () => readonly Entry[]
+}
+
+/** What a Map holds at most. */
+const MOST_ENTRIES = 2 ** 24 - 1
+/** What an entry takes besides its value, key and labels: itself, its numbers and its place, measured and rounded up. */
+const OVERHEAD = 320
+const DEFAULTS: Required<MemoryStoreOptions> = Object.freeze({ maxBytes: 67_108_864, maxEntries: 10_000, clock: systemClock })
+
+/**
+ * Keeps entries in memory.
+ *
+ * @throws FST_COALESCE_INVALID_OPTION if an option is wrong
+ * @example
+ * memoryStore({ maxBytes: 256 * 1024 * 1024 })
+ */
+export function memoryStore (options: MemoryStoreOptions = {}): MemoryStore {
+  const path = 'memoryStore options'
+  if (!isObject(options)) return fail(path, 'an object', options)
+  const { maxBytes, maxEntries, clock } = read<Required<MemoryStoreOptions>>(
+    { maxBytes: integer(1), maxEntries: integer(1, MOST_ENTRIES), clock: clockReader }, options, DEFAULTS, path)
+  // To lru-cache a time of 0 is no time.
+  const origin = clock.now() - 1
+  let evictions = 0
+  const cache: LRUCache<string, Entry> = new LRUCache<string, Entry>({
+    max: maxEntries,
+    maxSize: maxBytes,
+    ttl: 1,
+    ttlResolution: 0,
+    perf: { now: () => clock.now() - origin },
+    dispose: (_entry, key, reason) => {
+      if (reason === 'evict' && cache.getRemainingTTL(key) >= 0) evictions++
+    }
+  })
+  return Object.freeze({
+    get: (key: string) => cache.get(key),
+    set: (entry: Entry, keepFor: number) => {
+      const kept = readEntry(entry, entry.key)
+      // To lru-cache a ttl of 0 is none.
+      if (kept === undefined || !(keepFor > 0)) cache.delete(entry.key)
+      else cache.set(kept.key, kept, { ttl: keepFor, size: sizeOf(kept) })
+    },
+    delete: (key: string) => { cache.delete(key) },
+    get size () {
+      return { entries: cache.size, bytes: cache.calculatedSize, evictions }
+    },
+    entries: () => [...cache.values()]
+  })
+}
+
+/** Characters are counted as two bytes, which is what they take at most. */
+function sizeOf ({ bytes, key, labels }: Entry): number {
+  return labels.reduce((sum, label) => sum + 2 * label.length + 16, Math.ceil(bytes) + 2 * key.length + OVERHEAD)
+}
