@@ -40,7 +40,7 @@ export class Coalescer {
   readonly keeper: Keeper
   readonly variants = new Variants()
   readonly #observer: Observer
-  readonly #clock: Clock
+  readonly clock: Clock
   readonly #maxRecordedBytes: number
   readonly #unshareable: LRUCache<string, true>
   readonly #warned = new WeakSet<Route>()
@@ -48,7 +48,7 @@ export class Coalescer {
   constructor (settings: Limits & { readonly clock: Clock, readonly maxRecordedBytes: number }, keeper: Keeper, observer: Observer) {
     this.keeper = keeper
     this.flights = new Flights(settings, settings.clock)
-    this.#clock = settings.clock
+    this.clock = settings.clock
     this.#maxRecordedBytes = settings.maxRecordedBytes
     this.#observer = observer
     this.#unshareable = new LRUCache({ max: MEMORY, ttl: 1, ttlResolution: 0, perf: settings.clock })
@@ -64,7 +64,7 @@ export class Coalescer {
   /** Boards; true: run the handler now, false: park. */
   arrive (visit: Visit, key: string): boolean {
     visit.tally.requests++
-    const now = visit.arrived = this.#clock.now()
+    const now = visit.arrived = this.clock.now()
     visit.key = key
     const boarding = this.#board(visit, now)
     switch (boarding) {
@@ -400,7 +400,7 @@ export class Coalescer {
 
   /** Another variant than its leader's: it boards once more, under a key that tells them apart. */
   #boardAgain (visit: Visit, flight: Flight<Recording> | undefined): void {
-    const boarding = visit.boardings < MAX_BOARDINGS ? this.#board(visit, this.#clock.now()) : 'vary'
+    const boarding = visit.boardings < MAX_BOARDINGS ? this.#board(visit, this.clock.now()) : 'vary'
     this.#goOn(visit, boarding, reasonOf(visit, boarding), flight)
   }
 
@@ -434,7 +434,7 @@ export class Coalescer {
       this.#runAlone(visit, 'wait-timeout', flight)
       return
     }
-    const now = this.#clock.now()
+    const now = this.clock.now()
     visit.relieved = true
     visit.waited = now - visit.arrived
     visit.arrived = now
@@ -468,7 +468,7 @@ export class Coalescer {
 
   #settled (visit: Visit, outcome: Outcome, reason: string): void {
     visit.outcome = outcome
-    this.#observer.settled(visit, outcome, reason, outcome === 'leader' || outcome === 'bypass' ? 0 : visit.waited + this.#clock.now() - visit.arrived)
+    this.#observer.settled(visit, outcome, reason, outcome === 'leader' || outcome === 'bypass' ? 0 : visit.waited + this.clock.now() - visit.arrived)
   }
 }
 

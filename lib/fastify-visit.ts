@@ -6,29 +6,34 @@
  * the response from being shared.
  */
 import { AsyncResource } from 'node:async_hooks'
-import type { Readable } from 'node:stream'
+import { Readable } from 'node:stream'
 import type { FastifyReply, FastifyRequest } from 'fastify'
-import { Visit, type Coalescer, type Route } from './coalescer.js'
+import type { Coalescer } from './coalescer.js'
 import { FellBehindError, NobodyWaitsError, OtherVariantError, WrongLengthError } from './errors.js'
 import { watchForwarding, type Forwarded } from './forwarding.js'
-import { byMeaning, ENCODINGS, normalizeAcceptEncoding } from './http/accept-encoding.js'
+import { ENCODINGS, normalizeAcceptEncoding } from './http/accept-encoding.js'
 import { Broadcast, type Cut, type Listener } from './http/broadcast.js'
 import { headerDelta, type HeaderDelta, type Headers } from './http/headers.js'
 import { headerOf } from './http/key.js'
-import { answersOneOnly, followReason, keyCovers, shareReason, type FollowReason } from './http/policy.js'
+import { answersOneOnly, followReason, shareReason, type FollowReason } from './http/policy.js'
 import { queryStart } from './http/query.js'
-import { CLIENT_ADDRESS, Reads } from './http/reads.js'
+import { CLIENT_ADDRESS, type Reads } from './http/reads.js'
 import { byteLength, isLarger, snapshot, type Body, type Recording, type Variant } from './http/recording.js'
+import { tagsOf } from './http/tags.js'
 import { parseVary } from './http/vary.js'
 import { headersOf, snapshotHeaders } from './internals.js'
+import type { Refresh } from './keeper.js'
 import type { Log } from './observers/observer.js'
 import { hasTrailers, isHandlerTimeout, isResponse, onHeaders, readableOf, restrictionOf, type Capture } from './payload.js'
+import { NO_NAMES, Reading } from './reading.js'
+import { isRefreshable, runErrand } from './refresh.js'
 import { Replay } from './replay.js'
 import { visitOf } from './request-visit.js'
+import { Revalidation } from './revalidation.js'
+import { Visit, type Response as Outcome, type Route } from './visit.js'
 
 const NO_HEADERS: Headers = Object.freeze({})
 const NO_DELTA: HeaderDelta = Object.freeze({ set: [], removed: [] })
-const NO_NAMES: readonly string[] = Object.freeze([])
 
 /** Answers the parked request by going on to its handler. */
 export type Resume = () => void
@@ -54,8 +59,10 @@ export class FastifyVisit extends Visit implements Listener {
   #followed = false
   /** The reply's headers when the run began. */
   #before: Headers | undefined
-  #reads: Reads | undefined
-  #varies: Set<string> | undefined
+  #reading: Reading | undefined
+  /** The question whether what is kept is still good. */
+  #revalidation: Revalidation | undefined
+  #tags: Set<string> | undefined
   #capture: Capture | undefined
   #decided = false
   /** A leader's body, if it is a stream. */
@@ -107,11 +114,14 @@ export class FastifyVisit extends Visit implements Listener {
 
   /** The run begins. */
   begin (): void {
-    this.#led = this.role === 'leader'
+    this.#led = this.role !== 'scout'
     this.#before = snapshotHeaders(this.reply)
-    if (this.route.settings.learnVary !== false) this.#reads = new Reads(this.request.raw)
+    if (this.route.settings.ttl !== undefined) {
+      this.#revalidation = Revalidation.begin(this.request, this.refresh?.stored ?? this.found, this.coalescer.keeper.shelf.now())
+    }
+    this.#reading = new Reading(this.request, this.route.settings)
     this.reply.hijack = hijackRecorded
-    watchForwarding(this, this.#reads)
+    watchForwarding(this, this.#reading.reads)
     if (this.hasFollowers) this.followed()
   }
 
@@ -126,6 +136,10 @@ export class FastifyVisit extends Visit implements Listener {
 
   /** The run waits, until `resume` or an answer. */
   park (resume: Resume): void {
+    if (this.role === 'kept') {
+      this.coalescer.serve(this)
+      return
+    }
     this.#resume = resume
     this.#scope = new AsyncResource('CoalescedRequest')
     this.#watchClient()
@@ -144,7 +158,7 @@ export class FastifyVisit extends Visit implements Listener {
 
   override replay (recording: Recording): void {
     this.#answer(() => {
-      this.#replay = new Replay(this.request, this.reply, recording)
+      this.#replay = new Replay(this.request, this.reply, recording, this.coalescer.keeper.shelf.now())
       this.#replay.start(broadcast => (this.#reader = broadcast.join(this)))
     })
   }
@@ -165,7 +179,7 @@ export class FastifyVisit extends Visit implements Listener {
   /** Notes that the handler looked at the client's address. */
   readAddress (): void {
     // Fastify's own log of an error reads it, and that is not the response's doing.
-    if (!this.#failed) this.#reads?.address()
+    if (!this.#failed) this.#reading?.reads?.address()
   }
 
   /** Notes that the handler looked at the connection. */
@@ -176,8 +190,37 @@ export class FastifyVisit extends Visit implements Listener {
 
   /** Declares what the response depends on. */
   varyOn (names: readonly string[]): void {
-    this.#varies ??= new Set()
-    for (const name of names) this.#varies.add(name.toLowerCase())
+    this.#reading?.declare(names)
+  }
+
+  /** Declares what the response can be purged by. */
+  tag (tags: readonly string[]): void {
+    this.#tags ??= new Set()
+    for (const tag of tags) this.#tags.add(tag)
+  }
+
+  override get gone (): boolean {
+    return this.#clientLeft
+  }
+
+  override get refreshable (): boolean {
+    return isRefreshable(this.request, this.route.settings, this.coalescer.variants.namesOf(this.key))
+  }
+
+  override async rerun (refresh: Refresh): Promise<void> {
+    const { coalescer, request, route } = this
+    await runErrand(request, route.settings, coalescer.variants.namesOf(this.key), refresh, coalescer.clock)
+  }
+
+  override ttlOf (recording: Recording): number | 'headers' | undefined {
+    const { ttl } = this.route.settings
+    return typeof ttl === 'function' ? ttl(recording, this.request) : ttl
+  }
+
+  override response (): Outcome {
+    const { status, failed } = this.#capture as Capture
+    const headers = headersOf(this.reply)
+    return { status, headers, failed, tags: tagsOf(headers, this.route.settings, this.#tags) }
   }
 
   /** The handler, or a hook after it, ends in an error. */
@@ -188,7 +231,7 @@ export class FastifyVisit extends Visit implements Listener {
 
   /** The handler takes the response into its own hands. */
   hijacked (): void {
-    this.#reads?.stop()
+    this.#reading?.reads?.stop()
     this.#decided = true
     this.#keepToItself('hijacked', true)
   }
@@ -202,6 +245,7 @@ export class FastifyVisit extends Visit implements Listener {
     switch (this.role) {
       case 'leader':
       case 'scout':
+      case 'refresher':
         break
       case 'follower':
         this.coalescer.leave(this, 'answered-elsewhere')
@@ -210,7 +254,7 @@ export class FastifyVisit extends Visit implements Listener {
         this.coalescer.over(this)
         return payload
       default:
-        this.#reads?.stop()
+        this.#reading?.reads?.stop()
         return payload
     }
     if (this.#capture !== undefined) {
@@ -221,11 +265,18 @@ export class FastifyVisit extends Visit implements Listener {
       this.coalescer.abandon(this, 'hook-failed')
       return payload
     }
-    this.#reads?.stop()
+    this.#reading?.reads?.stop()
     const { reply } = this
-    const body = isResponse(payload) && !payload.bodyUsed ? this.#unwrap(payload) : payload
+    let body = isResponse(payload) && !payload.bodyUsed ? this.#unwrap(payload) : payload
+    if (this.#revalidation !== undefined) body = this.#revalidated(this.#revalidation, body)
     const status = reply.statusCode
     const failed = this.#failed || status >= 500
+    if (status >= 500) {
+      const standby = this.coalescer.fallBack(this)
+      if (standby !== undefined || this.role === 'refresher') this.#decided = true
+      if (standby !== undefined) return this.#substitute(standby, body)
+      if (this.role === 'refresher') return body
+    }
     if (failed && (this.#clientLeft || isHandlerTimeout(this.error))) {
       this.#decided = true
       this.coalescer.abandon(this, this.#clientLeft ? 'client-left' : 'handler-timeout')
@@ -251,7 +302,7 @@ export class FastifyVisit extends Visit implements Listener {
     }
     const vary = headers.vary === undefined ? NO_NAMES : parseVary(headers.vary)
     // Nobody gets what is decided upon at once and that nobody waits for.
-    const wanted = reason === undefined && (!last || this.#broadcast !== undefined || this.hasFollowers)
+    const wanted = reason === undefined && (!last || this.#broadcast !== undefined || this.hasFollowers || this.route.settings.ttl !== undefined)
     this.#capture = {
       reason,
       status,
@@ -285,7 +336,7 @@ export class FastifyVisit extends Visit implements Listener {
       this.#land()
     } else {
       // What makes a stream's chunks may look at the request as well. Hooks between have had their own looks.
-      this.#reads?.start()
+      this.#reading?.reads?.start()
       if (this.#clientLeft) this.#reader?.destroy()
       this.#broadcast.start()
     }
@@ -328,7 +379,7 @@ export class FastifyVisit extends Visit implements Listener {
 
   /** Answers in this request's own asynchronous context. */
   #answer (send: () => void): void {
-    this.#scope?.runInAsyncScope(() => {
+    const answer = (): void => {
       if (this.reply.sent) return
       try {
         send()
@@ -336,7 +387,9 @@ export class FastifyVisit extends Visit implements Listener {
         this.log.error({ err }, 'coalesce: a response could not be sent')
         this.reply.raw.destroy()
       }
-    })
+    }
+    if (this.#scope === undefined) answer()
+    else this.#scope.runInAsyncScope(answer)
   }
 
   /** What Fastify would do with a Response later, so that its status and headers are known now. */
@@ -363,7 +416,8 @@ export class FastifyVisit extends Visit implements Listener {
         else this.#keepToItself('too-large', true)
       },
       over: how => {
-        this.#reads?.stop()
+        this.#reading?.reads?.stop()
+        if (how === 'complete') this.#complete()
         if (this.role === 'done') coalescer.close(this)
         else coalescer.abandon(this, how)
         if (how === 'unheard') this.cancel(new NobodyWaitsError())
@@ -377,8 +431,8 @@ export class FastifyVisit extends Visit implements Listener {
   #land (): void {
     const { body, failed, vary } = this.#capture as Capture
     const broadcast = this.#broadcast
-    this.#reads?.stop()
-    if (this.#reads?.all === true) {
+    this.#reading?.reads?.stop()
+    if (this.#reading?.all === true) {
       this.coalescer.warnOfReads(this)
       this.#keepToItself('reads-all-headers', true)
       broadcast?.close()
@@ -386,14 +440,46 @@ export class FastifyVisit extends Visit implements Listener {
     }
     const live = broadcast !== undefined && !broadcast.complete
     this.#body = broadcast === undefined ? body : live ? broadcast : broadcast.whole()
-    const varies = this.#variesOn(live ? [...vary, ...this.coalescer.lateReads(this.route)] : vary)
-    if (live && this.#reads !== undefined) {
-      this.#reads.onRead = () => { this.#readLate(broadcast, varies) }
-      this.#reads.start()
+    const varies = this.#variesOn(live ? [...vary, ...this.coalescer.variants.lateReads(this.route)] : vary)
+    const reads = this.#reading?.reads
+    if (live && reads !== undefined) {
+      reads.onRead = () => { this.#readLate(reads, broadcast, varies) }
+      reads.start()
     }
     this.coalescer.land(this, varies, failed, live)
     // Its followers are somebody else's now, or it had none.
-    if (live && this.flight === undefined) broadcast.close()
+    if (live && this.flight === undefined && this.role !== 'refresher') broadcast.close()
+  }
+
+  /** A body that others are given already, or that only the shelf waits for, is all there. */
+  #complete (): void {
+    const broadcast = this.#broadcast as Broadcast
+    if (!broadcast.complete || this.#body !== broadcast) return
+    const { vary } = this.#capture as Capture
+    if (this.#reading?.all === true) return
+    this.#body = broadcast.whole()
+    this.coalescer.completed(this, this.#variesOn([...vary, ...this.coalescer.variants.lateReads(this.route)]))
+    this.#body = broadcast
+  }
+
+  /** What the handler answered, if it was asked whether what is kept is still good: then its answer may be that. */
+  #revalidated (revalidation: Revalidation, payload: unknown): unknown {
+    revalidation.end()
+    const complete = revalidation.complete(this.reply, this.#before ?? NO_HEADERS, headersOf(this.reply))
+    return complete === undefined ? payload : complete.body
+  }
+
+  /** Answers with a recording in the place of what the handler did. */
+  #substitute (recording: Recording, payload: unknown): unknown {
+    const { reply } = this
+    if (payload instanceof Readable) payload.destroy()
+    for (const name of Object.keys(headersOf(reply))) {
+      const before = this.#before?.[name]
+      if (before === undefined) reply.removeHeader(name)
+      else reply.header(name, before)
+    }
+    this.#replay = new Replay(this.request, reply, recording, this.coalescer.keeper.shelf.now())
+    return this.#replay.substitute()
   }
 
   override record (variant: Variant): Recording {
@@ -404,15 +490,14 @@ export class FastifyVisit extends Visit implements Listener {
   }
 
   /** What makes a stream looks at the request after others have been given its first bytes: what comes next is not for all. */
-  #readLate (broadcast: Broadcast, known: readonly string[]): void {
-    const reads = this.#reads as Reads
+  #readLate (reads: Reads, broadcast: Broadcast, known: readonly string[]): void {
     reads.stop()
     const names = this.#variesOn(NO_NAMES).filter(name => !known.includes(name))
     if (reads.all || names.length > 0) {
       this.coalescer.close(this)
-      const lateReads = this.coalescer.lateReads(this.route)
+      const lateReads = this.coalescer.variants.lateReads(this.route)
       for (const name of names) lateReads.add(name)
-      this.coalescer.variantOf(this, [...new Set([...known, ...names])])
+      this.coalescer.variants.of(this, [...new Set([...known, ...names])])
       broadcast.cut(listener => listener !== this &&
         (reads.all || names.some(name => (listener as FastifyVisit).value(name) !== this.value(name))))
     }
@@ -426,15 +511,7 @@ export class FastifyVisit extends Visit implements Listener {
 
   /** The request headers that the response depends on, besides those that the key covers. */
   #variesOn (vary: readonly string[]): readonly string[] {
-    const { settings } = this.route
-    const ignored = settings.learnVary === false ? [] : settings.learnVary.ignore
-    if (vary.length === 0 && this.#varies === undefined && (this.#reads?.names.size ?? 0) === 0) return NO_NAMES
-    const names = new Set(vary)
-    for (const name of this.#reads?.names ?? []) {
-      if (!ignored.includes(name === CLIENT_ADDRESS ? 'ip' : name)) names.add(name)
-    }
-    for (const name of this.#varies ?? []) names.add(name)
-    return byMeaning([...names].filter(name => !keyCovers(name, this.request, settings)), vary)
+    return this.#reading?.names(vary, name => this.#revalidation?.asks(name) === true) ?? NO_NAMES
   }
 }
 

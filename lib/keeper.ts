@@ -13,6 +13,7 @@ import type { HeaderDelta } from './http/headers.js'
 import { planKeeping, type PlanReason } from './http/keep.js'
 import { readKeptResponse, readVaryMarker, type KeptResponse } from './http/kept-response.js'
 import { fencedPath } from './http/path.js'
+import { MAX_TAGS } from './http/tags.js'
 import { byteLength, isOfVariant, type Body, type Recording } from './http/recording.js'
 import type { Kept, Visit } from './visit.js'
 
@@ -36,7 +37,7 @@ export interface Refresh {
   result: 'refreshed' | 'revalidated' | 'not-kept' | 'failed'
 }
 
-export type KeepReason = 'stored' | 'purged' | PlanReason
+export type KeepReason = 'stored' | 'purged' | 'too-many-tags' | PlanReason
 export type MissReason = 'none' | 'expired' | 'purged' | 'vary' | 'rejected' | 'request'
 
 /** Two refreshes that fail are so many milliseconds apart, then twice as many, … */
@@ -86,12 +87,13 @@ export class Keeper {
   keep (visit: Visit, recording: Recording, key: string, names: readonly string[]): KeepReason {
     const response = visit.response()
     const now = this.shelf.now()
+    if (response.tags.length > MAX_TAGS) return 'too-many-tags'
     const plan = planKeeping({ ...response, bytes: recording.bytes ?? Infinity, requestedAt: visit.since, respondedAt: now },
       visit.route.settings, () => visit.ttlOf(recording))
-    if (response.failed) this.failed(key)
+    if (response.status >= 500) this.failed(key)
     else this.recovered(key)
     if (plan.reason !== undefined) {
-      if (!response.failed) this.outlived(visit)
+      if (response.status < 500) this.outlived(visit)
       return plan.reason
     }
     const { age, date, durations, keepFor } = plan

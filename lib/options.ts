@@ -7,9 +7,10 @@
 import type { FastifyRequest, RouteShorthandOptions } from 'fastify'
 import ms, { type StringValue } from 'ms'
 import type { Registry } from 'prom-client'
-import type { Clock, CoalesceOptions, CoalesceRouteOptions, DeduplicateOptions } from '../types/index.js'
+import type { Clock, CoalesceOptions, CoalesceRouteOptions, DeduplicateOptions, KeptResponseFacts, Store } from '../types/index.js'
 import { systemClock } from './clock.js'
 import { InvalidOptionError } from './errors.js'
+import type { Recording } from './http/recording.js'
 import { coversAllBut, coversOnly, type Covers } from './http/query.js'
 
 /** What of the app's router a key depends on. */
@@ -43,7 +44,21 @@ export interface RouteSettings extends KeySettings {
   readonly releaseConcurrency: number
   readonly unshareableTtl: number
   readonly learnVary: false | { readonly ignore: readonly string[] }
+  /** Undefined: nothing is kept. */
+  readonly ttl: number | 'headers' | TtlFunction | undefined
+  readonly staleWhileRevalidate: number
+  readonly staleIfError: number
+  readonly ttlJitter: number
+  /** As a part of the time that a response is fresh; infinite for never. */
+  readonly eagerRefresh: number
+  readonly negativeTtl: ReadonlyMap<number, number | 'headers'>
+  readonly maxEntryBytes: number
+  readonly tags: readonly string[]
+  readonly tagHeaders: readonly string[]
 }
+
+/** The `ttl` of a response, already checked. */
+export type TtlFunction = (recording: Recording, request: FastifyRequest) => number | 'headers' | undefined
 
 export interface MetricsSettings {
   readonly path: string | false
@@ -62,6 +77,9 @@ export interface Settings {
   readonly maxWaiters: number
   readonly maxRecordedBytes: number
   readonly clock: Clock
+  readonly store: Store | undefined
+  readonly storeTimeout: number
+  readonly purgeOnWrite: boolean
 }
 
 export interface FunctionSettings {
@@ -127,6 +145,12 @@ const duration: Reader<number> = (value, name) => {
   return typeof parsed === 'number' && parsed >= 1 && parsed <= MAX_TIMEOUT ? parsed : fail(name, wanted, value)
 }
 
+/** A duration that may be none. */
+const span: Reader<number> = (value, name) => value === 0 ? 0 : duration(value, name)
+
+const part = (least: number, most: number): Reader<number> => (value, name) =>
+  typeof value === 'number' && value >= least && value <= most ? value : fail(name, `a number from ${least} to ${most}`, value)
+
 const listOf = <T>(wanted: string, isMember: (member: unknown) => member is T): Reader<readonly T[]> => (value, name) =>
   Array.isArray(value) && value.every(isMember) ? Object.freeze([...value]) : fail(name, wanted, value)
 
@@ -188,6 +212,32 @@ export const clock: Reader<Clock> = (value, name) =>
     ? value as unknown as Clock
     : fail(name, 'an object with now, setTimeout and clearTimeout', value)
 
+const ttl: Reader<RouteSettings['ttl']> = (value, name) => {
+  if (value === false) return undefined
+  if (value === 'headers') return value
+  if (typeof value !== 'function') return duration(value, `${name} (which can also be 'headers', a function or false)`)
+  const ttlOf = value as (response: KeptResponseFacts, request: FastifyRequest) => unknown
+  return function checkedTtl ({ status, headers, body, bytes }, request) {
+    const answer = ttlOf({ status, headers: Object.fromEntries(headers.set), body: body as string | Buffer | null, bytes: bytes as number }, request)
+    return answer === 'headers' || answer === undefined || answer === null ? answer ?? undefined : span(answer, `the answer of ${name}`) || undefined
+  }
+}
+
+const negativeTtl: Reader<RouteSettings['negativeTtl']> = (value, name) => {
+  if (!isObject(value)) return fail(name, "an object of status codes from 400 to 599, each with a duration or 'headers'", value)
+  const byStatus = new Map<number, number | 'headers'>()
+  for (const [status, time] of Object.entries(value)) {
+    if (!/^[45]\d\d$/.test(status)) fail(name, 'made of status codes from 400 to 599', status)
+    byStatus.set(Number(status), time === 'headers' ? time : duration(time, `${name}.${status} (which can also be 'headers')`))
+  }
+  return byStatus
+}
+
+const store: Reader<Store> = (value, name) =>
+  isObject(value) && ['get', 'set', 'delete'].every(method => typeof value[method] === 'function')
+    ? value as unknown as Store
+    : fail(name, 'an object with get, set and delete', value)
+
 type UserRouteSettings = Omit<RouteSettings, 'router'>
 
 const functionReaders: Readers<FunctionSettings> = {
@@ -212,7 +262,16 @@ const routeReaders: Readers<UserRouteSettings> = {
   maxWaitersPerKey: integer(0),
   releaseConcurrency: integer(1),
   unshareableTtl: duration,
-  learnVary
+  learnVary,
+  ttl,
+  staleWhileRevalidate: span,
+  staleIfError: span,
+  ttlJitter: part(0, 1),
+  eagerRefresh: (value, name) => value === false ? Infinity : part(0, 1)(value, name),
+  negativeTtl,
+  maxEntryBytes: integer(0),
+  tags: names,
+  tagHeaders: headers
 }
 
 const registrationReaders: Readers<Omit<Settings, 'routes'>> = {
@@ -221,7 +280,10 @@ const registrationReaders: Readers<Omit<Settings, 'routes'>> = {
   maxFlights: integer(0),
   maxWaiters: integer(0),
   maxRecordedBytes: integer(0),
-  clock
+  clock,
+  store: optional(store),
+  storeTimeout: duration,
+  purgeOnWrite: boolean
 }
 
 const BODY = Object.freeze({ maxBytes: 1_048_576 })
@@ -252,7 +314,16 @@ const ROUTE_DEFAULTS: UserRouteSettings = Object.freeze({
   maxWaitersPerKey: 10_000,
   releaseConcurrency: 64,
   unshareableTtl: 120_000,
-  learnVary: LEARN_ALL
+  learnVary: LEARN_ALL,
+  ttl: undefined,
+  staleWhileRevalidate: 0,
+  staleIfError: 0,
+  ttlJitter: 0,
+  eagerRefresh: Infinity,
+  negativeTtl: new Map(),
+  maxEntryBytes: 8_388_608,
+  tags: Object.freeze([]),
+  tagHeaders: Object.freeze([])
 })
 
 const REGISTRATION_DEFAULTS: Omit<Settings, 'routes'> = Object.freeze({
@@ -261,7 +332,10 @@ const REGISTRATION_DEFAULTS: Omit<Settings, 'routes'> = Object.freeze({
   maxFlights: 10_000,
   maxWaiters: 50_000,
   maxRecordedBytes: 268_435_456,
-  clock: systemClock
+  clock: systemClock,
+  store: undefined,
+  storeTimeout: 250,
+  purgeOnWrite: true
 })
 
 /** Reads each option that is given and takes the others from `defaults`; an option without a default must be given. */
@@ -281,10 +355,10 @@ export function read<T extends object> (readers: Readers<T>, options: Record<str
 export function readOptions (options: CoalesceOptions, router: Router): Settings {
   // Fastify itself reads these from the options of a registration.
   const { prefix, logLevel, logSerializers, ...own } = options as Record<string, unknown>
-  const { global, metrics, maxFlights, maxWaiters, maxRecordedBytes, clock, ...routes } =
+  const { global, metrics, maxFlights, maxWaiters, maxRecordedBytes, clock, store, storeTimeout, purgeOnWrite, ...routes } =
     read({ ...registrationReaders, ...routeReaders }, own, { ...REGISTRATION_DEFAULTS, ...ROUTE_DEFAULTS }, 'coalesce options')
   return Object.freeze({
-    global, metrics, maxFlights, maxWaiters, maxRecordedBytes, clock, routes: Object.freeze({ ...routes, router })
+    global, metrics, maxFlights, maxWaiters, maxRecordedBytes, clock, store, storeTimeout, purgeOnWrite, routes: Object.freeze({ ...routes, router })
   })
 }
 

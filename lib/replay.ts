@@ -7,7 +7,8 @@
 import { Readable } from 'node:stream'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { Broadcast } from './http/broadcast.js'
-import { bytesOf, type Recording } from './http/recording.js'
+import { deltaSecondsText } from './http/delta-seconds.js'
+import { bytesOf, type Body, type Recording } from './http/recording.js'
 import { asksForPart, represent, type Part } from './http/represent.js'
 import { headersOf } from './internals.js'
 import { asIs } from './payload.js'
@@ -19,8 +20,11 @@ export class Replay {
   /** What was handed to the hooks. */
   #payload: unknown
   #notModified = false
+  readonly #now: number
 
-  constructor (request: FastifyRequest, reply: FastifyReply, recording: Recording) {
+  /** @param now in milliseconds since 1970 */
+  constructor (request: FastifyRequest, reply: FastifyReply, recording: Recording, now: number) {
+    this.#now = now
     this.#request = request
     this.#reply = reply
     this.#recording = recording
@@ -33,10 +37,8 @@ export class Replay {
    */
   start (join: (broadcast: Broadcast) => Readable): void {
     const reply = this.#reply
-    const { headers, status, body } = this.#recording
-    for (const [name, value] of headers.set) reply.header(name, typeof value === 'string' ? value : [...value])
-    for (const name of headers.removed) reply.removeHeader(name)
-    reply.code(status)
+    const { body } = this.#recording
+    this.#takeHead()
     // The body is serialized already; a serializer that a hook chose would do it again.
     reply.serializer(asIs)
     const part = this.#part(undefined)
@@ -47,11 +49,37 @@ export class Replay {
       // An answer to HEAD is its headers, and must not drive the source.
       reply.send(this.#request.method === 'HEAD' ? Readable.from([]) : join(body))
     } else {
-      // Fastify would give bytes without a type one.
-      const untyped = Buffer.isBuffer(body) && !reply.hasHeader('content-type')
-      this.#payload = untyped ? Readable.from([body]) : body ?? undefined
-      reply.send(this.#payload)
+      reply.send(this.#take(body))
     }
+  }
+
+  /** Makes a reply that is on its way already one with this recording, which is complete. Returns the payload to go on with. */
+  substitute (): unknown {
+    this.#takeHead()
+    const part = this.#part(undefined)
+    if (part === undefined) return this.#take(this.#recording.body as Body)
+    this.#apply(part)
+    return null
+  }
+
+  #takeHead (): void {
+    const reply = this.#reply
+    const { headers, status, kept } = this.#recording
+    for (const [name, value] of headers.set) reply.header(name, typeof value === 'string' ? value : [...value])
+    for (const name of headers.removed) reply.removeHeader(name)
+    reply.code(status)
+    if (kept === undefined) return
+    reply.header('age', deltaSecondsText(kept.age + this.#now - kept.storedAt))
+    // What is fresh for how long counts from then.
+    if (!reply.hasHeader('date')) reply.header('date', new Date(kept.date).toUTCString())
+  }
+
+  /** The payload that the hooks are given. */
+  #take (body: Body): unknown {
+    // Fastify would give bytes without a type one.
+    const untyped = Buffer.isBuffer(body) && !this.#reply.hasHeader('content-type')
+    this.#payload = untyped ? Readable.from([body]) : body ?? undefined
+    return this.#payload
   }
 
   /**
@@ -76,7 +104,7 @@ export class Replay {
   #part (body: (() => Buffer) | undefined): Part | undefined {
     const request = this.#request
     if (!asksForPart(request.headers)) return undefined
-    const part = represent({ status: this.#reply.statusCode, headers: headersOf(this.#reply), body }, request, Date.now())
+    const part = represent({ status: this.#reply.statusCode, headers: headersOf(this.#reply), body }, request, this.#now)
     return typeof part === 'string' ? undefined : part
   }
 

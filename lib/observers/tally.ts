@@ -54,6 +54,10 @@ export class Tally {
   readonly outcomes = new Map<Outcome, Map<string, number>>()
   /** Shared streams that ended before their end, by reason. */
   readonly cuts = new Map<string, number>()
+  /** Looks for something kept that found nothing to serve, by reason. */
+  readonly misses = new Map<string, number>()
+  /** Runs for nobody but the shelf, by result. */
+  readonly refreshes = new Map<string, number>()
   readonly waits = new Distribution(WAIT_BUCKETS)
   readonly followers = new Distribution(FOLLOWER_BUCKETS)
 
@@ -65,11 +69,19 @@ export class Tally {
   count (outcome: Outcome, reason: string, times = 1): void {
     let reasons = this.outcomes.get(outcome)
     if (reasons === undefined) this.outcomes.set(outcome, reasons = new Map())
-    reasons.set(reason, (reasons.get(reason) ?? 0) + times)
+    increase(reasons, reason, times)
   }
 
   cut (reason: string, times = 1): void {
-    this.cuts.set(reason, (this.cuts.get(reason) ?? 0) + times)
+    increase(this.cuts, reason, times)
+  }
+
+  miss (reason: string, times = 1): void {
+    increase(this.misses, reason, times)
+  }
+
+  refresh (result: string, times = 1): void {
+    increase(this.refreshes, result, times)
   }
 
   add (other: Tally): void {
@@ -80,6 +92,8 @@ export class Tally {
       for (const [reason, times] of reasons) this.count(outcome, reason, times)
     }
     for (const [reason, times] of other.cuts) this.cut(reason, times)
+    for (const [reason, times] of other.misses) this.miss(reason, times)
+    for (const [result, times] of other.refreshes) this.refresh(result, times)
     this.waits.add(other.waits)
     this.followers.add(other.followers)
   }
@@ -88,7 +102,7 @@ export class Tally {
     return {
       totalRequests: this.requests,
       deduplicatedRequests: this.deduplicated,
-      cacheHits: 0,
+      cacheHits: sum(this.outcomes.get('hit')) + sum(this.outcomes.get('stale')),
       actualExecutions: this.runs,
       deduplicationRate: this.requests === 0 ? 0 : this.deduplicated / this.requests
     }
@@ -114,3 +128,13 @@ export const tallying: Observer = Object.freeze({
     if (SERVED.has(reason)) tally.deduplicated++
   }
 } satisfies Observer)
+
+function increase (counts: Map<string, number>, name: string, by: number): void {
+  counts.set(name, (counts.get(name) ?? 0) + by)
+}
+
+function sum (counts: ReadonlyMap<string, number> = new Map()): number {
+  let total = 0
+  for (const times of counts.values()) total += times
+  return total
+}

@@ -1,0 +1,56 @@
+/**
+ * What a run's response depends on besides its key: what its handler looked at, what it declared, and what its Vary names.
+ *
+ * Invariant: a look that cannot be told apart from one that matters counts. What the key covers never does.
+ */
+import type { FastifyRequest } from 'fastify'
+import { byMeaning } from './http/accept-encoding.js'
+import { keyCovers } from './http/policy.js'
+import { CLIENT_ADDRESS, Reads } from './http/reads.js'
+import type { RouteSettings } from './options.js'
+
+export const NO_NAMES: readonly string[] = Object.freeze([])
+
+export class Reading {
+  /** Undefined: the route trusts what the response itself says. */
+  readonly reads: Reads | undefined
+  readonly #request: FastifyRequest
+  readonly #settings: RouteSettings
+  #declared: Set<string> | undefined
+
+  constructor (request: FastifyRequest, settings: RouteSettings) {
+    this.#request = request
+    this.#settings = settings
+    this.reads = settings.learnVary === false ? undefined : new Reads(request.raw)
+  }
+
+  /** Whether the handler leaves no telling what it looked at. */
+  get all (): boolean {
+    return this.reads?.all === true
+  }
+
+  /** Declares what the response depends on. */
+  declare (names: readonly string[]): void {
+    this.#declared ??= new Set()
+    for (const name of names) this.#declared.add(name.toLowerCase())
+  }
+
+  /**
+   * The names of what the response depends on.
+   *
+   * @param vary what its Vary names, or is known from before
+   * @param asks tells the headers that are not the client's
+   */
+  names (vary: readonly string[], asks: (name: string) => boolean): readonly string[] {
+    const { learnVary } = this.#settings
+    const reads = this.reads?.names
+    if (vary.length === 0 && this.#declared === undefined && (reads === undefined || reads.size === 0)) return NO_NAMES
+    const ignored = learnVary === false ? NO_NAMES : learnVary.ignore
+    const names = new Set(vary)
+    for (const name of reads ?? NO_NAMES) {
+      if (!asks(name) && !ignored.includes(name === CLIENT_ADDRESS ? 'ip' : name)) names.add(name)
+    }
+    for (const name of this.#declared ?? NO_NAMES) names.add(name)
+    return byMeaning([...names].filter(name => !keyCovers(name, this.#request, this.#settings)), vary)
+  }
+}
