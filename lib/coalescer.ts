@@ -10,9 +10,10 @@ import type { AbortReason, Ending, Flight, Landing } from './core/flight.js'
 import { Flights, type Boarding, type Limits } from './core/flights.js'
 import { FlightTimeoutError, NobodyWaitsError, WaitTimeoutError } from './errors.js'
 import type { Cut } from './http/broadcast.js'
+import { pathLabel } from './http/labels.js'
 import { fencedPath } from './http/path.js'
 import { isOfVariant, type Recording } from './http/recording.js'
-import { pathLabel, type Keeper, type Look } from './keeper.js'
+import type { Keeper, Look } from './keeper.js'
 import type { Observer, Subject } from './observers/observer.js'
 import { Variants } from './variants.js'
 import type { Kept, Route, Visit } from './visit.js'
@@ -42,14 +43,16 @@ export class Coalescer {
   readonly #observer: Observer
   readonly clock: Clock
   readonly #maxRecordedBytes: number
+  readonly #purgesOnWrite: boolean
   readonly #unshareable: LRUCache<string, true>
   readonly #warned = new WeakSet<Route>()
 
-  constructor (settings: Limits & { readonly clock: Clock, readonly maxRecordedBytes: number }, keeper: Keeper, observer: Observer) {
+  constructor (settings: Limits & { readonly clock: Clock, readonly maxRecordedBytes: number, readonly purgeOnWrite: boolean }, keeper: Keeper, observer: Observer) {
     this.keeper = keeper
     this.flights = new Flights(settings, settings.clock)
     this.clock = settings.clock
     this.#maxRecordedBytes = settings.maxRecordedBytes
+    this.#purgesOnWrite = settings.purgeOnWrite
     this.#observer = observer
     this.#unshareable = new LRUCache({ max: MEMORY, ttl: 1, ttlResolution: 0, perf: settings.clock })
   }
@@ -204,6 +207,7 @@ export class Coalescer {
   fence (path: string): void {
     const fenced = fencedPath(path)
     if (this.flights.size > 0) this.flights.detach(leader => fencedPath((leader as Visit).path) === fenced)
+    if (this.#purgesOnWrite) this.keeper.purge([pathLabel(path)], false)
   }
 
   /** Serves nothing any more that has one of these labels, or (softly) only as stale; and what is in the air is for who is on board. */
@@ -318,6 +322,7 @@ export class Coalescer {
     if (look instanceof Promise && (boarding === 'leader' || boarding === 'no-flight')) {
       if (boarding === 'leader') this.#lead(visit)
       else visit.role = 'looking'
+      visit.looks = true
       look.then(found => { this.#looked(visit, found) }, () => { this.#looked(visit, undefined) })
       return 'looking'
     }
@@ -354,6 +359,7 @@ export class Coalescer {
   /** A slow store has answered one that parked meanwhile. */
   #looked (visit: Visit, look: Look): void {
     const { flight } = visit
+    visit.looks = false
     if (visit.role !== 'leader' && visit.role !== 'looking') {
       // Its flight ended without it. What it is to its client it still is, if that is there.
       if (!visit.gone) visit.run()
@@ -456,7 +462,7 @@ export class Coalescer {
     })
   }
 
-  #land (visit: Visit, landing: Landing<Recording>, type: Landing<Recording>['type'], reason: string, live = false): void {
+  #land (visit: Visit, landing: Landing<Recording>, type: 'shared' | 'failed' | 'unshareable', reason: string, live = false): void {
     const { flight } = visit
     if (visit.role !== 'leader' || flight === undefined) return
     visit.role = 'done'

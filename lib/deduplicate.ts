@@ -148,8 +148,7 @@ class Call<A extends readonly unknown[], R> implements Passenger<Run<unknown>>, 
           this.#end({ error: new WaitTimeoutError(this.waitTimeout) })
         }
         return
-      // Abandoned: what a function returns is never unshareable.
-      default:
+      case 'abandoned':
         this.#runAlone(ending.reason, flight)
     }
   }

@@ -45,3 +45,7 @@ export const WrongLengthError: FastifyErrorConstructor<{ code: string }, WrongLe
 /** Metrics of the same name but not of this plugin are in the registry. */
 export const MetricTakenError: FastifyErrorConstructor<{ code: string }, [name: string]> = createError<[name: string]>(
   'FST_COALESCE_METRIC_TAKEN', 'the registry has another metric named %s; set metrics.prefix', 500)
+
+/** The store cannot tell what it holds. */
+export const NotListableError: FastifyErrorConstructor<{ code: string }, []> = createError<[]>(
+  'FST_COALESCE_NOT_LISTABLE', 'the store has no way to list its entries', 500)

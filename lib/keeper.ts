@@ -12,7 +12,7 @@ import type { Found, Shelf } from './core/shelf.js'
 import type { HeaderDelta } from './http/headers.js'
 import { planKeeping, type PlanReason } from './http/keep.js'
 import { readKeptResponse, readVaryMarker, type KeptResponse } from './http/kept-response.js'
-import { fencedPath } from './http/path.js'
+import { labelsOf } from './http/labels.js'
 import { MAX_TAGS } from './http/tags.js'
 import { byteLength, isOfVariant, type Body, type Recording } from './http/recording.js'
 import type { Kept, Visit } from './visit.js'
@@ -59,6 +59,8 @@ export class Keeper {
   readonly #refreshing = new Set<string>()
   readonly #failing = new LRUCache<string, Failing>({ max: MEMORY })
   #closed = false
+  /** Some route keeps responses. */
+  #isOpen = false
 
   constructor (shelf: Shelf) {
     this.shelf = shelf
@@ -101,17 +103,13 @@ export class Keeper {
     const value: KeptResponse = {
       status, headers: headers.set.filter(([name]) => name !== 'age'), removed: headers.removed, body: body as Body, age, date, variant
     }
-    const common = { version: 1, since: visit.since, storedAt: now, labels: this.#labelsOf(visit, response.tags), ...durations } as const
+    const common = { version: 1, since: visit.since, storedAt: now, labels: labelsOf(visit.route.label, visit.path, response.tags), ...durations } as const
     const entry: Entry = { ...common, key, bytes: bytes + sizeOfHeaders(headers.set), value }
     if (!this.shelf.keep(entry, keepFor)) return 'purged'
     this.#recordings.set(value, recordingOf(entry, value))
     if (key !== visit.key) this.shelf.keep({ ...common, key: visit.key, bytes: 0, value: { vary: names } }, keepFor)
     if (visit.refresh !== undefined) visit.refresh.result = 'refreshed'
     return 'stored'
-  }
-
-  #labelsOf ({ path, route }: Visit, tags: readonly string[]): readonly string[] {
-    return [route.label, pathLabel(path), ...tags.map(tagLabel)]
   }
 
   #judge (visit: Visit, found: Found | undefined): Look {
@@ -142,6 +140,7 @@ export class Keeper {
 
   /** What is purged by these labels is not served any more; softly: is stale. */
   purge (labels: readonly string[], softly: boolean): void {
+    if (!this.#isOpen) return
     this.shelf.purge(labels, softly)
   }
 
@@ -157,6 +156,11 @@ export class Keeper {
   /** The key's run did well. */
   recovered (key: string): void {
     if (this.#failing.size > 0) this.#failing.delete(key)
+  }
+
+  /** Responses will be kept. */
+  open (): void {
+    this.#isOpen = true
   }
 
   /** Starts no refresh any more. */
@@ -211,17 +215,4 @@ function sizeOfHeaders (headers: HeaderDelta['set']): number {
   let size = 0
   for (const [name, value] of headers) size += name.length + value.length
   return size
-}
-
-export function routeLabel (method: string, pattern: string): string {
-  return `route:${method} ${pattern}`
-}
-
-export function tagLabel (tag: string): string {
-  return `tag:${tag}`
-}
-
-/** All that routers may take for the same path has one. */
-export function pathLabel (path: string): string {
-  return `path:${fencedPath(path)}`
 }

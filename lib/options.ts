@@ -7,9 +7,10 @@
 import type { FastifyRequest, RouteShorthandOptions } from 'fastify'
 import ms, { type StringValue } from 'ms'
 import type { Registry } from 'prom-client'
-import type { Clock, CoalesceOptions, CoalesceRouteOptions, DeduplicateOptions, KeptResponseFacts, Store } from '../types/index.js'
+import type { Clock, CoalesceOptions, CoalesceRouteOptions, DeduplicateOptions, KeptResponseFacts, Purge, Store } from '../types/index.js'
 import { systemClock } from './clock.js'
 import { InvalidOptionError } from './errors.js'
+import { pathLabel, routeLabel, tagLabel } from './http/labels.js'
 import type { Recording } from './http/recording.js'
 import { coversAllBut, coversOnly, type Covers } from './http/query.js'
 
@@ -381,4 +382,18 @@ export function readFunctionOptions<A extends readonly unknown[], R> (options: D
     name: optional((value: unknown, name: string) => isName(value) ? value : fail(name, 'a non-empty string', value)),
     clone: optional(callable<NonNullable<DeduplicateOptions<A, R>['clone']>>)
   }, options, FUNCTION_DEFAULTS, path)
+}
+
+/** Reads what to purge. */
+export function readPurge (purge: Purge): { readonly labels: readonly string[], readonly soft: boolean } {
+  const path = 'invalidate'
+  if (!isObject(purge)) return fail(path, 'an object', purge)
+  const name = optional((value: unknown, own: string) => isName(value) ? value : fail(own, 'a non-empty string', value))
+  const { tags, key, route, url, soft } = read<Record<'key' | 'route' | 'url', string | undefined> & { tags: readonly string[], soft: boolean }>(
+    { tags: names, key: name, route: name, url: name, soft: boolean }, purge, { tags: Object.freeze([]), soft: false }, path)
+  const labels = tags.map(tagLabel)
+  if (key !== undefined) labels.push(key)
+  if (route !== undefined) labels.push(routeLabel(route))
+  if (url !== undefined) labels.push(pathLabel(url.replace(/[?#].*$/s, '')))
+  return labels.length === 0 ? fail(path, 'made of tags, key, route or url', purge) : { labels, soft }
 }

@@ -6,52 +6,26 @@
  */
 import { parse } from 'fast-querystring'
 import type { FastifyInstance, FastifyReply, FastifyRequest, RouteOptions } from 'fastify'
-import type { Coalesce, CoalesceOptions, RouteSelector } from '../types/index.js'
-import { Coalescer, type Route } from './coalescer.js'
-import { Flights } from './core/flights.js'
-import { deduplicator, type Terminal } from './deduplicate.js'
-import { AlreadyRegisteredError, InvalidOptionError, UnknownRouteError } from './errors.js'
+import type { CoalesceOptions } from '../types/index.js'
+import type { Coalescer } from './coalescer.js'
+import { AlreadyRegisteredError, InvalidOptionError } from './errors.js'
 import { FastifyVisit } from './fastify-visit.js'
-import { pairHeads, type Pairable } from './head-routes.js'
+import { pairHeads } from './head-routes.js'
+import { invalidatedBy } from './http/invalidated-by.js'
 import { buildKey, KeyHead } from './http/key.js'
 import { joinReason } from './http/policy.js'
+import { routeLabel } from './http/labels.js'
 import { narrowQuery, queryStart } from './http/query.js'
-import { forgetOriginalUrl, instanceHooks, routerOptions } from './internals.js'
-import { publishing } from './observers/channels.js'
-import { logging } from './observers/log.js'
-import { all } from './observers/observer.js'
-import { Instruments, serveMetrics } from './observers/prometheus.js'
-import { Tally, tallying } from './observers/tally.js'
+import { forgetOriginalUrl, headersOf, instanceHooks, routerOptions } from './internals.js'
+import { serveMetrics } from './observers/prometheus.js'
+import { Tally } from './observers/tally.js'
 import { readOptions, readRouteOptions, type RouteSettings, type Settings } from './options.js'
-import { BYPASSED, kVisit, setVisit, viewOf, visitOf } from './request-visit.js'
+import { takeErrand } from './refresh.js'
+import { BYPASSED, kVisit, replyViewOf, setVisit, viewOf, visitOf } from './request-visit.js'
+import { createScope, type FastifyRoute, type Scope } from './scope.js'
 
 type Handler = (this: FastifyInstance, request: FastifyRequest, reply: FastifyReply) => unknown
 type Done = (error?: Error | null, value?: unknown) => void
-
-/** A coalesced route as Fastify has it. */
-interface FastifyRoute extends Omit<Route, 'keyHead'>, Pairable {
-  parksAt: 'onRequest' | 'preHandler'
-  /** Whether no hook of others comes between capturing a response and deciding upon it. */
-  decidesAtOnce: boolean
-  /** Whether no hook of others comes after that. */
-  decidesLast: boolean
-  /** Decides where to park, once all hooks are known. */
-  readonly settle: () => void
-}
-
-/** What one registration has. */
-interface Scope {
-  readonly settings: Settings
-  readonly coalescer: Coalescer
-  /** Those of this registration, of the ones around it and inside it. */
-  readonly coalescers: Set<Coalescer>
-  readonly routes: FastifyRoute[]
-  readonly tallies: Tally[]
-  /** How many routes there are that neither method nor pattern nor written constraints tell apart. */
-  readonly ids: Map<string, number>
-  readonly instruments: Instruments | undefined
-  readonly api: Coalesce
-}
 
 const kScope = Symbol('fastify-coalesce.scope')
 const SAFE = new Set(['GET', 'HEAD', 'OPTIONS', 'TRACE', 'QUERY'])
@@ -77,7 +51,7 @@ function register (fastify: FastifyInstance, options: CoalesceOptions): void {
     semicolonDelimits: routerOptions(fastify).useSemicolonDelimiter === true,
     parsesItself: routerOptions(fastify).querystringParser !== undefined
   })
-  const scope = createScope(fastify, settings, around)
+  const scope = createScope(fastify.log, settings, around)
   Object.defineProperty(fastify, kScope, { value: scope })
   fastify.decorate('coalesce', scope.api)
   if (around === undefined) {
@@ -85,60 +59,13 @@ function register (fastify: FastifyInstance, options: CoalesceOptions): void {
     addHooks(fastify)
   }
   onReady(fastify, scope)
+  fastify.addHook('onClose', (_instance, done) => {
+    scope.close()
+    done()
+  })
   if (settings.metrics !== undefined && settings.metrics !== false && scope.instruments !== undefined) {
     serveMetrics(fastify, settings.metrics, scope.instruments)
   }
-}
-
-function createScope (fastify: FastifyInstance, settings: Settings, around: Scope | undefined): Scope {
-  const observer = all(tallying, logging, publishing)
-  const coalescer = new Coalescer(settings, observer)
-  const coalescers = (around?.coalescers ?? new Set<Coalescer>()).add(coalescer)
-  const calls: Terminal['flights'] = new Flights(settings, settings.clock)
-  const routes: FastifyRoute[] = []
-  const tallies: Tally[] = []
-  const source = {
-    tallies,
-    flights: () => coalescer.flights.size + calls.size,
-    waiters: () => coalescer.flights.waiters + calls.waiters,
-    recordedBytes: () => coalescer.recordedBytes
-  }
-  const instruments = settings.metrics === false
-    ? undefined
-    : settings.metrics === undefined ? around?.instruments : Instruments.in(settings.metrics, around?.instruments?.registry)
-  if (instruments !== undefined) {
-    instruments.add(source)
-    fastify.addHook('onClose', (_instance, done) => {
-      instruments.remove(source)
-      done()
-    })
-  }
-
-  const terminal: Terminal = { flights: calls, observer, log: fastify.log, track: tally => { tallies.push(tally) } }
-  const setDisabled = (disabled: boolean, selector: RouteSelector | undefined): void => {
-    if (selector === undefined) {
-      coalescer.disabled = disabled
-      if (disabled) coalescer.release(() => true)
-      return
-    }
-    const chosen = routes.filter(({ url, methods }) =>
-      url === selector.url && (selector.method === undefined || methods.includes(selector.method.toUpperCase())))
-    if (chosen.length === 0) throw new UnknownRouteError(`${selector.method ?? '*'} ${selector.url}`)
-    for (const route of chosen) route.disabled = disabled
-    if (disabled) coalescer.release(route => route.disabled)
-  }
-  const api: Coalesce = Object.freeze<Coalesce>({
-    stats () {
-      const total = new Tally('', '')
-      for (const tally of tallies) total.add(tally)
-      return { ...total.figures(), routes: tallies.map(tally => ({ method: tally.method, route: tally.route, ...tally.figures() })) }
-    },
-    deduplicate: deduplicator(() => terminal),
-    disable (selector) { setDisabled(true, selector) },
-    enable (selector) { setDisabled(false, selector) },
-    get registry () { return instruments?.registry }
-  })
-  return { settings, coalescer, coalescers, routes, tallies, ids: new Map(), instruments, api }
 }
 
 /** What runs when the app is complete. */
@@ -153,6 +80,7 @@ function onReady (fastify: FastifyInstance, scope: Scope): void {
 /** Gives requests their `coalesce`, and a leader the signal of its flight. */
 function decorate (fastify: FastifyInstance): void {
   fastify.decorateRequest(kVisit as unknown as string, undefined)
+  fastify.decorateReply('coalesce', { getter (this: FastifyReply) { return replyViewOf(this.request) } } as never)
   fastify.decorateRequest('coalesce', { getter (this: FastifyRequest) { return viewOf(this) } } as never)
   overrideGetter(fastify, 'signal', (own: () => AbortSignal, request) => {
     const visit = visitOf(request)
@@ -219,16 +147,17 @@ function captureResponse (request: FastifyRequest, reply: FastifyReply, payload:
     done(null, visit.capture(payload, (visit.route as FastifyRoute).decidesAtOnce))
     return
   }
-  if (!SAFE.has(request.method) && reply.statusCode < 400) fence(request)
+  if (!SAFE.has(request.method) && reply.statusCode < 400) fence(request, reply)
   done()
 }
 
 /** A write that did well: nobody who comes now is answered with what was read before it. */
-function fence (request: FastifyRequest): void {
+function fence (request: FastifyRequest, reply: FastifyReply): void {
   const { coalescers, settings } = scopeOf(request.server)
-  const { url } = request
-  const path = url.slice(0, queryStart(url, settings.routes.router.semicolonDelimits))
-  for (const coalescer of coalescers) coalescer.fence(path)
+  const { protocol, host, url } = request
+  const paths = [url, ...invalidatedBy({ protocol, host, path: url }, headersOf(reply))]
+    .map(each => each.slice(0, queryStart(each, settings.routes.router.semicolonDelimits)))
+  for (const coalescer of coalescers) for (const path of paths) coalescer.fence(path)
 }
 
 function noteError (request: FastifyRequest, _reply: FastifyReply, error: Error, done: () => void): void {
@@ -273,6 +202,7 @@ function addRoute (fastify: FastifyInstance, scope: Scope, options: RouteOptions
     keyHead: new KeyHead(idOf(scope, methods, options)),
     settings,
     tally,
+    label: routeLabel(options.url),
     methods,
     url: options.url,
     disabled: false,
@@ -285,6 +215,7 @@ function addRoute (fastify: FastifyInstance, scope: Scope, options: RouteOptions
     settle
   }
   scope.routes.push(route)
+  if (settings.ttl !== undefined) scope.coalescer.keeper.open()
   scope.tallies.push(tally)
 
   const handler = options.handler as Handler
@@ -299,7 +230,7 @@ function addRoute (fastify: FastifyInstance, scope: Scope, options: RouteOptions
     if (route.parksAt !== 'preHandler') return handler.call(this, request, reply)
     const visit = admit(scope.coalescer, route, request, reply)
     if (visit === undefined) return handler.call(this, request, reply)
-    if (visit.role !== 'follower') return runHandler.call(this, visit, request, reply)
+    if (visit.runsNow) return runHandler.call(this, visit, request, reply)
     return new Promise((resolve, reject) => {
       visit.park(() => {
         try {
@@ -314,8 +245,9 @@ function addRoute (fastify: FastifyInstance, scope: Scope, options: RouteOptions
   }
   function parkOnRequest (request: FastifyRequest, reply: FastifyReply, done: Done): void {
     if (typeof settings.query === 'object') narrow(request, settings)
-    if (route.parksAt === 'onRequest' && admit(scope.coalescer, route, request, reply)?.role === 'follower') visitOf(request)?.park(done)
-    else done()
+    const visit = route.parksAt === 'onRequest' ? admit(scope.coalescer, route, request, reply) : undefined
+    if (visit === undefined || visit.runsNow) done()
+    else visit.park(done)
   }
   function settle (): void {
     const { parksAt, why, skips } = choosePlace()
@@ -374,7 +306,12 @@ function idOf (scope: Scope, methods: readonly string[], options: RouteOptions):
 
 /** Asks whether a request may board, and lets it; undefined: it bypasses. */
 function admit (coalescer: Coalescer, route: FastifyRoute, request: FastifyRequest, reply: FastifyReply): FastifyVisit | undefined {
+  const errand = route.settings.ttl === undefined ? undefined : takeErrand(request)
   const reason = coalescer.disabled || route.disabled ? 'disabled' : joinReason(request as never, route.settings)
+  if (errand !== undefined && reason !== undefined) {
+    setVisit(request, BYPASSED)
+    return undefined
+  }
   if (reason !== undefined) {
     bypass(coalescer, route, request, reason)
     return undefined
@@ -388,7 +325,13 @@ function admit (coalescer: Coalescer, route: FastifyRoute, request: FastifyReque
   }
   const visit = new FastifyVisit(coalescer, route, request, reply)
   setVisit(request, visit)
-  if (coalescer.arrive(visit, result.key) && (visit.role === 'leader' || visit.role === 'scout')) visit.begin()
+  if (errand !== undefined) {
+    visit.refresh = errand.refresh
+    errand.cancel = error => { visit.cancel(error) }
+    if (coalescer.refresh(visit, result.key)) visit.begin()
+  } else if (coalescer.arrive(visit, result.key) && (visit.role === 'leader' || visit.role === 'scout')) {
+    visit.begin()
+  }
   return visit
 }
 

@@ -4,7 +4,7 @@
  * Invariant: a request that never boarded has no visit, whoever asks.
  */
 import type { FastifyRequest } from 'fastify'
-import type { RequestCoalesce } from '../types/index.js'
+import type { ReplyCoalesce, RequestCoalesce } from '../types/index.js'
 import type { FastifyVisit } from './fastify-visit.js'
 
 /** The symbol under which a request keeps its visit. */
@@ -26,13 +26,20 @@ export function setVisit (request: FastifyRequest, visit: FastifyVisit | typeof 
   (request as unknown as Visiting)[kVisit] = visit
 }
 
+/** What `reply.coalesce` is. */
+export function replyViewOf (request: FastifyRequest): ReplyCoalesce | undefined {
+  const visit = (request as unknown as Visiting)[kVisit]
+  if (visit === undefined) return undefined
+  return { tag (...tags) { if (visit !== BYPASSED) visit.tag(tags) } }
+}
+
 /** What `request.coalesce` is. */
 export function viewOf (request: FastifyRequest): RequestCoalesce | undefined {
   const visit = (request as unknown as Visiting)[kVisit]
   if (visit === undefined) return undefined
   if (visit === BYPASSED) return { outcome: 'bypass', leaderId: request.id, signal: request.signal, varyOn () {} }
   return {
-    get outcome () { return visit.outcome ?? (visit.role === 'leader' ? 'leader' : 'follower') },
+    get outcome () { return visit.outcome ?? (visit.role === 'leader' || visit.role === 'refresher' ? 'leader' : 'follower') },
     get leaderId () { return visit.leaderId },
     get signal () { return request.signal },
     varyOn (...names) { visit.varyOn(names) }

@@ -39,7 +39,7 @@ export class Revalidation {
   /** Takes the question back. */
   end (): void {
     const { headers } = this.#request.raw
-    // eslint-disable-next-line @typescript-eslint/no-dynamic-delete -- they were put there above
+
     for (const name of this.#names) delete headers[name]
   }
 

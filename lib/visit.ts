@@ -64,6 +64,8 @@ export abstract class Visit implements Passenger<Recording>, Subject {
   relieved = false
   /** When its run began, if that can be kept; a moment of the shelf's. */
   since = 0
+  /** It leads, and waits for what a slow store says. */
+  looks = false
   /** What a look found that is too old to be served. */
   found: Recording | undefined
   /** The same, if it may be served once its run has failed. */
@@ -119,6 +121,11 @@ export abstract class Visit implements Passenger<Recording>, Subject {
     return this.flight !== undefined && this.flight.followers > 0
   }
 
+  /** Whether its handler runs as soon as it has boarded. */
+  get runsNow (): boolean {
+    return this.role !== 'follower' && this.role !== 'looking' && this.role !== 'kept' && !this.looks
+  }
+
   get mayLead (): boolean {
     return this.followsOnly === undefined
   }
@@ -143,4 +150,3 @@ export abstract class Visit implements Passenger<Recording>, Subject {
     this.coalescer.aborted(this, reason)
   }
 }
-

@@ -14,7 +14,9 @@ export type Duration = number | string
  * - `leader`: it ran the handler; the reason says what became of its response
  * - `follower`: it waited for a leader; the reason says what it got
  * - `alone`: it boarded, got nothing that it may have, and ran for itself
- * - `hit`, `stale`, `peer`: it was served from a kept response, a stale one, or another process (reserved)
+ * - `hit`: it was served a kept response
+ * - `stale`: it was served a kept response that is not fresh any more; the reason says why it may be
+ * - `peer`: it was served from another process (reserved)
  */
 export type Outcome = 'bypass' | 'leader' | 'follower' | 'hit' | 'stale' | 'peer' | 'alone'
 
@@ -129,6 +131,67 @@ export interface CoalesceRouteOptions {
    * @default true
    */
   learnVary?: boolean | { readonly ignore: readonly string[] }
+  /**
+   * How long a response is kept and served without a run. A duration, or `'headers'`: as long as the response itself says (RFC
+   * 9111, RFC 5861, RFC 9213), and not at all if it says nothing. A function is asked for each response, and keeps it for as
+   * long as it answers; with undefined, null or 0 not at all. False keeps nothing. Nothing makes a response kept that has
+   * `Set-Cookie`, `private`, `no-store`, `no-cache` or `max-age=0`, nor one with a status from 400 (see `negativeTtl`).
+   * @default false
+   */
+  ttl?: Duration | 'headers' | false | ((response: KeptResponseFacts, request: FastifyRequest) => Duration | 'headers' | null | undefined)
+  /**
+   * For how long after that it is served while one request refreshes it in the background. The response's own
+   * `stale-while-revalidate` goes first where `ttl` is `'headers'`; `must-revalidate` and its like forbid it.
+   * @default 0
+   */
+  staleWhileRevalidate?: Duration
+  /**
+   * For how long after that it is served in the place of a status from 500. The response's own `stale-if-error` goes first where
+   * `ttl` is `'headers'`; `must-revalidate` and its like forbid it.
+   * @default 0
+   */
+  staleIfError?: Duration
+  /**
+   * The part of the time that a response is fresh by which that is shortened at most, at random, so that not all end at once:
+   * from 0 to 1.
+   * @default 0
+   */
+  ttlJitter?: number
+  /**
+   * The part of that time after which one request refreshes it in the background although it is fresh: from 0 to 1.
+   * @default false
+   */
+  eagerRefresh?: number | false
+  /**
+   * For how long responses with a status from 400 are kept, by status: a duration, or `'headers'`.
+   * @default {}
+   */
+  negativeTtl?: Readonly<Record<number, Duration | 'headers'>>
+  /**
+   * The largest body that is kept, in bytes.
+   * @default 8388608
+   */
+  maxEntryBytes?: number
+  /**
+   * What all responses of the route can be purged by.
+   * @default []
+   */
+  tags?: readonly string[]
+  /**
+   * Response headers that name more tags, such as `Cache-Tag` or `Surrogate-Key`.
+   * @default []
+   */
+  tagHeaders?: readonly string[]
+}
+
+/** A response, as a `ttl` function sees it. */
+export interface KeptResponseFacts {
+  readonly status: number
+  /** What the handler set, names in lower case. */
+  readonly headers: Readonly<Record<string, string | readonly string[]>>
+  readonly body: string | Buffer | null
+  /** The size of the body. */
+  readonly bytes: number
 }
 
 /** Prometheus metrics. */
@@ -184,6 +247,19 @@ export interface CoalesceOptions extends CoalesceRouteOptions {
   maxRecordedBytes?: number
   /** Time, for tests. Default: the system's, with timers that do not keep the process alive. */
   clock?: Clock
+  /** Where responses are kept. Default: `memoryStore()`, one for each registration. */
+  store?: Store
+  /**
+   * How long a store is waited for; then the handler runs.
+   * @default '250ms'
+   */
+  storeTimeout?: Duration
+  /**
+   * Whether a successful request with an unsafe method purges what is kept for its path, and for those that its response's
+   * `Location` and `Content-Location` name (RFC 9111 section 4.4).
+   * @default true
+   */
+  purgeOnWrite?: boolean
 }
 
 /**
@@ -326,8 +402,53 @@ export interface Coalesce {
   disable: (route?: RouteSelector) => void
   /** Takes `disable` back. */
   enable: (route?: RouteSelector) => void
+  /**
+   * Purges what is kept, and what is in the air: nobody who asks from now on gets it. `soft`: it is stale, and may be served as
+   * such. Sees only this process: see the README for stores that several share.
+   *
+   * @throws FST_COALESCE_INVALID_OPTION if it names nothing, or wrongly
+   */
+  invalidate: (purge: Purge) => void
+  /**
+   * What is kept, the most recently used first; without the bodies unless they are asked for.
+   *
+   * @throws FST_COALESCE_NOT_LISTABLE if the store cannot tell
+   */
+  entries: (options?: { readonly bodies?: boolean }) => readonly KeptEntry[]
   /** The registry that the metrics are in; undefined without metrics. */
   readonly registry: Registry | undefined
+}
+
+/** What to purge: all that has one of the tags, the key, the route's pattern, or the URL's path (whatever its query). */
+export interface Purge {
+  readonly tags?: readonly string[]
+  readonly key?: string
+  readonly route?: string
+  readonly url?: string
+  /** @default false */
+  readonly soft?: boolean
+}
+
+/** What is kept, for operators and tests. Durations in milliseconds. */
+export interface KeptEntry {
+  readonly key: string
+  readonly route: string
+  readonly path: string
+  readonly tags: readonly string[]
+  readonly status: number
+  readonly bytes: number
+  /** How old it is. */
+  readonly age: number
+  /** How long it is fresh yet; negative once it is not. */
+  readonly fresh: number
+  /** Only if it was asked for. */
+  readonly body?: string | Buffer | null
+}
+
+/** What `reply.coalesce` is, on coalesced routes. */
+export interface ReplyCoalesce {
+  /** Declares what the response can be purged by, if it is kept. */
+  tag: (...tags: string[]) => void
 }
 
 /** What `request.coalesce` is, on coalesced routes. */
@@ -350,6 +471,10 @@ declare module 'fastify' {
   interface FastifyInstance {
     /** Request coalescing: figures, functions, the switch. */
     coalesce: Coalesce
+  }
+  interface FastifyReply {
+    /** What is to be known of the response; undefined on routes that are not coalesced. */
+    readonly coalesce: ReplyCoalesce | undefined
   }
   interface FastifyRequest {
     /** How this request is coalesced; undefined on routes that are not. */

@@ -13,20 +13,23 @@ export type Operation = 'get' | 'set' | 'delete'
 /** Told what goes wrong, and how long the store takes. */
 export interface ShelfWatch {
   /** The store threw, rejected, or took too long. */
-  failed (operation: Operation, reason: 'error' | 'timeout', error: unknown): void
+  failed (operation: Operation, reason: 'error' | 'timeout' | 'full', error: unknown): void
   /** What the store gave is not what was asked for. */
   rejected (reason: 'garbage' | 'version' | 'key'): void
   /** A look took so many milliseconds, of a store that answers with a promise. */
   answered (took: number): void
 }
 
-/** What a look found. */
-export interface Found {
+export interface Listed {
   readonly entry: Entry
-  /** How long ago its run ended, in milliseconds. */
-  readonly resident: number
   /** It was purged softly: whatever its age, it is stale. */
   readonly outdated: boolean
+}
+
+/** What a look found. */
+export interface Found extends Listed {
+  /** How long ago its run ended, in milliseconds. */
+  readonly resident: number
 }
 
 /** The most entries that are on their way to the store at a time; the rest is not kept. */
@@ -86,13 +89,13 @@ export class Shelf {
 
   /** Keeps an entry, unless it has been purged since its run began, or a younger one is there. */
   keep (entry: Entry, keepFor: number): boolean {
-    if (this.#purged(entry) || this.#soft.since(entry.since, entry.labels) || this.#isOutrun(entry)) return false
+    if (this.#purged(entry) || this.#isOutdated(entry) || this.#isOutrun(entry)) return false
     if (this.#settling.size >= MAX_SETTLING) {
-      this.#watch.failed('set', 'timeout', undefined)
+      this.#watch.failed('set', 'full', undefined)
       return false
     }
     this.#settling.set(entry.key, entry)
-    this.#do('set', entry.key, () => this.store.set(entry, keepFor), () => {
+    this.#do('set', () => this.store.set(entry, keepFor), () => {
       if (this.#settling.get(entry.key) === entry) this.#settling.delete(entry.key)
     })
     return true
@@ -102,13 +105,23 @@ export class Shelf {
   drop (key: string): void {
     this.purge([key], false)
     this.#settling.delete(key)
-    this.#do('delete', key, () => this.store.delete(key), () => {})
+    this.#do('delete', () => this.store.delete(key), () => {})
   }
 
   /** What has one of these labels is not served any more; or, `softly`, is stale. What is in the air with one is not kept. */
   purge (labels: readonly string[], softly: boolean): void {
     const at = this.stamp()
     for (const label of labels) (softly ? this.#soft : this.#hard).mark(label, at)
+  }
+
+  /** All that is kept and was not purged; undefined if the store cannot tell. */
+  entries (): readonly Listed[] | undefined {
+    if (this.store.entries === undefined) return undefined
+    const found: Listed[] = []
+    for (const entry of this.store.entries()) {
+      if (isEntry(entry) && !this.#purged(entry)) found.push({ entry, outdated: this.#isOutdated(entry) })
+    }
+    return found
   }
 
   /** What was found under the right key is not what is kept there. */
@@ -118,6 +131,10 @@ export class Shelf {
 
   #purged ({ key, since, labels }: Entry): boolean {
     return this.#hard.since(since, labels) || this.#hard.since(since, [key])
+  }
+
+  #isOutdated ({ key, since, labels }: Entry): boolean {
+    return this.#soft.since(since, labels) || this.#soft.since(since, [key])
   }
 
   /** A run for the same key that began later is kept already; as far as that can be told at once. */
@@ -138,7 +155,7 @@ export class Shelf {
       return undefined
     }
     if (this.#purged(entry)) return undefined
-    return { entry, resident: Math.max(this.now() - entry.storedAt, 0), outdated: this.#soft.since(entry.since, entry.labels) }
+    return { entry, resident: Math.max(this.now() - entry.storedAt, 0), outdated: this.#isOutdated(entry) }
   }
 
   async #lookSlowly (key: string, answer: PromiseLike<unknown>): Promise<Found | undefined> {
@@ -161,7 +178,7 @@ export class Shelf {
     }
   }
 
-  #do (operation: 'set' | 'delete', key: string, call: () => void | PromiseLike<void>, done: () => void): void {
+  #do (operation: 'set' | 'delete', call: () => void | PromiseLike<void>, done: () => void): void {
     let answer: void | PromiseLike<void>
     try {
       answer = call()

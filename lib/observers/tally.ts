@@ -129,7 +129,7 @@ export const tallying: Observer = Object.freeze({
   }
 } satisfies Observer)
 
-function increase (counts: Map<string, number>, name: string, by: number): void {
+export function increase (counts: Map<string, number>, name: string, by: number): void {
   counts.set(name, (counts.get(name) ?? 0) + by)
 }
 

@@ -1,0 +1,29 @@
+/**
+ * Labels: what is kept can be purged by them.
+ *
+ * Invariant: pure. Labels of different kinds are never equal, nor is one to a key, which begins with a bracket.
+ */
+import { fencedPath } from './path.js'
+
+export function routeLabel (pattern: string): string {
+  return `route:${pattern}`
+}
+
+export function tagLabel (tag: string): string {
+  return `tag:${tag}`
+}
+
+/** All that routers may take for the same path has one. */
+export function pathLabel (path: string): string {
+  return `path:${fencedPath(path)}`
+}
+
+/** @param route the label of the route */
+export function labelsOf (route: string, path: string, tags: readonly string[]): readonly string[] {
+  return [route, pathLabel(path), ...tags.map(tagLabel)]
+}
+
+/** What labels of a kind say. */
+export function partOf (labels: readonly string[], kind: 'route' | 'path' | 'tag'): readonly string[] {
+  return labels.filter(label => label.startsWith(`${kind}:`)).map(label => label.slice(kind.length + 1))
+}

@@ -1,0 +1,51 @@
+/**
+ * Counts what goes wrong with a store, and how long it takes.
+ *
+ * Invariant: closed sets of names. A store that fails all the time is counted each time, and logged once in a while.
+ */
+import type { Operation, ShelfWatch } from '../core/shelf.js'
+import type { Log } from './observer.js'
+import { Distribution, increase } from './tally.js'
+
+/** Upper bounds of the histogram of looks, in seconds. */
+export const LOOK_BUCKETS: readonly number[] = Object.freeze([0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1])
+
+/** How many milliseconds lie between two warnings, at least. */
+const QUIET = 10_000
+
+export class StoreTally implements ShelfWatch {
+  /** By operation, then reason. */
+  readonly errors = new Map<Operation, Map<string, number>>()
+  /** What was not what was asked for, by reason. */
+  readonly rejections = new Map<string, number>()
+  readonly looks = new Distribution(LOOK_BUCKETS)
+  readonly #log: Log
+  #warned = -Infinity
+
+  constructor (log: Log) {
+    this.#log = log
+  }
+
+  failed (operation: Operation, reason: 'error' | 'timeout' | 'full', err: unknown): void {
+    let reasons = this.errors.get(operation)
+    if (reasons === undefined) this.errors.set(operation, reasons = new Map())
+    increase(reasons, reason, 1)
+    this.#warn({ err, coalesce: { event: 'store-failed', operation, reason } }, 'coalesce: the store failed; requests go on without it')
+  }
+
+  rejected (reason: string): void {
+    increase(this.rejections, reason, 1)
+    this.#warn({ coalesce: { event: 'entry-rejected', reason } }, 'coalesce: the store gave something else than what was asked for')
+  }
+
+  answered (took: number): void {
+    this.looks.observe(took / 1000)
+  }
+
+  #warn (fields: object, message: string): void {
+    const now = performance.now()
+    if (now - this.#warned < QUIET) return
+    this.#warned = now
+    this.#log.warn(fields, message)
+  }
+}

@@ -1,0 +1,122 @@
+/**
+ * What one registration has: its coalescer, what it keeps, its figures, and what of these an app is given.
+ *
+ * Invariant: nothing here is shared with another registration but what that one asked for: its metrics.
+ */
+import type { FastifyBaseLogger } from 'fastify'
+import type { Coalesce, RouteSelector } from '../types/index.js'
+import { Coalescer } from './coalescer.js'
+import { Flights } from './core/flights.js'
+import { Shelf } from './core/shelf.js'
+import { deduplicator, type Terminal } from './deduplicate.js'
+import { NotListableError, UnknownRouteError } from './errors.js'
+import type { Pairable } from './head-routes.js'
+import { inventory } from './inventory.js'
+import { Keeper } from './keeper.js'
+import { publishing } from './observers/channels.js'
+import { logging } from './observers/log.js'
+import { all } from './observers/observer.js'
+import { Instruments } from './observers/prometheus.js'
+import { StoreTally } from './observers/store-tally.js'
+import { Tally, tallying } from './observers/tally.js'
+import { readPurge, type Settings } from './options.js'
+import { memoryStore } from './stores/memory.js'
+import type { Route } from './visit.js'
+
+/** A coalesced route as Fastify has it. */
+export interface FastifyRoute extends Omit<Route, 'keyHead'>, Pairable {
+  parksAt: 'onRequest' | 'preHandler'
+  /** Whether no hook of others comes between capturing a response and deciding upon it. */
+  decidesAtOnce: boolean
+  /** Whether no hook of others comes after that. */
+  decidesLast: boolean
+  /** Decides where to park, once all hooks are known. */
+  readonly settle: () => void
+}
+
+export interface Scope {
+  readonly settings: Settings
+  readonly coalescer: Coalescer
+  /** Those of this registration, of the ones around it and inside it. */
+  readonly coalescers: Set<Coalescer>
+  readonly routes: FastifyRoute[]
+  readonly tallies: Tally[]
+  /** How many routes there are that neither method nor pattern nor written constraints tell apart. */
+  readonly ids: Map<string, number>
+  readonly instruments: Instruments | undefined
+  readonly api: Coalesce
+  /** The app ends. */
+  readonly close: () => void
+}
+
+export function createScope (log: FastifyBaseLogger, settings: Settings, around: Scope | undefined): Scope {
+  const { clock, storeTimeout } = settings
+  const observer = all(tallying, logging, publishing)
+  const storeTally = new StoreTally(log)
+  const shelf = new Shelf(settings.store ?? memoryStore({ clock }), storeTimeout, clock, storeTally)
+  const coalescer = new Coalescer(settings, new Keeper(shelf), observer)
+  const coalescers = (around?.coalescers ?? new Set<Coalescer>()).add(coalescer)
+  const calls: Terminal['flights'] = new Flights(settings, clock)
+  const routes: FastifyRoute[] = []
+  const tallies: Tally[] = []
+  const source = {
+    tallies,
+    flights: () => coalescer.flights.size + calls.size,
+    waiters: () => coalescer.flights.waiters + calls.waiters,
+    recordedBytes: () => coalescer.recordedBytes,
+    store: storeTally,
+    kept: () => shelf.store.size
+  }
+  const instruments = settings.metrics === false
+    ? undefined
+    : settings.metrics === undefined ? around?.instruments : Instruments.in(settings.metrics, around?.instruments?.registry)
+  instruments?.add(source)
+
+  const terminal: Terminal = { flights: calls, observer, log, track: tally => { tallies.push(tally) } }
+  const setDisabled = (disabled: boolean, selector: RouteSelector | undefined): void => {
+    if (selector === undefined) {
+      coalescer.disabled = disabled
+      if (disabled) coalescer.release(() => true)
+      return
+    }
+    const chosen = routes.filter(({ url, methods }) =>
+      url === selector.url && (selector.method === undefined || methods.includes(selector.method.toUpperCase())))
+    if (chosen.length === 0) throw new UnknownRouteError(`${selector.method ?? '*'} ${selector.url}`)
+    for (const route of chosen) route.disabled = disabled
+    if (disabled) coalescer.release(route => route.disabled)
+  }
+  const api: Coalesce = Object.freeze<Coalesce>({
+    stats () {
+      const total = new Tally('', '')
+      for (const tally of tallies) total.add(tally)
+      return { ...total.figures(), routes: tallies.map(tally => ({ method: tally.method, route: tally.route, ...tally.figures() })) }
+    },
+    deduplicate: deduplicator(() => terminal),
+    disable (selector) { setDisabled(true, selector) },
+    enable (selector) { setDisabled(false, selector) },
+    invalidate (purge) {
+      const { labels, soft } = readPurge(purge)
+      coalescer.purge(labels, soft)
+    },
+    entries ({ bodies = false } = {}) {
+      const entries = shelf.entries()
+      if (entries === undefined) throw new NotListableError()
+      return inventory(entries, bodies, shelf.now())
+    },
+    get registry () { return instruments?.registry }
+  })
+  return {
+    settings,
+    coalescer,
+    coalescers,
+    routes,
+    tallies,
+    ids: new Map(),
+    instruments,
+    api,
+    close () {
+      coalescer.keeper.close()
+      instruments?.remove(source)
+    }
+  }
+}
