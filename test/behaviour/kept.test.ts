@@ -1,0 +1,167 @@
+import t, { type Test } from 'tap'
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import type { CoalesceOptions, CoalesceRouteOptions } from '../../types/index.js'
+import { TestClock, until } from '../fixtures/gate.js'
+import { serve, type TestServer } from '../fixtures/server.js'
+
+interface Kept extends TestServer {
+  readonly clock: TestClock
+  /** How often the handler ran. */
+  runs (): number
+}
+
+/** A route that keeps its responses. */
+async function keep (
+  t: Test,
+  route: CoalesceRouteOptions,
+  handler: (run: number, request: FastifyRequest, reply: FastifyReply) => unknown = run => ({ run }),
+  options: CoalesceOptions = {},
+  before: (app: FastifyInstance) => unknown = () => {}
+): Promise<Kept> {
+  const clock = new TestClock()
+  let runs = 0
+  const server = await serve(t, async app => {
+    await before(app)
+    app.get('/thing/:id', { config: { coalesce: route } }, async (request, reply) => await handler(++runs, request, reply))
+    app.post('/thing/:id', async () => ({ written: true }))
+  }, { clock, ...options })
+  return Object.assign(server, { clock, runs: () => runs })
+}
+
+t.test('a response is kept for its ttl, and served without a run', async t => {
+  const server = await keep(t, { ttl: '60s' })
+  const first = await server.get('/thing/1')
+  server.clock.advance(59_000)
+  const second = await server.get('/thing/1')
+
+  t.equal(server.runs(), 1)
+  t.equal(second.status, 200)
+  t.equal(second.body, first.body)
+  t.equal(second.headers['content-type'], first.headers['content-type'])
+  t.equal(first.headers.age, undefined)
+  t.equal(second.headers.age, '59')
+  server.clock.advance(1_001)
+  t.same(JSON.parse((await server.get('/thing/1')).body), { run: 2 })
+  t.match(server.app.coalesce.stats(), { totalRequests: 3, cacheHits: 1, actualExecutions: 2, deduplicatedRequests: 0 })
+})
+
+t.test('another key has its own response', async t => {
+  const server = await keep(t, { ttl: '60s' })
+  await server.get('/thing/1')
+  t.same(JSON.parse((await server.get('/thing/2')).body), { run: 2 })
+  t.same(JSON.parse((await server.get('/thing/1?a=1')).body), { run: 3 })
+  t.same(JSON.parse((await server.get('/thing/1')).body), { run: 1 })
+})
+
+t.test('a hit answers HEAD, conditions and ranges by itself', async t => {
+  const server = await keep(t, { ttl: '60s' }, (_run, _request, reply) => reply.header('etag', '"a"').type('text/plain').send('0123456789'))
+  await server.get('/thing/1')
+
+  const head = await server.get('/thing/1', { method: 'HEAD' })
+  t.match(head, { status: 200, body: '', headers: { 'content-length': '10', etag: '"a"', age: '0' } })
+  const same = await server.get('/thing/1', { headers: { 'if-none-match': '"a"' } })
+  t.match(same, { status: 304, body: '', headers: { etag: '"a"' } })
+  const part = await server.get('/thing/1', { headers: { range: 'bytes=2-4' } })
+  t.match(part, { status: 206, body: '234', headers: { 'content-range': 'bytes 2-4/10' } })
+  t.equal(server.runs(), 1)
+})
+
+t.test('what a response says of itself outweighs the ttl', async t => {
+  for (const [name, value] of [
+    ['cache-control', 'private'], ['cache-control', 'no-store'], ['cache-control', 'NO-CACHE'], ['cache-control', 'max-age=0'],
+    ['cache-control', 's-maxage=0, max-age=10'], ['set-cookie', 'a=b'], ['vary', '*']
+  ] as const) {
+    const server = await keep(t, { ttl: '60s' }, (run, _request, reply) => {
+      reply.header(name, value)
+      return { run }
+    })
+    await server.get('/thing/1')
+    await server.get('/thing/1')
+    t.equal(server.runs(), 2, `${name}: ${value}`)
+  }
+})
+
+t.test('errors are kept only if their status has a ttl of its own', async t => {
+  const failing = (run: number, request: FastifyRequest, reply: FastifyReply): unknown => {
+    reply.code(Number((request.params as { id: string }).id))
+    return { run }
+  }
+  const server = await keep(t, { ttl: '60s', negativeTtl: { 404: '10s' } }, failing)
+  for (const status of ['404', '410', '500']) {
+    await server.get(`/thing/${status}`)
+    await server.get(`/thing/${status}`)
+  }
+  t.equal(server.runs(), 1 + 2 + 2)
+  server.clock.advance(10_001)
+  await server.get('/thing/404')
+  t.equal(server.runs(), 6)
+})
+
+t.test('while a stale response may be served nobody waits, and one request refreshes it', async t => {
+  const server = await keep(t, { ttl: '10s', staleWhileRevalidate: '20s' })
+  await server.get('/thing/1')
+  server.clock.advance(11_000)
+  const answers = await Promise.all(Array.from({ length: 20 }, async () => await server.get('/thing/1')))
+
+  t.ok(answers.some(({ body }) => body === '{"run":1}'))
+  await until(() => server.runs() === 2)
+  await until(() => server.app.coalesce.entries()[0]?.age === 0)
+  t.same(JSON.parse((await server.get('/thing/1')).body), { run: 2 })
+  t.equal(server.runs(), 2)
+})
+
+t.test('a response is served in the place of an error while it may be', async t => {
+  let broken = false
+  const server = await keep(t, { ttl: '10s', staleIfError: '1m' }, run => {
+    if (broken) throw new Error('down')
+    return { run }
+  })
+  await server.get('/thing/1')
+  broken = true
+  server.clock.advance(11_000)
+  const during = await server.get('/thing/1')
+
+  t.match(during, { status: 200, body: '{"run":1}', headers: { age: '11' } })
+  t.equal(server.runs(), 2)
+  await server.get('/thing/1')
+  t.equal(server.runs(), 2, 'for a while the handler is left alone')
+  server.clock.advance(1_001)
+  await server.get('/thing/1')
+  t.equal(server.runs(), 3)
+  server.clock.advance(60_000)
+  t.equal((await server.get('/thing/1')).status, 500)
+})
+
+t.test('a purge by tag, route, url or key ends what is kept', async t => {
+  const server = await keep(t, { ttl: '60s', tags: ['things'] }, (run, request, reply) => {
+    reply.coalesce?.tag(`thing:${(request.params as { id: string }).id}`)
+    return { run }
+  })
+  const { coalesce } = server.app
+  await server.get('/thing/1')
+  await server.get('/thing/2')
+  const key = coalesce.entries().find(({ path }) => path === '/thing/1')?.key as string
+  let runs = 2
+  for (const purge of [{ tags: ['thing:1'] }, { tags: ['things'] }, { route: '/thing/:id' }, { url: '/thing/1?x=1' }, { key }]) {
+    coalesce.invalidate(purge)
+    await server.get('/thing/1')
+    t.equal(server.runs(), ++runs, JSON.stringify(purge))
+    await server.get('/thing/1')
+    t.equal(server.runs(), runs)
+  }
+  coalesce.invalidate({ tags: ['thing:2'] })
+  await server.get('/thing/1')
+  t.equal(server.runs(), runs)
+})
+
+t.test('a successful write purges what is kept for its path', async t => {
+  const server = await keep(t, { ttl: '60s' })
+  await server.get('/thing/1')
+  await server.get('/thing/1?page=2')
+  await server.get('/thing/2')
+  await server.get('/thing/1', { method: 'POST' })
+  await server.get('/thing/1')
+  await server.get('/thing/1?page=2')
+  await server.get('/thing/2')
+  t.equal(server.runs(), 5)
+})
