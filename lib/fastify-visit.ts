@@ -144,8 +144,8 @@ export class FastifyVisit extends Visit implements Listener {
 
   override replay (recording: Recording): void {
     this.#answer(() => {
-      this.#replay = new Replay(this.request, this.reply, recording)
-      this.#replay.start(broadcast => (this.#reader = broadcast.join(this)))
+      this.#replay = new Replay(this.request, this.reply, recording, (broadcast, span) => (this.#reader = broadcast.join(this, span)))
+      this.#replay.start()
     })
   }
 

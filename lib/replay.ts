@@ -7,31 +7,35 @@
 import { Readable } from 'node:stream'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { Broadcast } from './http/broadcast.js'
+import type { Span } from './http/range.js'
 import { bytesOf, type Recording } from './http/recording.js'
 import { asksForPart, represent, type Part } from './http/represent.js'
 import { headersOf } from './internals.js'
 import { asIs } from './payload.js'
 
+/** Gives a reader of a body that is still being made, or of a span of it. */
+export type Join = (broadcast: Broadcast, span?: Span) => Readable
+
 export class Replay {
   readonly #request: FastifyRequest
   readonly #reply: FastifyReply
   readonly #recording: Recording
+  readonly #join: Join
   /** What was handed to the hooks. */
   #payload: unknown
-  #notModified = false
+  /** What it was turned into. */
+  #status: Part['status'] | undefined
 
-  constructor (request: FastifyRequest, reply: FastifyReply, recording: Recording) {
+  /** @param join not called where no body is sent */
+  constructor (request: FastifyRequest, reply: FastifyReply, recording: Recording, join: Join) {
     this.#request = request
     this.#reply = reply
     this.#recording = recording
+    this.#join = join
   }
 
-  /**
-   * Sends the reply on its way through its hooks.
-   *
-   * @param join gives a reader of a body that is still being made; not called where none is sent
-   */
-  start (join: (broadcast: Broadcast) => Readable): void {
+  /** Sends the reply on its way through its hooks. */
+  start (): void {
     const reply = this.#reply
     const { headers, status, body } = this.#recording
     for (const [name, value] of headers.set) reply.header(name, typeof value === 'string' ? value : [...value])
@@ -43,13 +47,13 @@ export class Replay {
     if (part !== undefined) {
       this.#apply(part)
       reply.send()
-    } else if (body instanceof Broadcast) {
+    } else if (body instanceof Broadcast && this.#request.method === 'HEAD') {
       // An answer to HEAD is its headers, and must not drive the source.
-      reply.send(this.#request.method === 'HEAD' ? Readable.from([]) : join(body))
+      reply.send(Readable.from([]))
     } else {
       // Fastify would give bytes without a type one.
       const untyped = Buffer.isBuffer(body) && !reply.hasHeader('content-type')
-      this.#payload = untyped ? Readable.from([body]) : body ?? undefined
+      this.#payload = body instanceof Broadcast ? this.#join(body) : untyped ? Readable.from([body]) : body ?? undefined
       reply.send(this.#payload)
     }
   }
@@ -60,23 +64,30 @@ export class Replay {
    * @param last no other hook comes before it is sent
    */
   finish (payload: unknown, last: boolean): unknown {
-    if (this.#notModified && this.#reply.statusCode === 304) {
+    const { statusCode } = this.#reply
+    // An error took its place, of a stream that failed before the range came.
+    if (this.#status === 206 && statusCode !== 206) this.#reply.removeHeader('content-range')
+    if (this.#status === 304 && statusCode === 304) {
       // Hooks that make an empty payload of none, as that of an automatic HEAD route does, say that it has no bytes.
       this.#reply.removeHeader('content-length')
       return null
     }
     if (!last || payload === undefined || payload === null || payload !== this.#payload) return payload
-    const part = this.#part(() => bytesOf(this.#recording))
+    const { body } = this.#recording
+    const live = body instanceof Broadcast ? body : undefined
+    const part = live === undefined ? this.#part(() => bytesOf(this.#recording)) : this.#part(undefined, live.length)
     if (part === undefined) return payload
+    // Before the reader of the whole leaves, which may be the last.
+    const slice = live === undefined || part.span === undefined ? part.body : this.#join(live, part.span)
     if (payload instanceof Readable) payload.destroy()
     this.#apply(part)
-    return part.body
+    return slice
   }
 
-  #part (body: (() => Buffer) | undefined): Part | undefined {
+  #part (body: (() => Buffer) | undefined, length?: number): Part | undefined {
     const request = this.#request
     if (!asksForPart(request.headers)) return undefined
-    const part = represent({ status: this.#reply.statusCode, headers: headersOf(this.#reply), body }, request, Date.now())
+    const part = represent({ status: this.#reply.statusCode, headers: headersOf(this.#reply), body, length }, request, Date.now())
     return typeof part === 'string' ? undefined : part
   }
 
@@ -85,6 +96,6 @@ export class Replay {
     for (const name of removed) reply.removeHeader(name)
     for (const [name, value] of set) reply.header(name, value)
     reply.code(status)
-    this.#notModified = status === 304
+    this.#status = status
   }
 }
