@@ -25,6 +25,7 @@ import type { Log } from './observers/observer.js'
 import { hasTrailers, isHandlerTimeout, isResponse, onHeaders, readableOf, restrictionOf, type Capture } from './payload.js'
 import { Replay } from './replay.js'
 import { visitOf } from './request-visit.js'
+import { shareEncodings } from './shared-zlib.js'
 
 const NO_HEADERS: Headers = Object.freeze({})
 const NO_DELTA: HeaderDelta = Object.freeze({ set: [], removed: [] })
@@ -144,6 +145,7 @@ export class FastifyVisit extends Visit implements Listener {
 
   override replay (recording: Recording): void {
     this.#answer(() => {
+      shareEncodings(this.reply, recording.body, bytes => this.coalescer.hold(bytes))
       this.#replay = new Replay(this.request, this.reply, recording, (broadcast, span) => (this.#reader = broadcast.join(this, span)))
       this.#replay.start()
     })
@@ -260,6 +262,7 @@ export class FastifyVisit extends Visit implements Listener {
       failed,
       vary: typeof vary === 'string' ? NO_NAMES : vary
     }
+    if (wanted && this.hasFollowers) shareEncodings(reply, this.#capture.body, bytes => this.coalescer.hold(bytes))
     if (last) this.#decide(reason)
     return passed
   }

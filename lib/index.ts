@@ -21,4 +21,5 @@ export default fastifyCoalesce
 export { fastifyCoalesce }
 export { deduplicate, deduplicated } from './deduplicate.js'
 export * as errors from './errors.js'
+export { sharedZlib, type SharedZlib } from './shared-zlib.js'
 export type * from '../types/index.js'
