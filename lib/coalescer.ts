@@ -6,6 +6,7 @@
  */
 import { LRUCache } from 'lru-cache'
 import type { Clock, Outcome } from '../types/index.js'
+import { Budget } from './budget.js'
 import type { AbortReason, Ending, Flight, Landing } from './core/flight.js'
 import { Flights, type Boarding, type Limits } from './core/flights.js'
 import { FlightTimeoutError, NobodyWaitsError, WaitTimeoutError } from './errors.js'
@@ -16,7 +17,7 @@ import { isOfVariant, type Recording } from './http/recording.js'
 import type { Keeper, Look } from './keeper.js'
 import type { Observer, Subject } from './observers/observer.js'
 import { Variants } from './variants.js'
-import type { Kept, Route, Visit } from './visit.js'
+import { outcomeOf, reasonOf, type Kept, type Route, type Visit } from './visit.js'
 
 /** A variant that a response turned out to depend on costs one more boarding; whoever still does not match runs alone. */
 const MAX_BOARDINGS = 3
@@ -30,28 +31,31 @@ const NOBODY_WAITS: Landing<never> = Object.freeze({ type: 'abandoned', reason: 
 const RELIEF = ' relief'
 const MISMATCH: Landing<never> = Object.freeze({ type: 'mismatch' })
 
+interface CoalescerSettings extends Limits {
+  readonly clock: Clock
+  readonly maxRecordedBytes: number
+  readonly purgeOnWrite: boolean
+}
+
 /** What boarding comes to: a part in a flight, something that is kept, or the wait for what a slow store says. */
 type Place = Boarding | 'kept' | 'looking'
 
 export class Coalescer {
   readonly flights: Flights<Recording>
-  /** Bytes of bodies that are being recorded. */
-  recordedBytes = 0
+  readonly budget: Budget
   disabled = false
   readonly keeper: Keeper
   readonly variants = new Variants()
   readonly #observer: Observer
   readonly clock: Clock
-  readonly #maxRecordedBytes: number
   readonly #purgesOnWrite: boolean
   readonly #unshareable: LRUCache<string, true>
-  readonly #warned = new WeakSet<Route>()
 
-  constructor (settings: Limits & { readonly clock: Clock, readonly maxRecordedBytes: number, readonly purgeOnWrite: boolean }, keeper: Keeper, observer: Observer) {
+  constructor (settings: CoalescerSettings, keeper: Keeper, observer: Observer) {
     this.keeper = keeper
     this.flights = new Flights(settings, settings.clock)
     this.clock = settings.clock
-    this.#maxRecordedBytes = settings.maxRecordedBytes
+    this.budget = new Budget(settings.maxRecordedBytes)
     this.#purgesOnWrite = settings.purgeOnWrite
     this.#observer = observer
     this.#unshareable = new LRUCache({ max: MEMORY, ttl: 1, ttlResolution: 0, perf: settings.clock })
@@ -70,18 +74,10 @@ export class Coalescer {
     const now = visit.arrived = this.clock.now()
     visit.key = key
     const boarding = this.#board(visit, now)
-    switch (boarding) {
-      case 'follower':
-      case 'looking':
-      case 'kept':
-        return false
-      case 'leader':
-        this.#takeOff(visit)
-        return true
-      default:
-        this.#bypass(visit, boarding)
-        return true
-    }
+    if (boarding === 'follower' || boarding === 'looking' || boarding === 'kept') return false
+    if (boarding === 'leader') this.#takeOff(visit)
+    else this.#bypass(visit, boarding)
+    return true
   }
 
   /** A run for the shelf begins; false if its key is not the one that was asked for. */
@@ -131,14 +127,15 @@ export class Coalescer {
 
   /** A visit's run failed: what it is answered with instead, as all are who wait for it. Undefined: with the failure. */
   fallBack (visit: Visit): Recording | undefined {
-    const { flight, standby } = visit
-    if (visit.role !== 'leader' || standby === undefined || standby.until <= this.keeper.shelf.now()) return undefined
+    const { flight } = visit
+    const kept = visit.role === 'leader' ? this.keeper.standIn(visit, visit) : undefined
+    if (kept === undefined) return undefined
     this.keeper.failed(visit.boardedKey)
     visit.role = 'done'
-    this.#observer.landed(visit, 'failed', 'stale-if-error', flight?.followers ?? 0)
-    this.#settled(visit, 'stale', 'stale-if-error')
-    flight?.land(visit, { type: 'kept', recording: standby.recording, reason: 'stale-if-error' })
-    return standby.recording
+    this.#observer.landed(visit, 'failed', kept.reason, flight?.followers ?? 0)
+    this.#settled(visit, outcomeOf(kept.reason), kept.reason)
+    flight?.land(visit, { type: 'kept', ...kept })
+    return kept.recording
   }
 
   /** Answers a visit with what is kept. */
@@ -194,15 +191,6 @@ export class Coalescer {
     visit.finished = undefined
   }
 
-  /** Warns, once a route, that its handler leaves no telling what its responses depend on. */
-  warnOfReads (visit: Visit): void {
-    const { route } = visit
-    if (this.#warned.has(route)) return
-    this.#warned.add(route)
-    visit.log.warn({ coalesce: { event: 'reads-all-headers', route: route.tally.route } },
-      'coalesce: the handler reads all request headers, so its responses are not shared; learnVary: false trusts their own Vary')
-  }
-
   /** Nobody joins a flight for `path` that is in the air now. */
   fence (path: string): void {
     const fenced = fencedPath(path)
@@ -223,13 +211,6 @@ export class Coalescer {
       this.close(leader)
       this.unshareable(leader, 'disabled', false)
     }
-  }
-
-  /** Takes room for `bytes` more of a recording, or gives it back; false if there is none. */
-  hold (bytes: number): boolean {
-    if (bytes > 0 && this.recordedBytes + bytes > this.#maxRecordedBytes) return false
-    this.recordedBytes += bytes
-    return true
   }
 
   /** How it ended for a follower: the one place where endings turn into deeds. */
@@ -265,7 +246,11 @@ export class Coalescer {
         visit.run()
         return
       case 'wait-timeout':
-        if (this.#standIn(visit, flight)) return
+        visit.kept = this.keeper.standIn(flight.leader as Visit | undefined, visit)
+        if (visit.kept !== undefined) {
+          this.serve(visit)
+          return
+        }
         if (visit.route.settings.onWaitTimeout === 'run') {
           this.#relieve(visit, flight)
           return
@@ -384,24 +369,13 @@ export class Coalescer {
 
   /** Learns what tells a key's variants apart; false if that was known. */
   #tellApart (visit: Visit, names: readonly string[]): boolean {
+    const { boardedKey } = visit
     this.variants.of(visit, names)
-    const key = this.variants.keyOf(visit)
-    if (key === visit.boardedKey) return false
-    visit.boardedKey = key
-    return true
+    return (visit.boardedKey = this.variants.keyOf(visit)) !== boardedKey
   }
 
   #keep (visit: Visit, recording: Recording): void {
     this.keeper.keep(visit, recording, this.variants.keyOf(visit), this.variants.namesOf(visit.key))
-  }
-
-  /** Its patience has ended, and there is something that may be served instead. */
-  #standIn (visit: Visit, flight: Flight<Recording>): boolean {
-    const standby = (flight.leader as Visit | undefined)?.standby
-    if (standby === undefined || standby.until <= this.keeper.shelf.now() || !isOfVariant(visit, standby.recording.variant)) return false
-    visit.kept = { recording: standby.recording, reason: 'stale-if-error' }
-    this.serve(visit)
-    return true
   }
 
   /** Another variant than its leader's: it boards once more, under a key that tells them apart. */
@@ -474,15 +448,7 @@ export class Coalescer {
 
   #settled (visit: Visit, outcome: Outcome, reason: string): void {
     visit.outcome = outcome
-    this.#observer.settled(visit, outcome, reason, outcome === 'leader' || outcome === 'bypass' ? 0 : visit.waited + this.clock.now() - visit.arrived)
+    const waits = outcome !== 'leader' && outcome !== 'bypass'
+    this.#observer.settled(visit, outcome, reason, waits ? visit.waited + this.clock.now() - visit.arrived : 0)
   }
-}
-
-/** Why it found no place. */
-function reasonOf ({ followsOnly }: Visit, boarding: string): string {
-  return boarding === 'no-flight' && followsOnly !== undefined ? followsOnly : boarding
-}
-
-function outcomeOf (reason: Kept['reason']): Outcome {
-  return reason === 'fresh' ? 'hit' : 'stale'
 }

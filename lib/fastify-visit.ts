@@ -1,39 +1,30 @@
 /**
  * One request of Fastify's at the coalescer: how it is read, recorded, replayed and cut off.
  *
- * Invariant: a leader's response is captured before the instance's later `onSend` hooks see it, and decided upon after all of
- * them ran: what others add for the leader's own client is not recorded, but a cookie or a restriction that they add keeps
- * the response from being shared.
+ * Invariant: what it is answered with is decided once: by its own run, by another's, or by what is kept. Whoever answers it
+ * does so in its own asynchronous context.
  */
 import { AsyncResource } from 'node:async_hooks'
-import { Readable } from 'node:stream'
+import type { Readable } from 'node:stream'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { Coalescer } from './coalescer.js'
-import { FellBehindError, NobodyWaitsError, OtherVariantError, WrongLengthError } from './errors.js'
-import { watchForwarding, type Forwarded } from './forwarding.js'
+import { FellBehindError, NobodyWaitsError, OtherVariantError } from './errors.js'
+import type { Forwarded } from './forwarding.js'
 import { ENCODINGS, normalizeAcceptEncoding } from './http/accept-encoding.js'
-import { Broadcast, type Cut, type Listener } from './http/broadcast.js'
-import { headerDelta, type HeaderDelta, type Headers } from './http/headers.js'
+import type { Cut, Listener } from './http/broadcast.js'
 import { headerOf } from './http/key.js'
-import { answersOneOnly, followReason, shareReason, type FollowReason } from './http/policy.js'
+import { followReason, type FollowReason } from './http/policy.js'
 import { queryStart } from './http/query.js'
-import { CLIENT_ADDRESS, type Reads } from './http/reads.js'
-import { byteLength, isLarger, snapshot, type Body, type Recording, type Variant } from './http/recording.js'
-import { tagsOf } from './http/tags.js'
-import { parseVary } from './http/vary.js'
-import { headersOf, snapshotHeaders } from './internals.js'
+import { CLIENT_ADDRESS } from './http/reads.js'
+import type { Recording, Variant } from './http/recording.js'
 import type { Refresh } from './keeper.js'
 import type { Log } from './observers/observer.js'
-import { hasTrailers, isHandlerTimeout, isResponse, onHeaders, readableOf, restrictionOf, type Capture } from './payload.js'
-import { NO_NAMES, Reading } from './reading.js'
+import { isHandlerTimeout, onHeaders } from './payload.js'
 import { isRefreshable, runErrand } from './refresh.js'
-import { Replay } from './replay.js'
-import { visitOf } from './request-visit.js'
-import { Revalidation } from './revalidation.js'
+import { Replay, type Join } from './replay.js'
+import { Run } from './run.js'
+import { shareEncodings } from './shared-zlib.js'
 import { Visit, type Response as Outcome, type Route } from './visit.js'
-
-const NO_HEADERS: Headers = Object.freeze({})
-const NO_DELTA: HeaderDelta = Object.freeze({ set: [], removed: [] })
 
 /** Answers the parked request by going on to its handler. */
 export type Resume = () => void
@@ -46,9 +37,10 @@ export class FastifyVisit extends Visit implements Listener {
   result: PromiseLike<unknown> | undefined
   /** What went wrong in its handler: whatever the status says, the response is a failure. */
   error: unknown
-  /** Set once its handler has forwarded the request to an upstream. */
-  forwarded: Forwarded | undefined
-  #failed = false
+  /** Its handler, or a hook after it, ended in an error. */
+  failed = false
+  /** What its own client reads of a stream that others read as well, its own or another's. */
+  reader: Readable | undefined
   #led = false
   #scope: AsyncResource | undefined
   #resume: Resume | undefined
@@ -57,22 +49,9 @@ export class FastifyVisit extends Visit implements Listener {
   #watched = false
   /** Somebody waited for its run, and what its handler writes past `reply` is noticed. */
   #followed = false
-  /** The reply's headers when the run began. */
-  #before: Headers | undefined
-  #reading: Reading | undefined
-  /** The question whether what is kept is still good. */
-  #revalidation: Revalidation | undefined
-  #tags: Set<string> | undefined
-  #capture: Capture | undefined
-  #decided = false
-  /** A leader's body, if it is a stream. */
-  #broadcast: Broadcast | undefined
+  #run: Run | undefined
   /** How it is answered with another one's run. */
   #replay: Replay | undefined
-  /** What its own client reads of such a body, its own or another's. */
-  #reader: Readable | undefined
-  /** What those get who share its run. */
-  #body: Body | Broadcast = null
   #controller: AbortController | undefined
 
   constructor (coalescer: Coalescer, route: Route, request: FastifyRequest, reply: FastifyReply) {
@@ -95,9 +74,14 @@ export class FastifyVisit extends Visit implements Listener {
     return url.slice(0, queryStart(url, this.route.settings.router.semicolonDelimits))
   }
 
-  /** Whether it runs, or ran, the handler for a flight. */
+  /** Whether it runs, or ran, the handler for others than its client. */
   get led (): boolean {
     return this.#led
+  }
+
+  /** Set once its handler has forwarded the request to an upstream. */
+  get forwarded (): Forwarded | undefined {
+    return this.#run?.forwarded
   }
 
   /** Aborts when nobody needs this run any more. `own`: Fastify's, which aborts as soon as this request's client is gone. */
@@ -107,7 +91,7 @@ export class FastifyVisit extends Visit implements Listener {
       const follow = (): void => { if (isHandlerTimeout(own.reason)) controller.abort(own.reason) }
       if (own.aborted) follow()
       else own.addEventListener('abort', follow, { once: true })
-      this.#watchClient()
+      this.watchClient()
     }
     return this.#controller.signal
   }
@@ -115,22 +99,16 @@ export class FastifyVisit extends Visit implements Listener {
   /** The run begins. */
   begin (): void {
     this.#led = this.role !== 'scout'
-    this.#before = snapshotHeaders(this.reply)
-    if (this.route.settings.ttl !== undefined) {
-      this.#revalidation = Revalidation.begin(this.request, this.refresh?.stored ?? this.found, this.coalescer.keeper.shelf.now())
-    }
-    this.#reading = new Reading(this.request, this.route.settings)
-    this.reply.hijack = hijackRecorded
-    watchForwarding(this, this.#reading.reads)
+    this.#run = new Run(this)
     if (this.hasFollowers) this.followed()
   }
 
   override followed (): void {
-    this.#watchClient()
+    this.watchClient()
     if (this.role !== 'leader' || this.#followed) return
     this.#followed = true
     onHeaders(this.reply, () => {
-      if (this.role === 'leader' && this.#capture === undefined) this.#keepToItself('unrecorded', true)
+      if (this.role === 'leader' && this.#run?.captured !== true) this.keepToItself('unrecorded', true)
     })
   }
 
@@ -142,7 +120,7 @@ export class FastifyVisit extends Visit implements Listener {
     }
     this.#resume = resume
     this.#scope = new AsyncResource('CoalescedRequest')
-    this.#watchClient()
+    this.watchClient()
     this.coalescer.parked(this)
   }
 
@@ -158,9 +136,15 @@ export class FastifyVisit extends Visit implements Listener {
 
   override replay (recording: Recording): void {
     this.#answer(() => {
-      this.#replay = new Replay(this.request, this.reply, recording, this.coalescer.keeper.shelf.now())
-      this.#replay.start(broadcast => (this.#reader = broadcast.join(this)))
+      this.takeOver(recording).start()
     })
+  }
+
+  /** Whatever it was about to be answered with: it is answered with a recording. */
+  takeOver (recording: Recording): Replay {
+    shareEncodings(this.reply, recording.body, this.coalescer.budget.hold)
+    const join: Join = (broadcast, span) => (this.reader = broadcast.join(this, span))
+    return (this.#replay = new Replay(this.request, this.reply, recording, this.coalescer.keeper.shelf.now(), join))
   }
 
   override refuse (error: Error): void {
@@ -171,7 +155,7 @@ export class FastifyVisit extends Visit implements Listener {
   }
 
   override cancel (reason: Error): void {
-    this.#broadcast?.close()
+    this.#run?.close()
     this.#controller ??= new AbortController()
     this.#controller.abort(reason)
   }
@@ -179,7 +163,7 @@ export class FastifyVisit extends Visit implements Listener {
   /** Notes that the handler looked at the client's address. */
   readAddress (): void {
     // Fastify's own log of an error reads it, and that is not the response's doing.
-    if (!this.#failed) this.#reading?.reads?.address()
+    if (!this.failed) this.#run?.readAddress()
   }
 
   /** Notes that the handler looked at the connection. */
@@ -190,13 +174,12 @@ export class FastifyVisit extends Visit implements Listener {
 
   /** Declares what the response depends on. */
   varyOn (names: readonly string[]): void {
-    this.#reading?.declare(names)
+    this.#run?.varyOn(names)
   }
 
   /** Declares what the response can be purged by. */
   tag (tags: readonly string[]): void {
-    this.#tags ??= new Set()
-    for (const tag of tags) this.#tags.add(tag)
+    this.#run?.tag(tags)
   }
 
   override get gone (): boolean {
@@ -214,26 +197,32 @@ export class FastifyVisit extends Visit implements Listener {
 
   override ttlOf (recording: Recording): number | 'headers' | undefined {
     const { ttl } = this.route.settings
-    return typeof ttl === 'function' ? ttl(recording, this.request) : ttl
+    if (typeof ttl !== 'function') return ttl
+    try {
+      return ttl(recording, this.request)
+    } catch (err) {
+      this.log.warn({ err, coalesce: { event: 'ttl-threw', route: this.tally.route } }, 'coalesce: the ttl function of the route failed')
+      return undefined
+    }
   }
 
   override response (): Outcome {
-    const { status, failed } = this.#capture as Capture
-    const headers = headersOf(this.reply)
-    return { status, headers, failed, tags: tagsOf(headers, this.route.settings, this.#tags) }
+    return (this.#run as Run).response()
+  }
+
+  override record (variant: Variant): Recording {
+    return (this.#run as Run).record(variant)
   }
 
   /** The handler, or a hook after it, ends in an error. */
   fail (error: unknown): void {
-    this.#failed = true
+    this.failed = true
     this.error = error
   }
 
   /** The handler takes the response into its own hands. */
   hijacked (): void {
-    this.#reading?.reads?.stop()
-    this.#decided = true
-    this.#keepToItself('hijacked', true)
+    this.#run?.hijacked()
   }
 
   /**
@@ -246,7 +235,7 @@ export class FastifyVisit extends Visit implements Listener {
       case 'leader':
       case 'scout':
       case 'refresher':
-        break
+        return (this.#run as Run).capture(payload, last)
       case 'follower':
         this.coalescer.leave(this, 'answered-elsewhere')
         return payload
@@ -254,65 +243,9 @@ export class FastifyVisit extends Visit implements Listener {
         this.coalescer.over(this)
         return payload
       default:
-        this.#reading?.reads?.stop()
+        this.#run?.stop()
         return payload
     }
-    if (this.#capture !== undefined) {
-      // One of the leader's own hooks failed after its handler did well: this response is not what the others would get.
-      this.#decided = true
-      this.#reader?.destroy()
-      this.#broadcast?.close()
-      this.coalescer.abandon(this, 'hook-failed')
-      return payload
-    }
-    this.#reading?.reads?.stop()
-    const { reply } = this
-    let body = isResponse(payload) && !payload.bodyUsed ? this.#unwrap(payload) : payload
-    if (this.#revalidation !== undefined) body = this.#revalidated(this.#revalidation, body)
-    const status = reply.statusCode
-    const failed = this.#failed || status >= 500
-    if (status >= 500) {
-      const standby = this.coalescer.fallBack(this)
-      if (standby !== undefined || this.role === 'refresher') this.#decided = true
-      if (standby !== undefined) return this.#substitute(standby, body)
-      if (this.role === 'refresher') return body
-    }
-    if (failed && (this.#clientLeft || isHandlerTimeout(this.error))) {
-      this.#decided = true
-      this.coalescer.abandon(this, this.#clientLeft ? 'client-left' : 'handler-timeout')
-      return body
-    }
-    const { maxBodyBytes, statuses } = this.route.settings
-    const headers = headersOf(reply)
-    let reason: string | undefined = shareReason({ status, headers, trailers: hasTrailers(reply), failed }, statuses)
-    if (this.forwarded?.answered(headers['cache-control']) === 'private') reason ??= 'authorization'
-    let passed = body
-    let whole: string | Uint8Array | null = null
-    if (reason === undefined) {
-      if (body === undefined || body === null || typeof body === 'string' || body instanceof Uint8Array) {
-        whole = body ?? null
-        if (isLarger(whole, maxBodyBytes)) reason = 'too-large'
-      } else if (Number(headers['content-length'] ?? 0) > maxBodyBytes) {
-        reason = 'too-large'
-      } else {
-        const source = readableOf(body)
-        if (source === undefined) reason = 'unknown-payload'
-        else passed = this.#record(source, headers['content-length'])
-      }
-    }
-    const vary = headers.vary === undefined ? NO_NAMES : parseVary(headers.vary)
-    // Nobody gets what is decided upon at once and that nobody waits for.
-    const wanted = reason === undefined && (!last || this.#broadcast !== undefined || this.hasFollowers || this.route.settings.ttl !== undefined)
-    this.#capture = {
-      reason,
-      status,
-      headers: wanted ? headerDelta(this.#before ?? NO_HEADERS, headers) : NO_DELTA,
-      body: wanted ? snapshot(whole) : null,
-      failed,
-      vary: typeof vary === 'string' ? NO_NAMES : vary
-    }
-    if (last) this.#decide(reason)
-    return passed
   }
 
   /**
@@ -322,24 +255,8 @@ export class FastifyVisit extends Visit implements Listener {
    */
   decide (payload: unknown, last: boolean): unknown {
     if (this.#replay !== undefined) return this.#replay.finish(payload, last)
-    if (this.#capture !== undefined && !this.#decided) this.#decide(this.#capture.reason ?? restrictionOf(this.reply))
+    this.#run?.decide()
     return payload
-  }
-
-  #decide (reason: string | undefined): void {
-    this.#decided = true
-    if (reason !== undefined) {
-      this.#broadcast?.close()
-      // What a conditional request was answered says nothing about the next one.
-      this.#keepToItself(reason, !answersOneOnly(this.reply.statusCode))
-    } else if (this.#broadcast === undefined) {
-      this.#land()
-    } else {
-      // What makes a stream's chunks may look at the request as well. Hooks between have had their own looks.
-      this.#reading?.reads?.start()
-      if (this.#clientLeft) this.#reader?.destroy()
-      this.#broadcast.start()
-    }
   }
 
   /** The response, or its connection, has been closed. */
@@ -348,28 +265,28 @@ export class FastifyVisit extends Visit implements Listener {
     const { raw } = this.reply
     this.coalescer.over(this)
     this.#clientLeft = !raw.writableFinished
-    if (role === 'leader' && raw.writableEnded && this.#capture === undefined) {
-      this.#keepToItself('unrecorded', true)
+    if (role === 'leader' && raw.writableEnded && this.#run?.captured !== true) {
+      this.keepToItself('unrecorded', true)
       return
     }
-    this.#reader?.destroy()
+    this.reader?.destroy()
     // The run is for its own client only, since it landed.
-    if (role === 'done' && this.#led && this.#clientLeft && this.#broadcast?.heard !== true) this.cancel(new NobodyWaitsError())
+    if (role === 'done' && this.#led && this.#clientLeft && this.#run?.heard !== true) this.cancel(new NobodyWaitsError())
     this.coalescer.leave(this, 'client-left')
     // A handler that has ended will not answer any more; one that has not may yet.
     if (this.role === 'leader' && this.result !== undefined && this.forwarded === undefined) {
-      const giveUp = (): void => { if (this.#capture === undefined) this.coalescer.abandon(this, 'no-reply') }
+      const giveUp = (): void => { if (this.#run?.captured !== true) this.coalescer.abandon(this, 'no-reply') }
       this.result.then(giveUp, giveUp)
     }
   }
 
   /** Lets everybody go who waits for this response. */
-  #keepToItself (reason: string, remember: boolean): void {
+  keepToItself (reason: string, remember: boolean): void {
     this.coalescer.unshareable(this, reason, remember)
     if (this.#clientLeft) this.cancel(new NobodyWaitsError())
   }
 
-  #watchClient (): void {
+  watchClient (): void {
     if (this.#watched) return
     this.#watched = true
     const { raw } = this.reply
@@ -392,132 +309,8 @@ export class FastifyVisit extends Visit implements Listener {
     else this.#scope.runInAsyncScope(answer)
   }
 
-  /** What Fastify would do with a Response later, so that its status and headers are known now. */
-  #unwrap (response: Response): unknown {
-    this.reply.code(response.status)
-    for (const [name, value] of response.headers) this.reply.header(name, value)
-    return response.body
-  }
-
-  #record (source: Readable, length: unknown): Readable {
-    const { coalescer, route, request } = this
-    this.#watchClient()
-    // The body of an answer to HEAD is not sent, and need not be what its length says.
-    const declared = request.method !== 'HEAD' && /^\d+$/.test(String(length)) ? Number(length) : undefined
-    this.#broadcast = new Broadcast(source, {
-      maxBytes: route.settings.maxBodyBytes,
-      length: declared,
-      hold: bytes => coalescer.hold(bytes),
-      wrongLength: (wanted, got) => new WrongLengthError(wanted, got)
-    }, {
-      begun: () => { this.#land() },
-      tooLarge: () => {
-        if (this.role === 'done') coalescer.close(this)
-        else this.#keepToItself('too-large', true)
-      },
-      over: how => {
-        this.#reading?.reads?.stop()
-        if (how === 'complete') this.#complete()
-        if (this.role === 'done') coalescer.close(this)
-        else coalescer.abandon(this, how)
-        if (how === 'unheard') this.cancel(new NobodyWaitsError())
-      }
-    })
-    this.#reader = this.#broadcast.join(this)
-    return this.#reader
-  }
-
-  /** Everything is known, or all but the rest of a stream. */
-  #land (): void {
-    const { body, failed, vary } = this.#capture as Capture
-    const broadcast = this.#broadcast
-    this.#reading?.reads?.stop()
-    if (this.#reading?.all === true) {
-      this.coalescer.warnOfReads(this)
-      this.#keepToItself('reads-all-headers', true)
-      broadcast?.close()
-      return
-    }
-    const live = broadcast !== undefined && !broadcast.complete
-    this.#body = broadcast === undefined ? body : live ? broadcast : broadcast.whole()
-    const varies = this.#variesOn(live ? [...vary, ...this.coalescer.variants.lateReads(this.route)] : vary)
-    const reads = this.#reading?.reads
-    if (live && reads !== undefined) {
-      reads.onRead = () => { this.#readLate(reads, broadcast, varies) }
-      reads.start()
-    }
-    this.coalescer.land(this, varies, failed, live)
-    // Its followers are somebody else's now, or it had none.
-    if (live && this.flight === undefined && this.role !== 'refresher') broadcast.close()
-  }
-
-  /** A body that others are given already, or that only the shelf waits for, is all there. */
-  #complete (): void {
-    const broadcast = this.#broadcast as Broadcast
-    if (!broadcast.complete || this.#body !== broadcast) return
-    const { vary } = this.#capture as Capture
-    if (this.#reading?.all === true) return
-    this.#body = broadcast.whole()
-    this.coalescer.completed(this, this.#variesOn([...vary, ...this.coalescer.variants.lateReads(this.route)]))
-    this.#body = broadcast
-  }
-
-  /** What the handler answered, if it was asked whether what is kept is still good: then its answer may be that. */
-  #revalidated (revalidation: Revalidation, payload: unknown): unknown {
-    revalidation.end()
-    const complete = revalidation.complete(this.reply, this.#before ?? NO_HEADERS, headersOf(this.reply))
-    return complete === undefined ? payload : complete.body
-  }
-
-  /** Answers with a recording in the place of what the handler did. */
-  #substitute (recording: Recording, payload: unknown): unknown {
-    const { reply } = this
-    if (payload instanceof Readable) payload.destroy()
-    for (const name of Object.keys(headersOf(reply))) {
-      const before = this.#before?.[name]
-      if (before === undefined) reply.removeHeader(name)
-      else reply.header(name, before)
-    }
-    this.#replay = new Replay(this.request, reply, recording, this.coalescer.keeper.shelf.now())
-    return this.#replay.substitute()
-  }
-
-  override record (variant: Variant): Recording {
-    const { status, headers } = this.#capture as Capture
-    const body = this.#body
-    const bytes = body instanceof Broadcast ? undefined : byteLength(body)
-    return { status, headers, body, bytes, leaderId: this.id, variant }
-  }
-
-  /** What makes a stream looks at the request after others have been given its first bytes: what comes next is not for all. */
-  #readLate (reads: Reads, broadcast: Broadcast, known: readonly string[]): void {
-    reads.stop()
-    const names = this.#variesOn(NO_NAMES).filter(name => !known.includes(name))
-    if (reads.all || names.length > 0) {
-      this.coalescer.close(this)
-      const lateReads = this.coalescer.variants.lateReads(this.route)
-      for (const name of names) lateReads.add(name)
-      this.coalescer.variants.of(this, [...new Set([...known, ...names])])
-      broadcast.cut(listener => listener !== this &&
-        (reads.all || names.some(name => (listener as FastifyVisit).value(name) !== this.value(name))))
-    }
-    reads.start()
-  }
-
   cutOff (reason: Cut, cause: Error | undefined): Error {
     this.coalescer.cutOff(this, reason)
     return cause ?? (reason === 'vary' ? new OtherVariantError() : new FellBehindError())
   }
-
-  /** The request headers that the response depends on, besides those that the key covers. */
-  #variesOn (vary: readonly string[]): readonly string[] {
-    return this.#reading?.names(vary, name => this.#revalidation?.asks(name) === true) ?? NO_NAMES
-  }
-}
-
-/** Stands in for a leader's `reply.hijack`. */
-function hijackRecorded (this: FastifyReply): FastifyReply {
-  const reply = Object.getPrototypeOf(this).hijack.call(this) as FastifyReply
-  visitOf(this.request)?.hijacked()
-  return reply
 }

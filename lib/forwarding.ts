@@ -12,21 +12,20 @@ import type { Reads } from './http/reads.js'
 type Call = (...args: unknown[]) => unknown
 type From = (this: FastifyReply, source: unknown, options?: Readonly<Record<string, unknown>>) => unknown
 
-/** A run, as far as forwarding goes. */
+/** Who runs a handler, as far as forwarding goes. */
 export interface Forwarding {
   readonly reply: FastifyReply
   readonly role: string
   readonly flight: { readonly followers: number } | undefined
-  forwarded: Forwarded | undefined
 }
 
 /** Stands in for the `reply.from` of a run, if there is one. */
-export function watchForwarding (run: Forwarding, reads: Reads | undefined): void {
-  const reply = run.reply as unknown as { from?: From }
+export function watchForwarding (run: { forwarded: Forwarded | undefined }, visit: Forwarding, reads: Reads | undefined): void {
+  const reply = visit.reply as unknown as { from?: From }
   const { from } = reply
   if (typeof from !== 'function') return
   reply.from = function forwardRecorded (source, options = {}) {
-    run.forwarded = new Forwarded(run)
+    run.forwarded = new Forwarded(visit)
     if (reads === undefined || options.rewriteRequestHeaders !== undefined) return from.call(this, source, options)
     const own: Record<string, unknown> = { ...options }
     for (const name of ['getUpstream', 'queryString']) {
@@ -47,14 +46,14 @@ export class Forwarded {
   #answered = false
 
   /** From now on the client's leaving is hidden from `reply.from`, which would drop the upstream's response, while others wait. */
-  constructor (run: Forwarding) {
-    const { request } = run.reply
+  constructor (visit: Forwarding) {
+    const { request } = visit.reply
     this.#authorized = request.headers.authorization !== undefined
     let { aborted } = request.raw
     Object.defineProperty(request.raw, 'aborted', {
       configurable: true,
       enumerable: true,
-      get: () => aborted && (this.#answered || run.role !== 'leader' || (run.flight?.followers ?? 0) === 0),
+      get: () => aborted && (this.#answered || visit.role !== 'leader' || (visit.flight?.followers ?? 0) === 0),
       set: (value: boolean) => { aborted = value }
     })
   }

@@ -72,6 +72,13 @@ export class Keeper {
     return found instanceof Promise ? found.then(later => this.#judge(visit, later)) : this.#judge(visit, found)
   }
 
+  /** What a visit may be given now that its leader's run, perhaps its own, gives it nothing. */
+  standIn (leader: Visit | undefined, visit: Visit): Kept | undefined {
+    const standby = leader?.standby
+    if (standby === undefined || standby.until <= this.shelf.now() || !isOfVariant(visit, standby.recording.variant)) return undefined
+    return { recording: standby.recording, reason: 'stale-if-error' }
+  }
+
   /** A visit's run did well, and what it brought is for its own client only: what is there was made of something that is no more. */
   outlived ({ boardedKey, found, refresh }: Visit): void {
     if (found === undefined && refresh === undefined) return
@@ -90,8 +97,8 @@ export class Keeper {
     const response = visit.response()
     const now = this.shelf.now()
     if (response.tags.length > MAX_TAGS) return 'too-many-tags'
-    const plan = planKeeping({ ...response, bytes: recording.bytes ?? Infinity, requestedAt: visit.since, respondedAt: now },
-      visit.route.settings, () => visit.ttlOf(recording))
+    const came = { ...response, bytes: recording.bytes ?? Infinity, requestedAt: visit.since, respondedAt: now }
+    const plan = planKeeping(came, visit.route.settings, () => visit.ttlOf(recording))
     if (response.status >= 500) this.failed(key)
     else this.recovered(key)
     if (plan.reason !== undefined) {
@@ -103,7 +110,8 @@ export class Keeper {
     const value: KeptResponse = {
       status, headers: headers.set.filter(([name]) => name !== 'age'), removed: headers.removed, body: body as Body, age, date, variant
     }
-    const common = { version: 1, since: visit.since, storedAt: now, labels: labelsOf(visit.route.label, visit.path, response.tags), ...durations } as const
+    const labels = labelsOf(visit.route.label, visit.path, response.tags)
+    const common = { version: 1, since: visit.since, storedAt: now, labels, ...durations } as const
     const entry: Entry = { ...common, key, bytes: bytes + sizeOfHeaders(headers.set), value }
     if (!this.shelf.keep(entry, keepFor)) return 'purged'
     this.#recordings.set(value, recordingOf(entry, value))
@@ -188,7 +196,8 @@ export class Keeper {
       tally.refresh(refresh.result)
       if (refresh.result !== 'failed') return
       this.failed(boardedKey)
-      log.warn({ err, coalesce: { event: 'refresh-failed', method: tally.method, route: tally.route } }, 'coalesce: a kept response could not be refreshed')
+      log.warn({ err, coalesce: { event: 'refresh-failed', method: tally.method, route: tally.route } },
+        'coalesce: a kept response could not be refreshed')
     }
     visit.rerun(refresh).then(() => { over() }, over)
   }
@@ -208,7 +217,8 @@ export class Keeper {
 }
 
 function recordingOf ({ storedAt }: Entry, { status, headers, removed, body, variant, age, date }: KeptResponse): Recording {
-  return { status, headers: { set: headers, removed }, body, bytes: byteLength(body), leaderId: undefined, variant, kept: { storedAt, age, date } }
+  const kept = { storedAt, age, date }
+  return { status, headers: { set: headers, removed }, body, bytes: byteLength(body), leaderId: undefined, variant, kept }
 }
 
 function sizeOfHeaders (headers: HeaderDelta['set']): number {

@@ -219,8 +219,10 @@ const ttl: Reader<RouteSettings['ttl']> = (value, name) => {
   if (typeof value !== 'function') return duration(value, `${name} (which can also be 'headers', a function or false)`)
   const ttlOf = value as (response: KeptResponseFacts, request: FastifyRequest) => unknown
   return function checkedTtl ({ status, headers, body, bytes }, request) {
-    const answer = ttlOf({ status, headers: Object.fromEntries(headers.set), body: body as string | Buffer | null, bytes: bytes as number }, request)
-    return answer === 'headers' || answer === undefined || answer === null ? answer ?? undefined : span(answer, `the answer of ${name}`) || undefined
+    const whole = body as string | Buffer | null
+    const answer = ttlOf({ status, headers: Object.fromEntries(headers.set), body: whole, bytes: bytes as number }, request)
+    if (answer === 'headers') return answer
+    return answer === undefined || answer === null ? undefined : span(answer, `the answer of ${name}`) || undefined
   }
 }
 
@@ -359,7 +361,16 @@ export function readOptions (options: CoalesceOptions, router: Router): Settings
   const { global, metrics, maxFlights, maxWaiters, maxRecordedBytes, clock, store, storeTimeout, purgeOnWrite, ...routes } =
     read({ ...registrationReaders, ...routeReaders }, own, { ...REGISTRATION_DEFAULTS, ...ROUTE_DEFAULTS }, 'coalesce options')
   return Object.freeze({
-    global, metrics, maxFlights, maxWaiters, maxRecordedBytes, clock, store, storeTimeout, purgeOnWrite, routes: Object.freeze({ ...routes, router })
+    global,
+    metrics,
+    maxFlights,
+    maxWaiters,
+    maxRecordedBytes,
+    clock,
+    store,
+    storeTimeout,
+    purgeOnWrite,
+    routes: Object.freeze({ ...routes, router })
   })
 }
 
@@ -389,7 +400,8 @@ export function readPurge (purge: Purge): { readonly labels: readonly string[], 
   const path = 'invalidate'
   if (!isObject(purge)) return fail(path, 'an object', purge)
   const name = optional((value: unknown, own: string) => isName(value) ? value : fail(own, 'a non-empty string', value))
-  const { tags, key, route, url, soft } = read<Record<'key' | 'route' | 'url', string | undefined> & { tags: readonly string[], soft: boolean }>(
+  type Chosen = Record<'key' | 'route' | 'url', string | undefined> & { tags: readonly string[], soft: boolean }
+  const { tags, key, route, url, soft } = read<Chosen>(
     { tags: names, key: name, route: name, url: name, soft: boolean }, purge, { tags: Object.freeze([]), soft: false }, path)
   const labels = tags.map(tagLabel)
   if (key !== undefined) labels.push(key)

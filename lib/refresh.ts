@@ -49,7 +49,9 @@ export function isRefreshable ({ headers }: FastifyRequest, settings: RouteSetti
  *
  * @throws FST_COALESCE_FLIGHT_TIMEOUT if that takes longer than `flightTimeout`
  */
-export async function runErrand (request: FastifyRequest, settings: RouteSettings, variant: readonly string[], refresh: Refresh, clock: Clock): Promise<void> {
+export async function runErrand (
+  request: FastifyRequest, settings: RouteSettings, variant: readonly string[], refresh: Refresh, clock: Clock
+): Promise<void> {
   const errand: Errand = { refresh, encrypted: isEncrypted(request), taken: false, cancel: undefined }
   let timer: unknown
   const timeout = new Promise<never>((_resolve, reject) => {
@@ -70,7 +72,9 @@ export async function runErrand (request: FastifyRequest, settings: RouteSetting
   }
 }
 
-function requestLike (request: FastifyRequest, settings: RouteSettings, variant: readonly string[]): InjectOptions & { readonly payloadAsStream: true } {
+type Injection = InjectOptions & { readonly payloadAsStream: true }
+
+function requestLike (request: FastifyRequest, settings: RouteSettings, variant: readonly string[]): Injection {
   const { body, method, protocol, raw, url } = request
   const given = request.headers
   const headers: Record<string, string | string[] | undefined> = { host: request.host, 'user-agent': undefined }
@@ -87,7 +91,7 @@ function requestLike (request: FastifyRequest, settings: RouteSettings, variant:
     remoteAddress: variant.includes(CLIENT_ADDRESS) ? request.ip : '127.0.0.1',
     ...body === undefined || body === null ? {} : { payload: body as string | object | Buffer },
     payloadAsStream: true
-  } as InjectOptions & { readonly payloadAsStream: true }
+  } as Injection
 }
 
 function isEncrypted ({ raw }: FastifyRequest): boolean {

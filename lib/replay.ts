@@ -8,34 +8,40 @@ import { Readable } from 'node:stream'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { Broadcast } from './http/broadcast.js'
 import { deltaSecondsText } from './http/delta-seconds.js'
-import { bytesOf, type Body, type Recording } from './http/recording.js'
+import type { Span } from './http/range.js'
+import { bytesOf, type Recording } from './http/recording.js'
 import { asksForPart, represent, type Part } from './http/represent.js'
 import { headersOf } from './internals.js'
 import { asIs } from './payload.js'
+
+/** Gives a reader of a body that is still being made, or of a span of it. */
+export type Join = (broadcast: Broadcast, span?: Span) => Readable
 
 export class Replay {
   readonly #request: FastifyRequest
   readonly #reply: FastifyReply
   readonly #recording: Recording
+  readonly #join: Join
   /** What was handed to the hooks. */
   #payload: unknown
-  #notModified = false
+  /** What it was turned into. */
+  #status: Part['status'] | undefined
   readonly #now: number
 
-  /** @param now in milliseconds since 1970 */
-  constructor (request: FastifyRequest, reply: FastifyReply, recording: Recording, now: number) {
+  /**
+   * @param now in milliseconds since 1970
+   * @param join not called where no body is sent
+   */
+  constructor (request: FastifyRequest, reply: FastifyReply, recording: Recording, now: number, join: Join) {
     this.#now = now
     this.#request = request
     this.#reply = reply
     this.#recording = recording
+    this.#join = join
   }
 
-  /**
-   * Sends the reply on its way through its hooks.
-   *
-   * @param join gives a reader of a body that is still being made; not called where none is sent
-   */
-  start (join: (broadcast: Broadcast) => Readable): void {
+  /** Sends the reply on its way through its hooks. */
+  start (): void {
     const reply = this.#reply
     const { body } = this.#recording
     this.#takeHead()
@@ -45,11 +51,11 @@ export class Replay {
     if (part !== undefined) {
       this.#apply(part)
       reply.send()
-    } else if (body instanceof Broadcast) {
+    } else if (body instanceof Broadcast && this.#request.method === 'HEAD') {
       // An answer to HEAD is its headers, and must not drive the source.
-      reply.send(this.#request.method === 'HEAD' ? Readable.from([]) : join(body))
+      reply.send(Readable.from([]))
     } else {
-      reply.send(this.#take(body))
+      reply.send(this.#take())
     }
   }
 
@@ -57,7 +63,7 @@ export class Replay {
   substitute (): unknown {
     this.#takeHead()
     const part = this.#part(undefined)
-    if (part === undefined) return this.#take(this.#recording.body as Body)
+    if (part === undefined) return this.#take()
     this.#apply(part)
     return null
   }
@@ -75,10 +81,11 @@ export class Replay {
   }
 
   /** The payload that the hooks are given. */
-  #take (body: Body): unknown {
+  #take (): unknown {
+    const { body } = this.#recording
     // Fastify would give bytes without a type one.
     const untyped = Buffer.isBuffer(body) && !this.#reply.hasHeader('content-type')
-    this.#payload = untyped ? Readable.from([body]) : body ?? undefined
+    this.#payload = body instanceof Broadcast ? this.#join(body) : untyped ? Readable.from([body]) : body ?? undefined
     return this.#payload
   }
 
@@ -88,23 +95,30 @@ export class Replay {
    * @param last no other hook comes before it is sent
    */
   finish (payload: unknown, last: boolean): unknown {
-    if (this.#notModified && this.#reply.statusCode === 304) {
+    const { statusCode } = this.#reply
+    // An error took its place, of a stream that failed before the range came.
+    if (this.#status === 206 && statusCode !== 206) this.#reply.removeHeader('content-range')
+    if (this.#status === 304 && statusCode === 304) {
       // Hooks that make an empty payload of none, as that of an automatic HEAD route does, say that it has no bytes.
       this.#reply.removeHeader('content-length')
       return null
     }
     if (!last || payload === undefined || payload === null || payload !== this.#payload) return payload
-    const part = this.#part(() => bytesOf(this.#recording))
+    const { body } = this.#recording
+    const live = body instanceof Broadcast ? body : undefined
+    const part = live === undefined ? this.#part(() => bytesOf(this.#recording)) : this.#part(undefined, live.length)
     if (part === undefined) return payload
+    // Before the reader of the whole leaves, which may be the last.
+    const slice = live === undefined || part.span === undefined ? part.body : this.#join(live, part.span)
     if (payload instanceof Readable) payload.destroy()
     this.#apply(part)
-    return part.body
+    return slice
   }
 
-  #part (body: (() => Buffer) | undefined): Part | undefined {
+  #part (body: (() => Buffer) | undefined, length?: number): Part | undefined {
     const request = this.#request
     if (!asksForPart(request.headers)) return undefined
-    const part = represent({ status: this.#reply.statusCode, headers: headersOf(this.#reply), body }, request, this.#now)
+    const part = represent({ status: this.#reply.statusCode, headers: headersOf(this.#reply), body, length }, request, this.#now)
     return typeof part === 'string' ? undefined : part
   }
 
@@ -113,6 +127,6 @@ export class Replay {
     for (const name of removed) reply.removeHeader(name)
     for (const [name, value] of set) reply.header(name, value)
     reply.code(status)
-    this.#notModified = status === 304
+    this.#status = status
   }
 }

@@ -63,7 +63,7 @@ export function createScope (log: FastifyBaseLogger, settings: Settings, around:
     tallies,
     flights: () => coalescer.flights.size + calls.size,
     waiters: () => coalescer.flights.waiters + calls.waiters,
-    recordedBytes: () => coalescer.recordedBytes,
+    recordedBytes: () => coalescer.budget.held,
     store: storeTally,
     kept: () => shelf.store.size
   }

@@ -12,6 +12,7 @@ const MEMORY = 10_000
 
 export class Variants {
   readonly #dimensions = new LRUCache<string, readonly string[]>({ max: MEMORY })
+  readonly #warned = new WeakSet<Route>()
   readonly #lateReads = new WeakMap<Route, Set<string>>()
 
   /** The names that are known for a key, sorted. */
@@ -33,6 +34,14 @@ export class Variants {
   keyOf (visit: Visit): string {
     const names = this.#dimensions.size === 0 ? undefined : this.#dimensions.get(visit.key)
     return names === undefined ? visit.key : visit.key + JSON.stringify([names, names.map(name => visit.value(name))])
+  }
+
+  /** Warns, once a route, that its handler leaves no telling what its responses depend on. */
+  warnOfReads ({ log, route }: Visit): void {
+    if (this.#warned.has(route)) return
+    this.#warned.add(route)
+    log.warn({ coalesce: { event: 'reads-all-headers', route: route.tally.route } },
+      'coalesce: the handler reads all request headers, so its responses are not shared; learnVary: false trusts their own Vary')
   }
 
   /** The headers that a route's streams are known to depend on only after their first bytes. */

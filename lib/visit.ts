@@ -77,7 +77,7 @@ export abstract class Visit implements Passenger<Recording>, Subject {
   /** Tells the ramp that its own run is over. */
   finished: (() => void) | undefined
   readonly route: Route
-  protected readonly coalescer: Coalescer
+  readonly coalescer: Coalescer
 
   constructor (coalescer: Coalescer, route: Route) {
     this.coalescer = coalescer
@@ -149,4 +149,13 @@ export abstract class Visit implements Passenger<Recording>, Subject {
   abort (reason: AbortReason): void {
     this.coalescer.aborted(this, reason)
   }
+}
+
+/** Why it found no place. */
+export function reasonOf ({ followsOnly }: Visit, boarding: string): string {
+  return boarding === 'no-flight' && followsOnly !== undefined ? followsOnly : boarding
+}
+
+export function outcomeOf (reason: Kept['reason']): Outcome {
+  return reason === 'fresh' ? 'hit' : 'stale'
 }

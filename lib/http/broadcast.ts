@@ -1,12 +1,14 @@
 /**
  * One stream for any number of readers: the bytes are held once, each reader has a position in them.
  *
- * Invariant: what a reader gets is a prefix of the source, and it ends cleanly only if it is all of it and the source ended
- * cleanly. The source is read at the pace of the fastest reader and a window, so that a slow reader delays nobody. While
- * newcomers are taken all bytes are held; later only the last `maxBytes`, and a reader that falls out of them is cut off.
+ * Invariant: what a reader gets is a prefix of the source, or of the span of it that it asked for, and it ends cleanly only if
+ * it has all of its span, or the source ended cleanly. The source is read at the pace of the fastest reader and a window, so that
+ * a slow reader delays nobody. While newcomers are taken all bytes are held; later only the last `maxBytes`, and a reader that
+ * falls out of them is cut off.
  */
 import { AsyncResource } from 'node:async_hooks'
 import { finished, Readable } from 'node:stream'
+import type { Span } from './range.js'
 
 /** Why a reader is destroyed before its end: it was too slow, the source failed, or the bytes are not for its client. */
 export type Cut = 'fell-behind' | 'cut-off' | 'vary'
@@ -49,9 +51,13 @@ interface Block {
 export const WINDOW = 262_144
 /** Small chunks are put together in blocks up to this size. */
 const BLOCK = 16_384
+const ALL: Span = Object.freeze({ start: 0, end: Infinity })
 
 class Reader extends Readable {
-  position = 0
+  /** Of the next byte that it is given; before its span has come, that is ahead of the source. */
+  position: number
+  /** Where its span ends. */
+  readonly end: number
   /** Where to look for the position first; counts from the first block ever. */
   block = 0
   /** It waits for bytes. */
@@ -63,9 +69,11 @@ class Reader extends Readable {
   readonly scope = new AsyncResource('CoalescedStream')
   readonly #broadcast: Broadcast
 
-  constructor (broadcast: Broadcast, listener: Listener) {
+  constructor (broadcast: Broadcast, listener: Listener, { start, end }: Span) {
     super({ highWaterMark: 65_536 })
     this.#broadcast = broadcast
+    this.position = start
+    this.end = end
     this.listener = listener
     // A client's going away is no failure of the process.
     this.on('error', () => {})
@@ -125,11 +133,18 @@ export class Broadcast {
     return Buffer.concat(this.#blocks.map(({ bytes, used }) => bytes.subarray(0, used)), this.#total)
   }
 
-  /** A reader from the first byte on. */
-  join (listener: Listener): Readable {
-    const reader = new Reader(this, listener)
+  /** How long the source says that it is; undefined if it does not. */
+  get length (): number | undefined {
+    return this.#limits.length
+  }
+
+  /** A reader of all bytes, or of a span, which may not be empty. */
+  join (listener: Listener, span = ALL): Readable {
+    const reader = new Reader(this, listener, span)
     this.#readers.add(reader)
-    if (this.#total > 0 && this.#blocks[0]?.start !== 0) this.#cut(reader, 'fell-behind', undefined)
+    // What comes before its span it takes at any pace.
+    this.#front = Math.max(this.#front, span.start)
+    if (span.start < (this.#blocks[0]?.start ?? this.#total)) this.#cut(reader, 'fell-behind', undefined)
     return reader
   }
 
@@ -175,10 +190,9 @@ export class Broadcast {
     const full = this.#give(reader)
     reader.feeding = false
     if (!full && this.#readers.has(reader)) {
-      if (this.#over === 'complete') {
-        this.#readers.delete(reader)
+      if (this.#over === 'complete' || reader.position >= reader.end) {
         reader.push(null)
-        if (this.#readers.size === 0) this.#letGo()
+        this.leave(reader)
       } else {
         this.#wait(reader)
       }
@@ -212,18 +226,18 @@ export class Broadcast {
   /** Gives a reader what there is; whether it has enough for now. */
   #give (reader: Reader): boolean {
     let index = Math.max(reader.block - this.#dropped, 0)
-    while (!reader.destroyed) {
+    while (!reader.destroyed && reader.position < reader.end) {
       let block = this.#blocks[index]
       while (block !== undefined && reader.position >= block.start + block.used) block = this.#blocks[++index]
       if (block === undefined) return false
       reader.block = this.#dropped + index
-      const chunk = block.bytes.subarray(reader.position - block.start, block.used)
+      const chunk = block.bytes.subarray(reader.position - block.start, Math.min(block.used, reader.end - block.start))
       reader.position += chunk.length
       if (reader.position > this.#front) this.#front = reader.position
       reader.again = false
-      if (!reader.push(chunk) && !reader.again) return true
+      if (!reader.push(chunk) && !reader.again && reader.position < reader.end) return true
     }
-    return true
+    return reader.destroyed
   }
 
   #write (chunk: unknown): void {
@@ -322,7 +336,7 @@ export class Broadcast {
   #pull (): void {
     if (!this.#started || this.#over !== undefined) return
     const ahead = this.#total - this.#fastest()
-    if (this.#open ? ahead < WINDOW : ahead === 0) this.#source.resume()
+    if (this.#open ? ahead < WINDOW : ahead <= 0) this.#source.resume()
     else this.#source.pause()
   }
 

@@ -9,7 +9,7 @@ import type { IncomingHttpHeaders } from 'node:http'
 import { evaluate, parseHttpDate, validatorsOf } from './conditional.js'
 import { combined } from './fields.js'
 import type { Headers } from './headers.js'
-import { contentRange, ifRangeHolds, multipart, parseRange } from './range.js'
+import { contentRange, ifRangeHolds, multipart, parseRange, type Span } from './range.js'
 
 /** A response as the client would be given it. */
 export interface Representation {
@@ -18,6 +18,8 @@ export interface Representation {
   readonly headers: Headers
   /** All its bytes; undefined if they are not at hand. */
   readonly body: (() => Buffer) | undefined
+  /** How many bytes there will be, where they are not at hand; undefined if that is not known. */
+  readonly length?: number | undefined
 }
 
 export interface Part {
@@ -25,6 +27,8 @@ export interface Part {
   readonly set: ReadonlyArray<readonly [name: string, value: string]>
   readonly removed: readonly string[]
   readonly body: Buffer | null
+  /** What is to be cut out of bytes that are not at hand. */
+  readonly span?: Span
 }
 
 export interface Asking {
@@ -47,8 +51,8 @@ export function asksForPart (headers: IncomingHttpHeaders): boolean {
 }
 
 /**
- * `'whole'`: the response as it is. `'needs-body'`: its conditions hold, and its ranges cannot be told before all of the
- * body is here; the whole may be given instead.
+ * `'whole'`: the response as it is. `'needs-body'`: its conditions hold, and its ranges cannot be told, or put together, before
+ * all of the body is here; the whole may be given instead.
  *
  * @param now in milliseconds since 1970
  */
@@ -64,19 +68,25 @@ export function represent (whole: Representation, { method, headers }: Asking, n
   }
   if (method !== 'GET' || headers.range === undefined || refusesRanges(whole.headers)) return 'whole'
   if (!ifRangeHolds(headers['if-range'], validators, parseHttpDate(whole.headers.date, now) ?? now)) return 'whole'
-  return whole.body === undefined ? 'needs-body' : slice(whole.headers, whole.body(), headers.range, token)
+  const bytes = whole.body?.()
+  const length = bytes?.length ?? whole.length
+  return length === undefined ? 'needs-body' : slice(whole.headers, bytes, length, headers.range, token)
 }
 
-function slice (headers: Headers, bytes: Buffer, range: string, token: () => string): Part | 'whole' {
-  const spans = parseRange(range, bytes.length)
+function slice (headers: Headers, bytes: Buffer | undefined, length: number, range: string, token: () => string): Part | 'whole' | 'needs-body' {
+  const spans = parseRange(range, length)
   if (spans === undefined) return 'whole'
   const [span] = spans
   if (span === undefined) {
-    return { status: 416, set: [['content-range', `bytes */${bytes.length}`]], removed: [...CONTENT, ...STATE], body: null }
+    return { status: 416, set: [['content-range', `bytes */${length}`]], removed: [...CONTENT, ...STATE], body: null }
   }
   if (spans.length === 1) {
-    return { status: 206, set: [['content-range', contentRange(span, bytes.length)]], removed: OF_ALL_BYTES, body: bytes.subarray(span.start, span.end) }
+    const set = ['content-range', contentRange(span, length)] as const
+    return bytes === undefined
+      ? { status: 206, set: [set, ['content-length', String(span.end - span.start)]], removed: OF_ALL_BYTES, body: null, span }
+      : { status: 206, set: [set], removed: OF_ALL_BYTES, body: bytes.subarray(span.start, span.end) }
   }
+  if (bytes === undefined) return 'needs-body'
   // A part cannot say that it is a part of something coded.
   if (headers['content-encoding'] !== undefined && combined(headers['content-encoding']).trim().toLowerCase() !== 'identity') return 'whole'
   const { type, body } = multipart(bytes, spans, headers['content-type'] === undefined ? undefined : combined(headers['content-type']), token)

@@ -34,6 +34,7 @@ function broadcast (source: Readable, { maxBytes = 10_000_000, room = Infinity, 
   return { cast, events, held }
 }
 
+/** All that a reader gives. */
 async function textOf (reader: Readable): Promise<string> {
   const chunks: Buffer[] = []
   for await (const chunk of reader) chunks.push(chunk as Buffer)
@@ -150,13 +151,92 @@ t.test('the last reader that leaves takes the source with it, unless somebody ma
   t.equal(held.bytes, 0)
 })
 
-t.test('whatever the schedule, each reader gets a prefix of the source, and ends cleanly only if the source did', async () => {
+t.test('a reader of a span gets its bytes as they come, whatever chunks they come in, and ends with the last of them', async t => {
+  const source = new PassThrough()
+  const { cast } = broadcast(source)
+  const spans = [[0, 1], [1, 4], [2, 3], [5, 6], [4, 8]] as const
+  const texts = spans.map(([start, end]) => textOf(cast.join(new Ear(), { start, end })))
+  cast.join(new Ear()).resume()
+  cast.start()
+  for (const chunk of ['ab', 'cdef', 'g']) {
+    source.write(chunk)
+    await turn()
+  }
+  t.same(await Promise.all(texts.slice(0, 4)), ['a', 'bcd', 'c', 'f'], 'while the source goes on')
+  const late = textOf(cast.join(new Ear(), { start: 3, end: 5 }))
+  t.equal(await late, 'de')
+  source.end('h')
+  t.equal(await texts[4], 'efgh')
+})
+
+t.test('a reader that has its span holds nothing, even if its client has not taken it', async t => {
+  const source = new PassThrough()
+  const { cast, events, held } = broadcast(source)
+  const stalled = cast.join(new Ear(), { start: 0, end: 100_000 })
+  stalled.read(0)
+  cast.start()
+  source.write(Buffer.alloc(150_000))
+  await until(() => events.includes('begun'))
+  stalled.read(70_000)
+  await until(() => events.includes('unheard'), 'the last one to have left')
+  t.ok(source.destroyed)
+  t.equal(held.bytes, 0)
+  t.notOk(stalled.destroyed)
+  let rest = 0
+  for await (const chunk of stalled) rest += (chunk as Buffer).length
+  t.equal(rest, 30_000, 'and is given all of it')
+})
+
+t.test('who waits for its span takes what comes before it at any pace, where nothing is held either', async t => {
+  for (const room of [Infinity, 0]) {
+    const source = new PassThrough()
+    const { cast, events } = broadcast(source, { room })
+    const text = textOf(cast.join(new Ear(), { start: 3_000_000, end: 3_000_002 }))
+    cast.start()
+    for (let i = 0; i < 30; i++) source.write(Buffer.alloc(100_000, 'x'))
+    source.end('ok')
+    t.equal(await text, 'ok')
+    t.ok(events.includes(room === 0 ? 'too-large' : 'begun'))
+  }
+})
+
+t.test('a span of a source that is not what it says ends as visibly as the whole', async t => {
+  const source = new PassThrough()
+  const { cast } = broadcast(source, { length: 10 })
+  const [inTime, late] = [textOf(cast.join(new Ear(), { start: 0, end: 2 })), textOf(cast.join(new Ear(), { start: 2, end: 8 }))]
+  cast.start()
+  source.end('abcd')
+  t.equal(await inTime, 'ab')
+  await t.rejects(late, { message: '10 is not 4' })
+})
+
+t.test('a span that begins before what is held is cut off, and one that begins in it is not', async t => {
+  const source = new PassThrough()
+  const { cast, events } = broadcast(source, { maxBytes: 100_000 })
+  cast.join(new Ear()).resume()
+  cast.start()
+  for (let i = 0; i < 20; i++) {
+    source.write(Buffer.alloc(10_000, 'x'))
+    await turn()
+  }
+  t.ok(events.includes('too-large'))
+  const ear = new Ear()
+  cast.join(ear, { start: 5, end: 10 })
+  t.same(ear.cuts, ['fell-behind'])
+  const text = textOf(cast.join(new Ear(), { start: 199_998, end: 200_002 }))
+  source.end('ok')
+  t.equal(await text, 'xxok')
+})
+
+t.test('whatever the schedule, each reader gets a prefix of its span, and ends cleanly only with all of it or with the source', async () => {
   type Step = { readonly type: 'write', readonly size: number } | { readonly type: 'read', readonly who: number, readonly size: number } |
-    { readonly type: 'leave' | 'join', readonly who: number } | { readonly type: 'turn' }
+    { readonly type: 'leave' | 'join', readonly who: number } |
+    { readonly type: 'span', readonly start: number, readonly size: number } | { readonly type: 'turn' }
   const step: fc.Arbitrary<Step> = fc.oneof(
     fc.record({ type: fc.constant('write' as const), size: fc.integer({ min: 0, max: 40_000 }) }),
     fc.record({ type: fc.constant('read' as const), who: fc.nat(5), size: fc.integer({ min: 1, max: 90_000 }) }),
     fc.record({ type: fc.constantFrom('leave' as const, 'join' as const), who: fc.nat(5) }),
+    fc.record({ type: fc.constant('span' as const), start: fc.nat(300_000), size: fc.integer({ min: 1, max: 100_000 }) }),
     fc.record({ type: fc.constant('turn' as const) }))
   await fc.assert(fc.asyncProperty(fc.array(step, { maxLength: 60 }), fc.boolean(), fc.integer({ min: 1000, max: 400_000 }), fc.option(fc.integer({ min: 1, max: 400_000 })),
     async (steps, fails, maxBytes, room) => {
@@ -164,10 +244,10 @@ t.test('whatever the schedule, each reader gets a prefix of the source, and ends
       source.on('error', () => {})
       const { cast, events, held } = broadcast(source, { maxBytes, room: room ?? Infinity })
       const written: Buffer[] = []
-      const all: Array<{ reader: Readable, ear: Ear, got: Buffer[], ended: boolean, left: boolean }> = []
-      const join = (): void => {
+      const all: Array<{ reader: Readable, ear: Ear, got: Buffer[], ended: boolean, left: boolean, start: number, end: number }> = []
+      const join = (start = 0, end = Infinity): void => {
         const ear = new Ear()
-        const each = { reader: cast.join(ear), ear, got: [] as Buffer[], ended: false, left: false }
+        const each = { reader: cast.join(ear, { start, end }), start, end, ear, got: [] as Buffer[], ended: false, left: false }
         each.reader.on('end', () => { each.ended = true })
         all.push(each)
       }
@@ -188,6 +268,8 @@ t.test('whatever the schedule, each reader gets a prefix of the source, and ends
           target.reader.destroy()
         } else if (each.type === 'join' && all.length < 6 && events.join() === 'begun') {
           join()
+        } else if (each.type === 'span' && all.length < 6 && (index === 0 || events.join() === 'begun')) {
+          join(each.start, each.start + each.size)
         } else {
           await turn()
         }
@@ -198,10 +280,12 @@ t.test('whatever the schedule, each reader gets a prefix of the source, and ends
       await until(() => all.every(({ reader, ended }) => ended || reader.destroyed), 'the end of all readers')
       await until(() => events.some(event => ['complete', 'cut-off', 'unheard'].includes(event)), 'the end')
       const whole = Buffer.concat(written)
-      for (const { got, ended, ear, left } of all) {
+      for (const { got, ended, ear, left, start, end } of all) {
         const bytes = Buffer.concat(got)
-        if (!bytes.equals(whole.subarray(0, bytes.length))) throw new Error('not a prefix')
-        if (ended && (!events.includes('complete') || bytes.length !== whole.length)) throw new Error('a clean end of a part')
+        const span = whole.subarray(start, end)
+        if (!bytes.equals(span.subarray(0, bytes.length))) throw new Error('not a prefix')
+        const hasAll = start + bytes.length === end || (events.includes('complete') && bytes.length === span.length)
+        if (ended && !hasAll) throw new Error('a clean end of a part')
         if (!ended && !left && ear.cuts.length === 0) throw new Error('neither ended nor cut off')
         if (left && ear.cuts.length > 1) throw new Error('cut off twice')
       }

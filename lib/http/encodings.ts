@@ -1,0 +1,145 @@
+/**
+ * Bodies that several clients are given, and what they were encoded to, so that each is encoded once in each way.
+ *
+ * Invariant: an encoding is given only for bytes equal to those that it was made of, whoever asks, so that no body that a hook
+ * changed is taken for another. It is kept while its body is in use, where there is room; an error never is.
+ */
+import type { Body } from './recording.js'
+
+/** Takes room for bytes, or gives it back; false if there is none. */
+export type Hold = (bytes: number) => boolean
+
+export type Encoded = (error: Error | null, bytes: Buffer | undefined) => void
+export type Encode = (bytes: Buffer, encoded: Encoded) => void
+
+/** How many ways of encoding are kept for one body, and how many bodies of one length are known. */
+const MOST_WAYS = 8
+const MOST_ALIKE = 16
+
+export class SharedBody {
+  users = 0
+  readonly body: string | Buffer
+  readonly #hold: Hold
+  #held = 0
+  #bytes: Buffer | undefined
+  readonly #made = new Map<string, Buffer>()
+  readonly #making = new Map<string, Encoded[]>()
+
+  constructor (body: string | Buffer, hold: Hold) {
+    this.body = body
+    this.#hold = hold
+  }
+
+  /** Whether it is these bytes. `length`: how many it has. */
+  is (bytes: Uint8Array, length: number): boolean {
+    if (this.#bytes === undefined) {
+      if (typeof this.body !== 'string') this.#bytes = this.body
+      else if (this.#take(length)) this.#bytes = Buffer.from(this.body)
+    }
+    return this.#bytes?.equals(bytes) === true
+  }
+
+  /** What it is encoded to, by `encode` unless that is known. */
+  encodeSync (way: string, encode: () => Buffer): Buffer {
+    const known = this.#made.get(way)
+    if (known !== undefined) return known
+    const made = encode()
+    this.#keep(way, made)
+    return made
+  }
+
+  /** Tells what it is encoded to, by `encode` unless that is known, or is being found out. */
+  encode (way: string, encode: Encode, encoded: Encoded): void {
+    const known = this.#made.get(way)
+    if (known !== undefined) {
+      encoded(null, known)
+      return
+    }
+    const others = this.#making.get(way)
+    if (others !== undefined) {
+      others.push(encoded)
+      return
+    }
+    const waiting = [encoded]
+    const tell: Encoded = (error, bytes) => {
+      this.#making.delete(way)
+      if (error === null && bytes !== undefined) this.#keep(way, bytes)
+      for (const each of waiting) each(error, bytes)
+    }
+    this.#making.set(way, waiting)
+    try {
+      encode(this.#bytes as Buffer, tell)
+    } catch (error) {
+      tell(error as Error, undefined)
+    }
+  }
+
+  /** Nobody uses it any more. */
+  letGo (): void {
+    this.#hold(-this.#held)
+    this.#held = 0
+    this.#bytes = undefined
+    this.#made.clear()
+  }
+
+  #keep (way: string, made: Buffer): void {
+    if (this.users > 0 && this.#made.size < MOST_WAYS && this.#take(made.length)) this.#made.set(way, made)
+  }
+
+  #take (bytes: number): boolean {
+    if (!this.#hold(bytes)) return false
+    this.#held += bytes
+    return true
+  }
+}
+
+export class SharedBodies {
+  readonly #byLength = new Map<number, SharedBody[]>()
+
+  /** How many bodies are in use. */
+  get size (): number {
+    let size = 0
+    for (const { length } of this.#byLength.values()) size += length
+    return size
+  }
+
+  /**
+   * A body is in use: what it is encoded to is shared, until the returned function is called.
+   *
+   * @param length in bytes
+   */
+  use (body: Body, length: number, hold: Hold): () => void {
+    if (body === null || length === 0) return NOT_USED
+    const alike = this.#byLength.get(length) ?? []
+    let shared = alike.find(each => each.body === body)
+    if (shared === undefined) {
+      if (alike.length >= MOST_ALIKE) return NOT_USED
+      shared = new SharedBody(body, hold)
+      alike.push(shared)
+      this.#byLength.set(length, alike)
+    }
+    shared.users++
+    let isUsed = true
+    return () => {
+      if (isUsed) this.#leave(shared, length, alike)
+      isUsed = false
+    }
+  }
+
+  /** The body in use that is these bytes. */
+  find (bytes: Uint8Array): SharedBody | undefined {
+    return this.#byLength.get(bytes.length)?.find(each => each.is(bytes, bytes.length))
+  }
+
+  #leave (shared: SharedBody, length: number, alike: SharedBody[]): void {
+    if (--shared.users > 0) return
+    alike.splice(alike.indexOf(shared), 1)
+    if (alike.length === 0) this.#byLength.delete(length)
+    shared.letGo()
+  }
+}
+
+const NOT_USED = (): void => {}
+
+/** Those of all apps of the process: what compresses is told how before there is an app. */
+export const sharedBodies = new SharedBodies()

@@ -1,0 +1,330 @@
+/**
+ * One run of a handler that others may share: what is noted while it goes on, and what it came to.
+ *
+ * Invariant: a response is captured before the instance's later `onSend` hooks see it, and decided upon after all of them ran:
+ * what others add for the run's own client is not recorded, but a cookie or a restriction that they add keeps the response
+ * from being shared.
+ */
+import { Readable } from 'node:stream'
+import type { FastifyReply } from 'fastify'
+import { NobodyWaitsError, WrongLengthError } from './errors.js'
+import type { FastifyVisit } from './fastify-visit.js'
+import { watchForwarding, type Forwarded } from './forwarding.js'
+import { Broadcast } from './http/broadcast.js'
+import { headerDelta, type HeaderDelta, type Headers } from './http/headers.js'
+import { answersOneOnly, shareReason } from './http/policy.js'
+import type { Reads } from './http/reads.js'
+import { byteLength, isLarger, snapshot, type Body, type Recording, type Variant } from './http/recording.js'
+import { tagsOf } from './http/tags.js'
+import { parseVary } from './http/vary.js'
+import { headersOf, snapshotHeaders } from './internals.js'
+import { hasTrailers, isHandlerTimeout, isResponse, readableOf, restrictionOf, type Capture } from './payload.js'
+import { NO_NAMES, Reading } from './reading.js'
+import { visitOf } from './request-visit.js'
+import { Revalidation } from './revalidation.js'
+import { shareEncodings } from './shared-zlib.js'
+import type { Response as Outcome } from './visit.js'
+
+const NO_DELTA: HeaderDelta = Object.freeze({ set: [], removed: [] })
+
+export class Run {
+  /** Set once its handler has forwarded the request to an upstream. */
+  forwarded: Forwarded | undefined
+  readonly #visit: FastifyVisit
+  /** The reply's headers when it began. */
+  readonly #before: Headers
+  readonly #reading: Reading
+  /** The question whether what is kept is still good. */
+  readonly #revalidation: Revalidation | undefined
+  #tags: Set<string> | undefined
+  #capture: Capture | undefined
+  #decided = false
+  /** Its body, if that is a stream. */
+  #broadcast: Broadcast | undefined
+  /** What those get who share it. */
+  #body: Body | Broadcast = null
+
+  constructor (visit: FastifyVisit) {
+    const { request, reply, route: { settings } } = visit
+    this.#visit = visit
+    this.#before = snapshotHeaders(reply)
+    if (settings.ttl !== undefined) {
+      this.#revalidation = Revalidation.begin(request, visit.refresh?.stored ?? visit.found, visit.coalescer.keeper.shelf.now())
+    }
+    this.#reading = new Reading(request, settings)
+    reply.hijack = hijackRecorded
+    watchForwarding(this, visit, this.#reading.reads)
+  }
+
+  /** Whether its response has been captured. */
+  get captured (): boolean {
+    return this.#capture !== undefined
+  }
+
+  /** Whether somebody listens to a stream of its that is not over. */
+  get heard (): boolean {
+    return this.#broadcast?.heard === true
+  }
+
+  /** Notes that the handler looked at the client's address. */
+  readAddress (): void {
+    this.#reading.reads?.address()
+  }
+
+  /** Declares what the response depends on. */
+  varyOn (names: readonly string[]): void {
+    this.#reading.declare(names)
+  }
+
+  /** Declares what the response can be purged by. */
+  tag (tags: readonly string[]): void {
+    this.#tags ??= new Set()
+    for (const tag of tags) this.#tags.add(tag)
+  }
+
+  /** What it looks at from now on is no longer the handler's doing. */
+  stop (): void {
+    this.#reading.reads?.stop()
+  }
+
+  /** Takes no newcomers for its stream any more. */
+  close (): void {
+    this.#broadcast?.close()
+  }
+
+  /** The handler takes the response into its own hands. */
+  hijacked (): void {
+    this.stop()
+    this.#decided = true
+    this.#visit.keepToItself('hijacked', true)
+  }
+
+  /**
+   * The first moment after the handler. Returns the payload to go on with.
+   *
+   * @param last no other hook comes before the decision
+   */
+  capture (payload: unknown, last: boolean): unknown {
+    const visit = this.#visit
+    const { coalescer } = visit
+    if (this.#capture !== undefined) {
+      // One of the leader's own hooks failed after its handler did well: this response is not what the others would get.
+      this.#decided = true
+      visit.reader?.destroy()
+      this.#broadcast?.close()
+      coalescer.abandon(visit, 'hook-failed')
+      return payload
+    }
+    this.stop()
+    const { reply } = visit
+    let body = isResponse(payload) && !payload.bodyUsed ? this.#unwrap(payload) : payload
+    if (this.#revalidation !== undefined) body = this.#revalidated(this.#revalidation, body)
+    const status = reply.statusCode
+    const failed = visit.failed || status >= 500
+    if (status >= 500) {
+      const standby = coalescer.fallBack(visit)
+      if (standby !== undefined || visit.role === 'refresher') this.#decided = true
+      if (standby !== undefined) return this.#substitute(standby, body)
+      if (visit.role === 'refresher') return body
+    }
+    if (failed && (visit.gone || isHandlerTimeout(visit.error))) {
+      this.#decided = true
+      coalescer.abandon(visit, visit.gone ? 'client-left' : 'handler-timeout')
+      return body
+    }
+    const { maxBodyBytes, statuses } = visit.route.settings
+    const headers = headersOf(reply)
+    let reason: string | undefined = shareReason({ status, headers, trailers: hasTrailers(reply), failed }, statuses)
+    if (this.forwarded?.answered(headers['cache-control']) === 'private') reason ??= 'authorization'
+    let passed = body
+    let whole: string | Uint8Array | null = null
+    if (reason === undefined) {
+      if (body === undefined || body === null || typeof body === 'string' || body instanceof Uint8Array) {
+        whole = body ?? null
+        if (isLarger(whole, maxBodyBytes)) reason = 'too-large'
+      } else if (Number(headers['content-length'] ?? 0) > maxBodyBytes) {
+        reason = 'too-large'
+      } else {
+        const source = readableOf(body)
+        if (source === undefined) reason = 'unknown-payload'
+        else passed = this.#record(source, headers['content-length'])
+      }
+    }
+    const vary = headers.vary === undefined ? NO_NAMES : parseVary(headers.vary)
+    // Nobody gets what is decided upon at once and that nobody waits for.
+    const wanted = reason === undefined &&
+      (!last || this.#broadcast !== undefined || visit.hasFollowers || visit.route.settings.ttl !== undefined)
+    this.#capture = {
+      reason,
+      status,
+      headers: wanted ? headerDelta(this.#before, headers) : NO_DELTA,
+      body: wanted ? snapshot(whole) : null,
+      failed,
+      vary: typeof vary === 'string' ? NO_NAMES : vary
+    }
+    if (wanted && visit.hasFollowers) shareEncodings(reply, this.#capture.body, coalescer.budget.hold)
+    if (last) this.#decide(reason)
+    return passed
+  }
+
+  /** The last moment before the response's headers leave: decides who may have it. */
+  decide (): void {
+    if (this.#capture !== undefined && !this.#decided) this.#decide(this.#capture.reason ?? restrictionOf(this.#visit.reply))
+  }
+
+  #decide (reason: string | undefined): void {
+    const visit = this.#visit
+    this.#decided = true
+    if (reason !== undefined) {
+      this.#broadcast?.close()
+      // What a conditional request was answered says nothing about the next one.
+      visit.keepToItself(reason, !answersOneOnly(visit.reply.statusCode))
+    } else if (this.#broadcast === undefined) {
+      this.#land()
+    } else {
+      // What makes a stream's chunks may look at the request as well. Hooks between have had their own looks.
+      this.#reading.reads?.start()
+      if (visit.gone) visit.reader?.destroy()
+      this.#broadcast.start()
+    }
+  }
+
+  /** What Fastify would do with a Response later, so that its status and headers are known now. */
+  #unwrap (response: Response): unknown {
+    const { reply } = this.#visit
+    reply.code(response.status)
+    for (const [name, value] of response.headers) reply.header(name, value)
+    return response.body
+  }
+
+  #record (source: Readable, length: unknown): Readable {
+    const visit = this.#visit
+    const { coalescer, route, request } = visit
+    visit.watchClient()
+    // The body of an answer to HEAD is not sent, and need not be what its length says.
+    const declared = request.method !== 'HEAD' && /^\d+$/.test(String(length)) ? Number(length) : undefined
+    this.#broadcast = new Broadcast(source, {
+      maxBytes: route.settings.maxBodyBytes,
+      length: declared,
+      hold: coalescer.budget.hold,
+      wrongLength: (wanted, got) => new WrongLengthError(wanted, got)
+    }, {
+      begun: () => { this.#land() },
+      tooLarge: () => {
+        if (visit.role === 'done') coalescer.close(visit)
+        else visit.keepToItself('too-large', true)
+      },
+      over: how => {
+        this.stop()
+        if (how === 'complete') this.#complete()
+        if (visit.role === 'done') coalescer.close(visit)
+        else coalescer.abandon(visit, how)
+        if (how === 'unheard') visit.cancel(new NobodyWaitsError())
+      }
+    })
+    visit.reader = this.#broadcast.join(visit)
+    return visit.reader
+  }
+
+  /** Everything is known, or all but the rest of a stream. */
+  #land (): void {
+    const visit = this.#visit
+    const { coalescer } = visit
+    const { body, failed, vary } = this.#capture as Capture
+    const broadcast = this.#broadcast
+    this.stop()
+    if (this.#reading.all) {
+      coalescer.variants.warnOfReads(visit)
+      visit.keepToItself('reads-all-headers', true)
+      broadcast?.close()
+      return
+    }
+    const live = broadcast !== undefined && !broadcast.complete
+    this.#body = broadcast === undefined ? body : live ? broadcast : broadcast.whole()
+    const varies = this.#variesOn(live ? [...vary, ...coalescer.variants.lateReads(visit.route)] : vary)
+    const reads = this.#reading.reads
+    if (live && reads !== undefined) {
+      reads.onRead = () => { this.#readLate(reads, broadcast, varies) }
+      reads.start()
+    }
+    coalescer.land(visit, varies, failed, live)
+    // Its followers are somebody else's now, or it had none.
+    if (live && visit.flight === undefined && visit.role !== 'refresher') broadcast.close()
+  }
+
+  /** A body that others are given already, or that only the shelf waits for, is all there. */
+  #complete (): void {
+    const broadcast = this.#broadcast as Broadcast
+    if (!broadcast.complete || this.#body !== broadcast) return
+    const visit = this.#visit
+    const { vary } = this.#capture as Capture
+    if (this.#reading.all) return
+    this.#body = broadcast.whole()
+    visit.coalescer.completed(visit, this.#variesOn([...vary, ...visit.coalescer.variants.lateReads(visit.route)]))
+    this.#body = broadcast
+  }
+
+  /** What the handler answered, if it was asked whether what is kept is still good: then its answer may be that. */
+  #revalidated (revalidation: Revalidation, payload: unknown): unknown {
+    const { reply } = this.#visit
+    revalidation.end()
+    const complete = revalidation.complete(reply, this.#before, headersOf(reply))
+    return complete === undefined ? payload : complete.body
+  }
+
+  /** Answers with a recording in the place of what the handler did. */
+  #substitute (recording: Recording, payload: unknown): unknown {
+    const { reply } = this.#visit
+    if (payload instanceof Readable) payload.destroy()
+    for (const name of Object.keys(headersOf(reply))) {
+      const before = this.#before[name]
+      if (before === undefined) reply.removeHeader(name)
+      else reply.header(name, before)
+    }
+    return this.#visit.takeOver(recording).substitute()
+  }
+
+  /** What it came to, for who keeps it. */
+  response (): Outcome {
+    const { status, failed } = this.#capture as Capture
+    const { reply, route } = this.#visit
+    const headers = headersOf(reply)
+    return { status, headers, failed, tags: tagsOf(headers, route.settings, this.#tags) }
+  }
+
+  /** What it came to, for those who wait. */
+  record (variant: Variant): Recording {
+    const { status, headers } = this.#capture as Capture
+    const body = this.#body
+    const bytes = body instanceof Broadcast ? undefined : byteLength(body)
+    return { status, headers, body, bytes, leaderId: this.#visit.id, variant }
+  }
+
+  /** What makes a stream looks at the request after others have been given its first bytes: what comes next is not for all. */
+  #readLate (reads: Reads, broadcast: Broadcast, known: readonly string[]): void {
+    const visit = this.#visit
+    reads.stop()
+    const names = this.#variesOn(NO_NAMES).filter(name => !known.includes(name))
+    if (reads.all || names.length > 0) {
+      visit.coalescer.close(visit)
+      const lateReads = visit.coalescer.variants.lateReads(visit.route)
+      for (const name of names) lateReads.add(name)
+      visit.coalescer.variants.of(visit, [...new Set([...known, ...names])])
+      broadcast.cut(listener => listener !== visit &&
+        (reads.all || names.some(name => (listener as FastifyVisit).value(name) !== visit.value(name))))
+    }
+    reads.start()
+  }
+
+  /** The request headers that the response depends on, besides those that the key covers. */
+  #variesOn (vary: readonly string[]): readonly string[] {
+    return this.#reading.names(vary, name => this.#revalidation?.asks(name) === true)
+  }
+}
+
+/** Stands in for the `reply.hijack` of a run. */
+function hijackRecorded (this: FastifyReply): FastifyReply {
+  const reply = Object.getPrototypeOf(this).hijack.call(this) as FastifyReply
+  visitOf(this.request)?.hijacked()
+  return reply
+}
