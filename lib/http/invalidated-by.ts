@@ -23,7 +23,8 @@ export function invalidatedBy ({ protocol, host, path }: RequestUrl, headers: He
   for (const value of [headers.location, headers['content-location']]) {
     for (const line of value === undefined ? [] : lines(value)) {
       const named = parse(line, self ?? target)
-      if (named?.origin === target.origin) paths.add(named.pathname + named.search)
+      // Not by its origin: a blob of this origin has that, too.
+      if (named?.protocol === target.protocol && named.host === target.host) paths.add(named.pathname + named.search)
     }
   }
   if (self !== undefined) paths.delete(self.pathname + self.search)
