@@ -132,6 +132,7 @@ t.test('an age is the largest of what Date, Age and the time that it took say', 
   t.equal(age({ date: httpDate(20) }), 0, 'a clock that is ahead makes nothing younger')
   t.equal(age({ date: httpDate(20), age: '10' }), 10_000)
   t.equal(age({}, -1500), 0, 'nor does one that went back')
+  t.equal(age({ age: '10' }, -1500), 10_000)
   t.equal(fresh(of({ 'cache-control': 'max-age=1', age: 10 }, 200, NOW - 5)).age, 10_005)
   t.equal(ageOf({ headers: { date: httpDate(0) }, requestedAt: NOW, respondedAt: NOW + 999 }), 999)
 })

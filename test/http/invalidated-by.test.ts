@@ -8,7 +8,7 @@ const by = (headers: Parameters<typeof invalidatedBy>[1], path = '/items/new?x=1
 t.test('Location and Content-Location name what is out of date besides the target', async t => {
   t.strictSame(by({}), [])
   t.strictSame(by({ location: '/items/7' }), ['/items/7'])
-  t.strictSame(by({ 'content-location': '/items/7?full=1' }), ['/items/7?full=1'])
+  t.strictSame(by({ 'content-location': '/items/7?full=1' }), ['/items/7'], 'with any query')
   t.strictSame(by({ location: '/a', 'content-location': '/b' }), ['/a', '/b'])
   t.strictSame(by({ location: '/a', 'content-location': '/a' }), ['/a'], 'each once')
   t.strictSame(by({ location: ['/a', '/b'] }), ['/a', '/b'], 'on any line')
@@ -17,7 +17,7 @@ t.test('Location and Content-Location name what is out of date besides the targe
 t.test('the target itself is not named again', async t => {
   t.strictSame(by({ location: '/items/new?x=1', 'content-location': 'http://example.com/items/new?x=1#top' }), [])
   t.strictSame(by({ location: '' }), [], 'in whatever way it is written')
-  t.strictSame(by({ location: '?x=2' }), ['/items/new?x=2'], 'and another query is another one')
+  t.strictSame(by({ location: '?x=2' }), [], 'with any query')
 })
 
 t.test('what is relative counts from the target', async t => {
@@ -57,7 +57,7 @@ t.test('nothing throws, and nothing but paths is named', async t => {
   const header = fc.oneof(any, fc.array(any, { maxLength: 2 }), fc.constant(undefined))
   fc.assert(fc.property(header, header, fc.oneof(any, fc.constant('/a')), fc.oneof(any, fc.constant('example.com')), fc.constantFrom('http', 'https', 'x'), (location, other, path, host, protocol) => {
     const paths = invalidatedBy({ protocol, host, path }, { location, 'content-location': other })
-    return paths.every(each => each.startsWith('/'))
+    return paths.every(each => each.startsWith('/') && !each.includes('?'))
   }), { numRuns: 50_000 })
   fc.assert(fc.property(any, rest => by({ location: `http://evil.example/${rest}` }).length === 0), { numRuns: 10_000 })
   t.pass('60,000 responses were read')

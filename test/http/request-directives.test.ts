@@ -30,6 +30,7 @@ t.test('of two values the one counts that asks for more', async t => {
   t.equal(of('max-stale, max-stale=5').maxStale, 5000)
   t.equal(of('max-stale=5, max-stale').maxStale, 5000)
   t.equal(of('stale-if-error=5, stale-if-error=3').staleIfError, 3000)
+  t.equal(of('stale-if-error=3, stale-if-error=5').staleIfError, 3000)
 })
 
 t.test('what is not well formed asks for a run', async t => {
