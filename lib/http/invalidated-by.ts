@@ -6,16 +6,19 @@
 import { lines } from './fields.js'
 import type { Headers } from './headers.js'
 
-/** What was requested: the scheme without its colon, the host with its port, and the path with its query. */
+/** What was requested: the scheme without its colon, the host with its port, and the path, with a query or without. */
 export interface RequestUrl {
   readonly protocol: string
   readonly host: string
   readonly path: string
 }
 
-/** The paths, with their queries, that Location and Content-Location of its response name; without the target itself, each once. */
+/**
+ * The paths that Location and Content-Location of its response name, each once, but for the target's own: a path is out of date
+ * with any query.
+ */
 export function invalidatedBy ({ protocol, host, path }: RequestUrl, headers: Headers): readonly string[] {
-  const target = /^https?$/i.test(protocol) ? parse(`${protocol}://${host}`) : undefined
+  const target = parse(`${protocol}://${host}`)
   // A host that says more than a host is none.
   if (target === undefined || target.href !== `${target.origin}/`) return []
   const self = path.startsWith('/') ? parse(target.origin + path) : undefined
@@ -23,10 +26,11 @@ export function invalidatedBy ({ protocol, host, path }: RequestUrl, headers: He
   for (const value of [headers.location, headers['content-location']]) {
     for (const line of value === undefined ? [] : lines(value)) {
       const named = parse(line, self ?? target)
-      if (named?.origin === target.origin) paths.add(named.pathname + named.search)
+      // Not by its origin: a blob of this origin has that, too.
+      if (named?.protocol === target.protocol && named.host === target.host) paths.add(named.pathname)
     }
   }
-  if (self !== undefined) paths.delete(self.pathname + self.search)
+  if (self !== undefined) paths.delete(self.pathname)
   return [...paths]
 }
 

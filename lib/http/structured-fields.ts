@@ -12,38 +12,27 @@ const BARE = `(?:-?\\d{1,12}\\.\\d{1,3}|-?\\d{1,15}|${STRING}|${TOKEN}|:[A-Za-z0
 const PARAMETERS = `(?:; *${KEY}(?:=${BARE})?)*`
 const INNER_LIST = `\\( *(?:${BARE}${PARAMETERS}(?: +|(?=\\))))*\\)`
 const MEMBER = new RegExp(`(${KEY})(?:=(${INNER_LIST}|${BARE}))?${PARAMETERS}`, 'y')
-const SEPARATOR = /[ \t]*,[ \t]*/y
+const AFTER_MEMBER = /[ \t]*(?:(,)[ \t]*|$)/y
 
 /**
  * The members of a dictionary (RFC 8941 section 4.2.2) with their values as they are written, undefined where there is none,
  * without their parameters. Of several members of one name the last counts. Undefined if the field is not a dictionary.
  */
 export function parseDictionary (value: FieldValue): ReadonlyMap<string, string | undefined> | undefined {
-  const text = withoutSpaces(combined(value))
+  const text = combined(value).replace(/^ +/, '')
   const members = new Map<string, string | undefined>()
-  let at = 0
-  while (at < text.length) {
-    if (at > 0) {
-      SEPARATOR.lastIndex = at
-      if (!SEPARATOR.test(text)) return undefined
-      at = SEPARATOR.lastIndex
-    }
+  let more = text !== ''
+  for (let at = 0; more; at = AFTER_MEMBER.lastIndex) {
     MEMBER.lastIndex = at
     const member = MEMBER.exec(text)
     if (member === null) return undefined
     members.set(member[1] as string, member[2])
-    at = MEMBER.lastIndex
+    AFTER_MEMBER.lastIndex = MEMBER.lastIndex
+    const after = AFTER_MEMBER.exec(text)
+    if (after === null) return undefined
+    more = after[1] !== undefined
   }
   return members
-}
-
-/** Spaces only: a tab may stand between members, and nowhere else. */
-function withoutSpaces (text: string): string {
-  let start = 0
-  let end = text.length
-  while (start < end && text[start] === ' ') start++
-  while (end > start && text[end - 1] === ' ') end--
-  return text.slice(start, end)
 }
 
 const WHOLE_TOKEN = new RegExp(`^${TOKEN}$`)
