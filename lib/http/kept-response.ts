@@ -45,7 +45,11 @@ export function readKeptResponse (value: unknown): KeptResponse | undefined {
 }
 
 export function readVaryMarker (value: unknown): VaryMarker | undefined {
-  return attempt(() => Object.freeze({ vary: listOf(member(value, 'vary'), name => wanted(isDimension, name)) }))
+  return attempt(() => {
+    const vary = listOf(member(value, 'vary'), name => wanted(isDimension, name))
+    if (vary.length === 0) throw REFUSED
+    return Object.freeze({ vary })
+  })
 }
 
 /** Never seen outside. */
