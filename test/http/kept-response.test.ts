@@ -1,4 +1,6 @@
 import { validateHeaderValue } from 'node:http'
+import { connect } from 'node:http2'
+import { Duplex } from 'node:stream'
 import fc from 'fast-check'
 import t from 'tap'
 import { ENCODINGS } from '../../lib/http/accept-encoding.js'
@@ -74,6 +76,33 @@ t.test('a header stands there once, as a pair', async t => {
   for (const line of [[], ['x'], ['x', 'a', 'b'], 'xa', { 0: 'x', 1: 'a', length: 2 }, null]) t.notOk(reads({ headers: [line] }), JSON.stringify(line))
   for (const headers of [undefined, null, {}, 'x', new Map([['x', 'a']]), [,]]) t.notOk(reads({ headers }), String(headers)) // eslint-disable-line no-sparse-arrays
   for (const removed of [undefined, null, {}, 'x', new Set(['x']), [['x']]]) t.notOk(reads({ removed }), String(removed))
+})
+
+t.test('no header has more lines than HTTP/2 would send', async t => {
+  const names = [
+    'access-control-allow-credentials', 'access-control-allow-origin', 'access-control-expose-headers', 'access-control-max-age', 'access-control-request-method', 'age', 'allow', 'authorization',
+    'cache-control', 'content-disposition', 'content-encoding', 'content-language', 'content-length', 'content-location', 'content-md5', 'content-range', 'content-security-policy', 'content-type', 'date',
+    'dnt', 'etag', 'expires', 'from', 'host', 'http2-settings', 'if-match', 'if-modified-since', 'if-none-match', 'if-range', 'if-unmodified-since', 'last-modified', 'link', 'location', 'max-forwards',
+    'pragma', 'range', 'referer', 'retry-after', 'server', 'strict-transport-security', 'tk', 'upgrade-insecure-requests', 'user-agent', 'vary', 'via', 'warning', 'www-authenticate', 'x-any',
+    'x-content-type-options', 'x-frame-options'
+  ]
+  const session = connect('http://localhost', { createConnection: () => new Duplex({ read () {}, write: (_chunk, _encoding, done) => { done() } }) })
+  t.teardown(() => { session.destroy() })
+  session.on('error', () => {})
+  const isSent = (name: string, value: string | string[]): boolean => {
+    try {
+      session.request({ [name]: value }).on('error', () => {}).close()
+      return true
+    } catch {
+      return false
+    }
+  }
+  for (const name of names) {
+    for (const value of ['1', ['1'], ['1', '2']]) {
+      const isRead = readsHeader(name, value, null)
+      t.ok(isSent(name, value) ? isRead : !isRead, `${name}: ${String(value)}`)
+    }
+  }
 })
 
 t.test('Content-Length is the length of the body', async t => {

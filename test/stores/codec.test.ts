@@ -94,11 +94,13 @@ t.test('text with the right digest is read as strictly as any', async t => {
   for (const wrong of ['kez', null, 5, ['key']]) t.equal(decode(1, wrong), undefined, 'another key')
   for (const wrong of ['label', null, [5], { 0: 'label', length: 1 }]) t.equal(decode(7, wrong), undefined, 'labels')
   for (const wrong of ['unmarked', '', ['unmarked'], { a: { b: 'unmarked' } }]) t.equal(decode(9, wrong), undefined, 'no mark')
-  for (const wrong of [members.slice(1), members.slice(0, -1), [...members, null], {}, null, 5, '']) t.equal(decodeEntry(signed(JSON.stringify(wrong)), 'key'), undefined)
+  for (const wrong of [members.slice(1), members.slice(0, -1), [...members, null], { ...members, length: members.length }, {}, null, 5, '']) t.equal(decodeEntry(signed(JSON.stringify(wrong)), 'key'), undefined)
   for (const wrong of ['', '{', '[1', 'undefined']) t.equal(decodeEntry(signed(wrong), 'key'), undefined)
   t.ok(decodeEntry(signed(JSON.stringify(members).replace('1000', '1e308')), 'key'))
   t.equal(decodeEntry(signed(JSON.stringify(members).replace('1000', '1e309')), 'key'), undefined, 'Infinity')
-  t.equal(decodeEntry(signed(JSON.stringify(members.with(9, null)).replace('null', '['.repeat(5000) + ']'.repeat(5000))), 'key'), undefined, 'too deep')
+  const nested = (depth: number): string => signed(JSON.stringify(members.with(9, 'here')).replace('"here"', '['.repeat(depth) + ']'.repeat(depth)))
+  t.ok(decodeEntry(nested(100), 'key'))
+  for (const depth of [101, 100_000]) t.equal(decodeEntry(nested(depth), 'key'), undefined, 'too deep')
 })
 
 t.test('a value that JSON would change is not encoded', async t => {
@@ -114,7 +116,7 @@ t.test('a value that JSON would change is not encoded', async t => {
   class Word { text = 'x' }
   const wrong = [
     undefined, NaN, Infinity, -Infinity, -0, 5n, Symbol('s'), () => {}, new Date(0), new Map(), new Set(), /x/, new Error('x'), new Word(), Object.create(null), Object.create({ a: 1 }),
-    new Uint8Array(1), new ArrayBuffer(1), new DataView(new ArrayBuffer(1)), Object('x'), Object(1), Object.create(Buffer.prototype), Promise.resolve(), hole, named, symbol, hidden, getter, circle,
+    new Uint8Array(1), new ArrayBuffer(1), new DataView(new ArrayBuffer(1)), Object('x'), Object(1), Object.create(Buffer.prototype), Object.create(Array.prototype, { length: { value: 0 } }), Promise.resolve(), hole, named, symbol, hidden, getter, circle,
     { toJSON: () => 1 }, new (class extends Array {})(), new Proxy({}, { ownKeys: () => { throw new Error('trap') } })
   ]
   for (const each of wrong) for (const value of [each, [each], { a: each }, [{ a: [each] }]]) t.notOk(encodes(value), Object.prototype.toString.call(each))
