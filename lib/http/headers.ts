@@ -11,7 +11,7 @@ export type Headers = Readonly<Record<string, HeaderValue | undefined>>
 /** Fields that belong to a connection or a message, not to the response (RFC 9110 section 7.6.1). */
 export const HOP_BY_HOP: ReadonlySet<string> = new Set([
   'connection', 'keep-alive', 'proxy-authenticate', 'proxy-authorization', 'proxy-connection', 'te', 'trailer',
-  'transfer-encoding', 'upgrade'
+  'transfer-encoding', 'upgrade', 'http2-settings'
 ])
 
 /** What the handler did: the headers that it added or changed, and the names of those that it removed. */

@@ -31,6 +31,15 @@ export interface VaryMarker {
   readonly vary: readonly string[]
 }
 
+/** Fields that Node's HTTP/2 sends in one line or not at all. */
+const SINGLE = new Set([
+  'access-control-allow-credentials', 'access-control-max-age', 'access-control-request-method', 'age', 'authorization',
+  'content-encoding', 'content-language', 'content-length', 'content-location', 'content-md5', 'content-range', 'content-type',
+  'date', 'dnt', 'etag', 'expires', 'from', 'host', 'if-match', 'if-modified-since', 'if-none-match', 'if-range',
+  'if-unmodified-since', 'last-modified', 'location', 'max-forwards', 'range', 'referer', 'retry-after', 'tk',
+  'upgrade-insecure-requests', 'user-agent', 'x-content-type-options'
+])
+
 export function readKeptResponse (value: unknown): KeptResponse | undefined {
   return attempt(() => {
     const status = wanted(isStatus, member(value, 'status'))
@@ -45,7 +54,11 @@ export function readKeptResponse (value: unknown): KeptResponse | undefined {
 }
 
 export function readVaryMarker (value: unknown): VaryMarker | undefined {
-  return attempt(() => Object.freeze({ vary: listOf(member(value, 'vary'), name => wanted(isDimension, name)) }))
+  return attempt(() => {
+    const vary = listOf(member(value, 'vary'), name => wanted(isDimension, name))
+    if (vary.length === 0) throw REFUSED
+    return Object.freeze({ vary })
+  })
 }
 
 /** Never seen outside. */
@@ -80,6 +93,7 @@ function header (line: unknown, body: Body): readonly [string, string | readonly
   const name = wanted(isSharedField, member(line, '0'))
   const given = member(line, '1')
   const value = typeof given === 'string' ? text(name, given) : listOf(given, each => text(name, each))
+  if (typeof value !== 'string' && value.length > 1 && SINGLE.has(name)) throw REFUSED
   if (name === 'content-length' && body !== null && value !== String(byteLength(body))) throw REFUSED
   return Object.freeze([name, value] as const)
 }

@@ -84,10 +84,10 @@ function marked (value: unknown, depth: number, room: { left: number }): unknown
   }))
 }
 
-/** What stands under a name in plain sight. */
+/** What stands under a name in plain sight; of a getter that is undefined, which JSON does not have. */
 function member (value: object, name: string | symbol): unknown {
   const property = Object.getOwnPropertyDescriptor(value, name)
-  if (typeof name === 'symbol' || property?.enumerable !== true || !('value' in property)) throw REFUSED
+  if (typeof name === 'symbol' || property?.enumerable !== true) throw REFUSED
   return property.value
 }
 

@@ -1,0 +1,54 @@
+import { setFlagsFromString } from 'node:v8'
+import { runInNewContext } from 'node:vm'
+import t from 'tap'
+import { memoryStore } from '../../lib/stores/memory.js'
+import { TestClock } from '../fixtures/gate.js'
+import { entryOf } from './conformance.js'
+
+setFlagsFromString('--expose-gc')
+const collectGarbage = runInNewContext('gc') as () => void
+
+function memoryUsed (): number {
+  for (let round = 0; round < 3; round++) collectGarbage()
+  const { heapUsed, arrayBuffers } = process.memoryUsage()
+  return heapUsed + arrayBuffers
+}
+
+/** A generator of 32 random bits, the same for the same seed. */
+function random (seed: number): () => number {
+  return () => {
+    seed = Math.imul(seed ^ (seed >>> 15), 0x2c1b3c6d) + 0x9e3779b9 | 0
+    return (seed ^ (seed >>> 13)) >>> 0
+  }
+}
+
+t.test('a million random keys stay inside the bounds at every step, and so does the heap', { timeout: 60_000 }, async t => {
+  const [KEYS, MAX_BYTES, MAX_ENTRIES] = [1_000_000, 4 * 2 ** 20, 5000]
+  const clock = new TestClock()
+  const store = memoryStore({ maxBytes: MAX_BYTES, maxEntries: MAX_ENTRIES, clock })
+  const next = random(42)
+  const before = memoryUsed()
+  let most = { entries: 0, bytes: 0 }
+  let wrong = 0
+  for (let step = 0; step < KEYS; step++) {
+    const key = `["GET","/word/${next()}"]`
+    // Mostly small, so that there are times when the entries reach their bound and times when the bytes do.
+    const bytes = step % 200_000 < 160_000 ? 0 : next() % 4096
+    store.set(entryOf(key, bytes === 0 ? null : Buffer.alloc(bytes), { bytes }), 1 + next() % 10_000)
+    if (step % 7 === 0 && store.get(key)?.key !== key) wrong++
+    if (step % 11 === 0) store.delete(key)
+    if (step % 1000 === 0) clock.advance(1)
+    const { size } = store
+    most = { entries: Math.max(most.entries, size.entries), bytes: Math.max(most.bytes, size.bytes) }
+    if (size.entries < 0 || size.bytes < 0) wrong++
+  }
+  const grown = memoryUsed() - before
+
+  t.equal(wrong, 0)
+  t.ok(most.entries <= MAX_ENTRIES && most.entries > MAX_ENTRIES * 0.99, `${most.entries} entries at most`)
+  t.ok(most.bytes <= MAX_BYTES && most.bytes > MAX_BYTES * 0.99, `${most.bytes} bytes at most`)
+  t.equal(clock.timers, 0)
+  t.ok(grown < MAX_BYTES + 1_000_000, `${grown} bytes more in memory, with ${store.size.bytes} held`)
+  for (const { key } of store.entries()) store.delete(key)
+  t.match(store.size, { entries: 0, bytes: 0 }, 'every byte that was counted is given back')
+})
