@@ -163,7 +163,8 @@ export class Coalescer {
     visit.role = 'done'
     this.#observer.landed(visit, reason === 'failed' ? 'failed' : 'abandoned', reason, flight.followers)
     this.#settled(visit, 'leader', reason)
-    flight.abandon(visit, reason)
+    // Who came last has most of its own time left; all others of a burst would be cut off as their leader was.
+    flight.abandon(visit, reason, reason === 'handler-timeout')
   }
 
   /** Its client is gone, or was answered by somebody else; a leader's run goes on for those who wait. */

@@ -151,10 +151,12 @@ export class Flight<R> implements Timed {
   /**
    * The leader's run comes to nothing: of the followers that may lead, the one that has waited longest does, and the others
    * wait on. If none may, this is the end for all. False when `leader` does not lead.
+   *
+   * @param last the one that came last is to lead instead
    */
-  abandon (leader: Passenger<R>, reason: string): boolean {
+  abandon (leader: Passenger<R>, reason: string, last = false): boolean {
     if (this.#leader !== leader) return false
-    const next = this.#successor()
+    const next = this.#successor(last)
     if (next === undefined || this.promotions === MAX_PROMOTIONS) {
       return this.land(leader, { type: 'abandoned', reason })
     }
@@ -195,14 +197,21 @@ export class Flight<R> implements Timed {
     leader.abort('flight-timeout')
   }
 
-  #successor (): Passenger<R> | undefined {
-    for (const follower of this.#followers?.keys() ?? []) if (follower.mayLead) return follower
-    return undefined
+  #successor (last: boolean): Passenger<R> | undefined {
+    let next: Passenger<R> | undefined
+    for (const follower of this.#followers?.keys() ?? []) {
+      if (!follower.mayLead) continue
+      next = follower
+      if (!last) break
+    }
+    return next
   }
 
   #succeed (passenger: Passenger<R>): void {
     this.#leader = passenger
     this.#leaderStays = true
+    // What the run before it answered is not what this one will.
+    this.#answer = undefined
     passenger.flight = this
     const { clock, deadlines } = this.#tower
     deadlines.end(this)

@@ -106,6 +106,19 @@ t.test('one who may not lead is passed over when a flight is abandoned, and wait
   t.strictSame(airport.left, NOTHING_LEFT)
 })
 
+t.test('the one that came last takes over where that is asked for, of those who may lead', async t => {
+  const airport = new Airport()
+  const { flight, crew: [L, , b] } = airport.crew('k', 'L', 'a', 'b')
+  airport.board('k', airport.passenger('c', { mayLead: false }))
+
+  t.equal(flight.abandon(L, 'handler-timeout', true), true)
+
+  t.strictSame(airport.events(), ['b promoted'])
+  t.equal(flight.leader, b)
+  flight.land(b, shared('r'))
+  t.strictSame(airport.events(), ['a shared r', 'c shared r'])
+})
+
 t.test('where nobody who waits may lead, an abandoned flight lands', async t => {
   const airport = new Airport()
   const { flight, crew: [L] } = airport.crew('k', 'L')
