@@ -7,7 +7,7 @@
 import { LRUCache } from 'lru-cache'
 import type { Clock, Outcome } from '../types/index.js'
 import { Budget } from './budget.js'
-import type { AbortReason, Ending, Flight, Landing } from './core/flight.js'
+import { CLOSED, MISMATCH, NOBODY_WAITS, type AbortReason, type Ending, type Flight, type Landing } from './core/flight.js'
 import { Flights, type Boarding, type Limits } from './core/flights.js'
 import { FlightTimeoutError, NobodyWaitsError, WaitTimeoutError } from './errors.js'
 import type { Cut } from './http/broadcast.js'
@@ -21,15 +21,10 @@ import { outcomeOf, reasonOf, type Kept, type Route, type Visit } from './visit.
 
 /** A variant that a response turned out to depend on costs one more boarding; whoever still does not match runs alone. */
 const MAX_BOARDINGS = 3
-/** For newcomers who had not been answered when a live flight closed. There are none: they are answered as they park. */
-const CLOSED: Landing<never> = Object.freeze({ type: 'abandoned', reason: 'cut-off' })
 /** How many keys are remembered as unshareable. */
 const MEMORY = 10_000
-/** How a flight lands with nobody on board. */
-const NOBODY_WAITS: Landing<never> = Object.freeze({ type: 'abandoned', reason: 'nobody-waits' })
 /** Makes of a key that of its relief flight. Keys end in a bracket, so no key ends in this. */
 const RELIEF = ' relief'
-const MISMATCH: Landing<never> = Object.freeze({ type: 'mismatch' })
 
 interface CoalescerSettings extends Limits {
   readonly clock: Clock

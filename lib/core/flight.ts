@@ -57,6 +57,11 @@ export interface Tower<R> {
 /** After so many takeovers the rest is let go: nobody waits longer than for one further run. */
 const MAX_PROMOTIONS = 1
 
+/** For newcomers who had not been answered when a live flight closed. There are none: they are answered as they park. */
+export const CLOSED: Landing<never> = Object.freeze({ type: 'abandoned', reason: 'cut-off' })
+/** How a flight lands with nobody on board. */
+export const NOBODY_WAITS: Landing<never> = Object.freeze({ type: 'abandoned', reason: 'nobody-waits' })
+export const MISMATCH: Landing<never> = Object.freeze({ type: 'mismatch' })
 const PROMOTED: Ending<never> = Object.freeze({ type: 'promoted' })
 const WAIT_TIMEOUT: Ending<never> = Object.freeze({ type: 'wait-timeout' })
 
