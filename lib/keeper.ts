@@ -6,9 +6,10 @@
  * route and its own headers allow. Only what a run brought that began after the last purge is kept. A refresh is run by nobody
  * and for nobody: it carries no credentials, and what becomes of it reaches no client but as a kept response.
  */
-import { LRUCache } from 'lru-cache'
 import type { Entry } from '../types/index.js'
+import { Refreshes } from './core/refreshes.js'
 import type { Found, Shelf } from './core/shelf.js'
+import { isDue, isFresh, servesWhileRefreshed, standsByUntil } from './core/staleness.js'
 import { freshen, headAgrees } from './http/freshen.js'
 import { headerDelta, type HeaderDelta, type Headers } from './http/headers.js'
 import { planKeeping, type PlanReason } from './http/keep.js'
@@ -20,6 +21,7 @@ import {
 import { MAX_TAGS } from './http/tags.js'
 import { shareReason } from './http/policy.js'
 import { byteLength, isOfVariant, type Body, type Recording } from './http/recording.js'
+import type { Observer, RefreshResult } from './observers/observer.js'
 import type { Kept, Visit } from './visit.js'
 
 /** What a look comes to: what may be served, or why nothing may; or the names of the headers that tell the key's variants apart. */
@@ -39,38 +41,27 @@ export interface Refresh {
   readonly boardedKey: string
   readonly stored: Recording
   /** What came of it. */
-  result: 'refreshed' | 'revalidated' | 'not-kept' | 'failed'
+  result: RefreshResult
 }
 
 export type KeepReason = 'stored' | 'purged' | 'too-many-tags' | PlanReason
 export type MissReason = 'none' | 'expired' | 'purged' | 'vary' | 'rejected' | 'request'
 
 const NO_HEADERS: Headers = Object.freeze({})
-
-/** Two refreshes that fail are so many milliseconds apart, then twice as many, … */
-const FIRST_PAUSE = 1_000
-const LONGEST_PAUSE = 60_000
-/** How many keys are remembered whose runs fail. */
-const MEMORY = 10_000
-/** The most refreshes at a time. One that does not get its turn is tried again with the next request. */
-const MAX_REFRESHES = 64
-
-interface Failing {
-  readonly times: number
-  readonly until: number
-}
+const TOO_MANY_TAGS = Object.freeze({ reason: 'too-many-tags' })
 
 export class Keeper {
   readonly shelf: Shelf
   readonly #recordings = new WeakMap<object, Recording>()
-  readonly #refreshing = new Set<string>()
-  readonly #failing = new LRUCache<string, Failing>({ max: MEMORY })
-  #closed = false
+  readonly #refreshes: Refreshes
+  readonly #observer: Observer
   /** Some route keeps responses. */
   #isOpen = false
 
-  constructor (shelf: Shelf) {
+  constructor (shelf: Shelf, observer: Observer) {
     this.shelf = shelf
+    this.#observer = observer
+    this.#refreshes = new Refreshes(() => shelf.now())
   }
 
   /** What may be served to a visit under the key that it boards with. */
@@ -90,7 +81,7 @@ export class Keeper {
   outlived ({ boardedKey, found, refresh }: Visit): void {
     if (found === undefined && refresh === undefined) return
     if (refresh !== undefined) refresh.result = 'not-kept'
-    this.recovered(boardedKey)
+    this.#refreshes.recovered(boardedKey)
     this.shelf.drop(boardedKey)
   }
 
@@ -102,11 +93,12 @@ export class Keeper {
    */
   keep (visit: Visit, recording: Recording, key: string, names: readonly string[], response = visit.response()): KeepReason {
     const now = this.shelf.now()
-    if (response.tags.length > MAX_TAGS) return 'too-many-tags'
     const came = { ...response, bytes: recording.bytes ?? Infinity, requestedAt: visit.since, respondedAt: now }
-    const plan = planKeeping(came, visit.route.settings, () => visit.ttlOf(recording))
+    const plan = response.tags.length > MAX_TAGS
+      ? TOO_MANY_TAGS
+      : planKeeping(came, visit.route.settings, () => visit.ttlOf(recording))
     if (response.status >= 500) this.failed(key)
-    else this.recovered(key)
+    else this.#refreshes.recovered(key)
     if (plan.reason !== undefined) {
       if (response.status < 500) this.outlived(visit)
       return plan.reason
@@ -141,21 +133,21 @@ export class Keeper {
     const kept = {
       age, lifetime: outdated ? 0 : age + freshFor - resident, mayServeStale: staleWhileRevalidate > 0 || staleIfError > 0, staleIfError
     }
-    const staleness = Math.max(resident - freshFor, 0)
     const suits = !isForbidden(kept, demands)
-    if (suits && !outdated && resident < freshFor) {
-      if (resident > settings.eagerRefresh * freshFor) this.#refresh(visit, recording)
+    if (suits && isFresh(found)) {
+      if (isDue(found, settings.eagerRefresh)) this.#refresh(visit, recording)
       return { recording, reason: 'fresh' }
     }
     visit.found = recording
-    if (suits && staleness < staleWhileRevalidate && visit.refreshable) {
+    if (suits && servesWhileRefreshed(found) && visit.refreshable) {
       this.#refresh(visit, recording)
       return { recording, reason: 'stale-while-revalidate' }
     }
     if (suits && !outdated && acceptable(kept, demands)) return { recording, reason: 'max-stale' }
-    if (staleness < staleIfError && acceptableOnError(kept, demands)) {
-      if (this.#isPausing(visit.boardedKey)) return { recording, reason: 'stale-if-error' }
-      visit.standby = { recording, until: entry.storedAt + freshFor + staleIfError }
+    const until = standsByUntil(found)
+    if (until !== undefined && acceptableOnError(kept, demands)) {
+      if (this.#refreshes.isPausing(visit.boardedKey)) return { recording, reason: 'stale-if-error' }
+      visit.standby = { recording, until }
     }
     return this.#miss(visit, suits ? outdated ? 'purged' : 'expired' : 'request')
   }
@@ -181,16 +173,7 @@ export class Keeper {
 
   /** The key's runs fail: for a while what is stale is served at once, and nothing is refreshed. */
   failed (key: string): void {
-    const now = this.shelf.now()
-    const failing = this.#failing.get(key)
-    if (failing !== undefined && failing.until > now) return
-    const times = (failing?.times ?? 0) + 1
-    this.#failing.set(key, { times, until: now + Math.min(FIRST_PAUSE * 2 ** (times - 1), LONGEST_PAUSE) })
-  }
-
-  /** The key's run did well. */
-  recovered (key: string): void {
-    if (this.#failing.size > 0) this.#failing.delete(key)
+    this.#refreshes.failed(key)
   }
 
   /** Responses will be kept. */
@@ -200,7 +183,7 @@ export class Keeper {
 
   /** Starts no refresh any more. */
   close (): void {
-    this.#closed = true
+    this.#refreshes.close()
   }
 
   #miss (visit: Visit, reason: MissReason): undefined {
@@ -209,23 +192,13 @@ export class Keeper {
     return undefined
   }
 
-  #isPausing (key: string): boolean {
-    return this.#failing.size > 0 && (this.#failing.get(key)?.until ?? 0) > this.shelf.now()
-  }
-
   #refresh (visit: Visit, stored: Recording): void {
-    const { boardedKey, tally, log } = visit
-    if (this.#closed || !visit.refreshable || this.#refreshing.has(boardedKey) || this.#refreshing.size >= MAX_REFRESHES ||
-      this.#isPausing(boardedKey)) return
-    this.#refreshing.add(boardedKey)
+    const { boardedKey } = visit
+    if (!visit.refreshable || !this.#refreshes.begin(boardedKey)) return
     const refresh: Refresh = { key: visit.key, boardedKey, stored, result: 'failed' }
-    const over = (err?: unknown): void => {
-      this.#refreshing.delete(boardedKey)
-      tally.refresh(refresh.result)
-      if (refresh.result !== 'failed') return
-      this.failed(boardedKey)
-      log.warn({ err, coalesce: { event: 'refresh-failed', method: tally.method, route: tally.route } },
-        'coalesce: a kept response could not be refreshed')
+    const over = (error?: unknown): void => {
+      this.#refreshes.end(boardedKey, refresh.result === 'failed')
+      this.#observer.refreshed(visit, refresh.result, error)
     }
     visit.rerun(refresh).then(() => { over() }, over)
   }

@@ -3,6 +3,7 @@
  *
  * Invariant: closed sets of names. A store that fails all the time is counted each time, and logged once in a while.
  */
+import type { Clock } from '../../types/index.js'
 import type { Operation, ShelfWatch } from '../core/shelf.js'
 import type { Log } from './observer.js'
 import { Distribution, increase } from './tally.js'
@@ -20,10 +21,12 @@ export class StoreTally implements ShelfWatch {
   readonly rejections = new Map<string, number>()
   readonly looks = new Distribution(LOOK_BUCKETS)
   readonly #log: Log
+  readonly #clock: Clock
   #warned = -Infinity
 
-  constructor (log: Log) {
+  constructor (log: Log, clock: Clock) {
     this.#log = log
+    this.#clock = clock
   }
 
   failed (operation: Operation, reason: 'error' | 'timeout' | 'full', err: unknown): void {
@@ -43,7 +46,7 @@ export class StoreTally implements ShelfWatch {
   }
 
   #warn (fields: object, message: string): void {
-    const now = performance.now()
+    const now = this.#clock.now()
     if (now - this.#warned < QUIET) return
     this.#warned = now
     this.#log.warn(fields, message)
