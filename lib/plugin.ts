@@ -7,6 +7,7 @@
 import { parse } from 'fast-querystring'
 import type { FastifyInstance, FastifyReply, FastifyRequest, RouteOptions } from 'fastify'
 import type { CoalesceOptions } from '../types/index.js'
+import { completeCacheControl, sendCacheControl } from './cache-control-headers.js'
 import type { Coalescer } from './coalescer.js'
 import { AlreadyRegisteredError, InvalidOptionError } from './errors.js'
 import { FastifyVisit } from './fastify-visit.js'
@@ -58,6 +59,7 @@ function register (fastify: FastifyInstance, options: CoalesceOptions): void {
     decorate(fastify)
     addHooks(fastify)
   }
+  sendCacheControl(fastify, settings.cacheControl)
   onReady(fastify, scope)
   fastify.addHook('onClose', (_instance, done) => {
     scope.close()
@@ -165,9 +167,11 @@ function noteError (request: FastifyRequest, _reply: FastifyReply, error: Error,
   done()
 }
 
-function decideResponse (request: FastifyRequest, _reply: FastifyReply, payload: unknown, done: Done): void {
+function decideResponse (request: FastifyRequest, reply: FastifyReply, payload: unknown, done: Done): void {
   const visit = visitOf(request)
-  done(null, visit === undefined ? payload : visit.decide(payload, (visit.route as FastifyRoute).decidesLast))
+  const decided = visit === undefined ? payload : visit.decide(payload, (visit.route as FastifyRoute).decidesLast)
+  completeCacheControl(request, reply)
+  done(null, decided)
 }
 
 const METHODS = ['GET', 'HEAD', 'QUERY', 'POST']
