@@ -35,8 +35,7 @@ interface Headers {
 
 /** Has the replies of a context carry `Cache-Control`, and gives them `etag` and `expires`. */
 export function sendCacheControl (fastify: FastifyInstance, settings: CacheControlSettings | false | undefined): void {
-  const server = fastify as FastifyInstance & Server
-  if (settings === undefined || server[REGISTERED] === true) return
+  if (settings === undefined) return
   if (settings === false) {
     Object.defineProperty(fastify, kHeaders, { value: false })
     return
@@ -57,7 +56,7 @@ export function sendCacheControl (fastify: FastifyInstance, settings: CacheContr
   // As it gets ready, Fastify gives routes the replies of the nearest context around them that has decorated its own by then.
   fastify.decorateReply(kHeaders as unknown as string, function () {})
   fastify.addHook('onReady', function decorateLate (done) {
-    if (server[REGISTERED] !== true) decorate(fastify, made)
+    if ((fastify as Server)[REGISTERED] !== true) decorate(fastify, made)
     done()
   })
 }

@@ -4,33 +4,29 @@
  * Invariant: each visit that arrives gets one outcome, and is answered once: by its own run, or with a recording that it may
  * have. Between its key and its place on a flight nothing is awaited.
  */
-import { LRUCache } from 'lru-cache'
 import type { Clock, Outcome } from '../types/index.js'
 import { Budget } from './budget.js'
 import { CLOSED, MISMATCH, NOBODY_WAITS, type AbortReason, type Ending, type Flight, type Landing } from './core/flight.js'
-import { Flights, type Boarding, type Limits } from './core/flights.js'
-import { FlightTimeoutError, NobodyWaitsError, WaitTimeoutError } from './errors.js'
+import { Flights, type Boarding } from './core/flights.js'
+import { FlightTimeoutError, NobodyWaitsError, NotKeptError, WaitTimeoutError } from './errors.js'
 import type { Cut } from './http/broadcast.js'
 import { pathLabel } from './http/labels.js'
 import { fencedPath } from './http/path.js'
+import { NO_REQUEST_DIRECTIVES } from './http/request-directives.js'
 import { isOfVariant, type Recording } from './http/recording.js'
 import type { Keeper, Look } from './keeper.js'
 import type { Observer, Subject } from './observers/observer.js'
+import type { Settings } from './options.js'
+import { Unshareable } from './unshareable.js'
 import { Variants } from './variants.js'
-import { outcomeOf, reasonOf, type Kept, type Route, type Visit } from './visit.js'
+import { outcomeOf, reasonOf, type Route, type Visit } from './visit.js'
 
 /** A variant that a response turned out to depend on costs one more boarding; whoever still does not match runs alone. */
 const MAX_BOARDINGS = 3
-/** How many keys are remembered as unshareable. */
-const MEMORY = 10_000
 /** Makes of a key that of its relief flight. Keys end in a bracket, so no key ends in this. */
 const RELIEF = ' relief'
 
-interface CoalescerSettings extends Limits {
-  readonly clock: Clock
-  readonly maxRecordedBytes: number
-  readonly purgeOnWrite: boolean
-}
+type CoalescerSettings = Pick<Settings, 'clock' | 'maxFlights' | 'maxWaiters' | 'maxRecordedBytes' | 'purgeOnWrite'>
 
 /** What boarding comes to: a part in a flight, something that is kept, or the wait for what a slow store says. */
 type Place = Boarding | 'kept' | 'looking'
@@ -44,7 +40,7 @@ export class Coalescer {
   readonly #observer: Observer
   readonly clock: Clock
   readonly #purgesOnWrite: boolean
-  readonly #unshareable: LRUCache<string, true>
+  readonly #unshareable: Unshareable
 
   constructor (settings: CoalescerSettings, keeper: Keeper, observer: Observer) {
     this.keeper = keeper
@@ -53,7 +49,7 @@ export class Coalescer {
     this.budget = new Budget(settings.maxRecordedBytes)
     this.#purgesOnWrite = settings.purgeOnWrite
     this.#observer = observer
-    this.#unshareable = new LRUCache({ max: MEMORY, ttl: 1, ttlResolution: 0, perf: settings.clock })
+    this.#unshareable = new Unshareable(settings.clock)
   }
 
   /** Counts a request that runs the handler without having boarded. */
@@ -94,7 +90,7 @@ export class Coalescer {
    * @param live its body is still being made: the flight stays open for newcomers until `close`
    */
   land (visit: Visit, varies: readonly string[], failed: boolean, live = false): void {
-    if (!failed && this.#unshareable.size > 0) this.#unshareable.delete(visit.boardedKey)
+    if (!failed) this.#unshareable.forget(visit.boardedKey)
     if (visit.role === 'scout') visit.role = 'done'
     if (visit.role !== 'leader' && visit.role !== 'refresher') return
     const { flight, route: { settings } } = visit
@@ -135,8 +131,13 @@ export class Coalescer {
 
   /** Answers a visit with what is kept. */
   serve (visit: Visit): void {
-    const { recording, reason } = visit.kept as Kept
     visit.role = 'done'
+    if (visit.kept === undefined) {
+      this.#settled(visit, 'bypass', 'only-if-cached')
+      visit.refuse(new NotKeptError())
+      return
+    }
+    const { recording, reason } = visit.kept
     this.#settled(visit, outcomeOf(reason), reason)
     visit.replay(recording)
   }
@@ -144,7 +145,7 @@ export class Coalescer {
   /** Nobody but this visit's own client may have its response. */
   unshareable (visit: Visit, reason: string, remember: boolean): void {
     if (remember) {
-      this.#unshareable.set(visit.boardedKey, true, { ttl: visit.route.settings.unshareableTtl })
+      this.#unshareable.remember(visit.boardedKey, visit.route.settings.unshareableTtl)
       this.keeper.outlived(visit)
     }
     if (visit.role === 'scout') visit.role = 'done'
@@ -215,7 +216,7 @@ export class Coalescer {
       case 'shared':
       case 'failed':
       case 'kept':
-        if (!isOfVariant(visit, ending.recording.variant)) {
+        if (!isOfVariant(visit, ending.recording.variant) || (ending.type === 'kept' && visit.demands !== NO_REQUEST_DIRECTIVES)) {
           this.#boardAgain(visit, flight)
           return
         }
@@ -253,7 +254,7 @@ export class Coalescer {
         }
         visit.role = 'done'
         this.#settled(visit, 'follower', 'wait-timeout')
-        visit.refuse(new WaitTimeoutError(visit.waitTimeout))
+        visit.refuse(new WaitTimeoutError(visit.waitTimeout), visit.waitTimeout)
     }
   }
 
@@ -285,7 +286,7 @@ export class Coalescer {
   #board (visit: Visit, now: number): Place | 'unshareable' {
     visit.boardings++
     visit.boardedKey = this.variants.keyOf(visit)
-    if (this.#unshareable.size > 0 && this.#unshareable.has(visit.boardedKey)) return visit.mayLead ? 'unshareable' : 'no-flight'
+    if (this.#unshareable.has(visit.boardedKey)) return visit.mayLead ? 'unshareable' : 'no-flight'
     return this.#enter(visit, visit.boardedKey, now)
   }
 
@@ -299,6 +300,10 @@ export class Coalescer {
       }
       if (this.#tellApart(visit, look.names)) return this.#enter(visit, visit.boardedKey, now)
     }
+    if (visit.demands.onlyIfCached && !(look instanceof Promise) && !this.flights.has(key)) {
+      visit.role = 'kept'
+      return 'kept'
+    }
     const boarding = this.flights.board(key, visit, visit.route.settings.maxWaitersPerKey, now)
     if (look instanceof Promise && (boarding === 'leader' || boarding === 'no-flight')) {
       if (boarding === 'leader') this.#lead(visit)
@@ -307,9 +312,8 @@ export class Coalescer {
       look.then(found => { this.#looked(visit, found) }, () => { this.#looked(visit, undefined) })
       return 'looking'
     }
-    if (boarding === 'leader') {
-      this.#lead(visit)
-    } else if (boarding === 'follower') {
+    if (boarding === 'leader') this.#lead(visit)
+    if (boarding === 'follower') {
       visit.role = 'follower'
       const { leader, followers } = visit.flight as Flight<Recording>
       visit.leaderId = (leader as Visit).id
@@ -346,7 +350,10 @@ export class Coalescer {
       if (!visit.gone) visit.run()
       return
     }
-    if (look === undefined) {
+    if (look === undefined && visit.demands.onlyIfCached) {
+      flight?.land(visit, MISMATCH)
+      this.serve(visit)
+    } else if (look === undefined) {
       if (visit.role === 'leader') this.#takeOff(visit)
       else this.#bypass(visit, 'no-flight')
       visit.run()
@@ -406,15 +413,9 @@ export class Coalescer {
 
   /** Its patience has ended: those of a key whose patience ends share one more run, beside the one that takes so long. */
   #relieve (visit: Visit, flight: Flight<Recording>): void {
-    if (visit.relieved) {
-      this.#runAlone(visit, 'wait-timeout', flight)
-      return
-    }
     const now = this.clock.now()
-    visit.relieved = true
-    visit.waited = now - visit.arrived
-    visit.arrived = now
-    this.#goOn(visit, this.#enter(visit, visit.boardedKey + RELIEF, now), 'wait-timeout', flight)
+    if (!visit.relieve(now)) this.#runAlone(visit, 'wait-timeout', flight)
+    else this.#goOn(visit, this.#enter(visit, visit.boardedKey + RELIEF, now), 'wait-timeout', flight)
   }
 
   #runAlone (visit: Visit, reason: string, flight: Flight<Recording>): void {
@@ -444,6 +445,7 @@ export class Coalescer {
 
   #settled (visit: Visit, outcome: Outcome, reason: string): void {
     visit.outcome = outcome
+    visit.outcomeReason = reason
     const waits = outcome !== 'leader' && outcome !== 'bypass'
     this.#observer.settled(visit, outcome, reason, waits ? visit.waited + this.clock.now() - visit.arrived : 0)
   }

@@ -49,3 +49,7 @@ export const MetricTakenError: FastifyErrorConstructor<{ code: string }, [name: 
 /** The store cannot tell what it holds. */
 export const NotListableError: FastifyErrorConstructor<{ code: string }, []> = createError<[]>(
   'FST_COALESCE_NOT_LISTABLE', 'the store has no way to list its entries', 500)
+
+/** A request with `only-if-cached` found nothing kept. */
+export const NotKeptError: FastifyErrorConstructor<{ code: string }, []> = createError<[]>(
+  'FST_COALESCE_NOT_KEPT', 'nothing is kept that this request may be answered with', 504)

@@ -74,9 +74,12 @@ export class FastifyVisit extends Visit implements Listener {
     return url.slice(0, queryStart(url, this.route.settings.router.semicolonDelimits))
   }
 
-  /** Whether it runs, or ran, the handler for others than its client. */
-  get led (): boolean {
+  override get led (): boolean {
     return this.#led
+  }
+
+  override get runStatus (): number | undefined {
+    return this.#run?.status
   }
 
   /** Set once its handler has forwarded the request to an upstream. */
@@ -147,9 +150,9 @@ export class FastifyVisit extends Visit implements Listener {
     return (this.#replay = new Replay(this.request, this.reply, recording, this.coalescer.keeper.shelf.now(), join))
   }
 
-  override refuse (error: Error): void {
+  override refuse (error: Error, retryAfter?: number): void {
     this.#answer(() => {
-      this.reply.header('retry-after', String(Math.ceil(this.waitTimeout / 1000)))
+      if (retryAfter !== undefined) this.reply.header('retry-after', String(Math.ceil(retryAfter / 1000)))
       this.reply.send(error)
     })
   }

@@ -13,6 +13,9 @@ import type { HeaderDelta } from './http/headers.js'
 import { planKeeping, type PlanReason } from './http/keep.js'
 import { readKeptResponse, readVaryMarker, type KeptResponse } from './http/kept-response.js'
 import { labelsOf } from './http/labels.js'
+import {
+  acceptable, acceptableOnError, NO_REQUEST_DIRECTIVES, type Kept as KeptFacts, type RequestDirectives
+} from './http/request-directives.js'
 import { MAX_TAGS } from './http/tags.js'
 import { byteLength, isOfVariant, type Body, type Recording } from './http/recording.js'
 import type { Kept, Visit } from './visit.js'
@@ -117,6 +120,7 @@ export class Keeper {
     this.#recordings.set(value, recordingOf(entry, value))
     if (key !== visit.key) this.shelf.keep({ ...common, key: visit.key, bytes: 0, value: { vary: names } }, keepFor)
     if (visit.refresh !== undefined) visit.refresh.result = 'refreshed'
+    visit.stored = durations.freshFor
     return 'stored'
   }
 
@@ -128,22 +132,29 @@ export class Keeper {
     const recording = this.#recordingOf(entry)
     if (recording === undefined) return this.#miss(visit, 'rejected')
     if (!isOfVariant(visit, recording.variant)) return this.#miss(visit, 'vary')
-    const { settings } = visit.route
-    if (!outdated && resident < entry.freshFor) {
-      if (resident > settings.eagerRefresh * entry.freshFor) this.#refresh(visit, recording)
+    const { demands, route: { settings } } = visit
+    const { freshFor, staleIfError, staleWhileRevalidate } = entry
+    const age = (recording.kept?.age ?? 0) + resident
+    const kept = {
+      age, lifetime: outdated ? 0 : age + freshFor - resident, mayServeStale: staleWhileRevalidate > 0 || staleIfError > 0, staleIfError
+    }
+    const staleness = Math.max(resident - freshFor, 0)
+    const suits = !isForbidden(kept, demands)
+    if (suits && !outdated && resident < freshFor) {
+      if (resident > settings.eagerRefresh * freshFor) this.#refresh(visit, recording)
       return { recording, reason: 'fresh' }
     }
     visit.found = recording
-    const staleness = Math.max(resident - entry.freshFor, 0)
-    if (staleness < entry.staleWhileRevalidate && visit.refreshable) {
+    if (suits && staleness < staleWhileRevalidate && visit.refreshable) {
       this.#refresh(visit, recording)
       return { recording, reason: 'stale-while-revalidate' }
     }
-    if (staleness < entry.staleIfError) {
+    if (suits && !outdated && acceptable(kept, demands)) return { recording, reason: 'max-stale' }
+    if (staleness < staleIfError && acceptableOnError(kept, demands)) {
       if (this.#isPausing(visit.boardedKey)) return { recording, reason: 'stale-if-error' }
-      visit.standby = { recording, until: entry.storedAt + entry.freshFor + entry.staleIfError }
+      visit.standby = { recording, until: entry.storedAt + freshFor + staleIfError }
     }
-    return this.#miss(visit, outdated ? 'purged' : 'expired')
+    return this.#miss(visit, suits ? outdated ? 'purged' : 'expired' : 'request')
   }
 
   /** What is purged by these labels is not served any more; softly: is stale. */
@@ -176,8 +187,9 @@ export class Keeper {
     this.#closed = true
   }
 
-  #miss ({ tally }: Visit, reason: MissReason): undefined {
-    tally.miss(reason)
+  #miss (visit: Visit, reason: MissReason): undefined {
+    visit.missed = reason
+    visit.tally.miss(reason)
     return undefined
   }
 
@@ -216,8 +228,15 @@ export class Keeper {
   }
 }
 
-function recordingOf ({ storedAt }: Entry, { status, headers, removed, body, variant, age, date }: KeptResponse): Recording {
-  const kept = { storedAt, age, date }
+/** Whether a request's own directives forbid what its route allows. */
+function isForbidden (kept: KeptFacts, demands: RequestDirectives): boolean {
+  if (demands === NO_REQUEST_DIRECTIVES) return false
+  const maxStale = demands.maxStale ?? (demands.minFresh === undefined ? Infinity : 0)
+  return !acceptable({ ...kept, mayServeStale: true }, { ...demands, maxStale })
+}
+
+function recordingOf ({ freshFor, storedAt }: Entry, { status, headers, removed, body, variant, age, date }: KeptResponse): Recording {
+  const kept = { storedAt, freshFor, age, date }
   return { status, headers: { set: headers, removed }, body, bytes: byteLength(body), leaderId: undefined, variant, kept }
 }
 

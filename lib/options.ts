@@ -10,6 +10,7 @@ import type { Registry } from 'prom-client'
 import type { Clock, CoalesceOptions, CoalesceRouteOptions, DeduplicateOptions, KeptResponseFacts, Purge, Store } from '../types/index.js'
 import { systemClock } from './clock.js'
 import { InvalidOptionError } from './errors.js'
+import { CACHE_NAME, isCacheName } from './http/cache-status.js'
 import { pathLabel, routeLabel, tagLabel } from './http/labels.js'
 import type { Recording } from './http/recording.js'
 import { coversAllBut, coversOnly, type Covers } from './http/query.js'
@@ -56,6 +57,9 @@ export interface RouteSettings extends KeySettings {
   readonly maxEntryBytes: number
   readonly tags: readonly string[]
   readonly tagHeaders: readonly string[]
+  readonly respectRequestCacheControl: boolean
+  /** The name of the cache in Cache-Status; undefined: there is none. */
+  readonly cacheStatus: string | undefined
 }
 
 /** The `ttl` of a response, already checked. */
@@ -312,7 +316,13 @@ const routeReaders: Readers<UserRouteSettings> = {
   negativeTtl,
   maxEntryBytes: integer(0),
   tags: names,
-  tagHeaders: headers
+  tagHeaders: headers,
+  respectRequestCacheControl: boolean,
+  cacheStatus: (value, name) => {
+    if (value === true) return CACHE_NAME
+    if (value === false) return undefined
+    return typeof value === 'string' && isCacheName(value) ? value : fail(name, 'true, false or a name of printable ASCII', value)
+  }
 }
 
 const registrationReaders: Readers<Omit<Settings, 'routes'>> = {
@@ -365,7 +375,9 @@ const ROUTE_DEFAULTS: UserRouteSettings = Object.freeze({
   negativeTtl: new Map(),
   maxEntryBytes: 8_388_608,
   tags: Object.freeze([]),
-  tagHeaders: Object.freeze([])
+  tagHeaders: Object.freeze([]),
+  respectRequestCacheControl: false,
+  cacheStatus: undefined
 })
 
 const REGISTRATION_DEFAULTS: Omit<Settings, 'routes'> = Object.freeze({

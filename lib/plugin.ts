@@ -8,21 +8,24 @@ import { parse } from 'fast-querystring'
 import type { FastifyInstance, FastifyReply, FastifyRequest, RouteOptions } from 'fastify'
 import type { CoalesceOptions } from '../types/index.js'
 import { completeCacheControl, sendCacheControl } from './cache-control-headers.js'
+import { bypassStatus, cacheStatusOf } from './cache-status-of.js'
 import type { Coalescer } from './coalescer.js'
 import { AlreadyRegisteredError, InvalidOptionError } from './errors.js'
 import { FastifyVisit } from './fastify-visit.js'
 import { pairHeads } from './head-routes.js'
+import { appendCacheStatus } from './http/cache-status.js'
 import { invalidatedBy } from './http/invalidated-by.js'
 import { buildKey, KeyHead } from './http/key.js'
 import { joinReason } from './http/policy.js'
 import { routeLabel } from './http/labels.js'
 import { narrowQuery, queryStart } from './http/query.js'
+import { requestDirectives } from './http/request-directives.js'
 import { forgetOriginalUrl, headersOf, instanceHooks, routerOptions } from './internals.js'
 import { serveMetrics } from './observers/prometheus.js'
 import { Tally } from './observers/tally.js'
 import { readOptions, readRouteOptions, type RouteSettings, type Settings } from './options.js'
 import { takeErrand } from './refresh.js'
-import { BYPASSED, kVisit, replyViewOf, setVisit, viewOf, visitOf } from './request-visit.js'
+import { Bypass, bypassOf, kVisit, replyViewOf, setVisit, viewOf, visitOf } from './request-visit.js'
 import { createScope, type FastifyRoute, type Scope } from './scope.js'
 
 type Handler = (this: FastifyInstance, request: FastifyRequest, reply: FastifyReply) => unknown
@@ -169,9 +172,22 @@ function noteError (request: FastifyRequest, _reply: FastifyReply, error: Error,
 
 function decideResponse (request: FastifyRequest, reply: FastifyReply, payload: unknown, done: Done): void {
   const visit = visitOf(request)
-  const decided = visit === undefined ? payload : visit.decide(payload, (visit.route as FastifyRoute).decidesLast)
+  const passed = visit === undefined ? payload : visit.decide(payload, (visit.route as FastifyRoute).decidesLast)
+  const { cacheStatus } = (visit?.route ?? bypassOf(request)?.route)?.settings ?? NO_STATUS
+  if (cacheStatus !== undefined) sayStatus(request, reply, cacheStatus)
   completeCacheControl(request, reply)
-  done(null, decided)
+  done(null, passed)
+}
+
+const NO_STATUS = { cacheStatus: undefined }
+
+/** Says in the response how it was served (RFC 9211). */
+function sayStatus (request: FastifyRequest, reply: FastifyReply, name: string): void {
+  const visit = visitOf(request)
+  const member = visit === undefined
+    ? bypassStatus(name, bypassOf(request)?.reason ?? 'unknown')
+    : cacheStatusOf(name, visit, visit.coalescer.keeper.shelf.now())
+  reply.header('cache-status', appendCacheStatus(headersOf(reply)['cache-status'], member))
 }
 
 const METHODS = ['GET', 'HEAD', 'QUERY', 'POST']
@@ -311,11 +327,11 @@ function idOf (scope: Scope, methods: readonly string[], options: RouteOptions):
 /** Asks whether a request may board, and lets it; undefined: it bypasses. */
 function admit (coalescer: Coalescer, route: FastifyRoute, request: FastifyRequest, reply: FastifyReply): FastifyVisit | undefined {
   const errand = route.settings.ttl === undefined ? undefined : takeErrand(request)
-  const reason = coalescer.disabled || route.disabled ? 'disabled' : joinReason(request as never, route.settings)
-  if (errand !== undefined && reason !== undefined) {
-    setVisit(request, BYPASSED)
-    return undefined
-  }
+  const demands = route.settings.respectRequestCacheControl ? requestDirectives(request.headers) : undefined
+  const reason = coalescer.disabled || route.disabled
+    ? 'disabled'
+    : joinReason(request as never, route.settings) ?? (demands?.noStore === true ? 'request-no-store' : undefined)
+  if (errand !== undefined && reason !== undefined) return undefined
   if (reason !== undefined) {
     bypass(coalescer, route, request, reason)
     return undefined
@@ -328,6 +344,7 @@ function admit (coalescer: Coalescer, route: FastifyRoute, request: FastifyReque
     return undefined
   }
   const visit = new FastifyVisit(coalescer, route, request, reply)
+  if (demands !== undefined) visit.demands = demands
   setVisit(request, visit)
   if (errand !== undefined) {
     visit.refresh = errand.refresh
@@ -340,7 +357,7 @@ function admit (coalescer: Coalescer, route: FastifyRoute, request: FastifyReque
 }
 
 function bypass (coalescer: Coalescer, route: FastifyRoute, request: FastifyRequest, reason: string): void {
-  setVisit(request, BYPASSED)
+  setVisit(request, new Bypass(route, reason))
   coalescer.bypass({ id: request.id, log: request.log, tally: route.tally, leaderId: request.id }, reason)
 }
 

@@ -6,23 +6,39 @@
 import type { FastifyRequest } from 'fastify'
 import type { ReplyCoalesce, RequestCoalesce } from '../types/index.js'
 import type { FastifyVisit } from './fastify-visit.js'
+import type { Route } from './visit.js'
 
 /** The symbol under which a request keeps its visit. */
 export const kVisit = Symbol('fastify-coalesce.visit')
+
 /** Stands for the visit of a request that never boarded. */
-export const BYPASSED = Symbol('fastify-coalesce.bypassed')
+export class Bypass {
+  readonly route: Pick<Route, 'settings'>
+  readonly reason: string
+
+  constructor (route: Pick<Route, 'settings'>, reason: string) {
+    this.route = route
+    this.reason = reason
+  }
+}
 
 interface Visiting {
-  [kVisit]: FastifyVisit | typeof BYPASSED | undefined
+  [kVisit]: FastifyVisit | Bypass | undefined
 }
 
 /** The request's visit; undefined before it boarded, and for those that never do. */
 export function visitOf (request: FastifyRequest): FastifyVisit | undefined {
   const visit = (request as unknown as Visiting)[kVisit]
-  return visit === BYPASSED ? undefined : visit
+  return visit instanceof Bypass ? undefined : visit
 }
 
-export function setVisit (request: FastifyRequest, visit: FastifyVisit | typeof BYPASSED): void {
+/** The bypass that stands for it, if it has one. */
+export function bypassOf (request: FastifyRequest): Bypass | undefined {
+  const visit = (request as unknown as Visiting)[kVisit]
+  return visit instanceof Bypass ? visit : undefined
+}
+
+export function setVisit (request: FastifyRequest, visit: FastifyVisit | Bypass): void {
   (request as unknown as Visiting)[kVisit] = visit
 }
 
@@ -30,14 +46,14 @@ export function setVisit (request: FastifyRequest, visit: FastifyVisit | typeof 
 export function replyViewOf (request: FastifyRequest): ReplyCoalesce | undefined {
   const visit = (request as unknown as Visiting)[kVisit]
   if (visit === undefined) return undefined
-  return { tag (...tags) { if (visit !== BYPASSED) visit.tag(tags) } }
+  return { tag (...tags) { if (!(visit instanceof Bypass)) visit.tag(tags) } }
 }
 
 /** What `request.coalesce` is. */
 export function viewOf (request: FastifyRequest): RequestCoalesce | undefined {
   const visit = (request as unknown as Visiting)[kVisit]
   if (visit === undefined) return undefined
-  if (visit === BYPASSED) return { outcome: 'bypass', leaderId: request.id, signal: request.signal, varyOn () {} }
+  if (visit instanceof Bypass) return { outcome: 'bypass', leaderId: request.id, signal: request.signal, varyOn () {} }
   return {
     get outcome () { return visit.outcome ?? (visit.role === 'leader' || visit.role === 'refresher' ? 'leader' : 'follower') },
     get leaderId () { return visit.leaderId },

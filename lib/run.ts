@@ -30,6 +30,8 @@ const NO_DELTA: HeaderDelta = Object.freeze({ set: [], removed: [] })
 export class Run {
   /** Set once its handler has forwarded the request to an upstream. */
   forwarded: Forwarded | undefined
+  /** What its handler answered with, before anything was made of that. */
+  status: number | undefined
   readonly #visit: FastifyVisit
   /** The reply's headers when it began. */
   readonly #before: Headers
@@ -118,6 +120,7 @@ export class Run {
     this.stop()
     const { reply } = visit
     let body = isResponse(payload) && !payload.bodyUsed ? this.#unwrap(payload) : payload
+    this.status = reply.statusCode
     if (this.#revalidation !== undefined) body = this.#revalidated(this.#revalidation, body)
     const status = reply.statusCode
     const failed = visit.failed || status >= 500

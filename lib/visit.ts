@@ -10,7 +10,8 @@ import type { Headers } from './http/headers.js'
 import type { KeyHead } from './http/key.js'
 import type { FollowReason } from './http/policy.js'
 import type { Recording, Variant } from './http/recording.js'
-import type { Refresh, Standby } from './keeper.js'
+import { NO_REQUEST_DIRECTIVES } from './http/request-directives.js'
+import type { MissReason, Refresh, Standby } from './keeper.js'
 import type { Subject } from './observers/observer.js'
 import type { Tally } from './observers/tally.js'
 import type { RouteSettings } from './options.js'
@@ -49,6 +50,7 @@ export abstract class Visit implements Passenger<Recording>, Subject {
   flight: Flight<Recording> | undefined
   role: Role = 'new'
   outcome: Outcome | undefined
+  outcomeReason: string | undefined
   leaderId: string | undefined
   /** The key of the request, without its variant. */
   key = ''
@@ -72,6 +74,12 @@ export abstract class Visit implements Passenger<Recording>, Subject {
   standby: Standby | undefined
   /** What it is answered with as soon as it is ready for that. */
   kept: Kept | undefined
+  /** Why a look gave it nothing to be served. */
+  missed: MissReason | undefined
+  /** How long what its run brought is kept as fresh, in milliseconds; undefined if it is not kept. */
+  stored: number | undefined
+  /** What it asks of a cache, on routes that heed that. */
+  demands = NO_REQUEST_DIRECTIVES
   /** It runs for nobody but the shelf. */
   refresh: Refresh | undefined
   /** Tells the ramp that its own run is over. */
@@ -89,6 +97,10 @@ export abstract class Visit implements Passenger<Recording>, Subject {
   /** The path that was asked for. */
   abstract readonly path: string
 
+  /** Whether it runs, or ran, the handler for others than its client. */
+  abstract readonly led: boolean
+  /** The status of what its own run brought. */
+  abstract readonly runStatus: number | undefined
   /** Its client is gone. */
   abstract readonly gone: boolean
   /** Whether a request without credentials can be made that has the same key. */
@@ -101,8 +113,12 @@ export abstract class Visit implements Passenger<Recording>, Subject {
   abstract run (): void
   /** Answers with a recording. */
   abstract replay (recording: Recording): void
-  /** Answers with an error. */
-  abstract refuse (error: Error): void
+  /**
+   * Answers with an error.
+   *
+   * @param retryAfter in milliseconds, where that may help
+   */
+  abstract refuse (error: Error, retryAfter?: number): void
   /** Aborts its run's signal. */
   abstract cancel (reason: Error): void
   /** It leads, and somebody waits for it. Called again for each that comes. */
@@ -140,6 +156,15 @@ export abstract class Visit implements Passenger<Recording>, Subject {
 
   get flightTimeout (): number {
     return this.route.settings.flightTimeout
+  }
+
+  /** Its patience begins anew; false if it did already. */
+  relieve (now: number): boolean {
+    if (this.relieved) return false
+    this.relieved = true
+    this.waited = now - this.arrived
+    this.arrived = now
+    return true
   }
 
   settle (ending: Ending<Recording>, flight: Flight<Recording>): void {

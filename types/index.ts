@@ -182,6 +182,17 @@ export interface CoalesceRouteOptions {
    * @default []
    */
   tagHeaders?: readonly string[]
+  /**
+   * Whether what a request asks of caches is heeded (RFC 9111 section 5.2.1): `no-cache`, `max-age`, `min-fresh`, `max-stale`,
+   * `only-if-cached` (504 if nothing is kept), `no-store` (the request bypasses), `stale-if-error`, and `Pragma: no-cache`.
+   * @default false
+   */
+  respectRequestCacheControl?: boolean
+  /**
+   * Whether responses say in `Cache-Status` (RFC 9211) how they were served, and under which name of the cache.
+   * @default false
+   */
+  cacheStatus?: boolean | string
 }
 
 /** A response, as a `ttl` function sees it. */

@@ -72,7 +72,12 @@ t.test('whatever is written is read back by another parser as what was meant', a
     const [found, parameters] = members.at(-1) as [string, Record<string, unknown>]
     const { ttl, detail } = facts
     const expected: Record<string, unknown> = 'fwd' in facts
-      ? { fwd: facts.fwd, ...(facts.fwdStatus !== nil && { 'fwd-status': facts.fwdStatus }), ...(facts.stored === true && { stored: true }), ...(facts.collapsed === true && { collapsed: true }) }
+      ? {
+          fwd: facts.fwd,
+          ...(facts.fwdStatus !== nil && { 'fwd-status': facts.fwdStatus }),
+          ...(facts.stored === true && { stored: true }),
+          ...(facts.collapsed === true && { collapsed: true })
+        }
       : { hit: true }
     if (ttl !== nil && !Number.isNaN(ttl)) expected.ttl = Math.max(-999999999999999, Math.min(999999999999999, Math.floor(ttl))) + 0
     if (detail !== nil && PRINTABLE.test(detail)) expected.detail = detail
