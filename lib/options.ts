@@ -85,6 +85,15 @@ export interface Settings {
   readonly store: Store | undefined
   readonly storeTimeout: number
   readonly purgeOnWrite: boolean
+  /** Undefined: as the context around this one has it. */
+  readonly cacheControl: CacheControlSettings | false | undefined
+}
+
+/** As @fastify/caching takes it: in seconds. */
+export interface CacheControlSettings {
+  readonly privacy: 'public' | 'private' | 'no-cache'
+  readonly expiresIn: number | undefined
+  readonly serverExpiresIn: number | undefined
 }
 
 export interface FunctionSettings {
@@ -105,6 +114,8 @@ export type Reader<T> = (value: unknown, name: string) => T
 export type Readers<T> = { readonly [Name in keyof T]: Reader<T[Name]> }
 
 const MAX_TIMEOUT = 2 ** 31 - 1
+/** RFC 9111 section 1.2.2. */
+const MAX_SECONDS = 2 ** 31
 const HEADER_NAME = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/
 const METRIC_PREFIX = /^(?:[a-zA-Z_:][a-zA-Z0-9_:]*)?$/
 
@@ -143,11 +154,24 @@ const callable = <F>(value: unknown, name: string): F =>
 const optional = <T>(reader: Reader<T>): Reader<T | undefined> => (value, name) =>
   value === undefined ? undefined : reader(value, name)
 
+/** Milliseconds, as a number or in words. */
+function millisecondsOf (value: unknown): unknown {
+  // ms throws on the empty string and takes at most 100 characters.
+  return typeof value === 'string' && /^[\d.]+ ?[a-z]+$/i.test(value) && value.length <= 100 ? ms(value as StringValue) : value
+}
+
 const duration: Reader<number> = (value, name) => {
   const wanted = `a duration from 1 ms to ${MAX_TIMEOUT} ms: milliseconds, or a string like '30s'`
-  // ms throws on the empty string and takes at most 100 characters.
-  const parsed = typeof value === 'string' && /^[\d.]+ ?[a-z]+$/i.test(value) && value.length <= 100 ? ms(value as StringValue) : value
+  const parsed = millisecondsOf(value)
   return typeof parsed === 'number' && parsed >= 1 && parsed <= MAX_TIMEOUT ? parsed : fail(name, wanted, value)
+}
+
+/** A duration for a header, in seconds. */
+const seconds: Reader<number> = (value, name) => {
+  const parsed = millisecondsOf(value)
+  return typeof parsed === 'number' && parsed % 1000 === 0 && parsed >= 1000 && parsed <= MAX_SECONDS * 1000
+    ? parsed / 1000
+    : fail(name, `a duration of whole seconds from 1 s to ${MAX_SECONDS} s: milliseconds, or a string like '5m'`, value)
 }
 
 /** A duration that may be none. */
@@ -245,6 +269,20 @@ const store: Reader<Store> = (value, name) =>
     ? value as unknown as Store
     : fail(name, 'an object with get, set and delete', value)
 
+const cacheControl: Reader<CacheControlSettings | false> = (value, name) => {
+  if (value === false) return false
+  if (!isObject(value)) return fail(name, 'false or { privacy, expiresIn, serverExpiresIn }', value)
+  const settings = read<CacheControlSettings>({
+    privacy: oneOf('public', 'private', 'no-cache'), expiresIn: optional(seconds), serverExpiresIn: optional(seconds)
+  }, value, {}, name)
+  // @fastify/caching would not say it, and not say so.
+  if (settings.expiresIn !== undefined && settings.privacy === 'no-cache') fail(`${name}.expiresIn`, "without privacy: 'no-cache'", value.expiresIn)
+  if (settings.serverExpiresIn !== undefined && settings.privacy !== 'public') {
+    fail(`${name}.serverExpiresIn`, "with privacy: 'public' only", value.serverExpiresIn)
+  }
+  return settings
+}
+
 type UserRouteSettings = Omit<RouteSettings, 'router'>
 
 const functionReaders: Readers<FunctionSettings> = {
@@ -296,7 +334,8 @@ const registrationReaders: Readers<Omit<Settings, 'routes'>> = {
   clock,
   store: optional(store),
   storeTimeout: duration,
-  purgeOnWrite: boolean
+  purgeOnWrite: boolean,
+  cacheControl: optional(cacheControl)
 }
 
 const BODY = Object.freeze({ maxBytes: 1_048_576 })
@@ -350,7 +389,8 @@ const REGISTRATION_DEFAULTS: Omit<Settings, 'routes'> = Object.freeze({
   clock: systemClock,
   store: undefined,
   storeTimeout: 250,
-  purgeOnWrite: true
+  purgeOnWrite: true,
+  cacheControl: undefined
 })
 
 /** Reads each option that is given and takes the others from `defaults`; an option without a default must be given. */
@@ -370,7 +410,7 @@ export function read<T extends object> (readers: Readers<T>, options: Record<str
 export function readOptions (options: CoalesceOptions, router: Router): Settings {
   // Fastify itself reads these from the options of a registration.
   const { prefix, logLevel, logSerializers, ...own } = options as Record<string, unknown>
-  const { global, metrics, maxFlights, maxWaiters, maxRecordedBytes, clock, store, storeTimeout, purgeOnWrite, ...routes } =
+  const { global, metrics, maxFlights, maxWaiters, maxRecordedBytes, clock, store, storeTimeout, purgeOnWrite, cacheControl, ...routes } =
     read({ ...registrationReaders, ...routeReaders }, own, { ...REGISTRATION_DEFAULTS, ...ROUTE_DEFAULTS }, 'coalesce options')
   return Object.freeze({
     global,
@@ -382,6 +422,7 @@ export function readOptions (options: CoalesceOptions, router: Router): Settings
     store,
     storeTimeout,
     purgeOnWrite,
+    cacheControl,
     routes: Object.freeze({ ...routes, router })
   })
 }

@@ -7,6 +7,7 @@
 import { parse } from 'fast-querystring'
 import type { FastifyInstance, FastifyReply, FastifyRequest, RouteOptions } from 'fastify'
 import type { CoalesceOptions } from '../types/index.js'
+import { completeCacheControl, sendCacheControl } from './cache-control-headers.js'
 import { bypassStatus, cacheStatusOf } from './cache-status-of.js'
 import type { Coalescer } from './coalescer.js'
 import { AlreadyRegisteredError, InvalidOptionError } from './errors.js'
@@ -61,6 +62,7 @@ function register (fastify: FastifyInstance, options: CoalesceOptions): void {
     decorate(fastify)
     addHooks(fastify)
   }
+  sendCacheControl(fastify, settings.cacheControl)
   onReady(fastify, scope)
   fastify.addHook('onClose', (_instance, done) => {
     scope.close()
@@ -173,6 +175,7 @@ function decideResponse (request: FastifyRequest, reply: FastifyReply, payload: 
   const passed = visit === undefined ? payload : visit.decide(payload, (visit.route as FastifyRoute).decidesLast)
   const { cacheStatus } = (visit?.route ?? bypassOf(request)?.route)?.settings ?? NO_STATUS
   if (cacheStatus !== undefined) sayStatus(request, reply, cacheStatus)
+  completeCacheControl(request, reply)
   done(null, passed)
 }
 
