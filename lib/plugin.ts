@@ -24,6 +24,7 @@ import { Instruments, serveMetrics } from './observers/prometheus.js'
 import { Tally, tallying } from './observers/tally.js'
 import { readOptions, readRouteOptions, type RouteSettings, type Settings } from './options.js'
 import { BYPASSED, kVisit, setVisit, viewOf, visitOf } from './request-visit.js'
+import { noteReturnedReplies } from './returned-reply.js'
 
 type Handler = (this: FastifyInstance, request: FastifyRequest, reply: FastifyReply) => unknown
 type Done = (error?: Error | null, value?: unknown) => void
@@ -154,6 +155,7 @@ function onReady (fastify: FastifyInstance, scope: Scope): void {
 function decorate (fastify: FastifyInstance): void {
   fastify.decorateRequest(kVisit as unknown as string, undefined)
   fastify.decorateRequest('coalesce', { getter (this: FastifyRequest) { return viewOf(this) } } as never)
+  noteReturnedReplies(fastify)
   overrideGetter(fastify, 'signal', (own: () => AbortSignal, request) => {
     const visit = visitOf(request)
     return visit?.led === true ? visit.signal(own()) : own()
