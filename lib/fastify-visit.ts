@@ -34,7 +34,7 @@ export class FastifyVisit extends Visit implements Listener {
   readonly request: FastifyRequest
   readonly reply: FastifyReply
   readonly followsOnly: FollowReason | undefined
-  /** What its handler returned, if it is a promise. */
+  /** What its handler returned, if it is a promise of anything but its reply. */
   result: PromiseLike<unknown> | undefined
   /** What went wrong in its handler: whatever the status says, the response is a failure. */
   error: unknown
@@ -286,7 +286,7 @@ export class FastifyVisit extends Visit implements Listener {
     this.coalescer.leave(this, 'client-left')
     // A handler that has ended will not answer any more; one that has not may yet.
     if (this.role === 'leader' && this.result !== undefined && this.forwarded === undefined) {
-      const giveUp = (): void => { if (this.#run?.captured !== true) this.coalescer.abandon(this, 'no-reply') }
+      const giveUp = (): void => { if (this.#run?.captured !== true && this.result !== undefined) this.coalescer.abandon(this, 'no-reply') }
       this.result.then(giveUp, giveUp)
     }
   }

@@ -13,7 +13,7 @@ import * as front from '../../dist/lib/index.js'
 const { errors } = front
 
 // The front door has these names and no others.
-expectType<'default' | 'fastifyCoalesce' | 'deduplicate' | 'deduplicated' | 'errors'>({} as keyof typeof front)
+expectType<'default' | 'fastifyCoalesce' | 'deduplicate' | 'deduplicated' | 'sharedZlib' | 'errors'>({} as keyof typeof front)
 expectType<
   'InvalidOptionError' | 'AlreadyRegisteredError' | 'UnknownRouteError' | 'WaitTimeoutError' | 'NobodyWaitsError' |
   'FlightTimeoutError' | 'MetricTakenError' | 'FellBehindError' | 'OtherVariantError' | 'WrongLengthError'
