@@ -65,7 +65,7 @@ export function createScope (log: FastifyBaseLogger, settings: Settings, around:
     waiters: () => coalescer.flights.waiters + calls.waiters,
     recordedBytes: () => coalescer.budget.held,
     store: storeTally,
-    kept: () => shelf.store.size
+    stores: () => [shelf.store]
   }
   const instruments = settings.metrics === false
     ? undefined
