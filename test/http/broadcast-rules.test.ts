@@ -18,13 +18,15 @@ class Ear implements Listener {
 
 function broadcast (source: Readable, { maxBytes = 10_000_000, length }: { maxBytes?: number, length?: number } = {}) {
   const events: string[] = []
-  const held = { bytes: 0 }
+  const held = { bytes: 0, most: 0, givenBack: 0 }
   const cast = new Broadcast(source, {
     maxBytes,
     length,
     wrongLength: (declared, got) => new Error(`${declared} is not ${got}`),
     hold (bytes) {
       held.bytes += bytes
+      held.most = Math.max(held.most, held.bytes)
+      if (bytes < 0) held.givenBack -= bytes
       return true
     }
   }, {
@@ -93,7 +95,7 @@ t.test('the whole is what was written, however it came', async t => {
 
 t.test('who joins when the first bytes are gone is cut off before it has any', async t => {
   const from = source()
-  const { cast, events } = broadcast(from, { maxBytes: 100 })
+  const { cast, events, held } = broadcast(from, { maxBytes: 100 })
   const first = reading(cast.join(new Ear()))
   cast.start()
   for (let i = 0; i < 20; i++) {
@@ -102,6 +104,7 @@ t.test('who joins when the first bytes are gone is cut off before it has any', a
   }
   await until(() => first.got().length === 1000)
   t.ok(events.includes('too-large'))
+  t.ok(held.givenBack >= 850, 'their room was given back as they went')
   const ear = new Ear()
   const late = cast.join(ear)
   const read = reading(late)
@@ -363,5 +366,25 @@ t.test('all bytes are let go when the last reader has them, although newcomers m
   t.same([events, held.bytes], [['begun', 'complete'], 100_000])
   const last = reading(slow)
   await until(() => last.ended())
+  t.equal(held.bytes, 0)
+  const ear = new Ear()
+  const late = cast.join(ear)
+  const afterwards = reading(late)
+  await until(() => late.destroyed)
+  t.same([ear.cuts, afterwards.got()], [['fell-behind'], ''], 'who comes afterwards is not given a part')
+})
+
+t.test('what takes no newcomers holds no more than its readers have not had', async t => {
+  const from = source()
+  const { cast, held } = broadcast(from)
+  const reader = reading(cast.join(new Ear()))
+  cast.close()
+  for (let i = 0; i < 100; i++) {
+    from.write('x'.repeat(10_000))
+    await until(() => reader.got().length === (i + 1) * 10_000)
+  }
+  t.ok(held.most <= 40_000, `${held.most}`)
+  from.end()
+  await until(() => reader.ended())
   t.equal(held.bytes, 0)
 })
