@@ -281,6 +281,7 @@ t.test('no byte is given past the length that was declared', async t => {
   from.write('d')
   await until(() => stream.destroyed)
   t.same([reader.got(), reader.ended(), ear.cuts, events], ['abc', false, ['cut-off'], ['begun', 'cut-off']])
+  t.ok(from.destroyed, 'nobody needs the rest')
 })
 
 t.test('an empty chunk does not begin it', async t => {
