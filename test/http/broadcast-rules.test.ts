@@ -389,3 +389,29 @@ t.test('what takes no newcomers holds no more than its readers have not had', as
   await until(() => reader.ended())
   t.equal(held.bytes, 0)
 })
+
+t.test('who leaves while it is given bytes gets no more, and who asks for more then gets them in order', async t => {
+  const from = source()
+  const { cast } = broadcast(from)
+  const leaving = cast.join(new Ear())
+  let got = ''
+  leaving.on('data', (chunk: Buffer) => {
+    got += chunk.toString()
+    leaving.destroy()
+  })
+  const asking = cast.join(new Ear())
+  let all = ''
+  asking.on('data', (chunk: Buffer) => {
+    asking.read(0)
+    all += chunk.toString()
+  })
+  cast.start()
+  await turn()
+  for (const chunk of ['one ', 'two ', 'three']) {
+    from.write(chunk)
+    await turn()
+  }
+  await until(() => all.length === 13)
+  t.same([got, all], ['one ', 'one two three'])
+  from.destroy()
+})
