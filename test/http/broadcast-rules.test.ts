@@ -18,13 +18,15 @@ class Ear implements Listener {
 
 function broadcast (source: Readable, { maxBytes = 10_000_000, length }: { maxBytes?: number, length?: number } = {}) {
   const events: string[] = []
-  const held = { bytes: 0 }
+  const held = { bytes: 0, most: 0, givenBack: 0 }
   const cast = new Broadcast(source, {
     maxBytes,
     length,
     wrongLength: (declared, got) => new Error(`${declared} is not ${got}`),
     hold (bytes) {
       held.bytes += bytes
+      held.most = Math.max(held.most, held.bytes)
+      if (bytes < 0) held.givenBack -= bytes
       return true
     }
   }, {
@@ -93,7 +95,7 @@ t.test('the whole is what was written, however it came', async t => {
 
 t.test('who joins when the first bytes are gone is cut off before it has any', async t => {
   const from = source()
-  const { cast, events } = broadcast(from, { maxBytes: 100 })
+  const { cast, events, held } = broadcast(from, { maxBytes: 100 })
   const first = reading(cast.join(new Ear()))
   cast.start()
   for (let i = 0; i < 20; i++) {
@@ -102,6 +104,7 @@ t.test('who joins when the first bytes are gone is cut off before it has any', a
   }
   await until(() => first.got().length === 1000)
   t.ok(events.includes('too-large'))
+  t.ok(held.givenBack >= 850, 'their room was given back as they went')
   const ear = new Ear()
   const late = cast.join(ear)
   const read = reading(late)
@@ -255,14 +258,15 @@ t.test('who does not read is given no more than its buffer holds', async t => {
 t.test('what a source says after its end is not heard', async t => {
   const from = source()
   const { cast, events } = broadcast(from)
-  const reader = reading(cast.join(new Ear()))
+  const fast = reading(cast.join(new Ear()))
+  const slow = cast.join(new Ear())
   cast.start()
   from.end('abc')
-  await until(() => events.includes('complete'))
+  await until(() => fast.ended())
   from.emit('data', Buffer.from('more'))
-  await until(() => reader.ended())
-  t.equal(reader.got(), 'abc')
-  t.same(events, ['begun', 'complete'])
+  const late = reading(slow)
+  await until(() => late.ended())
+  t.same([fast.got(), late.got(), events], ['abc', 'abc', ['begun', 'complete']])
 })
 
 t.test('no byte is given past the length that was declared', async t => {
@@ -277,6 +281,7 @@ t.test('no byte is given past the length that was declared', async t => {
   from.write('d')
   await until(() => stream.destroyed)
   t.same([reader.got(), reader.ended(), ear.cuts, events], ['abc', false, ['cut-off'], ['begun', 'cut-off']])
+  t.ok(from.destroyed, 'nobody needs the rest')
 })
 
 t.test('an empty chunk does not begin it', async t => {
@@ -363,4 +368,50 @@ t.test('all bytes are let go when the last reader has them, although newcomers m
   const last = reading(slow)
   await until(() => last.ended())
   t.equal(held.bytes, 0)
+  const ear = new Ear()
+  const late = cast.join(ear)
+  const afterwards = reading(late)
+  await until(() => late.destroyed)
+  t.same([ear.cuts, afterwards.got()], [['fell-behind'], ''], 'who comes afterwards is not given a part')
+})
+
+t.test('what takes no newcomers holds no more than its readers have not had', async t => {
+  const from = source()
+  const { cast, held } = broadcast(from)
+  const reader = reading(cast.join(new Ear()))
+  cast.close()
+  for (let i = 0; i < 100; i++) {
+    from.write('x'.repeat(10_000))
+    await until(() => reader.got().length === (i + 1) * 10_000)
+  }
+  t.ok(held.most <= 40_000, `${held.most}`)
+  from.end()
+  await until(() => reader.ended())
+  t.equal(held.bytes, 0)
+})
+
+t.test('who leaves while it is given bytes gets no more, and who asks for more then gets them in order', async t => {
+  const from = source()
+  const { cast } = broadcast(from)
+  const leaving = cast.join(new Ear())
+  let got = ''
+  leaving.on('data', (chunk: Buffer) => {
+    got += chunk.toString()
+    leaving.destroy()
+  })
+  const asking = cast.join(new Ear())
+  let all = ''
+  asking.on('data', (chunk: Buffer) => {
+    asking.read(0)
+    all += chunk.toString()
+  })
+  cast.start()
+  await turn()
+  for (const chunk of ['one ', 'two ', 'three']) {
+    from.write(chunk)
+    await turn()
+  }
+  await until(() => all.length === 13)
+  t.same([got, all], ['one ', 'one two three'])
+  from.destroy()
 })
