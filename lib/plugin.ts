@@ -32,8 +32,8 @@ import { createScope, type FastifyRoute, type Scope } from './scope.js'
 type Handler = (this: FastifyInstance, request: FastifyRequest, reply: FastifyReply) => unknown
 type Done = (error?: Error | null, value?: unknown) => void
 
-const kScope = Symbol('fastify-coalesce.scope')
 const SAFE = new Set(['GET', 'HEAD', 'OPTIONS', 'TRACE', 'QUERY'])
+const kScope = Symbol('fastify-coalesce.scope')
 
 function scopeOf (fastify: FastifyInstance): Scope {
   return (fastify as unknown as { [kScope]: Scope })[kScope]
@@ -154,6 +154,7 @@ function captureResponse (request: FastifyRequest, reply: FastifyReply, payload:
     done(null, visit.capture(payload, (visit.route as FastifyRoute).decidesAtOnce))
     return
   }
+  // A POST that is coalesced is one that only reads: its route says so.
   if (!SAFE.has(request.method) && reply.statusCode < 400) fence(request, reply)
   done()
 }
@@ -266,7 +267,7 @@ function addRoute (fastify: FastifyInstance, scope: Scope, options: RouteOptions
     })
   }
   function parkOnRequest (request: FastifyRequest, reply: FastifyReply, done: Done): void {
-    if (typeof settings.query === 'object') narrow(request, settings)
+    narrow(request, settings)
     const visit = route.parksAt === 'onRequest' ? admit(scope.coalescer, route, request, reply) : undefined
     if (visit === undefined || visit.runsNow) done()
     else visit.park(done)
@@ -364,11 +365,10 @@ function bypass (coalescer: Coalescer, route: FastifyRoute, request: FastifyRequ
 }
 
 /** Leaves of the query only what the key covers, so that a handler cannot depend on more. */
-function narrow (request: FastifyRequest, settings: RouteSettings): void {
-  const { query } = settings
+function narrow (request: FastifyRequest, { query, router }: RouteSettings): void {
   if (typeof query !== 'object') return
   const narrowed = (url: string): string => {
-    const start = queryStart(url, settings.router.semicolonDelimits)
+    const start = queryStart(url, router.semicolonDelimits)
     const rest = narrowQuery(url.slice(start + 1), query.covers)
     return rest === '' ? url.slice(0, start) : `${url.slice(0, start)}?${rest}`
   }
@@ -376,7 +376,7 @@ function narrow (request: FastifyRequest, settings: RouteSettings): void {
   raw.url = narrowed(request.url)
   if (raw.originalUrl !== undefined) raw.originalUrl = narrowed(raw.originalUrl)
   forgetOriginalUrl(request)
-  const start = queryStart(raw.url, settings.router.semicolonDelimits)
+  const start = queryStart(raw.url, router.semicolonDelimits)
   request.query = (routerOptions(request.server).querystringParser ?? parse)(raw.url.slice(start + 1))
 }
 
