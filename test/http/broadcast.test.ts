@@ -176,15 +176,13 @@ t.test('a reader that has its span holds nothing, even if its client has not tak
   stalled.read(0)
   cast.start()
   source.write(Buffer.alloc(150_000))
-  await until(() => events.includes('begun'))
-  stalled.read(70_000)
   await until(() => events.includes('unheard'), 'the last one to have left')
   t.ok(source.destroyed)
   t.equal(held.bytes, 0)
   t.notOk(stalled.destroyed)
   let rest = 0
   for await (const chunk of stalled) rest += (chunk as Buffer).length
-  t.equal(rest, 30_000, 'and is given all of it')
+  t.equal(rest, 100_000, 'and is given all of it')
 })
 
 t.test('who waits for its span takes what comes before it at any pace, where nothing is held either', async t => {
