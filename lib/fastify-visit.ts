@@ -21,10 +21,10 @@ import { CLIENT_ADDRESS, Reads } from './http/reads.js'
 import { byteLength, isLarger, snapshot, type Body, type Recording, type Variant } from './http/recording.js'
 import { parseVary } from './http/vary.js'
 import { headersOf, snapshotHeaders } from './internals.js'
+import { conditioned, hijackRecorded } from './leader-reply.js'
 import type { Log } from './observers/observer.js'
 import { hasTrailers, isHandlerTimeout, isResponse, onHeaders, readableOf, restrictionOf, type Capture } from './payload.js'
 import { Replay } from './replay.js'
-import { visitOf } from './request-visit.js'
 import { shareEncodings } from './shared-zlib.js'
 
 const NO_HEADERS: Headers = Object.freeze({})
@@ -188,6 +188,11 @@ export class FastifyVisit extends Visit implements Listener {
     this.error = error
   }
 
+  /** The handler has sent its response to hooks that come before `capture`. */
+  hideConditions (): void {
+    if (this.#reads !== undefined) this.#reads.hidesConditions = this.#reads.on
+  }
+
   /** The handler takes the response into its own hands. */
   hijacked (): void {
     this.#reads?.stop()
@@ -275,7 +280,8 @@ export class FastifyVisit extends Visit implements Listener {
   decide (payload: unknown, last: boolean): unknown {
     if (this.#replay !== undefined) return this.#replay.finish(payload, last)
     if (this.#capture !== undefined && !this.#decided) this.#decide(this.#capture.reason ?? restrictionOf(this.reply))
-    return payload
+    if (this.#reads?.hidden !== true) return payload
+    return this.#reads.during(() => conditioned(this.request, this.reply, payload), false)
   }
 
   #decide (reason: string | undefined): void {
@@ -439,11 +445,4 @@ export class FastifyVisit extends Visit implements Listener {
     for (const name of this.#varies ?? []) names.add(name)
     return byMeaning([...names].filter(name => !keyCovers(name, this.request, settings)), vary)
   }
-}
-
-/** Stands in for a leader's `reply.hijack`. */
-function hijackRecorded (this: FastifyReply): FastifyReply {
-  const reply = Object.getPrototypeOf(this).hijack.call(this) as FastifyReply
-  visitOf(this.request)?.hijacked()
-  return reply
 }

@@ -17,6 +17,7 @@ import { buildKey, KeyHead } from './http/key.js'
 import { joinReason } from './http/policy.js'
 import { narrowQuery, queryStart } from './http/query.js'
 import { forgetOriginalUrl, instanceHooks, routerOptions } from './internals.js'
+import { sendUnconditionally } from './leader-reply.js'
 import { publishing } from './observers/channels.js'
 import { logging } from './observers/log.js'
 import { all } from './observers/observer.js'
@@ -34,6 +35,8 @@ interface FastifyRoute extends Omit<Route, 'keyHead'>, Pairable {
   parksAt: 'onRequest' | 'preHandler'
   /** Whether no hook of others comes between capturing a response and deciding upon it. */
   decidesAtOnce: boolean
+  /** Whether hooks of others come before capturing it. */
+  capturesLate: boolean
   /** Whether no hook of others comes after that. */
   decidesLast: boolean
   /** Decides where to park, once all hooks are known. */
@@ -280,6 +283,7 @@ function addRoute (fastify: FastifyInstance, scope: Scope, options: RouteOptions
     disabled: false,
     parksAt: 'preHandler',
     decidesAtOnce: false,
+    capturesLate: false,
     decidesLast: false,
     constraints: options.constraints ?? {},
     handler: options.handler,
@@ -291,6 +295,7 @@ function addRoute (fastify: FastifyInstance, scope: Scope, options: RouteOptions
 
   const handler = options.handler as Handler
   const runHandler = function (this: FastifyInstance, visit: FastifyVisit, request: FastifyRequest, reply: FastifyReply): unknown {
+    if (route.capturesLate && visit.led) reply.send = sendUnconditionally
     const result = handler.call(this, request, reply)
     if (isPromise(result)) visit.result = result
     return result
@@ -324,6 +329,7 @@ function addRoute (fastify: FastifyInstance, scope: Scope, options: RouteOptions
     route.parksAt = parksAt
     route.decidesAtOnce = [...instanceHooks(fastify)?.onSend ?? [undefined], ...options.onSend as unknown[]]
       .every(hook => hook === captureResponse || hook === decideResponse)
+    route.capturesLate = (instanceHooks(fastify)?.onSend.indexOf(captureResponse) ?? 0) > 0
     route.decidesLast = (options.onSend as unknown[]).at(-1) === decideResponse
     fastify.log.debug({ coalesce: { route: name, hook: parksAt, why } }, 'coalesce route')
     if (skips.length > 0) {
