@@ -208,6 +208,27 @@ for (const order of ['before', 'after'] as const) {
     t.strictSame(seen, [...wanted, ...wanted], 'only hooks before the capture do not')
   })
 
+  t.test(`a stream that is its client's only ends with its 304, and one that looks at a condition sees it: @fastify/etag registered ${order}`, async t => {
+    const app = Fastify() as unknown as FastifyInstance
+    if (order === 'after') await app.register(coalesce, { metrics: { path: false } })
+    await app.register(etag)
+    if (order === 'before') await app.register(coalesce, { metrics: { path: false } })
+    const source = new PassThrough()
+    const seen: unknown[] = []
+    app.get('/private', ON, async (_request, reply) => reply.headers({ etag: '"a"', 'cache-control': 'private' }).send(source))
+    app.get('/looks', ON, async (request, reply) => reply.header('etag', '"a"').send(new Readable({
+      read () {
+        seen.push(request.headers['if-none-match'])
+        this.push(this.readableLength === 0 && seen.length === 1 ? TEXT : null)
+      }
+    })))
+    const server = await listen(t, app)
+    t.equal((await server.get('/private', { headers: { 'if-none-match': '"a"' } })).status, 304)
+    if (order === 'before') t.ok(source.destroyed)
+    t.equal((await server.get('/looks', { headers: { 'if-none-match': '"b"' } })).body, TEXT)
+    t.strictSame(distinct(seen), ['"b"'])
+  })
+
   t.test(`304 is not compressed, with @fastify/compress registered ${order}`, async t => {
     const app = Fastify() as unknown as FastifyInstance
     if (order === 'after') await app.register(coalesce, { metrics: { path: false } })
