@@ -138,6 +138,22 @@ t.test('a length that was declared wrong is a failure, never a clean end', async
   }
 })
 
+t.test('nothing is allocated for a length that is only declared', async t => {
+  const source = new PassThrough()
+  const { cast, held } = broadcast(source, { length: 1e15, maxBytes: 1e15 })
+  const reader = cast.join(new Ear())
+  const before = process.memoryUsage().arrayBuffers
+  cast.start()
+  source.write('abcd')
+  reader.read(0)
+  await until(() => reader.readableLength === 4)
+  t.equal(held.most, 4)
+  t.ok(process.memoryUsage().arrayBuffers - before < 1_000_000)
+  reader.on('error', () => {})
+  source.end()
+  await until(() => reader.destroyed, 'the error of the wrong length')
+})
+
 t.test('the last reader that leaves takes the source with it, unless somebody may be waiting', async t => {
   const source = new PassThrough()
   const { cast, events, held } = broadcast(source)
