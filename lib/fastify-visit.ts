@@ -18,6 +18,7 @@ import { queryStart } from './http/query.js'
 import { CLIENT_ADDRESS } from './http/reads.js'
 import type { Recording, Variant } from './http/recording.js'
 import { headersOf } from './internals.js'
+import { conditioned } from './leader-reply.js'
 import type { Refresh } from './keeper.js'
 import type { Log } from './observers/observer.js'
 import { isHandlerTimeout, onHeaders } from './payload.js'
@@ -224,6 +225,11 @@ export class FastifyVisit extends Visit implements Listener {
     this.error = error
   }
 
+  /** The handler has sent its response to hooks that come before `capture`. */
+  hideConditions (): void {
+    this.#run?.hideConditions()
+  }
+
   /** The handler takes the response into its own hands. */
   hijacked (): void {
     this.#run?.hijacked()
@@ -261,7 +267,7 @@ export class FastifyVisit extends Visit implements Listener {
   decide (payload: unknown, last: boolean): unknown {
     if (this.#replay !== undefined) return this.#replay.finish(payload, last)
     this.#run?.decide()
-    return payload
+    return this.#run?.hidConditions === true ? this.#run.unseen(() => conditioned(this.request, this.reply, payload)) : payload
   }
 
   /** A run for HEAD, which nobody shares, tells of what is kept for GET. */

@@ -21,6 +21,7 @@ import { routeLabel } from './http/labels.js'
 import { narrowQuery, queryStart } from './http/query.js'
 import { requestDirectives } from './http/request-directives.js'
 import { forgetOriginalUrl, headersOf, instanceHooks, routerOptions } from './internals.js'
+import { sendUnconditionally } from './leader-reply.js'
 import { serveMetrics } from './observers/prometheus.js'
 import { Tally } from './observers/tally.js'
 import { readOptions, readRouteOptions, type RouteSettings, type Settings } from './options.js'
@@ -231,6 +232,7 @@ function addRoute (fastify: FastifyInstance, scope: Scope, options: RouteOptions
     disabled: false,
     parksAt: 'preHandler',
     decidesAtOnce: false,
+    capturesLate: false,
     decidesLast: false,
     constraints: options.constraints ?? {},
     handler: options.handler,
@@ -243,6 +245,7 @@ function addRoute (fastify: FastifyInstance, scope: Scope, options: RouteOptions
 
   const handler = options.handler as Handler
   const runHandler = function (this: FastifyInstance, visit: FastifyVisit, request: FastifyRequest, reply: FastifyReply): unknown {
+    if (route.capturesLate && visit.led) reply.send = sendUnconditionally
     const result = handler.call(this, request, reply)
     if (isPromise(result)) visit.result = result
     return result
@@ -277,6 +280,7 @@ function addRoute (fastify: FastifyInstance, scope: Scope, options: RouteOptions
     route.parksAt = parksAt
     route.decidesAtOnce = [...instanceHooks(fastify)?.onSend ?? [undefined], ...options.onSend as unknown[]]
       .every(hook => hook === captureResponse || hook === decideResponse)
+    route.capturesLate = (instanceHooks(fastify)?.onSend.indexOf(captureResponse) ?? 0) > 0
     route.decidesLast = (options.onSend as unknown[]).at(-1) === decideResponse
     fastify.log.debug({ coalesce: { route: name, hook: parksAt, why } }, 'coalesce route')
     if (skips.length > 0) {

@@ -6,7 +6,6 @@
  * from being shared.
  */
 import { Readable } from 'node:stream'
-import type { FastifyReply } from 'fastify'
 import { NobodyWaitsError, WrongLengthError } from './errors.js'
 import type { FastifyVisit } from './fastify-visit.js'
 import { watchForwarding, type Forwarded } from './forwarding.js'
@@ -18,9 +17,9 @@ import { byteLength, isLarger, snapshot, type Body, type Recording, type Variant
 import { tagsOf } from './http/tags.js'
 import { parseVary } from './http/vary.js'
 import { headersOf, snapshotHeaders } from './internals.js'
+import { hijackRecorded } from './leader-reply.js'
 import { hasTrailers, isHandlerTimeout, isResponse, readableOf, restrictionOf, type Capture } from './payload.js'
 import { NO_NAMES, Reading } from './reading.js'
-import { visitOf } from './request-visit.js'
 import { Revalidation } from './revalidation.js'
 import { shareEncodings } from './shared-zlib.js'
 import type { Response as Outcome } from './visit.js'
@@ -88,6 +87,23 @@ export class Run {
   /** What it looks at from now on is no longer the handler's doing. */
   stop (): void {
     this.#reading.reads?.stop()
+  }
+
+  /** From now on, until the response is captured, hooks look and not the handler: they see no conditions. */
+  hideConditions (): void {
+    const { reads } = this.#reading
+    if (reads !== undefined) reads.hidesConditions = reads.on
+  }
+
+  /** Whether a hook was told that there are none. */
+  get hidConditions (): boolean {
+    return this.#reading.reads?.hidden === true
+  }
+
+  /** Looks at the request without that being noted. */
+  unseen<T> (look: () => T): T {
+    const { reads } = this.#reading
+    return reads === undefined ? look() : reads.during(look, false)
   }
 
   /** Takes no newcomers for its stream any more. */
@@ -327,11 +343,4 @@ export class Run {
   #variesOn (vary: readonly string[]): readonly string[] {
     return this.#reading.names(vary, name => this.#revalidation?.asks(name) === true)
   }
-}
-
-/** Stands in for the `reply.hijack` of a run. */
-function hijackRecorded (this: FastifyReply): FastifyReply {
-  const reply = Object.getPrototypeOf(this).hijack.call(this) as FastifyReply
-  visitOf(this.request)?.hijacked()
-  return reply
 }

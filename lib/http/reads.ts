@@ -35,6 +35,9 @@ class ArrayShadow extends Array<string> {
   }
 }
 
+/** The conditions of RFC 9110 section 13.1 that a GET can have. */
+const CONDITIONS = new Set<string | symbol>(['if-match', 'if-none-match', 'if-modified-since', 'if-unmodified-since'])
+
 const SHADOW = new Shadow()
 const ARRAY_SHADOW = new ArrayShadow()
 
@@ -56,6 +59,10 @@ class Watch<T extends object> implements ProxyHandler<object> {
     if (name === kAll) {
       this.reads.noteAll()
       return this.watched
+    }
+    if (this.reads.hidesConditions && CONDITIONS.has(name)) {
+      this.reads.hidden = true
+      return undefined
     }
     if (typeof name === 'string') this.note(name)
     return Reflect.get(this.watched, name)
@@ -119,6 +126,10 @@ export class Reads {
   all = false
   /** Whether the watch is on. */
   on = false
+  /** Who asks for a condition by its name is told that there is none, until the watch is taken off. */
+  hidesConditions = false
+  /** Somebody was told so. */
+  hidden = false
   /** Told of each name when it is read first, and of the first read of all, before the reader has the value. */
   onRead: (() => void) | undefined
   private noted: Set<string> | undefined
@@ -179,6 +190,7 @@ export class Reads {
   stop (): void {
     if (!this.on) return
     this.on = false
+    this.hidesConditions = false
     this.put(this.headers, this.rawHeaders)
   }
 
