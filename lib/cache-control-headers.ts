@@ -49,14 +49,13 @@ export function sendCacheControl (fastify: FastifyInstance, settings: CacheContr
       done()
       return
     }
-    const { statusCode } = reply
-    if (own.isPrivate || statusCode < 300 || statusCode === 304 || visitOf(request) === undefined) apply(own, request, reply)
+    if (own.isPrivate || reply.statusCode < 300 || visitOf(request) === undefined) apply(own, request, reply)
     done(null, whatItLacks(request, reply, payload))
   })
   // As it gets ready, Fastify gives routes the replies of the nearest context around them that has decorated its own by then.
   fastify.decorateReply(kHeaders as unknown as string, function () {})
   fastify.addHook('onReady', function decorateLate (done) {
-    if ((fastify as Server)[REGISTERED] !== true) decorate(fastify, made)
+    decorate(fastify, made)
     done()
   })
 }

@@ -231,6 +231,32 @@ t.test('the innermost cacheControl speaks, and false is silent', async t => {
   t.equal(await said('/caching'), 'public, max-age=7')
 })
 
+t.test('a tag that the handler set by hand is its own business', async t => {
+  const server = await start(t, 'option', (_request, reply) => reply.header('etag', '"one"').send('a thing'))
+  t.match(await server.get('/plain', { headers: { 'if-none-match': '"one"' } }), { status: 200, body: 'a thing' })
+})
+
+for (const way of ['app before', 'app after'] as const) {
+  t.test(`${way}: it says no-store of errors, and so they are not shared`, async t => {
+    const handler = held((_request, reply) => reply.code(503).send('down'))
+    const server = await start(t, way, handler)
+    for (const { headers } of await meet(server, handler, times(3, server, '/thing'))) t.equal(headers['cache-control'], 'no-store')
+    t.equal(server.runs(), 3)
+  })
+}
+
+t.test('in a context inside that of another registration, replies have etag and expires', async t => {
+  const app = Fastify() as unknown as FastifyInstance
+  await app.register(coalesce)
+  await app.register(async child => {
+    await child.register(coalesce, { cacheControl: OPTION })
+    child.get('/', { config: { coalesce: true } }, (_request, reply) => reply.etag('"one"').send('a thing'))
+  })
+  const server = await listen(t, app)
+
+  t.match((await server.get('/')).headers, { etag: '"one"', 'cache-control': SAID })
+})
+
 t.test('in a context of its own, replies there have etag and expires', async t => {
   const app = Fastify() as unknown as FastifyInstance
   await app.register(async child => {
