@@ -52,8 +52,7 @@ export function sendCacheControl (fastify: FastifyInstance, settings: CacheContr
     if (own.isPrivate || reply.statusCode < 300 || visitOf(request) === undefined) apply(own, request, reply)
     done(null, whatItLacks(request, reply, payload))
   })
-  // As it gets ready, Fastify gives routes the replies of the nearest context around them that has decorated its own by then.
-  fastify.decorateReply(kHeaders as unknown as string, function () {})
+  // Once the app has had its chance to. That routes see it takes a decoration from before, which `coalesce` is.
   fastify.addHook('onReady', function decorateLate (done) {
     decorate(fastify, made)
     done()
