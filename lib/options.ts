@@ -261,7 +261,7 @@ const negativeTtl: Reader<RouteSettings['negativeTtl']> = (value, name) => {
     if (!/^[45]\d\d$/.test(status)) fail(name, 'made of status codes from 400 to 599', status)
     byStatus.set(Number(status), time === 'headers' ? time : duration(time, `${name}.${status} (which can also be 'headers')`))
   }
-  return byStatus
+  return Object.freeze(byStatus)
 }
 
 const store: Reader<Store> = (value, name) =>
@@ -372,7 +372,7 @@ const ROUTE_DEFAULTS: UserRouteSettings = Object.freeze({
   staleIfError: 0,
   ttlJitter: 0,
   eagerRefresh: Infinity,
-  negativeTtl: new Map(),
+  negativeTtl: Object.freeze(new Map<number, never>()),
   maxEntryBytes: 8_388_608,
   tags: Object.freeze([]),
   tagHeaders: Object.freeze([]),

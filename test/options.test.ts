@@ -27,7 +27,17 @@ function verdict (read: (options: unknown) => unknown, options: unknown): string
 
 t.test('without options there are complete settings, safe and frozen', async t => {
   const { clock, routes, ...rest } = DEFAULTS
-  t.strictSame(rest, { global: false, metrics: undefined, maxFlights: 10_000, maxWaiters: 50_000, maxRecordedBytes: 268_435_456 })
+  t.strictSame(rest, {
+    global: false,
+    metrics: undefined,
+    maxFlights: 10_000,
+    maxWaiters: 50_000,
+    maxRecordedBytes: 268_435_456,
+    store: undefined,
+    storeTimeout: 250,
+    purgeOnWrite: true,
+    cacheControl: undefined
+  })
   t.strictSame(Object.keys(clock), ['now', 'setTimeout', 'clearTimeout'])
   t.strictSame({ ...routes }, {
     hook: 'auto',
@@ -48,6 +58,17 @@ t.test('without options there are complete settings, safe and frozen', async t =
     releaseConcurrency: 64,
     unshareableTtl: 120_000,
     learnVary: { ignore: [] },
+    ttl: undefined,
+    staleWhileRevalidate: 0,
+    staleIfError: 0,
+    ttlJitter: 0,
+    eagerRefresh: Infinity,
+    negativeTtl: new Map(),
+    maxEntryBytes: 8_388_608,
+    tags: [],
+    tagHeaders: [],
+    respectRequestCacheControl: false,
+    cacheStatus: undefined,
     router: ROUTER
   })
 })
@@ -125,6 +146,23 @@ t.test('no string is read as a duration out of bounds, and none throws anything 
   t.pass()
 })
 
+t.test('a time to keep for is a duration, and what else it may be is said', async t => {
+  t.equal(route({ ttl: '1m' }).ttl, 60_000)
+  t.equal(route({ ttl: 'headers' }).ttl, 'headers')
+  t.equal(route({ ttl: false }).ttl, undefined)
+  t.strictSame(route({ negativeTtl: { 404: '10s', 503: 'headers' } }).negativeTtl, new Map<number, unknown>([[404, 10_000], [503, 'headers']]))
+  t.equal(route({ eagerRefresh: false }).eagerRefresh, Infinity)
+  t.equal(route({ staleIfError: 0 }).staleIfError, 0)
+  t.match(verdict(route, { ttl: 'header' }), /\.ttl \(which can also be 'headers', a function or false\) must be a duration .*, got "header"$/)
+  t.match(verdict(route, { negativeTtl: { 404: 0 } }), /\.negativeTtl\.404 \(which can also be 'headers'\) must be a duration .*, got 0$/)
+})
+
+t.test('what caches downstream are told is in seconds', async t => {
+  const told = { privacy: 'public', expiresIn: 31_536_000, serverExpiresIn: 1 }
+  t.strictSame({ ...registration({ cacheControl: { privacy: 'public', expiresIn: '365d', serverExpiresIn: 1_000 } }).cacheControl }, told)
+  t.equal(registration({ cacheControl: false }).cacheControl, false)
+})
+
 t.test('what of the query counts is compiled', async t => {
   t.equal(route({ query: true }).query, 'sorted')
   t.equal(route({ query: 'raw' }).query, 'raw')
@@ -200,7 +238,16 @@ const ROUTE_OPTIONS: Array<[name: string, wanted: string, wrong: Array<[value: u
   ['releaseConcurrency', 'a whole number from 1', [[0, '0'], [NaN, 'NaN'], ['64', '"64"']]],
   ['learnVary', 'true, false or { ignore: [header names] }', [['accept', '"accept"'], [null, 'null'], [['accept'], '["accept"]']]],
   ['learnVary.ignore', 'an array of header names', [[{ ignore: 'accept' }, '"accept"'], [{ ignore: ['a b'] }, '["a b"]']]],
-  ['learnVary', 'made of ignore', [[{ ignored: [] }, '"ignored"']]]
+  ['learnVary', 'made of ignore', [[{ ignored: [] }, '"ignored"']]],
+  ['ttlJitter', 'a number from 0 to 1', [[1.5, '1.5'], [-0.1, '-0.1'], ['0.1', '"0.1"'], [NaN, 'NaN']]],
+  ['eagerRefresh', 'a number from 0 to 1', [[2, '2'], [true, 'true']]],
+  ['negativeTtl', "an object of status codes from 400 to 599, each with a duration or 'headers'", [['10s', '"10s"'], [null, 'null'], [[404], '[404]']]],
+  ['negativeTtl', 'made of status codes from 400 to 599', [[{ 200: '10s' }, '"200"'], [{ 600: '10s' }, '"600"'], [{ '4xx': '10s' }, '"4xx"']]],
+  ['maxEntryBytes', 'a whole number from 0', [[-1, '-1'], ['1mb', '"1mb"']]],
+  ['tags', 'an array of names', [['word', '"word"'], [[''], '[""]']]],
+  ['tagHeaders', 'an array of header names', [['cache-tag', '"cache-tag"'], [['cache tag'], '["cache tag"]']]],
+  ['respectRequestCacheControl', 'true or false', [['yes', '"yes"']]],
+  ['cacheStatus', 'true, false or a name of printable ASCII', [[1, '1'], ['é', '"é"']]]
 ]
 const REGISTRATION_OPTIONS: typeof ROUTE_OPTIONS = [
   ['global', 'true or false', [['yes', '"yes"'], [1, '1'], [null, 'null']]],
@@ -214,6 +261,17 @@ const REGISTRATION_OPTIONS: typeof ROUTE_OPTIONS = [
   ['maxFlights', 'a whole number from 0', [[-1, '-1'], ['1', '"1"']]],
   ['maxWaiters', 'a whole number from 0', [[NaN, 'NaN']]],
   ['maxRecordedBytes', 'a whole number from 0', [['1gb', '"1gb"']]],
+  ['store', 'an object with get, set and delete', [[{ get () {} }, '{}'], [new Map().entries(), '{}'], [null, 'null']]],
+  ['purgeOnWrite', 'true or false', [['yes', '"yes"']]],
+  ['cacheControl', 'false or { privacy, expiresIn, serverExpiresIn }', [[true, 'true'], ['public', '"public"']]],
+  ['cacheControl.privacy', "'public' or 'private' or 'no-cache'", [[{}, 'undefined'], [{ privacy: 'PUBLIC' }, '"PUBLIC"']]],
+  ['cacheControl.expiresIn', "a duration of whole seconds from 1 s to 2147483648 s: milliseconds, or a string like '5m'", [
+    [{ privacy: 'public', expiresIn: 60 }, '60'], [{ privacy: 'public', expiresIn: '1500ms' }, '"1500ms"'], [{ privacy: 'public', expiresIn: 0 }, '0'],
+    [{ privacy: 'public', expiresIn: [1000] }, '[1000]'], [{ privacy: 'public', expiresIn: '100 years' }, '"100 years"']
+  ]],
+  ['cacheControl.expiresIn', "without privacy: 'no-cache'", [[{ privacy: 'no-cache', expiresIn: '1m' }, '"1m"']]],
+  ['cacheControl.serverExpiresIn', "with privacy: 'public' only", [[{ privacy: 'private', serverExpiresIn: '1m' }, '"1m"']]],
+  ['cacheControl', 'made of privacy, expiresIn, serverExpiresIn', [[{ privacy: 'public', maxAge: '1m' }, '"maxAge"']]],
   ['clock', 'an object with now, setTimeout and clearTimeout', [[Date, 'function Date'], [{ now () {} }, '{}'], [null, 'null']]]
 ]
 
@@ -247,7 +305,7 @@ t.test('a wrong option of a function throws with its name, what is wanted and wh
 })
 
 t.test('an unknown option throws and is named, even one that every object has', async t => {
-  const unknown = ['ttl', 'Headers', 'waittimeout', 'constructor', 'toString', 'hasOwnProperty', '', 'router', 'semicolonDelimits']
+  const unknown = ['TTL', 'Headers', 'waittimeout', 'constructor', 'toString', 'hasOwnProperty', '', 'router', 'semicolonDelimits']
   t.strictSame(unknown.filter(name => !verdict(route, { [name]: 1 }).endsWith(`, got ${JSON.stringify(name)}`)), [])
   t.strictSame(unknown.filter(name => !verdict(registration, { [name]: undefined }).endsWith(`, got ${JSON.stringify(name)}`)), [])
   t.match(verdict(route, JSON.parse('{"__proto__":1}')), /^config\.coalesce of GET \/word\/:word must be made of .*, got "__proto__"$/)
