@@ -121,6 +121,7 @@ export class Coalescer {
     const { flight } = visit
     const kept = visit.role === 'leader' ? this.keeper.standIn(visit, visit) : undefined
     if (kept === undefined) return undefined
+    visit.kept = kept
     this.keeper.failed(visit.boardedKey)
     visit.role = 'done'
     this.#observer.landed(visit, 'failed', kept.reason, flight?.followers ?? 0)
@@ -305,13 +306,6 @@ export class Coalescer {
       return 'kept'
     }
     const boarding = this.flights.board(key, visit, visit.route.settings.maxWaitersPerKey, now)
-    if (look instanceof Promise && (boarding === 'leader' || boarding === 'no-flight')) {
-      if (boarding === 'leader') this.#lead(visit)
-      else visit.role = 'looking'
-      visit.looks = true
-      look.then(found => { this.#looked(visit, found) }, () => { this.#looked(visit, undefined) })
-      return 'looking'
-    }
     if (boarding === 'leader') this.#lead(visit)
     if (boarding === 'follower') {
       visit.role = 'follower'
@@ -319,7 +313,11 @@ export class Coalescer {
       visit.leaderId = (leader as Visit).id
       this.#observer.joined(visit, followers)
     }
-    return boarding
+    if (!(look instanceof Promise) || (boarding !== 'leader' && boarding !== 'no-flight')) return boarding
+    if (boarding === 'no-flight') visit.role = 'looking'
+    visit.looks = true
+    look.then(found => { this.#looked(visit, found) }, () => { this.#looked(visit, undefined) })
+    return 'looking'
   }
 
   #lead (visit: Visit): void {
@@ -337,6 +335,7 @@ export class Coalescer {
   /** It runs the handler and has no part in anything. */
   #bypass (visit: Visit, boarding: string): void {
     visit.role = boarding === 'unshareable' ? 'scout' : 'done'
+    if (visit.found !== undefined) visit.since = this.keeper.shelf.stamp()
     visit.tally.runs++
     this.#settled(visit, 'bypass', reasonOf(visit, boarding))
   }

@@ -6,10 +6,12 @@
  * route and its own headers allow. Only what a run brought that began after the last purge is kept. A refresh is run by nobody
  * and for nobody: it carries no credentials, and what becomes of it reaches no client but as a kept response.
  */
-import { LRUCache } from 'lru-cache'
 import type { Entry } from '../types/index.js'
+import { Refreshes } from './core/refreshes.js'
 import type { Found, Shelf } from './core/shelf.js'
-import type { HeaderDelta } from './http/headers.js'
+import { isDue, isFresh, servesWhileRefreshed, standsByUntil } from './core/staleness.js'
+import { freshen, headAgrees } from './http/freshen.js'
+import { headerDelta, type HeaderDelta, type Headers } from './http/headers.js'
 import { planKeeping, type PlanReason } from './http/keep.js'
 import { readKeptResponse, readVaryMarker, type KeptResponse } from './http/kept-response.js'
 import { labelsOf } from './http/labels.js'
@@ -17,7 +19,9 @@ import {
   acceptable, acceptableOnError, NO_REQUEST_DIRECTIVES, type Kept as KeptFacts, type RequestDirectives
 } from './http/request-directives.js'
 import { MAX_TAGS } from './http/tags.js'
+import { shareReason } from './http/policy.js'
 import { byteLength, isOfVariant, type Body, type Recording } from './http/recording.js'
+import type { Observer, RefreshResult } from './observers/observer.js'
 import type { Kept, Visit } from './visit.js'
 
 /** What a look comes to: what may be served, or why nothing may; or the names of the headers that tell the key's variants apart. */
@@ -37,36 +41,27 @@ export interface Refresh {
   readonly boardedKey: string
   readonly stored: Recording
   /** What came of it. */
-  result: 'refreshed' | 'revalidated' | 'not-kept' | 'failed'
+  result: RefreshResult
 }
 
 export type KeepReason = 'stored' | 'purged' | 'too-many-tags' | PlanReason
 export type MissReason = 'none' | 'expired' | 'purged' | 'vary' | 'rejected' | 'request'
 
-/** Two refreshes that fail are so many milliseconds apart, then twice as many, … */
-const FIRST_PAUSE = 1_000
-const LONGEST_PAUSE = 60_000
-/** How many keys are remembered whose runs fail. */
-const MEMORY = 10_000
-/** The most refreshes at a time. One that does not get its turn is tried again with the next request. */
-const MAX_REFRESHES = 64
-
-interface Failing {
-  readonly times: number
-  readonly until: number
-}
+const NO_HEADERS: Headers = Object.freeze({})
+const TOO_MANY_TAGS = Object.freeze({ reason: 'too-many-tags' })
 
 export class Keeper {
   readonly shelf: Shelf
   readonly #recordings = new WeakMap<object, Recording>()
-  readonly #refreshing = new Set<string>()
-  readonly #failing = new LRUCache<string, Failing>({ max: MEMORY })
-  #closed = false
+  readonly #refreshes: Refreshes
+  readonly #observer: Observer
   /** Some route keeps responses. */
   #isOpen = false
 
-  constructor (shelf: Shelf) {
+  constructor (shelf: Shelf, observer: Observer) {
     this.shelf = shelf
+    this.#observer = observer
+    this.#refreshes = new Refreshes(() => shelf.now())
   }
 
   /** What may be served to a visit under the key that it boards with. */
@@ -86,7 +81,7 @@ export class Keeper {
   outlived ({ boardedKey, found, refresh }: Visit): void {
     if (found === undefined && refresh === undefined) return
     if (refresh !== undefined) refresh.result = 'not-kept'
-    this.recovered(boardedKey)
+    this.#refreshes.recovered(boardedKey)
     this.shelf.drop(boardedKey)
   }
 
@@ -96,14 +91,14 @@ export class Keeper {
    * @param key the visit's key, with the variant of what it brought
    * @param names what is known to tell the variants of its key apart
    */
-  keep (visit: Visit, recording: Recording, key: string, names: readonly string[]): KeepReason {
-    const response = visit.response()
+  keep (visit: Visit, recording: Recording, key: string, names: readonly string[], response = visit.response()): KeepReason {
     const now = this.shelf.now()
-    if (response.tags.length > MAX_TAGS) return 'too-many-tags'
     const came = { ...response, bytes: recording.bytes ?? Infinity, requestedAt: visit.since, respondedAt: now }
-    const plan = planKeeping(came, visit.route.settings, () => visit.ttlOf(recording))
+    const plan = response.tags.length > MAX_TAGS
+      ? TOO_MANY_TAGS
+      : planKeeping(came, visit.route.settings, () => visit.ttlOf(recording))
     if (response.status >= 500) this.failed(key)
-    else this.recovered(key)
+    else this.#refreshes.recovered(key)
     if (plan.reason !== undefined) {
       if (response.status < 500) this.outlived(visit)
       return plan.reason
@@ -113,13 +108,13 @@ export class Keeper {
     const value: KeptResponse = {
       status, headers: headers.set.filter(([name]) => name !== 'age'), removed: headers.removed, body: body as Body, age, date, variant
     }
-    const labels = labelsOf(visit.route.label, visit.path, response.tags)
+    const labels = [...new Set([...labelsOf(visit.route.label, visit.path, response.tags), ...response.inherited])]
     const common = { version: 1, since: visit.since, storedAt: now, labels, ...durations } as const
     const entry: Entry = { ...common, key, bytes: bytes + sizeOfHeaders(headers.set), value }
     if (!this.shelf.keep(entry, keepFor)) return 'purged'
     this.#recordings.set(value, recordingOf(entry, value))
     if (key !== visit.key) this.shelf.keep({ ...common, key: visit.key, bytes: 0, value: { vary: names } }, keepFor)
-    if (visit.refresh !== undefined) visit.refresh.result = 'refreshed'
+    if (visit.refresh !== undefined) visit.refresh.result = visit.revalidated ? 'revalidated' : 'refreshed'
     visit.stored = durations.freshFor
     return 'stored'
   }
@@ -138,23 +133,36 @@ export class Keeper {
     const kept = {
       age, lifetime: outdated ? 0 : age + freshFor - resident, mayServeStale: staleWhileRevalidate > 0 || staleIfError > 0, staleIfError
     }
-    const staleness = Math.max(resident - freshFor, 0)
     const suits = !isForbidden(kept, demands)
-    if (suits && !outdated && resident < freshFor) {
-      if (resident > settings.eagerRefresh * freshFor) this.#refresh(visit, recording)
+    if (suits && isFresh(found)) {
+      if (isDue(found, settings.eagerRefresh)) this.#refresh(visit, recording)
       return { recording, reason: 'fresh' }
     }
     visit.found = recording
-    if (suits && staleness < staleWhileRevalidate && visit.refreshable) {
+    if (suits && servesWhileRefreshed(found) && visit.refreshable) {
       this.#refresh(visit, recording)
       return { recording, reason: 'stale-while-revalidate' }
     }
     if (suits && !outdated && acceptable(kept, demands)) return { recording, reason: 'max-stale' }
-    if (staleness < staleIfError && acceptableOnError(kept, demands)) {
-      if (this.#isPausing(visit.boardedKey)) return { recording, reason: 'stale-if-error' }
-      visit.standby = { recording, until: entry.storedAt + freshFor + staleIfError }
+    const until = standsByUntil(found)
+    if (until !== undefined && acceptableOnError(kept, demands)) {
+      if (this.#refreshes.isPausing(visit.boardedKey)) return { recording, reason: 'stale-if-error' }
+      visit.standby = { recording, until }
     }
     return this.#miss(visit, suits ? outdated ? 'purged' : 'expired' : 'request')
+  }
+
+  /** A run for HEAD says whether what is kept for GET is still what it would be (RFC 9111 section 4.3.5). */
+  headCame (visit: Visit, status: number, headers: Headers, names: readonly string[]): void {
+    const { boardedKey, found } = visit
+    if (found === undefined || status !== 200) return
+    const { set } = headerDelta(NO_HEADERS, headers)
+    if (!headAgrees(found.headers.set, set, found.bytes)) {
+      this.shelf.purge([boardedKey], true)
+    } else if (shareReason({ status, headers, trailers: false, failed: false }, []) === undefined) {
+      const recording = { ...found, headers: { ...found.headers, set: freshen(found.headers.set, set) } }
+      this.keep(visit, recording, boardedKey, names, { status, headers, failed: false, tags: [], inherited: found.kept?.labels ?? [] })
+    }
   }
 
   /** What is purged by these labels is not served any more; softly: is stale. */
@@ -165,16 +173,7 @@ export class Keeper {
 
   /** The key's runs fail: for a while what is stale is served at once, and nothing is refreshed. */
   failed (key: string): void {
-    const now = this.shelf.now()
-    const failing = this.#failing.get(key)
-    if (failing !== undefined && failing.until > now) return
-    const times = (failing?.times ?? 0) + 1
-    this.#failing.set(key, { times, until: now + Math.min(FIRST_PAUSE * 2 ** (times - 1), LONGEST_PAUSE) })
-  }
-
-  /** The key's run did well. */
-  recovered (key: string): void {
-    if (this.#failing.size > 0) this.#failing.delete(key)
+    this.#refreshes.failed(key)
   }
 
   /** Responses will be kept. */
@@ -184,7 +183,7 @@ export class Keeper {
 
   /** Starts no refresh any more. */
   close (): void {
-    this.#closed = true
+    this.#refreshes.close()
   }
 
   #miss (visit: Visit, reason: MissReason): undefined {
@@ -193,23 +192,13 @@ export class Keeper {
     return undefined
   }
 
-  #isPausing (key: string): boolean {
-    return this.#failing.size > 0 && (this.#failing.get(key)?.until ?? 0) > this.shelf.now()
-  }
-
   #refresh (visit: Visit, stored: Recording): void {
-    const { boardedKey, tally, log } = visit
-    if (this.#closed || !visit.refreshable || this.#refreshing.has(boardedKey) || this.#refreshing.size >= MAX_REFRESHES ||
-      this.#isPausing(boardedKey)) return
-    this.#refreshing.add(boardedKey)
+    const { boardedKey } = visit
+    if (!visit.refreshable || !this.#refreshes.begin(boardedKey)) return
     const refresh: Refresh = { key: visit.key, boardedKey, stored, result: 'failed' }
-    const over = (err?: unknown): void => {
-      this.#refreshing.delete(boardedKey)
-      tally.refresh(refresh.result)
-      if (refresh.result !== 'failed') return
-      this.failed(boardedKey)
-      log.warn({ err, coalesce: { event: 'refresh-failed', method: tally.method, route: tally.route } },
-        'coalesce: a kept response could not be refreshed')
+    const over = (error?: unknown): void => {
+      this.#refreshes.end(boardedKey, refresh.result === 'failed')
+      this.#observer.refreshed(visit, refresh.result, error)
     }
     visit.rerun(refresh).then(() => { over() }, over)
   }
@@ -235,8 +224,9 @@ function isForbidden (kept: KeptFacts, demands: RequestDirectives): boolean {
   return !acceptable({ ...kept, mayServeStale: true }, { ...demands, maxStale })
 }
 
-function recordingOf ({ freshFor, storedAt }: Entry, { status, headers, removed, body, variant, age, date }: KeptResponse): Recording {
-  const kept = { storedAt, freshFor, age, date }
+function recordingOf ({ freshFor, labels, storedAt }: Entry, response: KeptResponse): Recording {
+  const { status, headers, removed, body, variant, age, date } = response
+  const kept = { storedAt, freshFor, age, date, labels }
   return { status, headers: { set: headers, removed }, body, bytes: byteLength(body), leaderId: undefined, variant, kept }
 }
 

@@ -5,15 +5,17 @@
  * what it got. Nothing is repaired.
  */
 import type { FastifyRequest, RouteShorthandOptions } from 'fastify'
-import ms, { type StringValue } from 'ms'
 import type { Registry } from 'prom-client'
 import type { Clock, CoalesceOptions, CoalesceRouteOptions, DeduplicateOptions, KeptResponseFacts, Purge, Store } from '../types/index.js'
 import { systemClock } from './clock.js'
-import { InvalidOptionError } from './errors.js'
 import { CACHE_NAME, isCacheName } from './http/cache-status.js'
 import { pathLabel, routeLabel, tagLabel } from './http/labels.js'
 import type { Recording } from './http/recording.js'
 import { coversAllBut, coversOnly, type Covers } from './http/query.js'
+import {
+  boolean, callable, clock, duration, durationOr, fail, headers, integer, isName, isObject, listOf, names, oneOf, optional, part, read,
+  seconds, span, type Reader, type Readers
+} from './readers.js'
 
 /** What of the app's router a key depends on. */
 export interface Router {
@@ -109,88 +111,9 @@ export interface CallSettings<A extends readonly unknown[], R> extends FunctionS
   readonly clone: ((result: R) => R) | undefined
 }
 
-/** Reads one option: its setting, or a throw. `name` is what messages call it. */
-export type Reader<T> = (value: unknown, name: string) => T
-export type Readers<T> = { readonly [Name in keyof T]: Reader<T[Name]> }
-
-const MAX_TIMEOUT = 2 ** 31 - 1
-/** RFC 9111 section 1.2.2. */
-const MAX_SECONDS = 2 ** 31
-const HEADER_NAME = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/
 const METRIC_PREFIX = /^(?:[a-zA-Z_:][a-zA-Z0-9_:]*)?$/
-
-export function fail (name: string, wanted: string, got: unknown): never {
-  throw new InvalidOptionError(name, wanted, describe(got))
-}
-
-function describe (value: unknown): string {
-  if (typeof value === 'function') return `function ${value.name || '(anonymous)'}`
-  if (typeof value === 'string') return JSON.stringify(value)
-  if (typeof value !== 'object' || value === null) return String(value)
-  try {
-    return JSON.stringify(value)
-  } catch {
-    return Object.prototype.toString.call(value)
-  }
-}
-
-export const isObject = (value: unknown): value is Record<string, unknown> =>
-  typeof value === 'object' && value !== null && !Array.isArray(value)
-
-const boolean: Reader<boolean> = (value, name) =>
-  typeof value === 'boolean' ? value : fail(name, 'true or false', value)
-
-export const integer = (least: number, most = Infinity): Reader<number> => (value, name) =>
-  Number.isSafeInteger(value) && (value as number) >= least && (value as number) <= most
-    ? value as number
-    : fail(name, `a whole number from ${least}${most === Infinity ? '' : ` to ${most}`}`, value)
-
-const oneOf = <T extends string>(...values: T[]): Reader<T> => (value, name) =>
-  values.includes(value as T) ? value as T : fail(name, values.map(each => `'${each}'`).join(' or '), value)
-
-const callable = <F>(value: unknown, name: string): F =>
-  typeof value === 'function' ? value as F : fail(name, 'a function', value)
-
-const optional = <T>(reader: Reader<T>): Reader<T | undefined> => (value, name) =>
-  value === undefined ? undefined : reader(value, name)
-
-/** Milliseconds, as a number or in words. */
-function millisecondsOf (value: unknown): unknown {
-  // ms throws on the empty string and takes at most 100 characters.
-  return typeof value === 'string' && /^[\d.]+ ?[a-z]+$/i.test(value) && value.length <= 100 ? ms(value as StringValue) : value
-}
-
-const duration: Reader<number> = (value, name) => {
-  const wanted = `a duration from 1 ms to ${MAX_TIMEOUT} ms: milliseconds, or a string like '30s'`
-  const parsed = millisecondsOf(value)
-  return typeof parsed === 'number' && parsed >= 1 && parsed <= MAX_TIMEOUT ? parsed : fail(name, wanted, value)
-}
-
-/** A duration for a header, in seconds. */
-const seconds: Reader<number> = (value, name) => {
-  const parsed = millisecondsOf(value)
-  return typeof parsed === 'number' && parsed % 1000 === 0 && parsed >= 1000 && parsed <= MAX_SECONDS * 1000
-    ? parsed / 1000
-    : fail(name, `a duration of whole seconds from 1 s to ${MAX_SECONDS} s: milliseconds, or a string like '5m'`, value)
-}
-
-/** A duration that may be none. */
-const span: Reader<number> = (value, name) => value === 0 ? 0 : duration(value, name)
-
-const part = (least: number, most: number): Reader<number> => (value, name) =>
-  typeof value === 'number' && value >= least && value <= most ? value : fail(name, `a number from ${least} to ${most}`, value)
-
-const listOf = <T>(wanted: string, isMember: (member: unknown) => member is T): Reader<readonly T[]> => (value, name) =>
-  Array.isArray(value) && value.every(isMember) ? Object.freeze([...value]) : fail(name, wanted, value)
-
-export const isName = (value: unknown): value is string => typeof value === 'string' && value !== ''
-const isHeaderName = (value: unknown): value is string => typeof value === 'string' && HEADER_NAME.test(value)
 const isShareableStatus = (value: unknown): value is number =>
   Number.isInteger(value) && (value as number) >= 200 && (value as number) <= 599 && value !== 206 && value !== 304
-
-const names = listOf('an array of names', isName)
-const headers: Reader<readonly string[]> = (value, name) =>
-  Object.freeze(listOf('an array of header names', isHeaderName)(value, name).map(each => each.toLowerCase()))
 
 const query: Reader<KeySettings['query']> = (value, name) => {
   if (value === true) return 'sorted'
@@ -236,15 +159,10 @@ const metricsReaders: Readers<MetricsSettings> = {
   routeOptions: (value, name) => isObject(value) ? value as RouteShorthandOptions : fail(name, 'route options', value)
 }
 
-export const clock: Reader<Clock> = (value, name) =>
-  isObject(value) && ['now', 'setTimeout', 'clearTimeout'].every(method => typeof value[method] === 'function')
-    ? value as unknown as Clock
-    : fail(name, 'an object with now, setTimeout and clearTimeout', value)
-
 const ttl: Reader<RouteSettings['ttl']> = (value, name) => {
   if (value === false) return undefined
   if (value === 'headers') return value
-  if (typeof value !== 'function') return duration(value, `${name} (which can also be 'headers', a function or false)`)
+  if (typeof value !== 'function') return durationOr("'headers', a function or false")(value, name)
   const ttlOf = value as (response: KeptResponseFacts, request: FastifyRequest) => unknown
   return function checkedTtl ({ status, headers, body, bytes }, request) {
     const whole = body as string | Buffer | null
@@ -259,7 +177,7 @@ const negativeTtl: Reader<RouteSettings['negativeTtl']> = (value, name) => {
   const byStatus = new Map<number, number | 'headers'>()
   for (const [status, time] of Object.entries(value)) {
     if (!/^[45]\d\d$/.test(status)) fail(name, 'made of status codes from 400 to 599', status)
-    byStatus.set(Number(status), time === 'headers' ? time : duration(time, `${name}.${status} (which can also be 'headers')`))
+    byStatus.set(Number(status), time === 'headers' ? time : durationOr("'headers'")(time, `${name}.${status}`))
   }
   return Object.freeze(byStatus)
 }
@@ -312,7 +230,7 @@ const routeReaders: Readers<UserRouteSettings> = {
   staleWhileRevalidate: span,
   staleIfError: span,
   ttlJitter: part(0, 1),
-  eagerRefresh: (value, name) => value === false ? Infinity : part(0, 1)(value, name),
+  eagerRefresh: (value, name) => value === false ? Infinity : part(0, 1, ', or false')(value, name),
   negativeTtl,
   maxEntryBytes: integer(0),
   tags: names,
@@ -372,7 +290,7 @@ const ROUTE_DEFAULTS: UserRouteSettings = Object.freeze({
   staleIfError: 0,
   ttlJitter: 0,
   eagerRefresh: Infinity,
-  negativeTtl: Object.freeze(new Map<number, never>()),
+  negativeTtl: Object.freeze(new Map()),
   maxEntryBytes: 8_388_608,
   tags: Object.freeze([]),
   tagHeaders: Object.freeze([]),
@@ -392,19 +310,6 @@ const REGISTRATION_DEFAULTS: Omit<Settings, 'routes'> = Object.freeze({
   purgeOnWrite: true,
   cacheControl: undefined
 })
-
-/** Reads each option that is given and takes the others from `defaults`; an option without a default must be given. */
-export function read<T extends object> (readers: Readers<T>, options: Record<string, unknown>, defaults: Partial<T>, path: string): T {
-  for (const name of Object.keys(options)) {
-    if (!Object.hasOwn(readers, name)) fail(path, `made of ${Object.keys(readers).join(', ')}`, name)
-  }
-  const settings: Partial<T> = {}
-  for (const name of Object.keys(readers) as Array<keyof T & string>) {
-    const value = options[name]
-    settings[name] = value === undefined && name in defaults ? defaults[name] : readers[name](value, `${path}.${name}`)
-  }
-  return Object.freeze(settings as T)
-}
 
 /** Reads the options of a registration. */
 export function readOptions (options: CoalesceOptions, router: Router): Settings {

@@ -26,6 +26,7 @@ import { Tally } from './observers/tally.js'
 import { readOptions, readRouteOptions, type RouteSettings, type Settings } from './options.js'
 import { takeErrand } from './refresh.js'
 import { Bypass, bypassOf, kVisit, replyViewOf, setVisit, viewOf, visitOf } from './request-visit.js'
+import { noteReturnedReplies } from './returned-reply.js'
 import { createScope, type FastifyRoute, type Scope } from './scope.js'
 
 type Handler = (this: FastifyInstance, request: FastifyRequest, reply: FastifyReply) => unknown
@@ -87,6 +88,7 @@ function decorate (fastify: FastifyInstance): void {
   fastify.decorateRequest(kVisit as unknown as string, undefined)
   fastify.decorateReply('coalesce', { getter (this: FastifyReply) { return replyViewOf(this.request) } } as never)
   fastify.decorateRequest('coalesce', { getter (this: FastifyRequest) { return viewOf(this) } } as never)
+  noteReturnedReplies(fastify)
   overrideGetter(fastify, 'signal', (own: () => AbortSignal, request) => {
     const visit = visitOf(request)
     return visit?.led === true ? visit.signal(own()) : own()

@@ -52,9 +52,9 @@ export interface Scope {
 export function createScope (log: FastifyBaseLogger, settings: Settings, around: Scope | undefined): Scope {
   const { clock, storeTimeout } = settings
   const observer = all(tallying, logging, publishing)
-  const storeTally = new StoreTally(log)
+  const storeTally = new StoreTally(log, clock)
   const shelf = new Shelf(settings.store ?? memoryStore({ clock }), storeTimeout, clock, storeTally)
-  const coalescer = new Coalescer(settings, new Keeper(shelf), observer)
+  const coalescer = new Coalescer(settings, new Keeper(shelf, observer), observer)
   const coalescers = (around?.coalescers ?? new Set<Coalescer>()).add(coalescer)
   const calls: Terminal['flights'] = new Flights(settings, clock)
   const routes: FastifyRoute[] = []
@@ -65,7 +65,7 @@ export function createScope (log: FastifyBaseLogger, settings: Settings, around:
     waiters: () => coalescer.flights.waiters + calls.waiters,
     recordedBytes: () => coalescer.budget.held,
     store: storeTally,
-    kept: () => shelf.store.size
+    stores: () => [shelf.store]
   }
   const instruments = settings.metrics === false
     ? undefined

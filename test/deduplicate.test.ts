@@ -681,3 +681,18 @@ t.test('a wrong option is an error that names it', async t => {
     { code: 'FST_COALESCE_INVALID_OPTION' })
   t.throws(() => deduplicate('fn' as unknown as typeof fn, { key: () => 'k' }), TypeError)
 })
+
+t.test('a call whose patience ends runs by itself where there is no room for one more flight', async t => {
+  const { app, clock } = await departure(t, { maxFlights: 1 })
+  const { fn, runs } = held()
+  const lookUp = app.coalesce.deduplicate(fn, { ...byWord, waitTimeout: 100 })
+
+  const calls = [lookUp('x'), lookUp('x'), lookUp('x')]
+  clock.advance(100)
+  await turn()
+  t.equal(runs.length, 3)
+  for (const [index, run] of runs.entries()) run.open(`run ${index}`)
+
+  t.strictSame(await Promise.all(calls), ['run 0', 'run 1', 'run 2'])
+  t.equal(await metric(app, 'coalesce_requests_total', { outcome: 'alone', reason: 'wait-timeout' }), 2)
+})

@@ -2,8 +2,8 @@ import { Registry } from 'prom-client'
 import t from 'tap'
 import fc from 'fast-check'
 import { InvalidOptionError } from '../lib/errors.js'
-import { readFunctionOptions, readOptions, readRouteOptions, type Router, type RouteSettings } from '../lib/options.js'
-import type { CoalesceOptions, CoalesceRouteOptions, DeduplicateOptions } from '../types/index.js'
+import { readFunctionOptions, readOptions, readPurge, readRouteOptions, type Router, type RouteSettings } from '../lib/options.js'
+import type { CoalesceOptions, CoalesceRouteOptions, DeduplicateOptions, Purge } from '../types/index.js'
 import { TestClock } from './fixtures/gate.js'
 
 const ROUTER: Router = Object.freeze({ semicolonDelimits: false, parsesItself: false })
@@ -27,17 +27,7 @@ function verdict (read: (options: unknown) => unknown, options: unknown): string
 
 t.test('without options there are complete settings, safe and frozen', async t => {
   const { clock, routes, ...rest } = DEFAULTS
-  t.strictSame(rest, {
-    global: false,
-    metrics: undefined,
-    maxFlights: 10_000,
-    maxWaiters: 50_000,
-    maxRecordedBytes: 268_435_456,
-    store: undefined,
-    storeTimeout: 250,
-    purgeOnWrite: true,
-    cacheControl: undefined
-  })
+  t.strictSame(rest, { global: false, metrics: undefined, maxFlights: 10_000, maxWaiters: 50_000, maxRecordedBytes: 268_435_456, store: undefined, storeTimeout: 250, purgeOnWrite: true, cacheControl: undefined })
   t.strictSame(Object.keys(clock), ['now', 'setTimeout', 'clearTimeout'])
   t.strictSame({ ...routes }, {
     hook: 'auto',
@@ -146,17 +136,6 @@ t.test('no string is read as a duration out of bounds, and none throws anything 
   t.pass()
 })
 
-t.test('a time to keep for is a duration, and what else it may be is said', async t => {
-  t.equal(route({ ttl: '1m' }).ttl, 60_000)
-  t.equal(route({ ttl: 'headers' }).ttl, 'headers')
-  t.equal(route({ ttl: false }).ttl, undefined)
-  t.strictSame(route({ negativeTtl: { 404: '10s', 503: 'headers' } }).negativeTtl, new Map<number, unknown>([[404, 10_000], [503, 'headers']]))
-  t.equal(route({ eagerRefresh: false }).eagerRefresh, Infinity)
-  t.equal(route({ staleIfError: 0 }).staleIfError, 0)
-  t.match(verdict(route, { ttl: 'header' }), /\.ttl \(which can also be 'headers', a function or false\) must be a duration .*, got "header"$/)
-  t.match(verdict(route, { negativeTtl: { 404: 0 } }), /\.negativeTtl\.404 \(which can also be 'headers'\) must be a duration .*, got 0$/)
-})
-
 t.test('what caches downstream are told is in seconds', async t => {
   const told = { privacy: 'public', expiresIn: 31_536_000, serverExpiresIn: 1 }
   t.strictSame({ ...registration({ cacheControl: { privacy: 'public', expiresIn: '365d', serverExpiresIn: 1_000 } }).cacheControl }, told)
@@ -189,6 +168,31 @@ t.test('true stands for defaults, false for none', async t => {
   t.match(given, { path: false, prefix: 'app:x_', defaultMetrics: true, routeOptions: { logLevel: 'silent' } })
 })
 
+t.test('how long responses are kept is read', async t => {
+  t.equal(route({ ttl: '60s' }).ttl, 60_000)
+  t.equal(route({ ttl: 'headers' }).ttl, 'headers')
+  t.equal(route({ ttl: false }, registration({ ttl: 5 }).routes).ttl, undefined)
+  t.equal(route({ staleWhileRevalidate: 0 }).staleWhileRevalidate, 0)
+  t.equal(route({ staleIfError: '1h' }).staleIfError, 3_600_000)
+  t.equal(route({ eagerRefresh: false }).eagerRefresh, Infinity)
+  t.equal(route({ eagerRefresh: 0.8 }).eagerRefresh, 0.8)
+  t.strictSame([...route({ negativeTtl: { 404: '10s', 503: 'headers' } }).negativeTtl], [[404, 10_000], [503, 'headers']])
+  t.equal(route({ cacheStatus: true }).cacheStatus, 'fastify-coalesce')
+  t.equal(route({ cacheStatus: 'edge' }).cacheStatus, 'edge')
+  t.equal(route({ cacheStatus: false }, registration({ cacheStatus: true }).routes).cacheStatus, undefined)
+})
+
+t.test('what to purge is read, and must be something', async t => {
+  const purge = (options: unknown) => readPurge(options as Purge)
+  t.strictSame(purge({ tags: ['a'], route: '/x/:y', url: '/A//b/?c=1#d', key: '["k"]', soft: true }), {
+    labels: ['tag:a', '["k"]', 'route:/x/:y', 'path:/a/b'], soft: true
+  })
+  t.strictSame(purge({ key: 'k' }), { labels: ['k'], soft: false })
+  const wrong: unknown[] = [undefined, null, 'tag', [], {}, { soft: true }, { tags: [] }, { tags: 'a' }, { tags: [''] }, { key: '' }, { route: 1 },
+    { url: null }, { soft: 1, key: 'k' }, { tag: 'a' }]
+  t.strictSame(wrong.filter(each => !/^invalidate(\.\w+)? must be .*, got /.test(verdict(purge, each))), [])
+})
+
 t.test('functions and the clock are kept as they are', async t => {
   const identity = (): string => 'me'
   const key = (): string => 'k'
@@ -213,6 +217,8 @@ t.test('the bounds of numbers are theirs', async t => {
   t.equal(route({ releaseConcurrency: 1 }).releaseConcurrency, 1)
   t.strictSame(route({ statuses: [200, 302, 599] }).statuses, [200, 302, 599])
 })
+
+const DURATION = "a duration from 1 ms to 2147483647 ms: milliseconds, or a string like '30s'"
 
 /** Each option, what it wants, and what it must not take; what each of these is called in the message. */
 const ROUTE_OPTIONS: Array<[name: string, wanted: string, wrong: Array<[value: unknown, got: string]>]> = [
@@ -239,15 +245,19 @@ const ROUTE_OPTIONS: Array<[name: string, wanted: string, wrong: Array<[value: u
   ['learnVary', 'true, false or { ignore: [header names] }', [['accept', '"accept"'], [null, 'null'], [['accept'], '["accept"]']]],
   ['learnVary.ignore', 'an array of header names', [[{ ignore: 'accept' }, '"accept"'], [{ ignore: ['a b'] }, '["a b"]']]],
   ['learnVary', 'made of ignore', [[{ ignored: [] }, '"ignored"']]],
-  ['ttlJitter', 'a number from 0 to 1', [[1.5, '1.5'], [-0.1, '-0.1'], ['0.1', '"0.1"'], [NaN, 'NaN']]],
-  ['eagerRefresh', 'a number from 0 to 1', [[2, '2'], [true, 'true']]],
-  ['negativeTtl', "an object of status codes from 400 to 599, each with a duration or 'headers'", [['10s', '"10s"'], [null, 'null'], [[404], '[404]']]],
-  ['negativeTtl', 'made of status codes from 400 to 599', [[{ 200: '10s' }, '"200"'], [{ 600: '10s' }, '"600"'], [{ '4xx': '10s' }, '"4xx"']]],
-  ['maxEntryBytes', 'a whole number from 0', [[-1, '-1'], ['1mb', '"1mb"']]],
-  ['tags', 'an array of names', [['word', '"word"'], [[''], '[""]']]],
-  ['tagHeaders', 'an array of header names', [['cache-tag', '"cache-tag"'], [['cache tag'], '["cache tag"]']]],
-  ['respectRequestCacheControl', 'true or false', [['yes', '"yes"']]],
-  ['cacheStatus', 'true, false or a name of printable ASCII', [[1, '1'], ['é', '"é"']]]
+  ['ttl', `${DURATION}; or 'headers', a function or false`, [[true, 'true'], ['forever', '"forever"'], [0, '0'], [-1, '-1'], [null, 'null'], ['header', '"header"']]],
+  ['staleWhileRevalidate', `${DURATION}; or 0`, [[true, 'true'], [-1, '-1'], ['0', '"0"']]],
+  ['staleIfError', `${DURATION}; or 0`, [[false, 'false'], [NaN, 'NaN']]],
+  ['ttlJitter', 'a number from 0 to 1', [[1.1, '1.1'], [-0.1, '-0.1'], ['10%', '"10%"'], [NaN, 'NaN']]],
+  ['eagerRefresh', 'a number from 0 to 1, or false', [[2, '2'], [true, 'true']]],
+  ['negativeTtl', "an object of status codes from 400 to 599, each with a duration or 'headers'", [[404, '404'], [[404], '[404]'], [null, 'null']]],
+  ['negativeTtl', 'made of status codes from 400 to 599', [[{ 200: '1s' }, '"200"'], [{ 600: 1 }, '"600"'], [{ 40: 1 }, '"40"'], [{ '4xx': 1 }, '"4xx"']]],
+  ['negativeTtl.404', `${DURATION}; or 'headers'`, [[{ 404: true }, 'true'], [{ 404: 0 }, '0']]],
+  ['maxEntryBytes', 'a whole number from 0', [['1mb', '"1mb"'], [-1, '-1']]],
+  ['tags', 'an array of names', [['a', '"a"'], [[''], '[""]']]],
+  ['tagHeaders', 'an array of header names', [['cache-tag', '"cache-tag"'], [['a b'], '["a b"]']]],
+  ['respectRequestCacheControl', 'true or false', [[1, '1']]],
+  ['cacheStatus', 'true, false or a name of printable ASCII', [['', '""'], ['caf\u00e9', '"caf\u00e9"'], [null, 'null'], ['a\nb', '"a\\nb"']]]
 ]
 const REGISTRATION_OPTIONS: typeof ROUTE_OPTIONS = [
   ['global', 'true or false', [['yes', '"yes"'], [1, '1'], [null, 'null']]],
@@ -261,8 +271,9 @@ const REGISTRATION_OPTIONS: typeof ROUTE_OPTIONS = [
   ['maxFlights', 'a whole number from 0', [[-1, '-1'], ['1', '"1"']]],
   ['maxWaiters', 'a whole number from 0', [[NaN, 'NaN']]],
   ['maxRecordedBytes', 'a whole number from 0', [['1gb', '"1gb"']]],
-  ['store', 'an object with get, set and delete', [[{ get () {} }, '{}'], [new Map().entries(), '{}'], [null, 'null']]],
-  ['purgeOnWrite', 'true or false', [['yes', '"yes"']]],
+  ['store', 'an object with get, set and delete', [[{}, '{}'], ['memory', '"memory"'], [Map, 'function Map'], [null, 'null']]],
+  ['storeTimeout', DURATION, [[0, '0'], [null, 'null']]],
+  ['purgeOnWrite', 'true or false', [['no', '"no"']]],
   ['cacheControl', 'false or { privacy, expiresIn, serverExpiresIn }', [[true, 'true'], ['public', '"public"']]],
   ['cacheControl.privacy', "'public' or 'private' or 'no-cache'", [[{}, 'undefined'], [{ privacy: 'PUBLIC' }, '"PUBLIC"']]],
   ['cacheControl.expiresIn', "a duration of whole seconds from 1 s to 2147483648 s: milliseconds, or a string like '5m'", [

@@ -343,11 +343,11 @@ export interface Clock {
 export interface CoalesceFigures {
   /** Requests (or calls) that arrived. */
   readonly totalRequests: number
-  /** Those that were answered with another one's run. */
+  /** Those that were answered with another one's run that they waited for. A hit is none of them. */
   readonly deduplicatedRequests: number
-  /** Those that were answered with a kept response. */
+  /** Those that were answered with what was kept, fresh or stale. */
   readonly cacheHits: number
-  /** Runs of the handler (or function). */
+  /** Runs of the handler (or function). A refresh in the background is one, and no request. */
   readonly actualExecutions: number
   /** `deduplicatedRequests / totalRequests`, 0 before the first request. */
   readonly deduplicationRate: number

@@ -1,5 +1,6 @@
 /**
- * The same events on diagnostics channels, for tracers: `fastify-coalesce:board`, `:land`, `:cut` and `:settle`.
+ * The same events on diagnostics channels, for tracers: `fastify-coalesce:board`, `:land`, `:cut`, `:settle` and
+ * `:refresh`.
  *
  * Invariant: without subscribers nothing is made; a message has ids of requests and closed sets of names, never a key or a URL.
  */
@@ -10,6 +11,7 @@ const board = channel('fastify-coalesce:board')
 const land = channel('fastify-coalesce:land')
 const cut = channel('fastify-coalesce:cut')
 const settle = channel('fastify-coalesce:settle')
+const refresh = channel('fastify-coalesce:refresh')
 
 function about ({ id, leaderId, tally }: Subject): object {
   return { id, leaderId, method: tally.method, route: tally.route }
@@ -33,5 +35,8 @@ export const publishing: Observer = Object.freeze({
   },
   settled (subject, outcome, reason, waited) {
     if (settle.hasSubscribers) settle.publish({ ...about(subject), outcome, reason, waited })
+  },
+  refreshed (subject, result) {
+    if (refresh.hasSubscribers) refresh.publish({ ...about(subject), result })
   }
 } satisfies Observer)

@@ -1,7 +1,8 @@
 /**
- * The log events: started, joined, completed, failed, cleaned up; and each request's outcome.
+ * The log events: started, joined, completed, failed, cleaned up; refreshed; and each request's outcome.
  *
- * Invariant: debug level, through the request's own logger; route patterns and closed sets of names, never a key or a URL.
+ * Invariant: through the request's own logger; route patterns and closed sets of names, never a key or a URL. Debug level, but
+ * for a refresh that failed: no client will tell of that.
  */
 import type { Observer, Subject } from './observer.js'
 
@@ -17,5 +18,13 @@ export const logging: Observer = Object.freeze({
   landed (leader, landing, reason, followers) { write(leader, landing, { reason, followers }) },
   cleanedUp (leader) { write(leader, 'cleaned up', {}) },
   cutOff (subject, reason) { write(subject, 'cut off', { reason }) },
-  settled (subject, outcome, reason, waited) { write(subject, 'settled', { outcome, reason, waited: Math.round(waited) }) }
+  settled (subject, outcome, reason, waited) { write(subject, 'settled', { outcome, reason, waited: Math.round(waited) }) },
+  refreshed (subject, result, err) {
+    if (result !== 'failed') {
+      write(subject, 'refreshed', { result })
+      return
+    }
+    const { log, tally } = subject
+    log.warn({ err, coalesce: { event: 'refresh-failed', method: tally.method, route: tally.route } }, 'coalesce: what is kept could not be refreshed')
+  }
 } satisfies Observer)

@@ -24,6 +24,9 @@ export interface Subject {
   readonly leaderId: string | undefined
 }
 
+/** What came of a run that nobody asked for. */
+export type RefreshResult = 'refreshed' | 'revalidated' | 'not-kept' | 'failed'
+
 export interface Observer {
   /** It leads a new flight. */
   started (leader: Subject): void
@@ -37,6 +40,8 @@ export interface Observer {
   cutOff (subject: Subject, reason: Cut): void
   /** How it was served in the end; `waited` in milliseconds, 0 for who never waited. */
   settled (subject: Subject, outcome: Outcome, reason: string, waited: number): void
+  /** What is kept was run anew in the background, because this one asked for it; `error` if that came of it. */
+  refreshed (subject: Subject, result: RefreshResult, error: unknown): void
 }
 
 /** Tells each of `observers`. */
@@ -47,6 +52,7 @@ export function all (...observers: readonly Observer[]): Observer {
     landed (leader, landing, reason, followers) { for (const each of observers) each.landed(leader, landing, reason, followers) },
     cleanedUp (leader) { for (const each of observers) each.cleanedUp(leader) },
     cutOff (subject, reason) { for (const each of observers) each.cutOff(subject, reason) },
-    settled (subject, outcome, reason, waited) { for (const each of observers) each.settled(subject, outcome, reason, waited) }
+    settled (subject, outcome, reason, waited) { for (const each of observers) each.settled(subject, outcome, reason, waited) },
+    refreshed (subject, result, error) { for (const each of observers) each.refreshed(subject, result, error) }
   }
 }

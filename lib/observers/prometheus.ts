@@ -7,8 +7,11 @@
 import Negotiator from 'negotiator'
 import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry, type Metric, type OpenMetricsContentType } from 'prom-client'
 import type { FastifyInstance } from 'fastify'
+import type { CoalesceFigures, Store } from '../../types/index.js'
 import { MetricTakenError } from '../errors.js'
 import type { MetricsSettings } from '../options.js'
+import { LOOK_BUCKETS, StoreTally } from './store-tally.js'
+import { StoresSeen } from './stores-seen.js'
 import { FOLLOWER_BUCKETS, Tally, WAIT_BUCKETS, type Distribution } from './tally.js'
 
 /** One registration's figures. */
@@ -17,24 +20,27 @@ export interface Source {
   flights (): number
   waiters (): number
   recordedBytes (): number
+  readonly store: StoreTally
+  /** The stores that it keeps in. */
+  stores (): Iterable<Store>
 }
 
-type RouteLabel = 'method' | 'route'
+type Labels = Readonly<Record<string, string>>
+type Distributions = () => Iterable<readonly [Labels, Distribution]>
 
 /** A histogram whose counts are kept elsewhere. */
-class ReadHistogram extends Histogram<RouteLabel> {
+class ReadHistogram extends Histogram<string> {
   /** Not `#read`: the registry for the other format calls `get` on a stand-in. */
-  private readonly read: () => Iterable<readonly [Tally, Distribution]>
+  private readonly read: Distributions
 
-  constructor (name: string, help: string, buckets: readonly number[], read: () => Iterable<readonly [Tally, Distribution]>) {
-    super({ name, help, labelNames: ['method', 'route'], buckets: [...buckets], registers: [] })
+  constructor (name: string, help: string, buckets: readonly number[], labelNames: string[], read: Distributions) {
+    super({ name, help, labelNames, buckets: [...buckets], registers: [] })
     this.read = read
   }
 
-  override get (): ReturnType<Histogram<RouteLabel>['get']> {
+  override get (): ReturnType<Histogram<string>['get']> {
     const { name, help, aggregator } = this as unknown as { name: string, help: string, aggregator: 'sum' }
-    const values = [...this.read()].flatMap(([{ method, route }, distribution]) => {
-      const labels = { method, route }
+    const values = [...this.read()].flatMap(([labels, distribution]) => {
       let below = 0
       return [
         ...distribution.counts.map((count, index) => {
@@ -45,13 +51,23 @@ class ReadHistogram extends Histogram<RouteLabel> {
         { metricName: `${name}_count`, labels, value: distribution.count }
       ]
     })
-    return Promise.resolve({ name, help, aggregator, type: 'histogram', values } as unknown as Awaited<ReturnType<Histogram<RouteLabel>['get']>>)
+    return Promise.resolve({ name, help, aggregator, type: 'histogram', values } as unknown as Awaited<ReturnType<Histogram<string>['get']>>)
   }
 
   /** prom-client's registry prefers this one when it makes text. */
-  getForPromString (): ReturnType<Histogram<RouteLabel>['get']> {
+  getForPromString (): ReturnType<Histogram<string>['get']> {
     return this.get()
   }
+}
+
+const ROUTE = ['method', 'route']
+
+function routeOf ({ method, route }: Tally): Labels {
+  return { method, route }
+}
+
+function hitRatio ({ cacheHits, totalRequests }: CoalesceFigures): number {
+  return totalRequests === 0 ? 0 : cacheHits / totalRequests
 }
 
 const instrumentsOf = new WeakMap<Registry, Map<string, Instruments>>()
@@ -61,6 +77,9 @@ export class Instruments {
   readonly #sources = new Set<Source>()
   /** What registrations that have ended had counted, one tally a route. */
   readonly #ended = new Map<string, Tally>()
+  /** And of their stores. */
+  readonly #endedStores = new StoreTally()
+  readonly #stores = new StoresSeen()
 
   /** The metrics of a registry and prefix, made when they are first asked for. */
   static in (settings: MetricsSettings, around: Registry | undefined): Instruments {
@@ -79,87 +98,78 @@ export class Instruments {
     this.registry = registry
     const tallies = (): Tally[] => this.#tallies()
     const sum = (read: (source: Source) => number): number => [...this.#sources].reduce((total, source) => total + read(source), 0)
+    const stores = (): Store[] => [...this.#sources].flatMap(source => [...source.stores()])
     const named = (name: string): string => `${prefix}coalesce_${name}`
 
-    const metrics = [
-      new Counter({
-        name: named('requests_total'),
-        help: 'Requests on coalesced routes, and calls of deduplicated functions, by how they were served',
-        labelNames: ['method', 'route', 'outcome', 'reason'],
-        registers: [],
-        collect () {
-          this.reset()
-          for (const { method, route, outcomes } of tallies()) {
-            for (const [outcome, reasons] of outcomes) {
-              for (const [reason, count] of reasons) this.inc({ method, route, outcome, reason }, count)
-            }
-          }
-        }
-      }),
-      new Counter({
-        name: named('handler_runs_total'),
-        help: 'Runs of handlers of coalesced routes, and of deduplicated functions',
-        labelNames: ['method', 'route'],
-        registers: [],
-        collect () {
-          this.reset()
-          for (const { method, route, runs } of tallies()) this.inc({ method, route }, runs)
-        }
-      }),
-      new Counter({
-        name: named('cut_off_total'),
-        help: 'Responses that are a shared stream and ended before its end, by reason',
-        labelNames: ['method', 'route', 'reason'],
-        registers: [],
-        collect () {
-          this.reset()
-          for (const { method, route, cuts } of tallies()) {
-            for (const [reason, count] of cuts) this.inc({ method, route, reason }, count)
-          }
-        }
-      }),
-      new Gauge({
-        name: named('flights'),
-        help: 'Runs in the air that others can share',
-        registers: [],
-        collect () { this.set(sum(source => source.flights())) }
-      }),
-      new Gauge({
-        name: named('waiters'),
-        help: 'Followers that are parked',
-        registers: [],
-        collect () { this.set(sum(source => source.waiters())) }
-      }),
-      new Gauge({
-        name: named('recorded_bytes'),
-        help: 'Bytes of bodies that are being recorded',
-        registers: [],
-        collect () { this.set(sum(source => source.recordedBytes())) }
-      }),
-      new Gauge({
-        name: named('deduplication_ratio'),
-        help: 'Requests answered with another one\'s run, as a fraction of all',
-        registers: [],
-        collect () {
-          const total = new Tally('', '')
-          for (const tally of tallies()) total.add(tally)
-          this.set(total.figures().deduplicationRate)
-        }
-      }),
-      new Gauge({
-        name: named('route_deduplication_ratio'),
-        help: 'Requests of a route answered with another one\'s run, as a fraction of all',
-        labelNames: ['method', 'route'],
-        registers: [],
-        collect () {
-          this.reset()
-          for (const tally of tallies()) this.set({ method: tally.method, route: tally.route }, tally.figures().deduplicationRate)
-        }
-      }),
-      new ReadHistogram(named('wait_seconds'), 'How long followers waited', WAIT_BUCKETS,
-        () => tallies().map(tally => [tally, tally.waits] as const)),
-      new ReadHistogram(named('followers_per_flight'), 'Followers of a flight when it landed', FOLLOWER_BUCKETS,
-        () => tallies().map(tally => [tally, tally.followers] as const))
+    const figures = (): CoalesceFigures => {
+      const total = new Tally('', '')
+      for (const tally of tallies()) total.add(tally)
+      return total.figures()
+    }
+    type Counts = () => Iterable<readonly [Labels, number]>
+    const counter = (name: string, help: string, labelNames: string[], read: Counts): Counter => new Counter({
+      name: named(name),
+      help,
+      labelNames,
+      registers: [],
+      collect () {
+        this.reset()
+        for (const [labels, count] of read()) this.inc(labels, count)
+      }
+    })
+    const gauge = (name: string, help: string, read: () => number): Gauge => new Gauge({
+      name: named(name), help, registers: [], collect () { this.set(read()) }
+    })
+    const routeGauge = (name: string, help: string, read: (tally: Tally) => number): Gauge => new Gauge({
+      name: named(name),
+      help,
+      labelNames: ROUTE,
+      registers: [],
+      collect () {
+        this.reset()
+        for (const tally of tallies()) this.set(routeOf(tally), read(tally))
+      }
+    })
+    const histogram = (name: string, help: string, buckets: readonly number[], read: (tally: Tally) => Distribution): ReadHistogram =>
+      new ReadHistogram(named(name), help, buckets, ROUTE, () => tallies().map(tally => [routeOf(tally), read(tally)] as const))
+    /** One sample for each name that a tally counts. */
+    const each = (label: string, read: (tally: Tally) => ReadonlyMap<string, number>): Counts => () =>
+      tallies().flatMap(tally => [...read(tally)].map(([name, count]) => [{ ...routeOf(tally), [label]: name }, count] as const))
+
+    const metrics: ReadonlyArray<Counter | Gauge | ReadHistogram> = [
+      counter('requests_total', 'Requests on coalesced routes, and calls of deduplicated functions, by how they were served',
+        [...ROUTE, 'outcome', 'reason'], () => tallies().flatMap(tally => [...tally.outcomes].flatMap(([outcome, reasons]) =>
+          [...reasons].map(([reason, count]) => [{ ...routeOf(tally), outcome, reason }, count] as const)))),
+      counter('handler_runs_total', 'Runs of handlers of coalesced routes, and of deduplicated functions',
+        ROUTE, () => tallies().map(tally => [routeOf(tally), tally.runs] as const)),
+      counter('cut_off_total', 'Responses that are a shared stream and ended before its end, by reason',
+        [...ROUTE, 'reason'], each('reason', tally => tally.cuts)),
+      counter('cache_misses_total', 'Looks for something kept that found nothing to serve, by reason',
+        [...ROUTE, 'reason'], each('reason', tally => tally.misses)),
+      counter('cache_refreshes_total', 'Runs in the background that refresh what is kept, by result',
+        [...ROUTE, 'result'], each('result', tally => tally.refreshes)),
+      counter('cache_evictions_total', 'What had to go from stores before its time',
+        [], () => [[{}, this.#stores.evictions(stores())]]),
+      counter('store_errors_total', 'Calls of stores that failed, took too long, or were not made, by operation and reason',
+        ['operation', 'reason'], () => [...this.#storeTally().errors].flatMap(([operation, reasons]) =>
+          [...reasons].map(([reason, count]) => [{ operation, reason }, count] as const))),
+      counter('store_rejected_entries_total', 'What stores gave and was not what was asked for, by reason',
+        ['reason'], () => [...this.#storeTally().rejections].map(([reason, count]) => [{ reason }, count] as const)),
+      gauge('flights', 'Runs in the air that others can share', () => sum(source => source.flights())),
+      gauge('waiters', 'Followers that are parked', () => sum(source => source.waiters())),
+      gauge('recorded_bytes', 'Bytes of bodies that are being recorded', () => sum(source => source.recordedBytes())),
+      gauge('cache_entries', 'What stores hold that can tell', () => this.#stores.held(stores()).entries),
+      gauge('cache_bytes', 'How many bytes that takes', () => this.#stores.held(stores()).bytes),
+      gauge('deduplication_ratio', 'Requests answered with another one\'s run, as a fraction of all', () => figures().deduplicationRate),
+      routeGauge('route_deduplication_ratio', 'Requests of a route answered with another one\'s run, as a fraction of all',
+        tally => tally.figures().deduplicationRate),
+      gauge('cache_hit_ratio', 'Requests answered with what was kept, as a fraction of all', () => hitRatio(figures())),
+      routeGauge('route_cache_hit_ratio', 'Requests of a route answered with what was kept, as a fraction of all',
+        tally => hitRatio(tally.figures())),
+      histogram('wait_seconds', 'How long followers waited', WAIT_BUCKETS, tally => tally.waits),
+      histogram('followers_per_flight', 'Followers of a flight when it landed', FOLLOWER_BUCKETS, tally => tally.followers),
+      new ReadHistogram(named('store_look_seconds'), 'How long stores took to answer a look that they did not answer at once',
+        LOOK_BUCKETS, [], () => [[{}, this.#storeTally().looks]])
     ]
     for (const metric of metrics) {
       const { name } = metric as unknown as { name: string }
@@ -173,7 +183,18 @@ export class Instruments {
   }
 
   remove (source: Source): void {
-    if (this.#sources.delete(source)) merge(this.#ended, source.tallies)
+    if (!this.#sources.has(source)) return
+    this.#stores.evictions(source.stores())
+    this.#sources.delete(source)
+    merge(this.#ended, source.tallies)
+    this.#endedStores.add(source.store)
+  }
+
+  #storeTally (): StoreTally {
+    const total = new StoreTally()
+    total.add(this.#endedStores)
+    for (const { store } of this.#sources) total.add(store)
+    return total
   }
 
   /** One tally for each method and route, whoever counted. */

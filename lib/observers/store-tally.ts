@@ -3,6 +3,8 @@
  *
  * Invariant: closed sets of names. A store that fails all the time is counted each time, and logged once in a while.
  */
+import type { Clock } from '../../types/index.js'
+import { systemClock } from '../clock.js'
 import type { Operation, ShelfWatch } from '../core/shelf.js'
 import type { Log } from './observer.js'
 import { Distribution, increase } from './tally.js'
@@ -13,6 +15,9 @@ export const LOOK_BUCKETS: readonly number[] = Object.freeze([0.0005, 0.001, 0.0
 /** How many milliseconds lie between two warnings, at least. */
 const QUIET = 10_000
 
+/** Where nobody is told. */
+export const SILENT: Log = Object.freeze({ debug () {}, warn () {}, error () {} })
+
 export class StoreTally implements ShelfWatch {
   /** By operation, then reason. */
   readonly errors = new Map<Operation, Map<string, number>>()
@@ -20,16 +25,16 @@ export class StoreTally implements ShelfWatch {
   readonly rejections = new Map<string, number>()
   readonly looks = new Distribution(LOOK_BUCKETS)
   readonly #log: Log
+  readonly #clock: Clock
   #warned = -Infinity
 
-  constructor (log: Log) {
+  constructor (log: Log = SILENT, clock: Clock = systemClock) {
     this.#log = log
+    this.#clock = clock
   }
 
   failed (operation: Operation, reason: 'error' | 'timeout' | 'full', err: unknown): void {
-    let reasons = this.errors.get(operation)
-    if (reasons === undefined) this.errors.set(operation, reasons = new Map())
-    increase(reasons, reason, 1)
+    this.#fail(operation, reason, 1)
     this.#warn({ err, coalesce: { event: 'store-failed', operation, reason } }, 'coalesce: the store failed; requests go on without it')
   }
 
@@ -42,8 +47,22 @@ export class StoreTally implements ShelfWatch {
     this.looks.observe(took / 1000)
   }
 
+  add (other: StoreTally): void {
+    for (const [operation, reasons] of other.errors) {
+      for (const [reason, times] of reasons) this.#fail(operation, reason, times)
+    }
+    for (const [reason, times] of other.rejections) increase(this.rejections, reason, times)
+    this.looks.add(other.looks)
+  }
+
+  #fail (operation: Operation, reason: string, times: number): void {
+    let reasons = this.errors.get(operation)
+    if (reasons === undefined) this.errors.set(operation, reasons = new Map())
+    increase(reasons, reason, times)
+  }
+
   #warn (fields: object, message: string): void {
-    const now = performance.now()
+    const now = this.#clock.now()
     if (now - this.#warned < QUIET) return
     this.#warned = now
     this.#log.warn(fields, message)

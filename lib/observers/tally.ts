@@ -126,7 +126,8 @@ export const tallying: Observer = Object.freeze({
     if (outcome !== 'follower') return
     tally.waits.observe(waited / 1000)
     if (SERVED.has(reason)) tally.deduplicated++
-  }
+  },
+  refreshed ({ tally }, result) { tally.refresh(result) }
 } satisfies Observer)
 
 export function increase (counts: Map<string, number>, name: string, by: number): void {

@@ -56,6 +56,19 @@ t.test('a level that is on is written to', async t => {
   t.equal(subject.lines.length, 1)
 })
 
+t.test('a refresh is told of at debug level, and one that failed is warned of, with its error', async t => {
+  const subject = new TestSubject('req-1', undefined, level => level !== 'debug')
+  const error = new Error('down')
+  logging.refreshed(subject, 'refreshed', undefined)
+  t.strictSame(subject.lines, [])
+  logging.refreshed(subject, 'failed', error)
+  t.match(subject.lines, [{ level: 'warn', fields: { err: error, coalesce: { event: 'refresh-failed', method: 'GET', route: '/word/:word' } } }])
+
+  const chatty = new TestSubject('req-2')
+  logging.refreshed(chatty, 'revalidated', undefined)
+  t.match(chatty.lines, [{ level: 'debug', fields: { coalesce: { event: 'refreshed', result: 'revalidated', route: '/word/:word' } } }])
+})
+
 t.test('several observers are all told everything, in their order', async t => {
   const heard: unknown[][] = []
   const hearing = (name: string): Observer => ({
@@ -64,7 +77,8 @@ t.test('several observers are all told everything, in their order', async t => {
     joined (...told) { heard.push([name, 'joined', ...told]) },
     landed (...told) { heard.push([name, 'landed', ...told]) },
     cleanedUp (...told) { heard.push([name, 'cleanedUp', ...told]) },
-    settled (...told) { heard.push([name, 'settled', ...told]) }
+    settled (...told) { heard.push([name, 'settled', ...told]) },
+    refreshed (...told) { heard.push([name, 'refreshed', ...told]) }
   })
   const subject = new TestSubject('req-1')
 
@@ -74,10 +88,12 @@ t.test('several observers are all told everything, in their order', async t => {
   both.landed(subject, 'failed', 'failed', 4)
   both.cleanedUp(subject)
   both.settled(subject, 'alone', 'vary', 5)
+  both.refreshed(subject, 'failed', 'down')
 
   t.strictSame(heard.map(([name, event, , ...rest]) => [name, event, ...rest].join(' ')), [
     'one started', 'two started', 'one joined 3', 'two joined 3', 'one landed failed failed 4', 'two landed failed failed 4',
-    'one cleanedUp', 'two cleanedUp', 'one settled alone vary 5', 'two settled alone vary 5'
+    'one cleanedUp', 'two cleanedUp', 'one settled alone vary 5', 'two settled alone vary 5',
+    'one refreshed failed down', 'two refreshed failed down'
   ])
   t.ok(heard.every(([, , told]) => told === subject))
 })
