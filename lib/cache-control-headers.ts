@@ -49,14 +49,12 @@ export function sendCacheControl (fastify: FastifyInstance, settings: CacheContr
       done()
       return
     }
-    const { statusCode } = reply
-    if (own.isPrivate || statusCode < 300 || statusCode === 304 || visitOf(request) === undefined) apply(own, request, reply)
+    if (own.isPrivate || reply.statusCode < 300 || visitOf(request) === undefined) apply(own, request, reply)
     done(null, whatItLacks(request, reply, payload))
   })
-  // As it gets ready, Fastify gives routes the replies of the nearest context around them that has decorated its own by then.
-  fastify.decorateReply(kHeaders as unknown as string, function () {})
+  // Once the app has had its chance to. That routes see it takes a decoration from before, which `coalesce` is.
   fastify.addHook('onReady', function decorateLate (done) {
-    if ((fastify as Server)[REGISTERED] !== true) decorate(fastify, made)
+    decorate(fastify, made)
     done()
   })
 }

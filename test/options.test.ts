@@ -136,6 +136,12 @@ t.test('no string is read as a duration out of bounds, and none throws anything 
   t.pass()
 })
 
+t.test('what caches downstream are told is in seconds', async t => {
+  const told = { privacy: 'public', expiresIn: 31_536_000, serverExpiresIn: 1 }
+  t.strictSame({ ...registration({ cacheControl: { privacy: 'public', expiresIn: '365d', serverExpiresIn: 1_000 } }).cacheControl }, told)
+  t.equal(registration({ cacheControl: false }).cacheControl, false)
+})
+
 t.test('what of the query counts is compiled', async t => {
   t.equal(route({ query: true }).query, 'sorted')
   t.equal(route({ query: 'raw' }).query, 'raw')
@@ -268,6 +274,15 @@ const REGISTRATION_OPTIONS: typeof ROUTE_OPTIONS = [
   ['store', 'an object with get, set and delete', [[{}, '{}'], ['memory', '"memory"'], [Map, 'function Map'], [null, 'null']]],
   ['storeTimeout', DURATION, [[0, '0'], [null, 'null']]],
   ['purgeOnWrite', 'true or false', [['no', '"no"']]],
+  ['cacheControl', 'false or { privacy, expiresIn, serverExpiresIn }', [[true, 'true'], ['public', '"public"']]],
+  ['cacheControl.privacy', "'public' or 'private' or 'no-cache'", [[{}, 'undefined'], [{ privacy: 'PUBLIC' }, '"PUBLIC"']]],
+  ['cacheControl.expiresIn', "a duration of whole seconds from 1 s to 2147483648 s: milliseconds, or a string like '5m'", [
+    [{ privacy: 'public', expiresIn: 60 }, '60'], [{ privacy: 'public', expiresIn: '1500ms' }, '"1500ms"'], [{ privacy: 'public', expiresIn: 0 }, '0'],
+    [{ privacy: 'public', expiresIn: [1000] }, '[1000]'], [{ privacy: 'public', expiresIn: '100 years' }, '"100 years"']
+  ]],
+  ['cacheControl.expiresIn', "without privacy: 'no-cache'", [[{ privacy: 'no-cache', expiresIn: '1m' }, '"1m"']]],
+  ['cacheControl.serverExpiresIn', "with privacy: 'public' only", [[{ privacy: 'private', serverExpiresIn: '1m' }, '"1m"']]],
+  ['cacheControl', 'made of privacy, expiresIn, serverExpiresIn', [[{ privacy: 'public', maxAge: '1m' }, '"maxAge"']]],
   ['clock', 'an object with now, setTimeout and clearTimeout', [[Date, 'function Date'], [{ now () {} }, '{}'], [null, 'null']]]
 ]
 

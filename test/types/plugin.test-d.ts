@@ -17,6 +17,8 @@ app.register(coalesce)
 app.register(coalesce, {})
 app.register(coalesce, { prefix: '/api', global: true, waitTimeout: '5s' })
 app.register(coalesce, { metrics: true })
+app.register(coalesce, { cacheControl: { privacy: 'public', expiresIn: '1m', serverExpiresIn: 60_000 } })
+app.register(coalesce, { cacheControl: false })
 app.register(coalesce, {
   metrics: {
     path: false,
@@ -39,6 +41,9 @@ expectError(app.register(coalesce, { metrics: { url: '/metrics' } }))
 expectError(app.register(coalesce, { metrics: { path: true } }))
 expectError(app.register(coalesce, { metrics: { registry: {} } }))
 expectError(app.register(coalesce, { maxFlights: '1' }))
+expectError(app.register(coalesce, { cacheControl: true }))
+expectError(app.register(coalesce, { cacheControl: { expiresIn: '1m' } }))
+expectError(app.register(coalesce, { cacheControl: { privacy: 'shared' } }))
 expectError(app.register(coalesce, { clock: { now: () => 0 } }))
 expectNotAssignable<MetricsOptions>({ prefix: 1 })
 expectNotAssignable<CoalesceOptions>({ hook: 'preParsing' })
