@@ -98,6 +98,16 @@ export interface CallSettings<A extends readonly unknown[], R> extends FunctionS
   readonly key: DeduplicateOptions<A, R>['key']
   readonly name: string | undefined
   readonly clone: ((result: R) => R) | undefined
+  /** Undefined: nothing is kept. */
+  readonly ttl: number | ((result: R, args: A) => number | undefined) | undefined
+  readonly staleWhileRevalidate: number
+  readonly staleIfError: number
+  readonly ttlJitter: number
+  readonly eagerRefresh: number
+  readonly store: Store | undefined
+  /** Undefined: that of whoever has the store. */
+  readonly storeTimeout: number | undefined
+  readonly tags: (result: R, args: A) => readonly string[]
 }
 
 /** Reads one option: its setting, or a throw. `name` is what messages call it. */
@@ -254,6 +264,35 @@ const functionReaders: Readers<FunctionSettings> = {
   onError: oneOf('share', 'promote')
 }
 
+type KeepingSettings = Pick<RouteSettings, 'staleWhileRevalidate' | 'staleIfError' | 'ttlJitter' | 'eagerRefresh'>
+
+const keepingReaders: Readers<KeepingSettings> = {
+  staleWhileRevalidate: span,
+  staleIfError: span,
+  ttlJitter: part(0, 1),
+  eagerRefresh: (value, name) => value === false ? Infinity : part(0, 1)(value, name)
+}
+
+const resultTtl: Reader<CallSettings<readonly unknown[], unknown>['ttl']> = (value, name) => {
+  if (typeof value !== 'function') return duration(value, `${name} (which can also be a function)`)
+  const ttlOf = value as (result: unknown, ...args: readonly unknown[]) => unknown
+  return function checkedTtl (result, args) {
+    const answer = ttlOf(result, ...args)
+    return answer === undefined || answer === null ? undefined : span(answer, `the answer of ${name}`) || undefined
+  }
+}
+
+const NO_TAGS = Object.freeze([])
+
+const resultTags: Reader<CallSettings<readonly unknown[], unknown>['tags']> = (value, name) => {
+  if (typeof value !== 'function') {
+    const own = listOf('an array of names, or a function', isName)(value, name)
+    return () => own
+  }
+  const tagsOf = value as (result: unknown, ...args: readonly unknown[]) => unknown
+  return (result, args) => names(tagsOf(result, ...args), `the answer of ${name}`)
+}
+
 const routeReaders: Readers<UserRouteSettings> = {
   ...functionReaders,
   hook: oneOf('auto', 'onRequest', 'preHandler'),
@@ -271,10 +310,7 @@ const routeReaders: Readers<UserRouteSettings> = {
   unshareableTtl: duration,
   learnVary,
   ttl,
-  staleWhileRevalidate: span,
-  staleIfError: span,
-  ttlJitter: part(0, 1),
-  eagerRefresh: (value, name) => value === false ? Infinity : part(0, 1)(value, name),
+  ...keepingReaders,
   negativeTtl,
   maxEntryBytes: integer(0),
   tags: names,
@@ -312,6 +348,13 @@ const FUNCTION_DEFAULTS: FunctionSettings = Object.freeze({
   onError: 'share'
 })
 
+const KEEPING_DEFAULTS: KeepingSettings = Object.freeze({
+  staleWhileRevalidate: 0,
+  staleIfError: 0,
+  ttlJitter: 0,
+  eagerRefresh: Infinity
+})
+
 const ROUTE_DEFAULTS: UserRouteSettings = Object.freeze({
   ...FUNCTION_DEFAULTS,
   hook: 'auto',
@@ -329,10 +372,7 @@ const ROUTE_DEFAULTS: UserRouteSettings = Object.freeze({
   unshareableTtl: 120_000,
   learnVary: LEARN_ALL,
   ttl: undefined,
-  staleWhileRevalidate: 0,
-  staleIfError: 0,
-  ttlJitter: 0,
-  eagerRefresh: Infinity,
+  ...KEEPING_DEFAULTS,
   negativeTtl: new Map(),
   maxEntryBytes: 8_388_608,
   tags: Object.freeze([]),
@@ -403,8 +443,13 @@ export function readFunctionOptions<A extends readonly unknown[], R> (options: D
     ...functionReaders,
     key: callable<DeduplicateOptions<A, R>['key']>,
     name: optional((value: unknown, name: string) => isName(value) ? value : fail(name, 'a non-empty string', value)),
-    clone: optional(callable<NonNullable<DeduplicateOptions<A, R>['clone']>>)
-  }, options, FUNCTION_DEFAULTS, path)
+    clone: optional(callable<NonNullable<DeduplicateOptions<A, R>['clone']>>),
+    ttl: resultTtl as Reader<CallSettings<A, R>['ttl']>,
+    ...keepingReaders,
+    store: optional(store),
+    storeTimeout: optional(duration),
+    tags: resultTags as Reader<CallSettings<A, R>['tags']>
+  }, options, { ...FUNCTION_DEFAULTS, ...KEEPING_DEFAULTS, ttl: undefined, tags: () => NO_TAGS }, path)
 }
 
 /** Reads what to purge. */
