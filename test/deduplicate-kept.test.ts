@@ -573,6 +573,19 @@ t.test('a store that fails in any way, or gives anything, fails no call', async 
   }
 })
 
+t.test('an entry that is no result of a function is never given to a caller', async t => {
+  const inner = memoryStore()
+  let value: unknown
+  const store = { ...inner, get: (key: string) => { const entry = inner.get(key); return entry && { ...entry, value } } }
+  const it = await desk(t, { ttl: '60s' }, { store })
+  const values = [undefined, null, 7, 'result', [], {}, { status: 200, body: 'a' }, { result: { word: 'a', run: 0 }, status: 200 }]
+  await it.lookUp('a')
+  for (value of values) t.equal((await it.lookUp('a')).run, it.runs())
+  t.equal(it.runs(), 1 + values.length)
+  t.equal(await metric(it.app, 'coalesce_cache_misses_total', { reason: 'rejected' }), values.length)
+  t.equal(await metric(it.app, 'coalesce_store_rejected_entries_total', { reason: 'garbage' }), values.length)
+})
+
 t.test('a store that keeps nothing changes nothing', async t => {
   const it = await desk(t, { ttl: '60s' }, { store: nullStore })
   t.strictSame([(await it.lookUp('a')).run, (await it.lookUp('a')).run], [1, 2])
