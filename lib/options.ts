@@ -7,7 +7,7 @@
 import type { FastifyRequest, RouteShorthandOptions } from 'fastify'
 import ms, { type StringValue } from 'ms'
 import type { Registry } from 'prom-client'
-import type { Clock, CoalesceOptions, CoalesceRouteOptions, DeduplicateOptions, KeptResponseFacts, Purge, Store } from '../types/index.js'
+import type { Clock, CoalesceOptions, CoalesceRouteOptions, KeptResponseFacts, Purge, Store } from '../types/index.js'
 import { systemClock } from './clock.js'
 import { InvalidOptionError } from './errors.js'
 import { CACHE_NAME, isCacheName } from './http/cache-status.js'
@@ -94,22 +94,6 @@ export interface FunctionSettings {
   readonly onError: 'share' | 'promote'
 }
 
-export interface CallSettings<A extends readonly unknown[], R> extends FunctionSettings {
-  readonly key: DeduplicateOptions<A, R>['key']
-  readonly name: string | undefined
-  readonly clone: ((result: R) => R) | undefined
-  /** Undefined: nothing is kept. */
-  readonly ttl: number | ((result: R, args: A) => number | undefined) | undefined
-  readonly staleWhileRevalidate: number
-  readonly staleIfError: number
-  readonly ttlJitter: number
-  readonly eagerRefresh: number
-  readonly store: Store | undefined
-  /** Undefined: that of whoever has the store. */
-  readonly storeTimeout: number | undefined
-  readonly tags: (result: R, args: A) => readonly string[]
-}
-
 /** Reads one option: its setting, or a throw. `name` is what messages call it. */
 export type Reader<T> = (value: unknown, name: string) => T
 export type Readers<T> = { readonly [Name in keyof T]: Reader<T[Name]> }
@@ -147,13 +131,13 @@ export const integer = (least: number, most = Infinity): Reader<number> => (valu
 const oneOf = <T extends string>(...values: T[]): Reader<T> => (value, name) =>
   values.includes(value as T) ? value as T : fail(name, values.map(each => `'${each}'`).join(' or '), value)
 
-const callable = <F>(value: unknown, name: string): F =>
+export const callable = <F>(value: unknown, name: string): F =>
   typeof value === 'function' ? value as F : fail(name, 'a function', value)
 
-const optional = <T>(reader: Reader<T>): Reader<T | undefined> => (value, name) =>
+export const optional = <T>(reader: Reader<T>): Reader<T | undefined> => (value, name) =>
   value === undefined ? undefined : reader(value, name)
 
-const duration: Reader<number> = (value, name) => {
+export const duration: Reader<number> = (value, name) => {
   const wanted = `a duration from 1 ms to ${MAX_TIMEOUT} ms: milliseconds, or a string like '30s'`
   // ms throws on the empty string and takes at most 100 characters.
   const parsed = typeof value === 'string' && /^[\d.]+ ?[a-z]+$/i.test(value) && value.length <= 100 ? ms(value as StringValue) : value
@@ -161,12 +145,12 @@ const duration: Reader<number> = (value, name) => {
 }
 
 /** A duration that may be none. */
-const span: Reader<number> = (value, name) => value === 0 ? 0 : duration(value, name)
+export const span: Reader<number> = (value, name) => value === 0 ? 0 : duration(value, name)
 
 const part = (least: number, most: number): Reader<number> => (value, name) =>
   typeof value === 'number' && value >= least && value <= most ? value : fail(name, `a number from ${least} to ${most}`, value)
 
-const listOf = <T>(wanted: string, isMember: (member: unknown) => member is T): Reader<readonly T[]> => (value, name) =>
+export const listOf = <T>(wanted: string, isMember: (member: unknown) => member is T): Reader<readonly T[]> => (value, name) =>
   Array.isArray(value) && value.every(isMember) ? Object.freeze([...value]) : fail(name, wanted, value)
 
 export const isName = (value: unknown): value is string => typeof value === 'string' && value !== ''
@@ -174,7 +158,7 @@ const isHeaderName = (value: unknown): value is string => typeof value === 'stri
 const isShareableStatus = (value: unknown): value is number =>
   Number.isInteger(value) && (value as number) >= 200 && (value as number) <= 599 && value !== 206 && value !== 304
 
-const names = listOf('an array of names', isName)
+export const names = listOf('an array of names', isName)
 const headers: Reader<readonly string[]> = (value, name) =>
   Object.freeze(listOf('an array of header names', isHeaderName)(value, name).map(each => each.toLowerCase()))
 
@@ -250,47 +234,27 @@ const negativeTtl: Reader<RouteSettings['negativeTtl']> = (value, name) => {
   return byStatus
 }
 
-const store: Reader<Store> = (value, name) =>
+export const store: Reader<Store> = (value, name) =>
   isObject(value) && ['get', 'set', 'delete'].every(method => typeof value[method] === 'function')
     ? value as unknown as Store
     : fail(name, 'an object with get, set and delete', value)
 
 type UserRouteSettings = Omit<RouteSettings, 'router'>
 
-const functionReaders: Readers<FunctionSettings> = {
+export const functionReaders: Readers<FunctionSettings> = {
   waitTimeout: duration,
   onWaitTimeout: oneOf('run', 'error'),
   flightTimeout: duration,
   onError: oneOf('share', 'promote')
 }
 
-type KeepingSettings = Pick<RouteSettings, 'staleWhileRevalidate' | 'staleIfError' | 'ttlJitter' | 'eagerRefresh'>
+export type KeepingSettings = Pick<RouteSettings, 'staleWhileRevalidate' | 'staleIfError' | 'ttlJitter' | 'eagerRefresh'>
 
-const keepingReaders: Readers<KeepingSettings> = {
+export const keepingReaders: Readers<KeepingSettings> = {
   staleWhileRevalidate: span,
   staleIfError: span,
   ttlJitter: part(0, 1),
   eagerRefresh: (value, name) => value === false ? Infinity : part(0, 1)(value, name)
-}
-
-const resultTtl: Reader<CallSettings<readonly unknown[], unknown>['ttl']> = (value, name) => {
-  if (typeof value !== 'function') return duration(value, `${name} (which can also be a function)`)
-  const ttlOf = value as (result: unknown, ...args: readonly unknown[]) => unknown
-  return function checkedTtl (result, args) {
-    const answer = ttlOf(result, ...args)
-    return answer === undefined || answer === null ? undefined : span(answer, `the answer of ${name}`) || undefined
-  }
-}
-
-const NO_TAGS = Object.freeze([])
-
-const resultTags: Reader<CallSettings<readonly unknown[], unknown>['tags']> = (value, name) => {
-  if (typeof value !== 'function') {
-    const own = listOf('an array of names, or a function', isName)(value, name)
-    return () => own
-  }
-  const tagsOf = value as (result: unknown, ...args: readonly unknown[]) => unknown
-  return (result, args) => names(tagsOf(result, ...args), `the answer of ${name}`)
 }
 
 const routeReaders: Readers<UserRouteSettings> = {
@@ -341,14 +305,14 @@ const METRICS: MetricsSettings = Object.freeze({
   path: '/metrics', registry: undefined, prefix: '', defaultMetrics: false, routeOptions: Object.freeze({})
 })
 
-const FUNCTION_DEFAULTS: FunctionSettings = Object.freeze({
+export const FUNCTION_DEFAULTS: FunctionSettings = Object.freeze({
   waitTimeout: 30_000,
   onWaitTimeout: 'run',
   flightTimeout: 60_000,
   onError: 'share'
 })
 
-const KEEPING_DEFAULTS: KeepingSettings = Object.freeze({
+export const KEEPING_DEFAULTS: KeepingSettings = Object.freeze({
   staleWhileRevalidate: 0,
   staleIfError: 0,
   ttlJitter: 0,
@@ -433,23 +397,6 @@ export function readRouteOptions (options: true | CoalesceRouteOptions, defaults
   if (!isObject(options)) return fail(path, 'true, false or an object', options)
   const { router, ...rest } = defaults
   return Object.freeze({ ...read<UserRouteSettings>(routeReaders, options, rest, path), router })
-}
-
-/** Reads the options of a deduplicated function. */
-export function readFunctionOptions<A extends readonly unknown[], R> (options: DeduplicateOptions<A, R>): CallSettings<A, R> {
-  const path = 'deduplicate options'
-  if (!isObject(options)) return fail(path, 'an object', options)
-  return read<CallSettings<A, R>>({
-    ...functionReaders,
-    key: callable<DeduplicateOptions<A, R>['key']>,
-    name: optional((value: unknown, name: string) => isName(value) ? value : fail(name, 'a non-empty string', value)),
-    clone: optional(callable<NonNullable<DeduplicateOptions<A, R>['clone']>>),
-    ttl: resultTtl as Reader<CallSettings<A, R>['ttl']>,
-    ...keepingReaders,
-    store: optional(store),
-    storeTimeout: optional(duration),
-    tags: resultTags as Reader<CallSettings<A, R>['tags']>
-  }, options, { ...FUNCTION_DEFAULTS, ...KEEPING_DEFAULTS, ttl: undefined, tags: () => NO_TAGS }, path)
 }
 
 /** Reads what to purge. */

@@ -10,10 +10,10 @@ import type { Refreshes } from './core/refreshes.js'
 import type { Found, Shelf } from './core/shelf.js'
 import { isDue, isFresh, servesWhileRefreshed, standsByUntil } from './core/staleness.js'
 import { FlightTimeoutError } from './errors.js'
+import type { CallSettings } from './function-options.js'
 import { tagLabel } from './http/labels.js'
 import { MAX_TAGS } from './http/tags.js'
 import type { Observer, RefreshResult, Subject } from './observers/observer.js'
-import type { CallSettings } from './options.js'
 import { sizeOf } from './size.js'
 
 /** A result that was kept, and why it may be served. */
