@@ -6,7 +6,7 @@
  */
 import type { FastifyRequest, RouteShorthandOptions } from 'fastify'
 import type { Registry } from 'prom-client'
-import type { Clock, CoalesceOptions, CoalesceRouteOptions, DeduplicateOptions, KeptResponseFacts, Purge, Store } from '../types/index.js'
+import type { Clock, CoalesceOptions, CoalesceRouteOptions, KeptResponseFacts, Purge, Store } from '../types/index.js'
 import { systemClock } from './clock.js'
 import { CACHE_NAME, isCacheName } from './http/cache-status.js'
 import { pathLabel, routeLabel, tagLabel } from './http/labels.js'
@@ -105,12 +105,6 @@ export interface FunctionSettings {
   readonly onError: 'share' | 'promote'
 }
 
-export interface CallSettings<A extends readonly unknown[], R> extends FunctionSettings {
-  readonly key: DeduplicateOptions<A, R>['key']
-  readonly name: string | undefined
-  readonly clone: ((result: R) => R) | undefined
-}
-
 const METRIC_PREFIX = /^(?:[a-zA-Z_:][a-zA-Z0-9_:]*)?$/
 const isShareableStatus = (value: unknown): value is number =>
   Number.isInteger(value) && (value as number) >= 200 && (value as number) <= 599 && value !== 206 && value !== 304
@@ -182,7 +176,7 @@ const negativeTtl: Reader<RouteSettings['negativeTtl']> = (value, name) => {
   return Object.freeze(byStatus)
 }
 
-const store: Reader<Store> = (value, name) =>
+export const store: Reader<Store> = (value, name) =>
   isObject(value) && ['get', 'set', 'delete'].every(method => typeof value[method] === 'function')
     ? value as unknown as Store
     : fail(name, 'an object with get, set and delete', value)
@@ -203,11 +197,20 @@ const cacheControl: Reader<CacheControlSettings | false> = (value, name) => {
 
 type UserRouteSettings = Omit<RouteSettings, 'router'>
 
-const functionReaders: Readers<FunctionSettings> = {
+export const functionReaders: Readers<FunctionSettings> = {
   waitTimeout: duration,
   onWaitTimeout: oneOf('run', 'error'),
   flightTimeout: duration,
   onError: oneOf('share', 'promote')
+}
+
+export type KeepingSettings = Pick<RouteSettings, 'staleWhileRevalidate' | 'staleIfError' | 'ttlJitter' | 'eagerRefresh'>
+
+export const keepingReaders: Readers<KeepingSettings> = {
+  staleWhileRevalidate: span,
+  staleIfError: span,
+  ttlJitter: part(0, 1),
+  eagerRefresh: (value, name) => value === false ? Infinity : part(0, 1, ', or false')(value, name)
 }
 
 const routeReaders: Readers<UserRouteSettings> = {
@@ -227,10 +230,7 @@ const routeReaders: Readers<UserRouteSettings> = {
   unshareableTtl: duration,
   learnVary,
   ttl,
-  staleWhileRevalidate: span,
-  staleIfError: span,
-  ttlJitter: part(0, 1),
-  eagerRefresh: (value, name) => value === false ? Infinity : part(0, 1, ', or false')(value, name),
+  ...keepingReaders,
   negativeTtl,
   maxEntryBytes: integer(0),
   tags: names,
@@ -262,11 +262,18 @@ const METRICS: MetricsSettings = Object.freeze({
   path: '/metrics', registry: undefined, prefix: '', defaultMetrics: false, routeOptions: Object.freeze({})
 })
 
-const FUNCTION_DEFAULTS: FunctionSettings = Object.freeze({
+export const FUNCTION_DEFAULTS: FunctionSettings = Object.freeze({
   waitTimeout: 30_000,
   onWaitTimeout: 'run',
   flightTimeout: 60_000,
   onError: 'share'
+})
+
+export const KEEPING_DEFAULTS: KeepingSettings = Object.freeze({
+  staleWhileRevalidate: 0,
+  staleIfError: 0,
+  ttlJitter: 0,
+  eagerRefresh: Infinity
 })
 
 const ROUTE_DEFAULTS: UserRouteSettings = Object.freeze({
@@ -286,10 +293,7 @@ const ROUTE_DEFAULTS: UserRouteSettings = Object.freeze({
   unshareableTtl: 120_000,
   learnVary: LEARN_ALL,
   ttl: undefined,
-  staleWhileRevalidate: 0,
-  staleIfError: 0,
-  ttlJitter: 0,
-  eagerRefresh: Infinity,
+  ...KEEPING_DEFAULTS,
   negativeTtl: Object.freeze(new Map()),
   maxEntryBytes: 8_388_608,
   tags: Object.freeze([]),
@@ -339,18 +343,6 @@ export function readRouteOptions (options: true | CoalesceRouteOptions, defaults
   if (!isObject(options)) return fail(path, 'true, false or an object', options)
   const { router, ...rest } = defaults
   return Object.freeze({ ...read<UserRouteSettings>(routeReaders, options, rest, path), router })
-}
-
-/** Reads the options of a deduplicated function. */
-export function readFunctionOptions<A extends readonly unknown[], R> (options: DeduplicateOptions<A, R>): CallSettings<A, R> {
-  const path = 'deduplicate options'
-  if (!isObject(options)) return fail(path, 'an object', options)
-  return read<CallSettings<A, R>>({
-    ...functionReaders,
-    key: callable<DeduplicateOptions<A, R>['key']>,
-    name: optional((value: unknown, name: string) => isName(value) ? value : fail(name, 'a non-empty string', value)),
-    clone: optional(callable<NonNullable<DeduplicateOptions<A, R>['clone']>>)
-  }, options, FUNCTION_DEFAULTS, path)
 }
 
 /** Reads what to purge. */

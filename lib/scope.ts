@@ -5,8 +5,10 @@
  */
 import type { FastifyBaseLogger } from 'fastify'
 import type { Coalesce, RouteSelector } from '../types/index.js'
+import type { AnyCall } from './call.js'
 import { Coalescer } from './coalescer.js'
 import { Flights } from './core/flights.js'
+import { Refreshes } from './core/refreshes.js'
 import { Shelf } from './core/shelf.js'
 import { deduplicator, type Terminal } from './deduplicate.js'
 import { NotListableError, UnknownRouteError } from './errors.js'
@@ -59,6 +61,8 @@ export function createScope (log: FastifyBaseLogger, settings: Settings, around:
   const coalescer = new Coalescer(settings, new Keeper(shelf, observer), observer)
   const coalescers = (around?.coalescers ?? new Set<Coalescer>()).add(coalescer)
   const calls: Terminal['flights'] = new Flights(settings, clock)
+  /** Where results of functions are kept. */
+  const functionShelves = new Set<Shelf>()
   const routes: FastifyRoute[] = []
   const tallies: Tally[] = []
   const source = {
@@ -67,14 +71,29 @@ export function createScope (log: FastifyBaseLogger, settings: Settings, around:
     waiters: () => coalescer.flights.waiters + calls.waiters,
     recordedBytes: () => coalescer.budget.held,
     store: storeTally,
-    stores: () => [shelf.store]
+    stores: () => [shelf, ...functionShelves].map(({ store }) => store)
   }
   const instruments = settings.metrics === false
     ? undefined
     : settings.metrics === undefined ? around?.instruments : Instruments.in(settings.metrics, around?.instruments?.registry)
   instruments?.add(source)
 
-  const terminal: Terminal = { flights: calls, observer, log, track: tally => { tallies.push(tally) } }
+  const terminal: Terminal = {
+    flights: calls,
+    observer,
+    log,
+    track: tally => { tallies.push(tally) },
+    store: settings.store,
+    shelve (store, timeout) {
+      const own = store === undefined && timeout === undefined
+        ? shelf
+        : new Shelf(store ?? shelf.store, timeout ?? storeTimeout, clock, storeTally)
+      functionShelves.add(own)
+      return own
+    },
+    refreshes: new Refreshes(() => shelf.now()),
+    names: new Set()
+  }
   const setDisabled = (disabled: boolean, selector: RouteSelector | undefined): void => {
     if (selector === undefined) {
       coalescer.disabled = disabled
@@ -99,6 +118,8 @@ export function createScope (log: FastifyBaseLogger, settings: Settings, around:
     invalidate (purge) {
       const { labels, soft } = readPurge(purge)
       coalescer.purge(labels, soft)
+      for (const each of functionShelves) each.purge(labels, soft)
+      if (functionShelves.size > 0) calls.detach(leader => (leader as AnyCall).keeps)
     },
     entries ({ bodies = false } = {}) {
       const entries = shelf.entries()
@@ -118,6 +139,7 @@ export function createScope (log: FastifyBaseLogger, settings: Settings, around:
     api,
     close () {
       coalescer.keeper.close()
+      terminal.refreshes.close()
       instruments?.remove(source)
     }
   }

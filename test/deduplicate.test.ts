@@ -2,7 +2,7 @@ import { AsyncLocalStorage } from 'node:async_hooks'
 import { setImmediate as turn } from 'node:timers/promises'
 import Fastify, { type FastifyInstance } from 'fastify'
 import t, { type Test } from 'tap'
-import coalesce, { deduplicate, deduplicated } from '../lib/index.js'
+import coalesce, { deduplicate, deduplicated, nullStore } from '../lib/index.js'
 import type { CoalesceOptions, DeduplicateOptions } from '../types/index.js'
 import { gate, TestClock, type Gate } from './fixtures/gate.js'
 import { metric } from './fixtures/server.js'
@@ -672,7 +672,15 @@ t.test('a wrong option is an error that names it', async t => {
     [{ key: () => 'k', clone: true }, /^deduplicate options\.clone must be a function, got true$/],
     [{ key: () => 'k', waitTimeout: 0 }, /^deduplicate options\.waitTimeout must be a duration .*, got 0$/],
     [{ key: () => 'k', onError: 'retry' }, /^deduplicate options\.onError must be 'share' or 'promote', got "retry"$/],
-    [{ key: () => 'k', ttl: 1 }, /^deduplicate options must be made of .*, got "ttl"$/]
+    [{ key: () => 'k', ttl: 0 }, /^deduplicate options\.ttl must be a duration .*; or a function, got 0$/],
+    [{ key: () => 'k', staleIfError: '1 fortnight' }, /^deduplicate options\.staleIfError must be a duration .*, got "1 fortnight"$/],
+    [{ key: () => 'k', ttlJitter: 2 }, /^deduplicate options\.ttlJitter must be a number from 0 to 1, got 2$/],
+    [{ key: () => 'k', eagerRefresh: true }, /^deduplicate options\.eagerRefresh must be a number from 0 to 1, got true$/],
+    [{ key: () => 'k', store: {} }, /^deduplicate options\.store must be an object with get, set and delete, got \{\}$/],
+    [{ key: () => 'k', storeTimeout: 0 }, /^deduplicate options\.storeTimeout must be a duration .*, got 0$/],
+    [{ key: () => 'k', tags: [''] }, /^deduplicate options\.tags must be an array of names, or a function, got \[""\]$/],
+    [{ key: () => 'k', ttl: 1, store: nullStore }, /^deduplicate options\.name must be a name of its own, because .*, got undefined$/],
+    [{ key: () => 'k', cache: true }, /^deduplicate options must be made of .*, got "cache"$/]
   ]
   for (const [options, message] of wrong) {
     t.throws(() => deduplicate(fn, options as DeduplicateOptions<[], void>), { code: 'FST_COALESCE_INVALID_OPTION', message })

@@ -380,7 +380,8 @@ export interface DeduplicateOptions<Arguments extends readonly unknown[] = reado
    */
   key: (...args: Arguments) => string | ReadonlyArray<string | number | bigint | boolean | null | undefined> | null
   /**
-   * Names the function in stats, metrics and logs.
+   * Names the function in stats, metrics and logs. Must be given where results are kept in a store that was given, and be no
+   * other function's that keeps in it: what is kept is told apart by it.
    * @default the function's own name
    */
   name?: string
@@ -406,17 +407,69 @@ export interface DeduplicateOptions<Arguments extends readonly unknown[] = reado
    */
   onError?: 'share' | 'promote'
   /**
-   * Gives each waiting caller a result of its own. Without it all callers get the same object.
+   * Gives each waiting caller, each that is served what is kept, and the store a result of their own. Without it all get the
+   * same object.
    * @default undefined
    */
   clone?: (result: Result) => Result
+  /**
+   * How long a result is kept and given to later callers without a run. A function is asked for each result; with undefined, null
+   * or 0 it is not kept. Errors never are. A result that the store cannot hold is not kept.
+   * @default nothing is kept
+   */
+  ttl?: Duration | ((result: Result, ...args: Arguments) => Duration | null | undefined)
+  /**
+   * For how long after that it is given to callers while the function runs once in the background, in nobody's context.
+   * @default 0
+   */
+  staleWhileRevalidate?: Duration
+  /**
+   * For how long after that it is given to callers in the place of an error.
+   * @default 0
+   */
+  staleIfError?: Duration
+  /**
+   * The part of `ttl` by which that is shortened at most, at random: from 0 to 1.
+   * @default 0
+   */
+  ttlJitter?: number
+  /**
+   * The part of `ttl` after which the function runs once in the background although the result is fresh: from 0 to 1.
+   * @default false
+   */
+  eagerRefresh?: number | false
+  /**
+   * Where results are kept. Default: the registration's store; for functions without an app a `memoryStore()` that they share.
+   * A decorated method's results are found in it by this process only.
+   */
+  store?: Store
+  /**
+   * How long that is waited for; then the function runs.
+   * @default the registration's, '250ms' without an app
+   */
+  storeTimeout?: Duration
+  /**
+   * What results can be purged by with `fastify.coalesce.invalidate({ tags })` of the registration that the function belongs to.
+   * @default []
+   */
+  tags?: readonly string[] | ((result: Result, ...args: Arguments) => readonly string[])
+}
+
+/** A deduplicated function. */
+export type Deduplicated<Function extends (...args: never[]) => Promise<unknown>> = Function & {
+  /**
+   * Purges what is kept for these arguments' key, and what is in the air for it: no later caller gets either, and it is not kept.
+   *
+   * @throws what the key function throws
+   */
+  invalidate: (...args: Parameters<Function>) => void
 }
 
 /** A function for any number of identical concurrent calls of which one runs. */
 export type Deduplicate = <Function extends (...args: never[]) => Promise<unknown>>(
   fn: Function,
   options: DeduplicateOptions<Parameters<Function>, Awaited<ReturnType<Function>>>
-) => Function
+) => Deduplicated<Function>
 
 /** What `fastify.coalesce` is. */
 export interface Coalesce {

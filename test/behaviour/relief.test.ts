@@ -2,9 +2,7 @@ import t from 'tap'
 import { distinct, queue, times } from '../fixtures/crowd.js'
 import { gate, TestClock } from '../fixtures/gate.js'
 import { metric, serve } from '../fixtures/server.js'
-import { deduplicateAt } from '../../lib/deduplicate.js'
-import { Flights } from '../../lib/core/flights.js'
-import { all } from '../../lib/observers/observer.js'
+import { deduplicateAt, standalone } from '../../lib/deduplicate.js'
 
 t.test('a hundred whose patience ends before a hung leader does share one more run', async t => {
   const clock = new TestClock()
@@ -56,9 +54,7 @@ t.test('calls whose patience ends share one more call of the function', async t 
   const clock = new TestClock()
   const opening = gate()
   let runs = 0
-  const log = { debug () {}, warn () {}, error () {}, isLevelEnabled: () => false }
-  const flights = new Flights({ maxFlights: 10, maxWaiters: 100 }, clock) as Parameters<typeof deduplicateAt>[0]['flights']
-  const call = deduplicateAt({ flights, observer: all(), log, track () {} }, async (_word: string) => {
+  const call = deduplicateAt(standalone(clock), async (_word: string) => {
     const run = ++runs
     await (run === 1 ? new Promise(() => {}) : opening.promise)
     return run

@@ -1,6 +1,6 @@
 import Fastify, { type FastifyInstance } from 'fastify'
 import { expectAssignable, expectError, expectNotAssignable, expectType } from 'tsd'
-import coalesce, { deduplicate, deduplicated, type Deduplicate, type DeduplicateOptions } from '../../dist/lib/index.js'
+import coalesce, { deduplicate, deduplicated, memoryStore, type Deduplicate, type Deduplicated, type DeduplicateOptions } from '../../dist/lib/index.js'
 
 interface Entry {
   readonly word: string
@@ -13,7 +13,8 @@ async function lookUp (word: string, limit: number): Promise<Entry> {
 
 // The function's type is kept.
 const shared = deduplicate(lookUp, { key: word => word })
-expectType<(word: string, limit: number) => Promise<Entry>>(shared)
+expectType<Deduplicated<(word: string, limit: number) => Promise<Entry>>>(shared)
+expectAssignable<(word: string, limit: number) => Promise<Entry>>(shared)
 expectType<Promise<Entry>>(shared('a', 1))
 expectError(shared('a'))
 expectError(shared(1, 1))
@@ -31,12 +32,12 @@ expectType<Promise<readonly [string, boolean | undefined]>>(optional('a', { sign
 
 // Parameters that the key does not name are kept, too.
 const unnamed = deduplicate(async (word: string, limit?: number) => word.length + (limit ?? 0), { key: word => word })
-expectType<(word: string, limit?: number) => Promise<number>>(unnamed)
+expectType<Deduplicated<(word: string, limit?: number) => Promise<number>>>(unnamed)
 expectType<Promise<number>>(unnamed('a', 1))
 
 const rest = deduplicate(async (...words: string[]) => words.length, { key: (...words) => words })
-expectType<(...words: string[]) => Promise<number>>(rest)
-expectType<() => Promise<void>>(deduplicate(async () => {}, { key: () => 'one' }))
+expectType<Deduplicated<(...words: string[]) => Promise<number>>>(rest)
+expectType<Deduplicated<() => Promise<void>>>(deduplicate(async () => {}, { key: () => 'one' }))
 
 // Its options.
 deduplicate(lookUp, {
@@ -59,7 +60,32 @@ expectError(deduplicate(lookUp, {}))
 expectError(deduplicate(lookUp, { key: 'word' }))
 expectError(deduplicate(lookUp, { key: async (word: string) => word }))
 expectError(deduplicate(lookUp, { key: (word: string) => ({ word }) }))
-expectError(deduplicate(lookUp, { key: (word: string) => word, ttl: 1 }))
+// What is kept.
+deduplicate(lookUp, {
+  key: word => word,
+  name: 'lookUp',
+  ttl: (entry, word, limit) => {
+    expectType<Entry>(entry)
+    expectType<string>(word)
+    expectType<number>(limit)
+    return entry.senses > 0 ? '1h' : undefined
+  },
+  staleWhileRevalidate: '1m',
+  staleIfError: 60_000,
+  ttlJitter: 0.1,
+  eagerRefresh: 0.8,
+  store: memoryStore(),
+  storeTimeout: '100ms',
+  tags: (entry, word) => [entry.word, word]
+})
+deduplicate(lookUp, { key: word => word, ttl: 1, eagerRefresh: false, tags: ['words'] })
+expectType<void>(shared.invalidate('a', 1))
+expectError(shared.invalidate(1, 1))
+expectError(deduplicate(lookUp, { key: (word: string) => word, ttl: true }))
+expectError(deduplicate(lookUp, { key: (word: string) => word, ttl: 'headers' as const, tags: 'words' }))
+expectError(deduplicate(lookUp, { key: (word: string) => word, ttl: async () => 1 }))
+expectError(deduplicate(lookUp, { key: (word: string) => word, store: new Map() }))
+expectError(deduplicate(lookUp, { key: (word: string) => word, staleIfError: true }))
 expectError(deduplicate(lookUp, { key: (word: string) => word, clone: () => 'another type' }))
 expectError(deduplicate((word: string) => word, { key: word => word }))
 
@@ -67,7 +93,7 @@ expectError(deduplicate((word: string) => word, { key: word => word }))
 const app: FastifyInstance = Fastify()
 app.register(coalesce)
 expectType<Deduplicate>(deduplicate)
-expectType<(word: string, limit: number) => Promise<Entry>>(app.coalesce.deduplicate(lookUp, { key: word => word }))
+expectType<Deduplicated<(word: string, limit: number) => Promise<Entry>>>(app.coalesce.deduplicate(lookUp, { key: word => word }))
 
 // Methods keep theirs.
 class Dictionary {
@@ -81,6 +107,11 @@ class Dictionary {
   @deduplicated({ key: (word: string, limit: number) => [word, limit], waitTimeout: '5s', clone: (entries: Entry[]) => [...entries] })
   async search (word: string, limit: number): Promise<Entry[]> {
     return [...this.entries.values()].filter(entry => entry.word.startsWith(word)).slice(0, limit)
+  }
+
+  @deduplicated({ key: (word: string) => word, ttl: '1h', staleIfError: '1d', store: memoryStore(), name: 'Dictionary.spell' })
+  async spell (word: string): Promise<string> {
+    return word
   }
 
   @deduplicated({ key: () => 'static' })

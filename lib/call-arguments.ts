@@ -1,0 +1,49 @@
+/**
+ * What of a function's arguments matters to coalescing: the caller's signal, and the key that they come to.
+ *
+ * Invariant: pure. No two different keys have the same text.
+ */
+
+/** The caller's signal: the last argument, or the `signal` of the last argument. */
+export function signalIn (args: readonly unknown[]): AbortSignal | undefined {
+  const last: unknown = args.at(-1)
+  if (last instanceof AbortSignal) return last
+  if (typeof last !== 'object' || last === null || !('signal' in last)) return undefined
+  return last.signal instanceof AbortSignal ? last.signal : undefined
+}
+
+/** The arguments for a run that is not one caller's: its signal instead of the caller's. */
+export function withSignal<A extends readonly unknown[]> (args: A, signal: AbortSignal): A {
+  if (signalIn(args) === undefined) return args
+  const last: unknown = args.at(-1)
+  const own = last instanceof AbortSignal ? signal : { ...last as object, signal }
+  return [...args.slice(0, -1), own] as unknown as A
+}
+
+/** An injective text for a key; undefined if it says nothing. */
+export function encodeKey (key: unknown): string | undefined {
+  if (typeof key === 'string') return key === '' ? undefined : JSON.stringify(key)
+  if (!Array.isArray(key) || key.length === 0) return undefined
+  const parts: string[] = []
+  for (const part of key as unknown[]) {
+    switch (typeof part) {
+      case 'string':
+        parts.push(JSON.stringify(part))
+        break
+      case 'number':
+        parts.push(Object.is(part, -0) ? '-0' : String(part))
+        break
+      case 'bigint':
+        parts.push(`${part}n`)
+        break
+      case 'boolean':
+      case 'undefined':
+        parts.push(String(part))
+        break
+      default:
+        if (part !== null) return undefined
+        parts.push('null')
+    }
+  }
+  return `[${parts.join(',')}]`
+}

@@ -1,0 +1,158 @@
+/**
+ * The results of one function that are kept: which may be served, what is kept, and what is run anew in the background.
+ *
+ * Invariant: by the rules that hold for responses. Only results are kept, never errors. Nothing here throws: what cannot be
+ * kept is not.
+ */
+import { AsyncResource } from 'node:async_hooks'
+import type { Clock } from '../types/index.js'
+import type { Refreshes } from './core/refreshes.js'
+import type { Found, Shelf } from './core/shelf.js'
+import { isDue, isFresh, servesWhileRefreshed, standsByUntil } from './core/staleness.js'
+import { FlightTimeoutError } from './errors.js'
+import type { CallSettings } from './function-options.js'
+import { tagLabel } from './http/labels.js'
+import { MAX_TAGS } from './http/tags.js'
+import type { Observer, RefreshResult, Subject } from './observers/observer.js'
+import { sizeOf } from './size.js'
+
+/** A result that was kept, and why it may be served. */
+export interface KeptResult<R> {
+  readonly value: R
+  readonly reason: 'fresh' | 'stale-while-revalidate' | 'stale-if-error'
+}
+
+/** What a look comes to. */
+export interface Look<R> {
+  readonly kept: KeptResult<R> | undefined
+  /** What is kept should be run anew. */
+  readonly refresh: boolean
+  /** What may be served should the run fail. */
+  readonly standby: { readonly value: R, readonly until: number } | undefined
+}
+
+export type Looked<R> = Look<R> | Promise<Look<R>>
+
+const NOTHING: Look<never> = Object.freeze({ kept: undefined, refresh: false, standby: undefined })
+/** Nobody's context: what the caller that happened to come has in its own is not for a run in the background. */
+const nowhere = new AsyncResource('CoalescedRefresh')
+
+export class Results<A extends readonly unknown[], R> {
+  readonly shelf: Shelf
+  readonly #refreshes: Refreshes
+  readonly #settings: CallSettings<A, R>
+  readonly #observer: Observer
+  readonly #clock: Clock
+
+  constructor (shelf: Shelf, refreshes: Refreshes, settings: CallSettings<A, R>, observer: Observer, clock: Clock) {
+    this.shelf = shelf
+    this.#refreshes = refreshes
+    this.#settings = settings
+    this.#observer = observer
+    this.#clock = clock
+  }
+
+  look (subject: Subject, key: string): Looked<R> {
+    const found = this.shelf.look(key)
+    return found instanceof Promise ? found.then(later => this.#judge(subject, key, later)) : this.#judge(subject, key, found)
+  }
+
+  /** What may be served in the place of an error, if that is so now. */
+  standIn (standby: Look<R>['standby']): KeptResult<R> | undefined {
+    if (standby === undefined || standby.until <= this.shelf.now()) return undefined
+    return { value: standby.value, reason: 'stale-if-error' }
+  }
+
+  /** The key's run failed. */
+  failed (key: string): void {
+    this.#refreshes.failed(key)
+  }
+
+  /**
+   * Keeps the result of a run that began at `since`; false if it is not kept.
+   *
+   * @param replaces something older is kept, which is served no more if this is not kept
+   */
+  keep ({ log, tally }: Subject, key: string, since: number, value: R, args: A, replaces: boolean): boolean {
+    const { clone, staleIfError, staleWhileRevalidate, tags, ttl, ttlJitter } = this.#settings
+    this.#refreshes.recovered(key)
+    try {
+      const lifetime = typeof ttl === 'function' ? ttl(value, args) : ttl
+      const labels = tags(value, args).map(tagLabel)
+      if (lifetime !== undefined && labels.length <= MAX_TAGS) {
+        const freshFor = lifetime * (1 - ttlJitter * Math.random())
+        // What the caller does to its own object is not done to what is kept.
+        const result = clone === undefined ? value : clone(value)
+        return this.shelf.keep({
+          version: 1,
+          key,
+          since,
+          storedAt: this.shelf.now(),
+          freshFor,
+          staleWhileRevalidate,
+          staleIfError,
+          labels,
+          bytes: sizeOf(result),
+          value: { result }
+        }, freshFor + Math.max(staleWhileRevalidate, staleIfError))
+      }
+    } catch (err) {
+      log.warn({ err, coalesce: { event: 'not-kept', route: tally.route } }, 'coalesce: a result could not be kept')
+    }
+    if (replaces) this.shelf.drop(key)
+    return false
+  }
+
+  /** Runs the function anew for what is kept, unless that is being done, or fails of late. */
+  refresh (subject: Subject, key: string, args: A, run: (signal: AbortSignal) => Promise<R>): void {
+    if (!this.#refreshes.begin(key)) return
+    const since = this.shelf.stamp()
+    const controller = new AbortController()
+    let over = false
+    const end = (result: RefreshResult, error?: unknown): void => {
+      over = true
+      this.#clock.clearTimeout(timer)
+      this.#refreshes.end(key, result === 'failed')
+      this.#observer.refreshed(subject, result, error)
+    }
+    const timer = this.#clock.setTimeout(() => {
+      const error = new FlightTimeoutError(this.#settings.flightTimeout)
+      end('failed', error)
+      controller.abort(error)
+    }, this.#settings.flightTimeout)
+    subject.tally.runs++
+    nowhere.runInAsyncScope(() => run(controller.signal)).then(value => {
+      if (!over) end(this.keep(subject, key, since, value, args, true) ? 'refreshed' : 'not-kept')
+    }, (error: unknown) => {
+      if (!over) end('failed', error)
+    })
+  }
+
+  #judge ({ tally }: Subject, key: string, found: Found | undefined): Look<R> {
+    if (found === undefined) {
+      tally.miss('none')
+      return NOTHING
+    }
+    const result = read<R>(found.entry.value)
+    if (result === undefined) {
+      this.shelf.reject()
+      tally.miss('rejected')
+      return NOTHING
+    }
+    const { value } = result
+    const serve = (reason: KeptResult<R>['reason'], refresh: boolean): Look<R> => ({ kept: { value, reason }, refresh, standby: undefined })
+    if (isFresh(found)) return serve('fresh', isDue(found, this.#settings.eagerRefresh))
+    if (servesWhileRefreshed(found)) return serve('stale-while-revalidate', true)
+    const until = standsByUntil(found)
+    if (until !== undefined && this.#refreshes.isPausing(key)) return serve('stale-if-error', false)
+    tally.miss(found.outdated ? 'purged' : 'expired')
+    return { kept: undefined, refresh: false, standby: until === undefined ? undefined : { value, until } }
+  }
+}
+
+/** What was put in an entry, if it is of this form and no other. */
+function read<R> (value: unknown): { readonly value: R } | undefined {
+  if (typeof value !== 'object' || value === null) return undefined
+  const [name, ...others] = Object.keys(value)
+  return name === 'result' && others.length === 0 ? { value: (value as { readonly result: R }).result } : undefined
+}

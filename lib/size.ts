@@ -1,0 +1,46 @@
+/**
+ * About how many bytes a value takes.
+ *
+ * Invariant: never throws, calls nothing of the value's, and looks at a bounded number of its parts; the rest is taken to be
+ * like those.
+ */
+
+/** The most parts that are looked at. */
+const MOST_PARTS = 10_000
+/** So many members of a list stand for all of them. */
+const SAMPLE = 100
+/** What an object, and what a member takes, besides what is in it. */
+const OBJECT = 56
+const MEMBER = 16
+
+export function sizeOf (value: unknown): number {
+  try {
+    return measure(value, new Set())
+  } catch {
+    return OBJECT
+  }
+}
+
+function measure (value: unknown, seen: Set<object>): number {
+  if (typeof value === 'string') return 2 * value.length + MEMBER
+  if (typeof value !== 'object' || value === null) return MEMBER
+  if (seen.has(value) || seen.size >= MOST_PARTS) return MEMBER
+  seen.add(value)
+  if (ArrayBuffer.isView(value) || value instanceof ArrayBuffer) return OBJECT + value.byteLength
+  if (value instanceof Map || value instanceof Set) {
+    const names = value instanceof Map ? [...first(value.keys())] : []
+    return OBJECT + sampled([...first(value.values())], value.size, seen) + sampled(names, value.size, seen)
+  }
+  const names = Object.keys(value)
+  const members = names.slice(0, SAMPLE).map(name => Object.getOwnPropertyDescriptor(value, name)?.value as unknown)
+  return OBJECT + sampled(members, names.length, seen) + (Array.isArray(value) ? 0 : sampled(names.slice(0, SAMPLE), names.length, seen))
+}
+
+function * first<T> (members: Iterator<T>): Generator<T> {
+  for (let count = 0, next = members.next(); count < SAMPLE && next.done !== true; count++, next = members.next()) yield next.value
+}
+
+function sampled (members: readonly unknown[], count: number, seen: Set<object>): number {
+  if (members.length === 0) return 0
+  return members.reduce<number>((sum, member) => sum + measure(member, seen), 0) / members.length * count
+}
