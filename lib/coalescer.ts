@@ -167,6 +167,7 @@ export class Coalescer {
     const { flight } = visit
     switch (visit.role) {
       case 'follower':
+      case 'looking':
         visit.role = 'done'
         this.#settled(visit, 'follower', reason)
         flight?.leave(visit)
@@ -297,7 +298,7 @@ export class Coalescer {
         visit.kept = look
         return 'kept'
       }
-      if (this.#tellApart(visit, look.names)) return this.#enter(visit, visit.boardedKey, now)
+      if (visit.boardings++ < MAX_BOARDINGS && this.#tellApart(visit, look.names)) return this.#enter(visit, visit.boardedKey, now)
     }
     const boarding = this.flights.board(key, visit, visit.route.settings.maxWaitersPerKey, now)
     if (look instanceof Promise && (boarding === 'leader' || boarding === 'no-flight')) {
@@ -343,7 +344,9 @@ export class Coalescer {
     visit.looks = false
     if (visit.role !== 'leader' && visit.role !== 'looking') {
       // Its flight ended without it. What it is to its client it still is, if that is there.
-      if (!visit.gone) visit.run()
+      if (visit.gone) return
+      visit.tally.runs++
+      visit.run()
       return
     }
     if (look === undefined) {
@@ -357,8 +360,9 @@ export class Coalescer {
       this.serve(visit)
     } else {
       visit.role = 'done'
-      flight?.land(visit, MISMATCH)
+      // Before the others board again, who have to know it as well.
       if (!this.#tellApart(visit, look.names)) visit.boardings = MAX_BOARDINGS
+      flight?.land(visit, MISMATCH)
       this.#boardAgain(visit, flight)
     }
   }
