@@ -123,9 +123,11 @@ export class Coalescer {
   /** A visit's run failed: what it is answered with instead, as all are who wait for it. Undefined: with the failure. */
   fallBack (visit: Visit): Recording | undefined {
     const { flight } = visit
-    const kept = visit.role === 'leader' ? this.keeper.standIn(visit, visit) : undefined
+    const kept = visit.role === 'leader' || visit.role === 'done' ? this.keeper.standIn(visit, visit) : undefined
     if (kept === undefined) return undefined
     this.keeper.failed(visit.boardedKey)
+    // It ran for its own client only, or those who waited for it are answered already.
+    if (visit.role === 'done') return kept.recording
     visit.role = 'done'
     this.#observer.landed(visit, 'failed', kept.reason, flight?.followers ?? 0)
     this.#settled(visit, outcomeOf(kept.reason), kept.reason)

@@ -329,7 +329,7 @@ function admit (coalescer: Coalescer, route: FastifyRoute, request: FastifyReque
     visit.refresh = errand.refresh
     errand.cancel = error => { visit.cancel(error) }
     if (coalescer.refresh(visit, result.key)) visit.begin()
-  } else if (coalescer.arrive(visit, result.key) && (visit.role === 'leader' || visit.role === 'scout')) {
+  } else if (coalescer.arrive(visit, result.key)) {
     visit.begin()
   }
   return visit

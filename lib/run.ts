@@ -32,7 +32,7 @@ export class Run {
   forwarded: Forwarded | undefined
   readonly #visit: FastifyVisit
   /** The reply's headers when it began. */
-  readonly #before: Headers
+  readonly before: Headers
   readonly #reading: Reading
   /** The question whether what is kept is still good. */
   readonly #revalidation: Revalidation | undefined
@@ -47,7 +47,7 @@ export class Run {
   constructor (visit: FastifyVisit) {
     const { request, reply, route: { settings } } = visit
     this.#visit = visit
-    this.#before = snapshotHeaders(reply)
+    this.before = snapshotHeaders(reply)
     if (settings.ttl !== undefined) {
       this.#revalidation = Revalidation.begin(request, visit.refresh?.stored ?? visit.found, visit.coalescer.keeper.shelf.now())
     }
@@ -124,7 +124,7 @@ export class Run {
     if (status >= 500) {
       const standby = coalescer.fallBack(visit)
       if (standby !== undefined || visit.role === 'refresher') this.#decided = true
-      if (standby !== undefined) return this.#substitute(standby, body)
+      if (standby !== undefined) return visit.substitute(standby, body, this.before)
       if (visit.role === 'refresher') return body
     }
     if (failed && (visit.gone || isHandlerTimeout(visit.error))) {
@@ -157,7 +157,7 @@ export class Run {
     this.#capture = {
       reason,
       status,
-      headers: wanted ? headerDelta(this.#before, headers) : NO_DELTA,
+      headers: wanted ? headerDelta(this.before, headers) : NO_DELTA,
       body: wanted ? snapshot(whole) : null,
       failed,
       vary: typeof vary === 'string' ? NO_NAMES : vary
@@ -218,7 +218,8 @@ export class Run {
         this.stop()
         if (how === 'complete') this.#complete()
         if (visit.role === 'done') coalescer.close(visit)
-        else coalescer.abandon(visit, how)
+        // Nothing of it has been sent to others: it failed as a handler does that throws.
+        else if (how !== 'cut-off' || coalescer.fallBack(visit) === undefined) coalescer.abandon(visit, how)
         if (how === 'unheard') visit.cancel(new NobodyWaitsError())
       }
     })
@@ -268,20 +269,8 @@ export class Run {
   #revalidated (revalidation: Revalidation, payload: unknown): unknown {
     const { reply } = this.#visit
     revalidation.end()
-    const complete = revalidation.complete(reply, this.#before, headersOf(reply))
+    const complete = revalidation.complete(reply, this.before, headersOf(reply))
     return complete === undefined ? payload : complete.body
-  }
-
-  /** Answers with a recording in the place of what the handler did. */
-  #substitute (recording: Recording, payload: unknown): unknown {
-    const { reply } = this.#visit
-    if (payload instanceof Readable) payload.destroy()
-    for (const name of Object.keys(headersOf(reply))) {
-      const before = this.#before[name]
-      if (before === undefined) reply.removeHeader(name)
-      else reply.header(name, before)
-    }
-    return this.#visit.takeOver(recording).substitute()
   }
 
   /** What it came to, for who keeps it. */
