@@ -95,6 +95,7 @@ export class Keeper {
   keep (visit: Visit, recording: Recording, key: string, names: readonly string[]): KeepReason {
     const response = visit.response()
     const now = this.shelf.now()
+    if (visit.refresh !== undefined) visit.refresh.result = 'not-kept'
     if (response.tags.length > MAX_TAGS) return 'too-many-tags'
     const came = { ...response, bytes: recording.bytes ?? Infinity, requestedAt: visit.since, respondedAt: now }
     const plan = planKeeping(came, visit.route.settings, () => visit.ttlOf(recording))

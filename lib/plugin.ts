@@ -327,7 +327,11 @@ function admit (coalescer: Coalescer, route: FastifyRoute, request: FastifyReque
   setVisit(request, visit)
   if (errand !== undefined) {
     visit.refresh = errand.refresh
-    errand.cancel = error => { visit.cancel(error) }
+    errand.cancel = error => {
+      // What comes later is nobody's.
+      visit.role = 'done'
+      visit.cancel(error)
+    }
     if (coalescer.refresh(visit, result.key)) visit.begin()
   } else if (coalescer.arrive(visit, result.key)) {
     visit.begin()
