@@ -34,8 +34,11 @@ const errands = new AsyncLocalStorage<Errand>()
 /** What the request that is just being served was made for; undefined if it is a client's. */
 export function takeErrand (request: FastifyRequest): Errand | undefined {
   const errand = errands.getStore()
-  if (errand === undefined || errand.taken || errand.method !== request.method || errand.url !== originalUrlOf(request)) return undefined
+  if (errand === undefined || errand.taken) return undefined
+  if (errand.method !== request.method || !isSame(errand.url, originalUrlOf(request))) return undefined
   errand.taken = true
+  const raw: { url?: string, originalUrl?: string } = request.raw
+  if (raw.originalUrl === undefined) raw.url = errand.url
   if (errand.encrypted) Object.assign(request.raw.socket, { encrypted: true })
   return errand
 }
@@ -104,6 +107,14 @@ function requestLike (request: FastifyRequest, settings: RouteSettings, variant:
 /** Before the router rewrote it. */
 function originalUrlOf ({ raw, url }: FastifyRequest): string {
   return (raw as { originalUrl?: string }).originalUrl ?? url
+}
+
+/** Whether a request for `url` comes as one for `came`: to inject it encodes what of its query a client may have left as it is. */
+function isSame (url: string, came: string): boolean {
+  if (url === came) return true
+  const query = url.indexOf('?')
+  if (query === -1 || url.includes('#') || url.slice(0, query) !== came.slice(0, query)) return false
+  return new URL(url.slice(query), 'http://localhost').search === came.slice(query)
 }
 
 /** Whether a body can be sent once more from what its parser made of it. */

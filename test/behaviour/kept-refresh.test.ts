@@ -306,6 +306,17 @@ t.test('routes of all kinds are refreshed: prefixes, versions, hosts, narrowed q
   }
 })
 
+t.test('so are queries that are encoded in no way, or in an odd one, and the handler sees them as they came', async t => {
+  const server = await stale(t, { handler: (run, request) => ({ run, url: request.url, query: request.query }) })
+  for (const query of ["q=it's", 'q=a|b', 'q=a"b', 'q={b}', 'q=a\\b', 'q=[a]', '<a>', 'a=%7E&b=%7e&b=+', '?', '', 'q=%', 'q=%zz']) {
+    results = []
+    const path = `/thing/1?${query}`
+    const [first, , third] = await refreshed(server, path) as [Answer, Answer, Answer]
+    const { run, ...rest } = JSON.parse(first.body) as { run: number }
+    t.strictSame(JSON.parse(third.body), { run: run + 1, ...rest }, query)
+  }
+})
+
 t.test('a body that was made of something else than JSON is not made up: its request runs', async t => {
   const server = await stale(t, {
     before: async (app: FastifyInstance) => {
