@@ -51,6 +51,7 @@ export class Run {
     if (settings.ttl !== undefined) {
       this.#revalidation = Revalidation.begin(request, visit.refresh?.stored ?? visit.found, visit.coalescer.keeper.shelf.now())
     }
+    this.#revalidation?.endWith(reply)
     this.#reading = new Reading(request, settings)
     reply.hijack = hijackRecorded
     watchForwarding(this, visit, this.#reading.reads)
@@ -95,6 +96,7 @@ export class Run {
   /** The handler takes the response into its own hands. */
   hijacked (): void {
     this.stop()
+    this.#revalidation?.end()
     this.#decided = true
     this.#visit.keepToItself('hijacked', true)
   }
