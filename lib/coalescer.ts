@@ -118,10 +118,12 @@ export class Coalescer {
   /** A visit's run failed: what it is answered with instead, as all are who wait for it. Undefined: with the failure. */
   fallBack (visit: Visit): Recording | undefined {
     const { flight } = visit
-    const kept = visit.role === 'leader' ? this.keeper.standIn(visit, visit) : undefined
+    const kept = visit.role === 'leader' || visit.role === 'done' ? this.keeper.standIn(visit, visit) : undefined
     if (kept === undefined) return undefined
     visit.kept = kept
     this.keeper.failed(visit.boardedKey)
+    // It ran for its own client only, or those who waited for it are answered already.
+    if (visit.role === 'done') return kept.recording
     visit.role = 'done'
     this.#observer.landed(visit, 'failed', kept.reason, flight?.followers ?? 0)
     this.#settled(visit, outcomeOf(kept.reason), kept.reason)
@@ -168,6 +170,7 @@ export class Coalescer {
     const { flight } = visit
     switch (visit.role) {
       case 'follower':
+      case 'looking':
         visit.role = 'done'
         this.#settled(visit, 'follower', reason)
         flight?.leave(visit)
@@ -298,7 +301,7 @@ export class Coalescer {
         visit.kept = look
         return 'kept'
       }
-      if (this.#tellApart(visit, look.names)) return this.#enter(visit, visit.boardedKey, now)
+      if (visit.boardings++ < MAX_BOARDINGS && this.#tellApart(visit, look.names)) return this.#enter(visit, visit.boardedKey, now)
     }
     if (visit.demands.onlyIfCached && !(look instanceof Promise) && !this.flights.has(key)) {
       visit.role = 'kept'
@@ -345,7 +348,9 @@ export class Coalescer {
     visit.looks = false
     if (visit.role !== 'leader' && visit.role !== 'looking') {
       // Its flight ended without it. What it is to its client it still is, if that is there.
-      if (!visit.gone) visit.run()
+      if (visit.gone) return
+      visit.tally.runs++
+      visit.run()
       return
     }
     if (look === undefined && visit.demands.onlyIfCached) {
@@ -362,8 +367,9 @@ export class Coalescer {
       this.serve(visit)
     } else {
       visit.role = 'done'
-      flight?.land(visit, MISMATCH)
+      // Before the others board again, who have to know it as well.
       if (!this.#tellApart(visit, look.names)) visit.boardings = MAX_BOARDINGS
+      flight?.land(visit, MISMATCH)
       this.#boardAgain(visit, flight)
     }
   }

@@ -5,22 +5,23 @@
  * does so in its own asynchronous context.
  */
 import { AsyncResource } from 'node:async_hooks'
-import type { Readable } from 'node:stream'
+import { Readable } from 'node:stream'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { Coalescer } from './coalescer.js'
 import { FellBehindError, NobodyWaitsError, OtherVariantError } from './errors.js'
 import type { Forwarded } from './forwarding.js'
 import { ENCODINGS, normalizeAcceptEncoding } from './http/accept-encoding.js'
 import type { Cut, Listener } from './http/broadcast.js'
+import type { Headers } from './http/headers.js'
 import { headerOf } from './http/key.js'
 import { followReason, type FollowReason } from './http/policy.js'
 import { queryStart } from './http/query.js'
 import { CLIENT_ADDRESS } from './http/reads.js'
 import type { Recording, Variant } from './http/recording.js'
-import { headersOf } from './internals.js'
 import { conditioned } from './leader-reply.js'
 import type { Refresh } from './keeper.js'
 import type { Log } from './observers/observer.js'
+import { headersOf, snapshotHeaders } from './internals.js'
 import { isHandlerTimeout, onHeaders } from './payload.js'
 import { isRefreshable, runErrand } from './refresh.js'
 import { Replay, type Join } from './replay.js'
@@ -52,6 +53,8 @@ export class FastifyVisit extends Visit implements Listener {
   /** Somebody waited for its run, and what its handler writes past `reply` is noticed. */
   #followed = false
   #run: Run | undefined
+  /** The reply's headers before its handler, if that runs for its client only and something can stand in for it. */
+  #before: Headers | undefined
   /** How it is answered with another one's run. */
   #replay: Replay | undefined
   #controller: AbortController | undefined
@@ -103,6 +106,8 @@ export class FastifyVisit extends Visit implements Listener {
 
   /** The run begins. */
   begin (): void {
+    if (this.role === 'done' && this.standby !== undefined) this.#before = snapshotHeaders(this.reply)
+    if (this.role !== 'leader' && this.role !== 'scout' && this.role !== 'refresher') return
     this.#led = this.role !== 'scout'
     this.#run = new Run(this)
     if (this.hasFollowers) this.followed()
@@ -135,7 +140,7 @@ export class FastifyVisit extends Visit implements Listener {
   }
 
   override run (): void {
-    if (this.role === 'leader') this.begin()
+    this.begin()
     this.#scope?.runInAsyncScope(this.#resume as Resume)
   }
 
@@ -150,6 +155,18 @@ export class FastifyVisit extends Visit implements Listener {
     shareEncodings(this.reply, recording.body, this.coalescer.budget.hold)
     const join: Join = (broadcast, span) => (this.reader = broadcast.join(this, span))
     return (this.#replay = new Replay(this.request, this.reply, recording, this.coalescer.keeper.shelf.now(), join))
+  }
+
+  /** Answers with a recording in the place of what its handler did. `before`: the reply's headers when that began. */
+  substitute (recording: Recording, payload: unknown, before: Headers): unknown {
+    const { reply } = this
+    if (payload instanceof Readable) payload.destroy()
+    for (const name of Object.keys(headersOf(reply))) {
+      const value = before[name]
+      if (value === undefined) reply.removeHeader(name)
+      else reply.header(name, value)
+    }
+    return this.takeOver(recording).substitute()
   }
 
   override refuse (error: Error, retryAfter?: number): void {
@@ -255,7 +272,7 @@ export class FastifyVisit extends Visit implements Listener {
       default:
         this.#run?.stop()
         if (this.found !== undefined && this.followsOnly === 'head') this.#checkKept()
-        return payload
+        return this.#standIn(payload)
     }
   }
 
@@ -301,6 +318,14 @@ export class FastifyVisit extends Visit implements Listener {
   keepToItself (reason: string, remember: boolean): void {
     this.coalescer.unshareable(this, reason, remember)
     if (this.#clientLeft) this.cancel(new NobodyWaitsError())
+  }
+
+  /** Its own run, which others do not share, or not any more, may have failed: then what was kept goes on in its place. */
+  #standIn (payload: unknown): unknown {
+    const before = this.#before ?? this.#run?.before
+    if (before === undefined || this.#replay !== undefined || this.reply.statusCode < 500) return payload
+    const standby = this.coalescer.fallBack(this)
+    return standby === undefined ? payload : this.substitute(standby, payload, before)
   }
 
   watchClient (): void {

@@ -11,7 +11,7 @@ import { Refreshes } from './core/refreshes.js'
 import type { Found, Shelf } from './core/shelf.js'
 import { isDue, isFresh, servesWhileRefreshed, standsByUntil } from './core/staleness.js'
 import { freshen, headAgrees } from './http/freshen.js'
-import { headerDelta, type HeaderDelta, type Headers } from './http/headers.js'
+import { headerDelta, type Headers } from './http/headers.js'
 import { planKeeping, type PlanReason } from './http/keep.js'
 import { readKeptResponse, readVaryMarker, type KeptResponse } from './http/kept-response.js'
 import { labelsOf } from './http/labels.js'
@@ -93,6 +93,7 @@ export class Keeper {
    */
   keep (visit: Visit, recording: Recording, key: string, names: readonly string[], response = visit.response()): KeepReason {
     const now = this.shelf.now()
+    if (visit.refresh !== undefined) visit.refresh.result = 'not-kept'
     const came = { ...response, bytes: recording.bytes ?? Infinity, requestedAt: visit.since, respondedAt: now }
     const plan = response.tags.length > MAX_TAGS
       ? TOO_MANY_TAGS
@@ -104,13 +105,13 @@ export class Keeper {
       return plan.reason
     }
     const { age, date, durations, keepFor } = plan
-    const { status, headers, body, bytes = 0, variant } = recording
+    const { status, headers, body, variant } = recording
     const value: KeptResponse = {
       status, headers: headers.set.filter(([name]) => name !== 'age'), removed: headers.removed, body: body as Body, age, date, variant
     }
     const labels = [...new Set([...labelsOf(visit.route.label, visit.path, response.tags), ...response.inherited])]
     const common = { version: 1, since: visit.since, storedAt: now, labels, ...durations } as const
-    const entry: Entry = { ...common, key, bytes: bytes + sizeOfHeaders(headers.set), value }
+    const entry: Entry = { ...common, key, bytes: sizeOf(value), value }
     if (!this.shelf.keep(entry, keepFor)) return 'purged'
     this.#recordings.set(value, recordingOf(entry, value))
     if (key !== visit.key) this.shelf.keep({ ...common, key: visit.key, bytes: 0, value: { vary: names } }, keepFor)
@@ -125,7 +126,7 @@ export class Keeper {
     const marker = readVaryMarker(entry.value)
     if (marker !== undefined) return { names: marker.vary }
     const recording = this.#recordingOf(entry)
-    if (recording === undefined) return this.#miss(visit, 'rejected')
+    if (recording === undefined || (recording.bytes ?? 0) > visit.route.settings.maxEntryBytes) return this.#miss(visit, 'rejected')
     if (!isOfVariant(visit, recording.variant)) return this.#miss(visit, 'vary')
     const { demands, route: { settings } } = visit
     const { freshFor, staleIfError, staleWhileRevalidate } = entry
@@ -207,7 +208,8 @@ export class Keeper {
     const known = this.#recordings.get(entry.value as object)
     if (known !== undefined) return known
     const response = readKeptResponse(entry.value)
-    if (response === undefined) {
+    // Of another size than it was when it was kept: it was cut off, or altered.
+    if (response === undefined || sizeOf(response) !== entry.bytes) {
       this.shelf.reject()
       return undefined
     }
@@ -230,8 +232,8 @@ function recordingOf ({ freshFor, labels, storedAt }: Entry, response: KeptRespo
   return { status, headers: { set: headers, removed }, body, bytes: byteLength(body), leaderId: undefined, variant, kept }
 }
 
-function sizeOfHeaders (headers: HeaderDelta['set']): number {
-  let size = 0
+function sizeOf ({ headers, body }: KeptResponse): number {
+  let size = byteLength(body)
   for (const [name, value] of headers) size += name.length + value.length
   return size
 }

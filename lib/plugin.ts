@@ -355,9 +355,13 @@ function admit (coalescer: Coalescer, route: FastifyRoute, request: FastifyReque
   setVisit(request, visit)
   if (errand !== undefined) {
     visit.refresh = errand.refresh
-    errand.cancel = error => { visit.cancel(error) }
+    errand.cancel = error => {
+      // What comes later is nobody's.
+      visit.role = 'done'
+      visit.cancel(error)
+    }
     if (coalescer.refresh(visit, result.key)) visit.begin()
-  } else if (coalescer.arrive(visit, result.key) && (visit.role === 'leader' || visit.role === 'scout')) {
+  } else if (coalescer.arrive(visit, result.key)) {
     visit.begin()
   }
   return visit

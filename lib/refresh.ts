@@ -17,7 +17,10 @@ import type { RouteSettings } from './options.js'
 
 interface Errand {
   readonly refresh: Refresh
-  /** Whether who saw that it is needed came over TLS. */
+  /** What it asks for. A hook before its route may ask the app something else in the same context. */
+  readonly method: string
+  readonly url: string
+  /** Whether who saw that it is needed came over TLS, by what a trusted proxy says as well. */
   readonly encrypted: boolean
   /** Its request has come. */
   taken: boolean
@@ -32,14 +35,17 @@ const errands = new AsyncLocalStorage<Errand>()
 export function takeErrand (request: FastifyRequest): Errand | undefined {
   const errand = errands.getStore()
   if (errand === undefined || errand.taken) return undefined
+  if (errand.method !== request.method || !isSame(errand.url, originalUrlOf(request))) return undefined
   errand.taken = true
+  const raw: { url?: string, originalUrl?: string } = request.raw
+  if (raw.originalUrl === undefined) raw.url = errand.url
   if (errand.encrypted) Object.assign(request.raw.socket, { encrypted: true })
   return errand
 }
 
 /** Whether a request without credentials can have the key of this one. */
-export function isRefreshable ({ headers }: FastifyRequest, settings: RouteSettings, variant: readonly string[]): boolean {
-  return settings.identity === undefined && settings.credentials.every(name => headers[name] === undefined
+export function isRefreshable ({ body, headers }: FastifyRequest, settings: RouteSettings, variant: readonly string[]): boolean {
+  return settings.identity === undefined && isRepeatable(body, headers['content-type']) && settings.credentials.every(name => headers[name] === undefined
     ? !variant.includes(name)
     : name === 'cookie' && carriesOnly(headers.cookie as string, settings.cookies))
 }
@@ -52,7 +58,9 @@ export function isRefreshable ({ headers }: FastifyRequest, settings: RouteSetti
 export async function runErrand (
   request: FastifyRequest, settings: RouteSettings, variant: readonly string[], refresh: Refresh, clock: Clock
 ): Promise<void> {
-  const errand: Errand = { refresh, encrypted: isEncrypted(request), taken: false, cancel: undefined }
+  const injection = requestLike(request, settings, variant)
+  const { method, url } = injection
+  const errand: Errand = { refresh, method, url, encrypted: request.protocol === 'https', taken: false, cancel: undefined }
   let timer: unknown
   const timeout = new Promise<never>((_resolve, reject) => {
     timer = clock.setTimeout(() => {
@@ -63,19 +71,21 @@ export async function runErrand (
   })
   try {
     const send = async (): Promise<void> => {
-      const response = await request.server.inject(requestLike(request, settings, variant))
+      const response = await request.server.inject(injection)
       await finished(response.stream().resume())
     }
     await Promise.race([nowhere.runInAsyncScope(() => errands.run(errand, send)), timeout])
   } finally {
     clock.clearTimeout(timer)
+    // Nothing that goes on in its context is it any more.
+    errand.taken = true
   }
 }
 
-type Injection = InjectOptions & { readonly payloadAsStream: true }
+type Injection = InjectOptions & { readonly payloadAsStream: true, readonly method: HTTPMethods, readonly url: string }
 
 function requestLike (request: FastifyRequest, settings: RouteSettings, variant: readonly string[]): Injection {
-  const { body, method, protocol, raw, url } = request
+  const { body, method, protocol } = request
   const given = request.headers
   const headers: Record<string, string | string[] | undefined> = { host: request.host, 'user-agent': undefined }
   const names = ['accept-version', ...settings.headers, ...variant.map(name => name === ENCODINGS ? 'accept-encoding' : name)]
@@ -86,12 +96,30 @@ function requestLike (request: FastifyRequest, settings: RouteSettings, variant:
   if (protocol === 'https' && !isEncrypted(request)) headers['x-forwarded-proto'] = protocol
   return {
     method: (method === 'HEAD' ? 'GET' : method) as HTTPMethods,
-    url: (raw as { originalUrl?: string }).originalUrl ?? url,
+    url: originalUrlOf(request),
     headers: headers as Record<string, string>,
     remoteAddress: variant.includes(CLIENT_ADDRESS) ? request.ip : '127.0.0.1',
     ...body === undefined || body === null ? {} : { payload: body as string | object | Buffer },
     payloadAsStream: true
   } as Injection
+}
+
+/** Before the router rewrote it. */
+function originalUrlOf ({ raw, url }: FastifyRequest): string {
+  return (raw as { originalUrl?: string }).originalUrl ?? url
+}
+
+/** Whether a request for `url` comes as one for `came`: to inject it encodes what of its query a client may have left as it is. */
+function isSame (url: string, came: string): boolean {
+  if (url === came) return true
+  const query = url.indexOf('?')
+  if (query === -1 || url.includes('#') || url.slice(0, query) !== came.slice(0, query)) return false
+  return new URL(url.slice(query), 'http://localhost').search === came.slice(query)
+}
+
+/** Whether a body can be sent once more from what its parser made of it. */
+function isRepeatable (body: unknown, type: string | undefined): boolean {
+  return typeof body !== 'object' || body === null || Buffer.isBuffer(body) || type === undefined || /^application\/(?:[\w.+-]+\+)?json\b/i.test(type)
 }
 
 function isEncrypted ({ raw }: FastifyRequest): boolean {

@@ -5,7 +5,7 @@
  * answer that says "not modified" to this question becomes the whole response, and is then treated like any other.
  */
 import type { FastifyReply, FastifyRequest } from 'fastify'
-import { conditionsFor, freshen, validates } from './http/freshen.js'
+import { conditionsFor, freshen, OF_THE_BYTES, validates } from './http/freshen.js'
 import { headerDelta, type Headers } from './http/headers.js'
 import type { Body, Recording } from './http/recording.js'
 import { asksForPart } from './http/represent.js'
@@ -31,6 +31,18 @@ export class Revalidation {
     return new Revalidation(request, stored, names)
   }
 
+  /** The question is over as soon as something is sent, before any hook hears of that. */
+  endWith (reply: FastifyReply): void {
+    const { send } = reply
+    Object.assign(reply, {
+      send: (payload?: unknown): FastifyReply => {
+        Object.assign(reply, { send })
+        this.end()
+        return reply.send(payload)
+      }
+    })
+  }
+
   private constructor (request: FastifyRequest, stored: Recording, names: readonly string[]) {
     this.#request = request
     this.#stored = stored
@@ -45,7 +57,6 @@ export class Revalidation {
   /** Takes the question back. */
   end (): void {
     const { headers } = this.#request.raw
-
     for (const name of this.#names) delete headers[name]
   }
 
@@ -55,6 +66,8 @@ export class Revalidation {
     const { set } = headerDelta(before, answer)
     const { status, headers, body, kept } = this.#stored
     if (!validates(headers.set, set)) return undefined
+    // Of its own bytes, which are none.
+    for (const [name] of set) if (OF_THE_BYTES.has(name)) reply.removeHeader(name)
     for (const [name, value] of freshen(headers.set, set)) reply.header(name, typeof value === 'string' ? value : [...value])
     reply.code(status)
     return { body: body as Body, labels: kept?.labels ?? [] }

@@ -33,7 +33,7 @@ export class Run {
   status: number | undefined
   readonly #visit: FastifyVisit
   /** The reply's headers when it began. */
-  readonly #before: Headers
+  readonly before: Headers
   readonly #reading: Reading
   /** The question whether what is kept is still good. */
   readonly #revalidation: Revalidation | undefined
@@ -49,10 +49,11 @@ export class Run {
   constructor (visit: FastifyVisit) {
     const { request, reply, route: { settings } } = visit
     this.#visit = visit
-    this.#before = snapshotHeaders(reply)
+    this.before = snapshotHeaders(reply)
     if (settings.ttl !== undefined) {
       this.#revalidation = Revalidation.begin(request, visit.refresh?.stored ?? visit.found, visit.coalescer.keeper.shelf.now())
     }
+    this.#revalidation?.endWith(reply)
     this.#reading = new Reading(request, settings)
     reply.hijack = hijackRecorded
     watchForwarding(this, visit, this.#reading.reads)
@@ -114,6 +115,7 @@ export class Run {
   /** The handler takes the response into its own hands. */
   hijacked (): void {
     this.stop()
+    this.#revalidation?.end()
     this.#decided = true
     this.#visit.keepToItself('hijacked', true)
   }
@@ -144,7 +146,7 @@ export class Run {
     if (status >= 500) {
       const standby = coalescer.fallBack(visit)
       if (standby !== undefined || visit.role === 'refresher') this.#decided = true
-      if (standby !== undefined) return this.#substitute(standby, body)
+      if (standby !== undefined) return visit.substitute(standby, body, this.before)
       if (visit.role === 'refresher') return body
     }
     if (failed && (visit.gone || isHandlerTimeout(visit.error))) {
@@ -177,7 +179,7 @@ export class Run {
     this.#capture = {
       reason,
       status,
-      headers: wanted ? headerDelta(this.#before, headers) : NO_DELTA,
+      headers: wanted ? headerDelta(this.before, headers) : NO_DELTA,
       body: wanted ? snapshot(whole) : null,
       failed,
       vary: typeof vary === 'string' ? NO_NAMES : vary
@@ -238,7 +240,8 @@ export class Run {
         this.stop()
         if (how === 'complete') this.#complete()
         if (visit.role === 'done') coalescer.close(visit)
-        else coalescer.abandon(visit, how)
+        // Nothing of it has been sent to others: it failed as a handler does that throws.
+        else if (how !== 'cut-off' || coalescer.fallBack(visit) === undefined) coalescer.abandon(visit, how)
         if (how === 'unheard') visit.cancel(new NobodyWaitsError())
       }
     })
@@ -288,23 +291,11 @@ export class Run {
   #revalidated (revalidation: Revalidation, payload: unknown): unknown {
     const { reply } = this.#visit
     revalidation.end()
-    const complete = revalidation.complete(reply, this.#before, headersOf(reply))
+    const complete = revalidation.complete(reply, this.before, headersOf(reply))
     if (complete === undefined) return payload
     this.#inherited = complete.labels
     this.#visit.revalidated = true
     return complete.body
-  }
-
-  /** Answers with a recording in the place of what the handler did. */
-  #substitute (recording: Recording, payload: unknown): unknown {
-    const { reply } = this.#visit
-    if (payload instanceof Readable) payload.destroy()
-    for (const name of Object.keys(headersOf(reply))) {
-      const before = this.#before[name]
-      if (before === undefined) reply.removeHeader(name)
-      else reply.header(name, before)
-    }
-    return this.#visit.takeOver(recording).substitute()
   }
 
   /** What it came to, for who keeps it. */

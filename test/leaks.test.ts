@@ -13,6 +13,8 @@ const REQUESTS = Number(process.env.FUZZ_REQUESTS ?? (process.env.CI === undefin
 const SEED = Number(process.env.FUZZ_SEED ?? Date.now() % 2 ** 31)
 const CONCURRENCY = 256
 const ON = { config: { coalesce: true } }
+/** So short that all of fresh, stale and gone come about. */
+const KEPT = { config: { coalesce: { ttl: '15ms', staleWhileRevalidate: '15ms', staleIfError: '50ms', eagerRefresh: 0.5 } } } as const
 
 /** mulberry32: small, and the same sequence for a seed. */
 function randomFrom (seed: number): () => number {
@@ -113,12 +115,46 @@ function build () {
       reply.header('set-cookie', `session=${secretOf(request)}`)
       return secretOf(request)
     })
+    app.get('/kept-flip/:key', KEPT, async (request, reply) => {
+      await pause()
+      if (random() < 0.5) return 'open'
+      if (random() < 0.3) throw new Error('down')
+      if (random() < 0.5) reply.header('set-cookie', `session=${secretOf(request)}`)
+      else reply.header('cache-control', pick(RESTRICTIONS))
+      return secretOf(request)
+    })
+    app.get('/kept-tenant/:key', KEPT, async (request, reply) => {
+      await pause()
+      if (random() < 0.1) throw new Error('down')
+      reply.header('etag', `"${String(request.headers['x-tenant'])}"`)
+      return request.headers['if-none-match'] === `"${String(request.headers['x-tenant'])}"`
+        ? reply.code(304).send()
+        : `tenant=${String(request.headers['x-tenant'])};`
+    })
+    app.get('/kept-lazy/:key', KEPT, async (request, reply) => {
+      await pause()
+      return reply.type('text/plain').send(Readable.from((async function * () {
+        yield 'a'
+        await pause()
+        yield `tenant=${String(request.headers['x-tenant'])};`
+        if (random() < 0.05) throw new Error('cut off')
+      })()))
+    })
+    app.get('/kept-auth/:key', KEPT, async request => {
+      await pause()
+      return secretOf(request)
+    })
+    app.get('/kept-user/:key', { config: { coalesce: { ...KEPT.config.coalesce, identity: request => String((request as unknown as { user: string }).user) } } }, async request => {
+      await pause()
+      return `user=${String((request as unknown as { user: string }).user)};`
+    })
     app.post('/open/:key', async () => 'written')
   })
   return app
 }
 
-const ROUTES = ['open', 'cookie', 'private', 'flip', 'tenant', 'raw', 'all', 'vary', 'lazy', 'error', 'auth', 'user', 'hijack', 'slow']
+const ROUTES = ['open', 'cookie', 'private', 'flip', 'tenant', 'raw', 'all', 'vary', 'lazy', 'error', 'auth', 'user', 'hijack', 'slow',
+  'kept-flip', 'kept-tenant', 'kept-lazy', 'kept-auth', 'kept-user']
 
 t.test(`no secret reaches a second client in ${REQUESTS} requests (seed ${SEED})`, { timeout: 3_600_000 }, async t => {
   const app = build()
@@ -135,8 +171,8 @@ t.test(`no secret reaches a second client in ${REQUESTS} requests (seed ${SEED})
     const route = pick(ROUTES)
     const path = `/${route}/${Math.floor(random() * 2)}`
     const headers: Record<string, string> = { 'x-secret': secret, 'x-tenant': tenant }
-    if (route === 'auth') headers.authorization = secret
-    if (route === 'user') headers.authorization = user
+    if (route.endsWith('auth')) headers.authorization = secret
+    if (route.endsWith('user')) headers.authorization = user
     const method = route === 'open' && random() < 0.05 ? 'POST' : 'GET'
     const leaves = random() < 0.05 ? Math.ceil(random() * 5) : undefined
     try {
@@ -160,6 +196,8 @@ t.test(`no secret reaches a second client in ${REQUESTS} requests (seed ${SEED})
   t.ok(answered > REQUESTS * 0.8, `${answered} were answered`)
   const { deduplicatedRequests } = app.coalesce.stats()
   t.ok(deduplicatedRequests > REQUESTS * 0.05, `${deduplicatedRequests} of them with another one's run`)
+  const { cacheHits } = app.coalesce.stats()
+  t.ok(cacheHits > REQUESTS * 0.02, `${cacheHits} of them with what was kept`)
   await app.close()
   t.equal((await app.coalesce.registry?.getSingleMetric('coalesce_flights')?.get())?.values[0]?.value, 0, 'no flight is left')
 })

@@ -14,7 +14,7 @@ export type HeaderPairs = HeaderDelta['set']
  * Fields of a kept response that another answer's do not replace. They are of the bytes, which stay (RFC 9110 section 8,
  * RFC 9530); and a cookie would be given to everybody.
  */
-const OF_THE_BYTES = new Set([
+export const OF_THE_BYTES: ReadonlySet<string> = new Set([
   'content-length', 'content-encoding', 'content-type', 'content-range', 'content-digest', 'content-md5', 'digest', 'repr-digest'
 ])
 const OF_ONE_CLIENT = new Set(['set-cookie', 'set-cookie2', 'proxy-authentication-info', 'authentication-info'])

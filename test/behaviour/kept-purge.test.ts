@@ -1,0 +1,111 @@
+/**
+ * "A purge ends what is kept and what is in the air: that is not kept, and nobody who asks after the purge joins it."
+ */
+import t from 'tap'
+import type { CoalesceRouteOptions, Purge } from '../../types/index.js'
+import { gate, until } from '../fixtures/gate.js'
+import { keeping, type Keeping, type KeepingOptions } from '../fixtures/kept.js'
+
+/** Its first run is held. */
+async function held (t: Parameters<typeof keeping>[0], options: KeepingOptions = {}): Promise<Keeping & { open: () => void }> {
+  const opening = gate()
+  const server = await keeping(t, {
+    ...options,
+    route: { tags: ['things'], ...options.route },
+    handler: async (run, _request, reply) => {
+      reply.coalesce?.tag('thing:1')
+      if (run === 1) await opening.promise
+      return { run }
+    }
+  })
+  return Object.assign(server, { open: () => { opening.open() } })
+}
+
+const PURGES: Readonly<Record<string, Purge>> = {
+  'a tag of the route': { tags: ['things'] },
+  'a tag of the reply': { tags: ['other', 'thing:1'] },
+  'the route': { route: '/thing/:id' },
+  'the url': { url: '/thing/1' },
+  'the url, softly': { url: '/thing/1', soft: true }
+}
+
+for (const [name, purge] of Object.entries(PURGES)) {
+  t.test(`a flight in the air is not joined and not kept after a purge of ${name}`, async t => {
+    const server = await held(t)
+    const before = server.get('/thing/1')
+    await until(() => server.runs() === 1)
+    server.app.coalesce.invalidate(purge)
+    t.equal((await server.get('/thing/1')).body, '{"run":2}')
+    server.open()
+    t.equal((await before).body, '{"run":1}')
+    t.equal((await server.get('/thing/1')).body, '{"run":2}')
+    t.equal(server.runs(), 2)
+  })
+}
+
+t.test('so it is after a write: of its path, and of what its Location and Content-Location name', async t => {
+  for (const header of [undefined, 'location', 'content-location'] as const) {
+    const server = await held(t, {
+      before: app => {
+        app.post('/elsewhere', async (request, reply) => reply.header(String(header), request.headers['x-to']).code(201).send('made'))
+      }
+    })
+    const before = server.get('/thing/1')
+    await until(() => server.runs() === 1)
+    if (header === undefined) await server.get('/thing/1', { method: 'POST' })
+    else await server.get('/elsewhere', { method: 'POST', headers: { 'x-to': '/thing/1?x=1' } })
+    t.equal((await server.get('/thing/1')).body, '{"run":2}', String(header))
+    server.open()
+    t.equal((await before).body, '{"run":1}')
+    t.equal((await server.get('/thing/1')).body, '{"run":2}')
+    if (header !== undefined) {
+      await server.get('/elsewhere', { method: 'POST', headers: { 'x-to': 'http://other.example/thing/1' } })
+      t.equal((await server.get('/thing/1')).body, '{"run":2}', 'another origin\'s word is not taken')
+    }
+    await server.close()
+  }
+})
+
+t.test('a write that failed purges nothing', async t => {
+  const server = await keeping(t, { before: app => { app.put('/thing/:id', async (_request, reply) => reply.code(409).send('no')) } })
+  await server.get('/thing/1')
+  await server.get('/thing/1', { method: 'PUT' })
+  t.equal((await server.get('/thing/1')).body, '{"run":1}')
+})
+
+t.test('with purgeOnWrite: false a write purges nothing', async t => {
+  const server = await keeping(t, { options: { purgeOnWrite: false } })
+  await server.get('/thing/1')
+  await server.get('/thing/1', { method: 'POST' })
+  t.equal((await server.get('/thing/1')).body, '{"run":1}')
+})
+
+t.test('what is purged softly is stale: it is refreshed, or stands in for an error, or is gone', async t => {
+  const cases: Array<[CoalesceRouteOptions, string, string]> = [
+    [{ staleWhileRevalidate: '1m' }, '{"run":1}', '{"run":2}'],
+    [{ staleIfError: '1m' }, '{"run":2}', '{"run":2}'],
+    [{}, '{"run":2}', '{"run":2}']
+  ]
+  for (const [route, second, third] of cases) {
+    const server = await keeping(t, { route })
+    await server.get('/thing/1')
+    server.app.coalesce.invalidate({ route: '/thing/:id', soft: true })
+    t.equal((await server.get('/thing/1')).body, second)
+    await until(() => server.runs() === 2)
+    await until(() => (server.app.coalesce.entries()[0]?.fresh ?? 0) > 0)
+    t.equal((await server.get('/thing/1')).body, third)
+    await server.close()
+  }
+})
+
+t.test('a key purges all of its variants', async t => {
+  const server = await keeping(t, { handler: (run, request) => ({ run, tenant: request.headers['x-tenant'] ?? null }) })
+  const get = async (tenant: string): Promise<number> =>
+    (JSON.parse((await server.get('/thing/1', { headers: { 'x-tenant': tenant } })).body) as { run: number }).run
+  await get('a')
+  await get('b')
+  const [key] = server.app.coalesce.entries().map(entry => entry.key).sort()
+  server.app.coalesce.invalidate({ key: key as string })
+  const runs = [await get('a'), await get('b')]
+  t.ok(runs.some(run => run > 2), 'that of the key that is listed')
+})

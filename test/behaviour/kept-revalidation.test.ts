@@ -1,0 +1,159 @@
+/**
+ * "What is kept and has a validator is asked about; `304` makes it fresh again."
+ */
+import etag from '@fastify/etag'
+import t from 'tap'
+import Fastify, { type FastifyInstance, type FastifyRequest } from 'fastify'
+import coalesce from '../../lib/index.js'
+import { distinct, times } from '../fixtures/crowd.js'
+import { gate, TestClock } from '../fixtures/gate.js'
+import { keeping, type Handler } from '../fixtures/kept.js'
+import { listen } from '../fixtures/server.js'
+
+const DATE = 'Wed, 01 Jan 2025 00:00:00 GMT'
+
+/** Answers 304 to whoever has the version that there is, and notes what it was asked. */
+function validating (asked: unknown[], more: Record<string, string> = {}): Handler {
+  return (run, request, reply) => {
+    const { 'if-none-match': tag, 'if-modified-since': since } = request.headers
+    asked.push([tag, since])
+    reply.headers({ etag: '"v1"', 'last-modified': DATE, 'x-run': String(run), ...more })
+    return tag === '"v1"' ? reply.code(304).send() : { run }
+  }
+}
+
+t.test('only the handler is asked; its client and those who wait get the whole, with the new headers, and it is fresh again', async t => {
+  const asked: unknown[] = []
+  const seen: unknown[] = []
+  const look = (request: FastifyRequest): void => { seen.push(request.headers['if-none-match'] ?? request.headers['if-modified-since']) }
+  const opening = gate()
+  const handler = validating(asked)
+  const server = await keeping(t, {
+    before: app => {
+      app.addHook('onRequest', async request => { look(request) })
+      app.addHook('preHandler', async request => { look(request) })
+      app.addHook('preSerialization', async (request, _reply, payload) => { look(request); return payload })
+      app.addHook('onSend', async request => { look(request) })
+      app.addHook('onResponse', async request => { look(request) })
+    },
+    handler: async (run, request, reply) => {
+      if (run === 2) await opening.promise
+      return await handler(run, request, reply)
+    }
+  })
+  await server.get('/thing/1')
+  server.clock.advance(61_000)
+  const answers = times(5, server, '/thing/1').map(send => send())
+  await server.arrived(6)
+  opening.open()
+  t.strictSame(distinct((await Promise.all(answers)).map(({ status, body, headers }) => [status, body, headers['x-run'], headers.age])), [[200, '{"run":1}', '2', undefined]])
+  server.clock.advance(59_000)
+  t.match(await server.get('/thing/1'), { status: 200, body: '{"run":1}', headers: { 'x-run': '2', age: '59', 'content-length': '9' } })
+  t.strictSame(asked, [[undefined, undefined], ['"v1"', DATE]])
+  t.strictSame(distinct(seen), [undefined])
+})
+
+t.test('a client that has conditions of its own is answered by them', async t => {
+  for (const [own, wanted] of [['"v1"', { status: 304, body: '' }], ['"v0"', { status: 200, body: '{"run":2}' }]] as const) {
+    const asked: unknown[] = []
+    const server = await keeping(t, { handler: validating(asked) })
+    await server.get('/thing/1')
+    server.clock.advance(61_000)
+    t.match(await server.get('/thing/1', { headers: { 'if-none-match': own } }), wanted)
+    t.strictSame(asked.at(-1), [own, undefined])
+    await server.close()
+  }
+})
+
+t.test('a 304 that is about something else is its client\'s affair, and nothing is kept of it', async t => {
+  const server = await keeping(t, {
+    handler: (run, _request, reply) => run === 1 ? reply.header('etag', '"v1"').send({ run }) : run === 2 ? reply.header('etag', '"v2"').code(304).send() : { run }
+  })
+  await server.get('/thing/1')
+  server.clock.advance(61_000)
+  await server.get('/thing/1')
+  t.match(await server.get('/thing/1'), { status: 200, body: '{"run":3}' })
+})
+
+t.test('what 304 says of bytes that it does not have is not said of those that are kept', async t => {
+  const other = await keeping(t, {
+    handler: (run, _request, reply) => run === 1
+      ? reply.header('etag', '"v1"').type('text/plain').send('the whole')
+      : reply.headers({ etag: '"v1"', 'content-encoding': 'gzip', 'content-length': '0', 'content-range': 'bytes 0-1/2' }).code(304).send()
+  })
+  await other.get('/thing/1')
+  other.clock.advance(61_000)
+  for (const who of ['its client', 'who comes later']) {
+    const { body, headers } = await other.get('/thing/1')
+    t.equal(body, 'the whole', who)
+    t.match(headers, { 'content-length': '9', 'content-encoding': undefined, 'content-range': undefined, 'content-type': 'text/plain' })
+  }
+  t.equal(other.runs(), 2)
+})
+
+t.test('that it was asked counts as no dependence on the conditions of its client', async t => {
+  const server = await keeping(t, { handler: validating([]) })
+  await server.get('/thing/1')
+  server.clock.advance(61_000)
+  await server.get('/thing/1')
+  await server.get('/thing/1')
+  t.equal(server.runs(), 2)
+  t.equal(server.app.coalesce.entries().length, 1)
+})
+
+t.test('@fastify/etag, registered before or after, is not asked in the place of the handler', async t => {
+  for (const place of ['before', 'after'] as const) {
+    const clock = new TestClock()
+    const app = Fastify() as unknown as FastifyInstance
+    if (place === 'before') await app.register(etag)
+    await app.register(coalesce, { clock })
+    if (place === 'after') await app.register(etag)
+    let runs = 0
+    app.get('/', { config: { coalesce: { ttl: '60s' } } }, async () => {
+      runs++
+      return { same: true }
+    })
+    const server = await listen(t, app)
+    const first = await server.get('/')
+    t.match(first.headers.etag, /^"/)
+    clock.advance(61_000)
+    t.match(await server.get('/'), { status: 200, body: first.body, headers: { etag: first.headers.etag } }, place)
+    t.match(await server.get('/'), { status: 200, body: first.body, headers: { etag: first.headers.etag } }, place)
+    t.match(await server.get('/', { headers: { 'if-none-match': String(first.headers.etag) } }), { status: 304 }, place)
+    // Registered before, it reads the condition where that is told from the handler's own looks no more.
+    t.equal(runs, place === 'before' ? 3 : 2, place)
+  }
+})
+
+t.test('an answer that is another one is all that hooks after the handler see', async t => {
+  const seen: unknown[] = []
+  const server = await keeping(t, {
+    before: app => {
+      app.addHook('preSerialization', async (request, _reply, payload) => {
+        seen.push(request.headers['if-none-match'] ?? null)
+        return payload
+      })
+    },
+    handler: (run, _request, reply) => reply.header('etag', `"v${run}"`).send({ run })
+  })
+  await server.get('/thing/1')
+  server.clock.advance(61_000)
+  t.match(await server.get('/thing/1'), { body: '{"run":2}', headers: { etag: '"v2"' } })
+  t.match(await server.get('/thing/1'), { body: '{"run":2}', headers: { etag: '"v2"' } })
+  t.strictSame(seen, [null, null])
+})
+
+t.test('a handler that was asked and fails tells nobody what it was asked', async t => {
+  let seen: unknown = 'nothing'
+  const server = await keeping(t, {
+    before: app => { app.addHook('onError', async request => { seen = request.headers['if-none-match'] }) },
+    handler: (run, _request, reply) => {
+      if (run > 1) throw new Error('down')
+      return reply.header('etag', '"v1"').send({ run })
+    }
+  })
+  await server.get('/thing/1')
+  server.clock.advance(61_000)
+  t.equal((await server.get('/thing/1')).status, 500)
+  t.equal(seen, undefined)
+})
