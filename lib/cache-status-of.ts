@@ -41,6 +41,12 @@ function factsOf (visit: Visit, now: number): CacheStatusFacts {
     case 'follower':
       return { fwd, collapsed: true, detail }
     default:
-      return { fwd, stored: visit.stored !== undefined, ttl: visit.stored === undefined ? undefined : visit.stored / 1000, detail }
+      return {
+        fwd,
+        fwdStatus: visit.revalidated ? visit.runStatus : undefined,
+        stored: visit.stored !== undefined,
+        ttl: visit.stored === undefined ? undefined : visit.stored / 1000,
+        detail
+      }
   }
 }

@@ -11,7 +11,6 @@ import { Flights, type Boarding } from './core/flights.js'
 import { FlightTimeoutError, NobodyWaitsError, NotKeptError, WaitTimeoutError } from './errors.js'
 import type { Cut } from './http/broadcast.js'
 import { pathLabel } from './http/labels.js'
-import { fencedPath } from './http/path.js'
 import { NO_REQUEST_DIRECTIVES } from './http/request-directives.js'
 import { isOfVariant, type Recording } from './http/recording.js'
 import type { Keeper, Look } from './keeper.js'
@@ -62,9 +61,9 @@ export class Coalescer {
   /** Boards; true: run the handler now, false: park. */
   arrive (visit: Visit, key: string): boolean {
     visit.tally.requests++
-    const now = visit.arrived = this.clock.now()
+    visit.arrived = this.clock.now()
     visit.key = key
-    const boarding = this.#board(visit, now)
+    const boarding = this.#board(visit, visit.arrived)
     if (boarding === 'follower' || boarding === 'looking' || boarding === 'kept') return false
     if (boarding === 'leader') this.#takeOff(visit)
     else this.#bypass(visit, boarding)
@@ -121,6 +120,7 @@ export class Coalescer {
     const { flight } = visit
     const kept = visit.role === 'leader' ? this.keeper.standIn(visit, visit) : undefined
     if (kept === undefined) return undefined
+    visit.kept = kept
     this.keeper.failed(visit.boardedKey)
     visit.role = 'done'
     this.#observer.landed(visit, 'failed', kept.reason, flight?.followers ?? 0)
@@ -190,9 +190,9 @@ export class Coalescer {
 
   /** Nobody joins a flight for `path` that is in the air now. */
   fence (path: string): void {
-    const fenced = fencedPath(path)
-    if (this.flights.size > 0) this.flights.detach(leader => fencedPath((leader as Visit).path) === fenced)
-    if (this.#purgesOnWrite) this.keeper.purge([pathLabel(path)], false)
+    const label = pathLabel(path)
+    if (this.flights.size > 0) this.flights.detach(leader => pathLabel((leader as Visit).path) === label)
+    if (this.#purgesOnWrite) this.keeper.purge([label], false)
   }
 
   /** Serves nothing any more that has one of these labels, or (softly) only as stale; and what is in the air is for who is on board. */
@@ -305,13 +305,6 @@ export class Coalescer {
       return 'kept'
     }
     const boarding = this.flights.board(key, visit, visit.route.settings.maxWaitersPerKey, now)
-    if (look instanceof Promise && (boarding === 'leader' || boarding === 'no-flight')) {
-      if (boarding === 'leader') this.#lead(visit)
-      else visit.role = 'looking'
-      visit.looks = true
-      look.then(found => { this.#looked(visit, found) }, () => { this.#looked(visit, undefined) })
-      return 'looking'
-    }
     if (boarding === 'leader') this.#lead(visit)
     if (boarding === 'follower') {
       visit.role = 'follower'
@@ -319,7 +312,11 @@ export class Coalescer {
       visit.leaderId = (leader as Visit).id
       this.#observer.joined(visit, followers)
     }
-    return boarding
+    if (!(look instanceof Promise) || (boarding !== 'leader' && boarding !== 'no-flight')) return boarding
+    if (boarding === 'no-flight') visit.role = 'looking'
+    visit.looks = true
+    look.then(found => { this.#looked(visit, found) }, () => { this.#looked(visit, undefined) })
+    return 'looking'
   }
 
   #lead (visit: Visit): void {
@@ -337,6 +334,7 @@ export class Coalescer {
   /** It runs the handler and has no part in anything. */
   #bypass (visit: Visit, boarding: string): void {
     visit.role = boarding === 'unshareable' ? 'scout' : 'done'
+    if (visit.found !== undefined) visit.since = this.keeper.shelf.stamp()
     visit.tally.runs++
     this.#settled(visit, 'bypass', reasonOf(visit, boarding))
   }

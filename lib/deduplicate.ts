@@ -16,7 +16,7 @@ import { all, type Log, type Observer } from './observers/observer.js'
 import { SILENT, StoreTally } from './observers/store-tally.js'
 import { Tally, tallying } from './observers/tally.js'
 import { readFunctionOptions } from './function-options.js'
-import { fail } from './options.js'
+import { fail } from './readers.js'
 import { Results } from './results.js'
 import { memoryStore } from './stores/memory.js'
 

@@ -17,6 +17,7 @@ import { followReason, type FollowReason } from './http/policy.js'
 import { queryStart } from './http/query.js'
 import { CLIENT_ADDRESS } from './http/reads.js'
 import type { Recording, Variant } from './http/recording.js'
+import { headersOf } from './internals.js'
 import type { Refresh } from './keeper.js'
 import type { Log } from './observers/observer.js'
 import { isHandlerTimeout, onHeaders } from './payload.js'
@@ -33,7 +34,7 @@ export class FastifyVisit extends Visit implements Listener {
   readonly request: FastifyRequest
   readonly reply: FastifyReply
   readonly followsOnly: FollowReason | undefined
-  /** What its handler returned, if it is a promise. */
+  /** What its handler returned, if it is a promise of anything but its reply. */
   result: PromiseLike<unknown> | undefined
   /** What went wrong in its handler: whatever the status says, the response is a failure. */
   error: unknown
@@ -247,6 +248,7 @@ export class FastifyVisit extends Visit implements Listener {
         return payload
       default:
         this.#run?.stop()
+        if (this.found !== undefined && this.followsOnly === 'head') this.#checkKept()
         return payload
     }
   }
@@ -260,6 +262,12 @@ export class FastifyVisit extends Visit implements Listener {
     if (this.#replay !== undefined) return this.#replay.finish(payload, last)
     this.#run?.decide()
     return payload
+  }
+
+  /** A run for HEAD, which nobody shares, tells of what is kept for GET. */
+  #checkKept (): void {
+    const { coalescer, reply } = this
+    coalescer.keeper.headCame(this, reply.statusCode, headersOf(reply), coalescer.variants.namesOf(this.key))
   }
 
   /** The response, or its connection, has been closed. */
@@ -278,7 +286,7 @@ export class FastifyVisit extends Visit implements Listener {
     this.coalescer.leave(this, 'client-left')
     // A handler that has ended will not answer any more; one that has not may yet.
     if (this.role === 'leader' && this.result !== undefined && this.forwarded === undefined) {
-      const giveUp = (): void => { if (this.#run?.captured !== true) this.coalescer.abandon(this, 'no-reply') }
+      const giveUp = (): void => { if (this.#run?.captured !== true && this.result !== undefined) this.coalescer.abandon(this, 'no-reply') }
       this.result.then(giveUp, giveUp)
     }
   }

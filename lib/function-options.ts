@@ -5,9 +5,9 @@
  */
 import type { DeduplicateOptions, Store } from '../types/index.js'
 import {
-  callable, duration, fail, FUNCTION_DEFAULTS, functionReaders, isName, isObject, KEEPING_DEFAULTS, keepingReaders, listOf, names, optional,
-  read, span, store, type FunctionSettings, type KeepingSettings, type Reader
+  FUNCTION_DEFAULTS, functionReaders, KEEPING_DEFAULTS, keepingReaders, store, type FunctionSettings, type KeepingSettings
 } from './options.js'
+import { callable, duration, durationOr, fail, isName, isObject, listOf, names, optional, read, span, type Reader } from './readers.js'
 
 export interface CallSettings<A extends readonly unknown[], R> extends FunctionSettings, KeepingSettings {
   readonly key: DeduplicateOptions<A, R>['key']
@@ -22,7 +22,7 @@ export interface CallSettings<A extends readonly unknown[], R> extends FunctionS
 }
 
 const resultTtl: Reader<CallSettings<readonly unknown[], unknown>['ttl']> = (value, name) => {
-  if (typeof value !== 'function') return duration(value, `${name} (which can also be a function)`)
+  if (typeof value !== 'function') return durationOr('a function')(value, name)
   const ttlOf = value as (result: unknown, ...args: readonly unknown[]) => unknown
   return function checkedTtl (result, args) {
     const answer = ttlOf(result, ...args)

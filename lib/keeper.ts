@@ -10,7 +10,8 @@ import type { Entry } from '../types/index.js'
 import { Refreshes } from './core/refreshes.js'
 import type { Found, Shelf } from './core/shelf.js'
 import { isDue, isFresh, servesWhileRefreshed, standsByUntil } from './core/staleness.js'
-import type { HeaderDelta } from './http/headers.js'
+import { freshen, headAgrees } from './http/freshen.js'
+import { headerDelta, type HeaderDelta, type Headers } from './http/headers.js'
 import { planKeeping, type PlanReason } from './http/keep.js'
 import { readKeptResponse, readVaryMarker, type KeptResponse } from './http/kept-response.js'
 import { labelsOf } from './http/labels.js'
@@ -18,6 +19,7 @@ import {
   acceptable, acceptableOnError, NO_REQUEST_DIRECTIVES, type Kept as KeptFacts, type RequestDirectives
 } from './http/request-directives.js'
 import { MAX_TAGS } from './http/tags.js'
+import { shareReason } from './http/policy.js'
 import { byteLength, isOfVariant, type Body, type Recording } from './http/recording.js'
 import type { Observer, RefreshResult } from './observers/observer.js'
 import type { Kept, Visit } from './visit.js'
@@ -44,6 +46,9 @@ export interface Refresh {
 
 export type KeepReason = 'stored' | 'purged' | 'too-many-tags' | PlanReason
 export type MissReason = 'none' | 'expired' | 'purged' | 'vary' | 'rejected' | 'request'
+
+const NO_HEADERS: Headers = Object.freeze({})
+const TOO_MANY_TAGS = Object.freeze({ reason: 'too-many-tags' })
 
 export class Keeper {
   readonly shelf: Shelf
@@ -86,12 +91,12 @@ export class Keeper {
    * @param key the visit's key, with the variant of what it brought
    * @param names what is known to tell the variants of its key apart
    */
-  keep (visit: Visit, recording: Recording, key: string, names: readonly string[]): KeepReason {
-    const response = visit.response()
+  keep (visit: Visit, recording: Recording, key: string, names: readonly string[], response = visit.response()): KeepReason {
     const now = this.shelf.now()
-    if (response.tags.length > MAX_TAGS) return 'too-many-tags'
     const came = { ...response, bytes: recording.bytes ?? Infinity, requestedAt: visit.since, respondedAt: now }
-    const plan = planKeeping(came, visit.route.settings, () => visit.ttlOf(recording))
+    const plan = response.tags.length > MAX_TAGS
+      ? TOO_MANY_TAGS
+      : planKeeping(came, visit.route.settings, () => visit.ttlOf(recording))
     if (response.status >= 500) this.failed(key)
     else this.#refreshes.recovered(key)
     if (plan.reason !== undefined) {
@@ -103,13 +108,13 @@ export class Keeper {
     const value: KeptResponse = {
       status, headers: headers.set.filter(([name]) => name !== 'age'), removed: headers.removed, body: body as Body, age, date, variant
     }
-    const labels = labelsOf(visit.route.label, visit.path, response.tags)
+    const labels = [...new Set([...labelsOf(visit.route.label, visit.path, response.tags), ...response.inherited])]
     const common = { version: 1, since: visit.since, storedAt: now, labels, ...durations } as const
     const entry: Entry = { ...common, key, bytes: bytes + sizeOfHeaders(headers.set), value }
     if (!this.shelf.keep(entry, keepFor)) return 'purged'
     this.#recordings.set(value, recordingOf(entry, value))
     if (key !== visit.key) this.shelf.keep({ ...common, key: visit.key, bytes: 0, value: { vary: names } }, keepFor)
-    if (visit.refresh !== undefined) visit.refresh.result = 'refreshed'
+    if (visit.refresh !== undefined) visit.refresh.result = visit.revalidated ? 'revalidated' : 'refreshed'
     visit.stored = durations.freshFor
     return 'stored'
   }
@@ -145,6 +150,19 @@ export class Keeper {
       visit.standby = { recording, until }
     }
     return this.#miss(visit, suits ? outdated ? 'purged' : 'expired' : 'request')
+  }
+
+  /** A run for HEAD says whether what is kept for GET is still what it would be (RFC 9111 section 4.3.5). */
+  headCame (visit: Visit, status: number, headers: Headers, names: readonly string[]): void {
+    const { boardedKey, found } = visit
+    if (found === undefined || status !== 200) return
+    const { set } = headerDelta(NO_HEADERS, headers)
+    if (!headAgrees(found.headers.set, set, found.bytes)) {
+      this.shelf.purge([boardedKey], true)
+    } else if (shareReason({ status, headers, trailers: false, failed: false }, []) === undefined) {
+      const recording = { ...found, headers: { ...found.headers, set: freshen(found.headers.set, set) } }
+      this.keep(visit, recording, boardedKey, names, { status, headers, failed: false, tags: [], inherited: found.kept?.labels ?? [] })
+    }
   }
 
   /** What is purged by these labels is not served any more; softly: is stale. */
@@ -206,8 +224,9 @@ function isForbidden (kept: KeptFacts, demands: RequestDirectives): boolean {
   return !acceptable({ ...kept, mayServeStale: true }, { ...demands, maxStale })
 }
 
-function recordingOf ({ freshFor, storedAt }: Entry, { status, headers, removed, body, variant, age, date }: KeptResponse): Recording {
-  const kept = { storedAt, freshFor, age, date }
+function recordingOf ({ freshFor, labels, storedAt }: Entry, response: KeptResponse): Recording {
+  const { status, headers, removed, body, variant, age, date } = response
+  const kept = { storedAt, freshFor, age, date, labels }
   return { status, headers: { set: headers, removed }, body, bytes: byteLength(body), leaderId: undefined, variant, kept }
 }
 

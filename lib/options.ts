@@ -5,15 +5,17 @@
  * what it got. Nothing is repaired.
  */
 import type { FastifyRequest, RouteShorthandOptions } from 'fastify'
-import ms, { type StringValue } from 'ms'
 import type { Registry } from 'prom-client'
 import type { Clock, CoalesceOptions, CoalesceRouteOptions, KeptResponseFacts, Purge, Store } from '../types/index.js'
 import { systemClock } from './clock.js'
-import { InvalidOptionError } from './errors.js'
 import { CACHE_NAME, isCacheName } from './http/cache-status.js'
 import { pathLabel, routeLabel, tagLabel } from './http/labels.js'
 import type { Recording } from './http/recording.js'
 import { coversAllBut, coversOnly, type Covers } from './http/query.js'
+import {
+  boolean, callable, clock, duration, durationOr, fail, headers, integer, isName, isObject, listOf, names, oneOf, optional, part, read,
+  seconds, span, type Reader, type Readers
+} from './readers.js'
 
 /** What of the app's router a key depends on. */
 export interface Router {
@@ -85,6 +87,15 @@ export interface Settings {
   readonly store: Store | undefined
   readonly storeTimeout: number
   readonly purgeOnWrite: boolean
+  /** Undefined: as the context around this one has it. */
+  readonly cacheControl: CacheControlSettings | false | undefined
+}
+
+/** As @fastify/caching takes it: in seconds. */
+export interface CacheControlSettings {
+  readonly privacy: 'public' | 'private' | 'no-cache'
+  readonly expiresIn: number | undefined
+  readonly serverExpiresIn: number | undefined
 }
 
 export interface FunctionSettings {
@@ -94,73 +105,9 @@ export interface FunctionSettings {
   readonly onError: 'share' | 'promote'
 }
 
-/** Reads one option: its setting, or a throw. `name` is what messages call it. */
-export type Reader<T> = (value: unknown, name: string) => T
-export type Readers<T> = { readonly [Name in keyof T]: Reader<T[Name]> }
-
-const MAX_TIMEOUT = 2 ** 31 - 1
-const HEADER_NAME = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/
 const METRIC_PREFIX = /^(?:[a-zA-Z_:][a-zA-Z0-9_:]*)?$/
-
-export function fail (name: string, wanted: string, got: unknown): never {
-  throw new InvalidOptionError(name, wanted, describe(got))
-}
-
-function describe (value: unknown): string {
-  if (typeof value === 'function') return `function ${value.name || '(anonymous)'}`
-  if (typeof value === 'string') return JSON.stringify(value)
-  if (typeof value !== 'object' || value === null) return String(value)
-  try {
-    return JSON.stringify(value)
-  } catch {
-    return Object.prototype.toString.call(value)
-  }
-}
-
-export const isObject = (value: unknown): value is Record<string, unknown> =>
-  typeof value === 'object' && value !== null && !Array.isArray(value)
-
-const boolean: Reader<boolean> = (value, name) =>
-  typeof value === 'boolean' ? value : fail(name, 'true or false', value)
-
-export const integer = (least: number, most = Infinity): Reader<number> => (value, name) =>
-  Number.isSafeInteger(value) && (value as number) >= least && (value as number) <= most
-    ? value as number
-    : fail(name, `a whole number from ${least}${most === Infinity ? '' : ` to ${most}`}`, value)
-
-const oneOf = <T extends string>(...values: T[]): Reader<T> => (value, name) =>
-  values.includes(value as T) ? value as T : fail(name, values.map(each => `'${each}'`).join(' or '), value)
-
-export const callable = <F>(value: unknown, name: string): F =>
-  typeof value === 'function' ? value as F : fail(name, 'a function', value)
-
-export const optional = <T>(reader: Reader<T>): Reader<T | undefined> => (value, name) =>
-  value === undefined ? undefined : reader(value, name)
-
-export const duration: Reader<number> = (value, name) => {
-  const wanted = `a duration from 1 ms to ${MAX_TIMEOUT} ms: milliseconds, or a string like '30s'`
-  // ms throws on the empty string and takes at most 100 characters.
-  const parsed = typeof value === 'string' && /^[\d.]+ ?[a-z]+$/i.test(value) && value.length <= 100 ? ms(value as StringValue) : value
-  return typeof parsed === 'number' && parsed >= 1 && parsed <= MAX_TIMEOUT ? parsed : fail(name, wanted, value)
-}
-
-/** A duration that may be none. */
-export const span: Reader<number> = (value, name) => value === 0 ? 0 : duration(value, name)
-
-const part = (least: number, most: number): Reader<number> => (value, name) =>
-  typeof value === 'number' && value >= least && value <= most ? value : fail(name, `a number from ${least} to ${most}`, value)
-
-export const listOf = <T>(wanted: string, isMember: (member: unknown) => member is T): Reader<readonly T[]> => (value, name) =>
-  Array.isArray(value) && value.every(isMember) ? Object.freeze([...value]) : fail(name, wanted, value)
-
-export const isName = (value: unknown): value is string => typeof value === 'string' && value !== ''
-const isHeaderName = (value: unknown): value is string => typeof value === 'string' && HEADER_NAME.test(value)
 const isShareableStatus = (value: unknown): value is number =>
   Number.isInteger(value) && (value as number) >= 200 && (value as number) <= 599 && value !== 206 && value !== 304
-
-export const names = listOf('an array of names', isName)
-const headers: Reader<readonly string[]> = (value, name) =>
-  Object.freeze(listOf('an array of header names', isHeaderName)(value, name).map(each => each.toLowerCase()))
 
 const query: Reader<KeySettings['query']> = (value, name) => {
   if (value === true) return 'sorted'
@@ -206,15 +153,10 @@ const metricsReaders: Readers<MetricsSettings> = {
   routeOptions: (value, name) => isObject(value) ? value as RouteShorthandOptions : fail(name, 'route options', value)
 }
 
-export const clock: Reader<Clock> = (value, name) =>
-  isObject(value) && ['now', 'setTimeout', 'clearTimeout'].every(method => typeof value[method] === 'function')
-    ? value as unknown as Clock
-    : fail(name, 'an object with now, setTimeout and clearTimeout', value)
-
 const ttl: Reader<RouteSettings['ttl']> = (value, name) => {
   if (value === false) return undefined
   if (value === 'headers') return value
-  if (typeof value !== 'function') return duration(value, `${name} (which can also be 'headers', a function or false)`)
+  if (typeof value !== 'function') return durationOr("'headers', a function or false")(value, name)
   const ttlOf = value as (response: KeptResponseFacts, request: FastifyRequest) => unknown
   return function checkedTtl ({ status, headers, body, bytes }, request) {
     const whole = body as string | Buffer | null
@@ -229,15 +171,29 @@ const negativeTtl: Reader<RouteSettings['negativeTtl']> = (value, name) => {
   const byStatus = new Map<number, number | 'headers'>()
   for (const [status, time] of Object.entries(value)) {
     if (!/^[45]\d\d$/.test(status)) fail(name, 'made of status codes from 400 to 599', status)
-    byStatus.set(Number(status), time === 'headers' ? time : duration(time, `${name}.${status} (which can also be 'headers')`))
+    byStatus.set(Number(status), time === 'headers' ? time : durationOr("'headers'")(time, `${name}.${status}`))
   }
-  return byStatus
+  return Object.freeze(byStatus)
 }
 
 export const store: Reader<Store> = (value, name) =>
   isObject(value) && ['get', 'set', 'delete'].every(method => typeof value[method] === 'function')
     ? value as unknown as Store
     : fail(name, 'an object with get, set and delete', value)
+
+const cacheControl: Reader<CacheControlSettings | false> = (value, name) => {
+  if (value === false) return false
+  if (!isObject(value)) return fail(name, 'false or { privacy, expiresIn, serverExpiresIn }', value)
+  const settings = read<CacheControlSettings>({
+    privacy: oneOf('public', 'private', 'no-cache'), expiresIn: optional(seconds), serverExpiresIn: optional(seconds)
+  }, value, {}, name)
+  // @fastify/caching would not say it, and not say so.
+  if (settings.expiresIn !== undefined && settings.privacy === 'no-cache') fail(`${name}.expiresIn`, "without privacy: 'no-cache'", value.expiresIn)
+  if (settings.serverExpiresIn !== undefined && settings.privacy !== 'public') {
+    fail(`${name}.serverExpiresIn`, "with privacy: 'public' only", value.serverExpiresIn)
+  }
+  return settings
+}
 
 type UserRouteSettings = Omit<RouteSettings, 'router'>
 
@@ -274,7 +230,10 @@ const routeReaders: Readers<UserRouteSettings> = {
   unshareableTtl: duration,
   learnVary,
   ttl,
-  ...keepingReaders,
+  staleWhileRevalidate: span,
+  staleIfError: span,
+  ttlJitter: part(0, 1),
+  eagerRefresh: (value, name) => value === false ? Infinity : part(0, 1, ', or false')(value, name),
   negativeTtl,
   maxEntryBytes: integer(0),
   tags: names,
@@ -296,7 +255,8 @@ const registrationReaders: Readers<Omit<Settings, 'routes'>> = {
   clock,
   store: optional(store),
   storeTimeout: duration,
-  purgeOnWrite: boolean
+  purgeOnWrite: boolean,
+  cacheControl: optional(cacheControl)
 }
 
 const BODY = Object.freeze({ maxBytes: 1_048_576 })
@@ -336,8 +296,11 @@ const ROUTE_DEFAULTS: UserRouteSettings = Object.freeze({
   unshareableTtl: 120_000,
   learnVary: LEARN_ALL,
   ttl: undefined,
-  ...KEEPING_DEFAULTS,
-  negativeTtl: new Map(),
+  staleWhileRevalidate: 0,
+  staleIfError: 0,
+  ttlJitter: 0,
+  eagerRefresh: Infinity,
+  negativeTtl: Object.freeze(new Map()),
   maxEntryBytes: 8_388_608,
   tags: Object.freeze([]),
   tagHeaders: Object.freeze([]),
@@ -354,27 +317,15 @@ const REGISTRATION_DEFAULTS: Omit<Settings, 'routes'> = Object.freeze({
   clock: systemClock,
   store: undefined,
   storeTimeout: 250,
-  purgeOnWrite: true
+  purgeOnWrite: true,
+  cacheControl: undefined
 })
-
-/** Reads each option that is given and takes the others from `defaults`; an option without a default must be given. */
-export function read<T extends object> (readers: Readers<T>, options: Record<string, unknown>, defaults: Partial<T>, path: string): T {
-  for (const name of Object.keys(options)) {
-    if (!Object.hasOwn(readers, name)) fail(path, `made of ${Object.keys(readers).join(', ')}`, name)
-  }
-  const settings: Partial<T> = {}
-  for (const name of Object.keys(readers) as Array<keyof T & string>) {
-    const value = options[name]
-    settings[name] = value === undefined && name in defaults ? defaults[name] : readers[name](value, `${path}.${name}`)
-  }
-  return Object.freeze(settings as T)
-}
 
 /** Reads the options of a registration. */
 export function readOptions (options: CoalesceOptions, router: Router): Settings {
   // Fastify itself reads these from the options of a registration.
   const { prefix, logLevel, logSerializers, ...own } = options as Record<string, unknown>
-  const { global, metrics, maxFlights, maxWaiters, maxRecordedBytes, clock, store, storeTimeout, purgeOnWrite, ...routes } =
+  const { global, metrics, maxFlights, maxWaiters, maxRecordedBytes, clock, store, storeTimeout, purgeOnWrite, cacheControl, ...routes } =
     read({ ...registrationReaders, ...routeReaders }, own, { ...REGISTRATION_DEFAULTS, ...ROUTE_DEFAULTS }, 'coalesce options')
   return Object.freeze({
     global,
@@ -386,6 +337,7 @@ export function readOptions (options: CoalesceOptions, router: Router): Settings
     store,
     storeTimeout,
     purgeOnWrite,
+    cacheControl,
     routes: Object.freeze({ ...routes, router })
   })
 }

@@ -9,6 +9,8 @@ import type { FastifyReply } from 'fastify'
 import { parseCacheControl } from './http/cache-control.js'
 import type { HeaderDelta } from './http/headers.js'
 import type { Body } from './http/recording.js'
+import { targetedRestriction } from './http/response-directives.js'
+import { headersOf } from './internals.js'
 
 /** What a response was when it was captured. */
 export interface Capture {
@@ -25,7 +27,8 @@ export interface Capture {
 /** What other hooks added on the way that keeps a response from being shared. */
 export function restrictionOf (reply: FastifyReply): string | undefined {
   if (reply.getHeader('set-cookie') !== undefined) return 'set-cookie'
-  return parseCacheControl(reply.getHeader('cache-control') as string | string[] | undefined).restriction
+  const headers = headersOf(reply)
+  return parseCacheControl(headers['cache-control']).restriction ?? targetedRestriction(headers)
 }
 
 export function isHandlerTimeout (error: unknown): boolean {

@@ -7,6 +7,7 @@
 import { parse } from 'fast-querystring'
 import type { FastifyInstance, FastifyReply, FastifyRequest, RouteOptions } from 'fastify'
 import type { CoalesceOptions } from '../types/index.js'
+import { completeCacheControl, sendCacheControl } from './cache-control-headers.js'
 import { bypassStatus, cacheStatusOf } from './cache-status-of.js'
 import type { Coalescer } from './coalescer.js'
 import { AlreadyRegisteredError, InvalidOptionError } from './errors.js'
@@ -25,13 +26,14 @@ import { Tally } from './observers/tally.js'
 import { readOptions, readRouteOptions, type RouteSettings, type Settings } from './options.js'
 import { takeErrand } from './refresh.js'
 import { Bypass, bypassOf, kVisit, replyViewOf, setVisit, viewOf, visitOf } from './request-visit.js'
+import { noteReturnedReplies } from './returned-reply.js'
 import { createScope, type FastifyRoute, type Scope } from './scope.js'
 
 type Handler = (this: FastifyInstance, request: FastifyRequest, reply: FastifyReply) => unknown
 type Done = (error?: Error | null, value?: unknown) => void
 
-const kScope = Symbol('fastify-coalesce.scope')
 const SAFE = new Set(['GET', 'HEAD', 'OPTIONS', 'TRACE', 'QUERY'])
+const kScope = Symbol('fastify-coalesce.scope')
 
 function scopeOf (fastify: FastifyInstance): Scope {
   return (fastify as unknown as { [kScope]: Scope })[kScope]
@@ -61,6 +63,7 @@ function register (fastify: FastifyInstance, options: CoalesceOptions): void {
     decorate(fastify)
     addHooks(fastify)
   }
+  sendCacheControl(fastify, settings.cacheControl)
   onReady(fastify, scope)
   fastify.addHook('onClose', (_instance, done) => {
     scope.close()
@@ -85,6 +88,7 @@ function decorate (fastify: FastifyInstance): void {
   fastify.decorateRequest(kVisit as unknown as string, undefined)
   fastify.decorateReply('coalesce', { getter (this: FastifyReply) { return replyViewOf(this.request) } } as never)
   fastify.decorateRequest('coalesce', { getter (this: FastifyRequest) { return viewOf(this) } } as never)
+  noteReturnedReplies(fastify)
   overrideGetter(fastify, 'signal', (own: () => AbortSignal, request) => {
     const visit = visitOf(request)
     return visit?.led === true ? visit.signal(own()) : own()
@@ -150,6 +154,7 @@ function captureResponse (request: FastifyRequest, reply: FastifyReply, payload:
     done(null, visit.capture(payload, (visit.route as FastifyRoute).decidesAtOnce))
     return
   }
+  // A POST that is coalesced is one that only reads: its route says so.
   if (!SAFE.has(request.method) && reply.statusCode < 400) fence(request, reply)
   done()
 }
@@ -173,6 +178,7 @@ function decideResponse (request: FastifyRequest, reply: FastifyReply, payload: 
   const passed = visit === undefined ? payload : visit.decide(payload, (visit.route as FastifyRoute).decidesLast)
   const { cacheStatus } = (visit?.route ?? bypassOf(request)?.route)?.settings ?? NO_STATUS
   if (cacheStatus !== undefined) sayStatus(request, reply, cacheStatus)
+  completeCacheControl(request, reply)
   done(null, passed)
 }
 
@@ -261,7 +267,7 @@ function addRoute (fastify: FastifyInstance, scope: Scope, options: RouteOptions
     })
   }
   function parkOnRequest (request: FastifyRequest, reply: FastifyReply, done: Done): void {
-    if (typeof settings.query === 'object') narrow(request, settings)
+    narrow(request, settings)
     const visit = route.parksAt === 'onRequest' ? admit(scope.coalescer, route, request, reply) : undefined
     if (visit === undefined || visit.runsNow) done()
     else visit.park(done)
@@ -359,11 +365,10 @@ function bypass (coalescer: Coalescer, route: FastifyRoute, request: FastifyRequ
 }
 
 /** Leaves of the query only what the key covers, so that a handler cannot depend on more. */
-function narrow (request: FastifyRequest, settings: RouteSettings): void {
-  const { query } = settings
+function narrow (request: FastifyRequest, { query, router }: RouteSettings): void {
   if (typeof query !== 'object') return
   const narrowed = (url: string): string => {
-    const start = queryStart(url, settings.router.semicolonDelimits)
+    const start = queryStart(url, router.semicolonDelimits)
     const rest = narrowQuery(url.slice(start + 1), query.covers)
     return rest === '' ? url.slice(0, start) : `${url.slice(0, start)}?${rest}`
   }
@@ -371,7 +376,7 @@ function narrow (request: FastifyRequest, settings: RouteSettings): void {
   raw.url = narrowed(request.url)
   if (raw.originalUrl !== undefined) raw.originalUrl = narrowed(raw.originalUrl)
   forgetOriginalUrl(request)
-  const start = queryStart(raw.url, settings.router.semicolonDelimits)
+  const start = queryStart(raw.url, router.semicolonDelimits)
   request.query = (routerOptions(request.server).querystringParser ?? parse)(raw.url.slice(start + 1))
 }
 

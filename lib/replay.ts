@@ -122,11 +122,15 @@ export class Replay {
     return typeof part === 'string' ? undefined : part
   }
 
-  #apply ({ status, set, removed }: Part): void {
-    const reply = this.#reply
-    for (const name of removed) reply.removeHeader(name)
-    for (const [name, value] of set) reply.header(name, value)
-    reply.code(status)
-    this.#status = status
+  #apply (part: Part): void {
+    applyPart(this.#reply, part)
+    this.#status = part.status
   }
+}
+
+/** Makes a reply's head that of a part of what it was about. */
+export function applyPart (reply: FastifyReply, { status, set, removed }: Part): void {
+  for (const name of removed) reply.removeHeader(name)
+  for (const [name, value] of set) reply.header(name, value)
+  reply.code(status)
 }

@@ -10,6 +10,12 @@ import { headerDelta, type Headers } from './http/headers.js'
 import type { Body, Recording } from './http/recording.js'
 import { asksForPart } from './http/represent.js'
 
+/** What is kept, once it is known to be still good. */
+interface Completed {
+  readonly body: Body
+  readonly labels: readonly string[]
+}
+
 export class Revalidation {
   readonly #request: FastifyRequest
   readonly #stored: Recording
@@ -44,13 +50,13 @@ export class Revalidation {
   }
 
   /** Makes of the answer to the question what the handler would have answered without it; undefined if it is no such answer. */
-  complete (reply: FastifyReply, before: Headers, answer: Headers): { readonly body: Body } | undefined {
+  complete (reply: FastifyReply, before: Headers, answer: Headers): Completed | undefined {
     if (reply.statusCode !== 304) return undefined
     const { set } = headerDelta(before, answer)
-    const { status, headers, body } = this.#stored
+    const { status, headers, body, kept } = this.#stored
     if (!validates(headers.set, set)) return undefined
     for (const [name, value] of freshen(headers.set, set)) reply.header(name, typeof value === 'string' ? value : [...value])
     reply.code(status)
-    return { body: body as Body }
+    return { body: body as Body, labels: kept?.labels ?? [] }
   }
 }

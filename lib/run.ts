@@ -38,6 +38,7 @@ export class Run {
   readonly #reading: Reading
   /** The question whether what is kept is still good. */
   readonly #revalidation: Revalidation | undefined
+  #inherited = NO_NAMES
   #tags: Set<string> | undefined
   #capture: Capture | undefined
   #decided = false
@@ -272,7 +273,10 @@ export class Run {
     const { reply } = this.#visit
     revalidation.end()
     const complete = revalidation.complete(reply, this.#before, headersOf(reply))
-    return complete === undefined ? payload : complete.body
+    if (complete === undefined) return payload
+    this.#inherited = complete.labels
+    this.#visit.revalidated = true
+    return complete.body
   }
 
   /** Answers with a recording in the place of what the handler did. */
@@ -292,7 +296,7 @@ export class Run {
     const { status, failed } = this.#capture as Capture
     const { reply, route } = this.#visit
     const headers = headersOf(reply)
-    return { status, headers, failed, tags: tagsOf(headers, route.settings, this.#tags) }
+    return { status, headers, failed, tags: tagsOf(headers, route.settings, this.#tags), inherited: this.#inherited }
   }
 
   /** What it came to, for those who wait. */

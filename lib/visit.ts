@@ -37,6 +37,8 @@ export interface Response {
   readonly failed: boolean
   /** What it can be purged by. */
   readonly tags: readonly string[]
+  /** The labels of what it says is still good. */
+  readonly inherited: readonly string[]
 }
 
 /** A recording that was kept, and why it may be served. */
@@ -78,6 +80,8 @@ export abstract class Visit implements Passenger<Recording>, Subject {
   missed: MissReason | undefined
   /** How long what its run brought is kept as fresh, in milliseconds; undefined if it is not kept. */
   stored: number | undefined
+  /** Its handler said that what is kept is still good. */
+  revalidated = false
   /** What it asks of a cache, on routes that heed that. */
   demands = NO_REQUEST_DIRECTIVES
   /** It runs for nobody but the shelf. */

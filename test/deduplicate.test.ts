@@ -672,7 +672,7 @@ t.test('a wrong option is an error that names it', async t => {
     [{ key: () => 'k', clone: true }, /^deduplicate options\.clone must be a function, got true$/],
     [{ key: () => 'k', waitTimeout: 0 }, /^deduplicate options\.waitTimeout must be a duration .*, got 0$/],
     [{ key: () => 'k', onError: 'retry' }, /^deduplicate options\.onError must be 'share' or 'promote', got "retry"$/],
-    [{ key: () => 'k', ttl: 0 }, /^deduplicate options\.ttl \(which can also be a function\) must be a duration .*, got 0$/],
+    [{ key: () => 'k', ttl: 0 }, /^deduplicate options\.ttl must be a duration .* a function, got 0$/],
     [{ key: () => 'k', staleIfError: '1 fortnight' }, /^deduplicate options\.staleIfError must be a duration .*, got "1 fortnight"$/],
     [{ key: () => 'k', ttlJitter: 2 }, /^deduplicate options\.ttlJitter must be a number from 0 to 1, got 2$/],
     [{ key: () => 'k', eagerRefresh: true }, /^deduplicate options\.eagerRefresh must be a number from 0 to 1, got true$/],
@@ -688,4 +688,19 @@ t.test('a wrong option is an error that names it', async t => {
   t.throws(() => deduplicated({} as DeduplicateOptions)(fn, { name: 'm' } as ClassMethodDecoratorContext<unknown>),
     { code: 'FST_COALESCE_INVALID_OPTION' })
   t.throws(() => deduplicate('fn' as unknown as typeof fn, { key: () => 'k' }), TypeError)
+})
+
+t.test('a call whose patience ends runs by itself where there is no room for one more flight', async t => {
+  const { app, clock } = await departure(t, { maxFlights: 1 })
+  const { fn, runs } = held()
+  const lookUp = app.coalesce.deduplicate(fn, { ...byWord, waitTimeout: 100 })
+
+  const calls = [lookUp('x'), lookUp('x'), lookUp('x')]
+  clock.advance(100)
+  await turn()
+  t.equal(runs.length, 3)
+  for (const [index, run] of runs.entries()) run.open(`run ${index}`)
+
+  t.strictSame(await Promise.all(calls), ['run 0', 'run 1', 'run 2'])
+  t.equal(await metric(app, 'coalesce_requests_total', { outcome: 'alone', reason: 'wait-timeout' }), 2)
 })

@@ -101,6 +101,37 @@ const PRINTS: Record<string, ReadonlyArray<string | RegExp>> = {
     '  token-of-ada got 200 the account of ada',
     '  token-of-grace got 200 the account of grace'
   ],
+  'caching.js': [
+    /^a hit: 200 serendipity, age [1-9], public, max-age=60$/,
+    'HEAD: 200, 11 bytes to come, 0 came',
+    'If-None-Match: 304',
+    'Range: 206 bytes 0-4/11: seren',
+    '5 requests, 1 run',
+    'daily rates: 5 requests, 1 run',
+    'live rates: 5 requests, 5 runs',
+    /^kept: \/rates\/daily, \d s old, fresh for \d+ s$/,
+    /^kept: \/word, \d s old, fresh for \d+ s$/
+  ],
+  'purging.js': [
+    'first: luck, chance',
+    'kept: luck, chance',
+    'after a write to /words/1: fortune, chance',
+    'a change that nobody told of: fortune, chance',
+    'after a purge of word:2: fortune, accident',
+    'after a purge of words: fluke, hazard',
+    'after a soft purge: fluke, hazard',
+    'a moment later: luck, chance',
+    '16 requests, 8 runs'
+  ],
+  'outage.js': [
+    'up: 100 requests, 0 failed: version 1',
+    /^stale, refreshed in the background: 100 requests, 0 failed: version [12]/,
+    'a moment later: 100 requests, 0 failed: version 2',
+    'down: 2000 requests, 0 failed: version 2',
+    'and the database was asked fewer than 10 times',
+    'down, nothing kept: 1000 requests, 1000 failed: nothing',
+    'up again: 100 requests, 0 failed: version 3'
+  ],
   'proxy.js': [
     '/word: 20 clients, the upstream was asked 1 times: serendipity',
     '/greeting: 20 clients, the upstream was asked 2 times: Good day, Guten Tag',

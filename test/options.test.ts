@@ -3,8 +3,8 @@ import t from 'tap'
 import fc from 'fast-check'
 import { InvalidOptionError } from '../lib/errors.js'
 import { readFunctionOptions } from '../lib/function-options.js'
-import { readOptions, readRouteOptions, type Router, type RouteSettings } from '../lib/options.js'
-import type { CoalesceOptions, CoalesceRouteOptions, DeduplicateOptions } from '../types/index.js'
+import { readOptions, readPurge, readRouteOptions, type Router, type RouteSettings } from '../lib/options.js'
+import type { CoalesceOptions, CoalesceRouteOptions, DeduplicateOptions, Purge } from '../types/index.js'
 import { TestClock } from './fixtures/gate.js'
 
 const ROUTER: Router = Object.freeze({ semicolonDelimits: false, parsesItself: false })
@@ -28,7 +28,7 @@ function verdict (read: (options: unknown) => unknown, options: unknown): string
 
 t.test('without options there are complete settings, safe and frozen', async t => {
   const { clock, routes, ...rest } = DEFAULTS
-  t.strictSame(rest, { global: false, metrics: undefined, maxFlights: 10_000, maxWaiters: 50_000, maxRecordedBytes: 268_435_456 })
+  t.strictSame(rest, { global: false, metrics: undefined, maxFlights: 10_000, maxWaiters: 50_000, maxRecordedBytes: 268_435_456, store: undefined, storeTimeout: 250, purgeOnWrite: true, cacheControl: undefined })
   t.strictSame(Object.keys(clock), ['now', 'setTimeout', 'clearTimeout'])
   t.strictSame({ ...routes }, {
     hook: 'auto',
@@ -49,6 +49,17 @@ t.test('without options there are complete settings, safe and frozen', async t =
     releaseConcurrency: 64,
     unshareableTtl: 120_000,
     learnVary: { ignore: [] },
+    ttl: undefined,
+    staleWhileRevalidate: 0,
+    staleIfError: 0,
+    ttlJitter: 0,
+    eagerRefresh: Infinity,
+    negativeTtl: new Map(),
+    maxEntryBytes: 8_388_608,
+    tags: [],
+    tagHeaders: [],
+    respectRequestCacheControl: false,
+    cacheStatus: undefined,
     router: ROUTER
   })
 })
@@ -152,6 +163,31 @@ t.test('true stands for defaults, false for none', async t => {
   t.match(given, { path: false, prefix: 'app:x_', defaultMetrics: true, routeOptions: { logLevel: 'silent' } })
 })
 
+t.test('how long responses are kept is read', async t => {
+  t.equal(route({ ttl: '60s' }).ttl, 60_000)
+  t.equal(route({ ttl: 'headers' }).ttl, 'headers')
+  t.equal(route({ ttl: false }, registration({ ttl: 5 }).routes).ttl, undefined)
+  t.equal(route({ staleWhileRevalidate: 0 }).staleWhileRevalidate, 0)
+  t.equal(route({ staleIfError: '1h' }).staleIfError, 3_600_000)
+  t.equal(route({ eagerRefresh: false }).eagerRefresh, Infinity)
+  t.equal(route({ eagerRefresh: 0.8 }).eagerRefresh, 0.8)
+  t.strictSame([...route({ negativeTtl: { 404: '10s', 503: 'headers' } }).negativeTtl], [[404, 10_000], [503, 'headers']])
+  t.equal(route({ cacheStatus: true }).cacheStatus, 'fastify-coalesce')
+  t.equal(route({ cacheStatus: 'edge' }).cacheStatus, 'edge')
+  t.equal(route({ cacheStatus: false }, registration({ cacheStatus: true }).routes).cacheStatus, undefined)
+})
+
+t.test('what to purge is read, and must be something', async t => {
+  const purge = (options: unknown) => readPurge(options as Purge)
+  t.strictSame(purge({ tags: ['a'], route: '/x/:y', url: '/A//b/?c=1#d', key: '["k"]', soft: true }), {
+    labels: ['tag:a', '["k"]', 'route:/x/:y', 'path:/a/b'], soft: true
+  })
+  t.strictSame(purge({ key: 'k' }), { labels: ['k'], soft: false })
+  const wrong: unknown[] = [undefined, null, 'tag', [], {}, { soft: true }, { tags: [] }, { tags: 'a' }, { tags: [''] }, { key: '' }, { route: 1 },
+    { url: null }, { soft: 1, key: 'k' }, { tag: 'a' }]
+  t.strictSame(wrong.filter(each => !/^invalidate(\.\w+)? must be .*, got /.test(verdict(purge, each))), [])
+})
+
 t.test('functions and the clock are kept as they are', async t => {
   const identity = (): string => 'me'
   const key = (): string => 'k'
@@ -177,6 +213,8 @@ t.test('the bounds of numbers are theirs', async t => {
   t.strictSame(route({ statuses: [200, 302, 599] }).statuses, [200, 302, 599])
 })
 
+const DURATION = "a duration from 1 ms to 2147483647 ms: milliseconds, or a string like '30s'"
+
 /** Each option, what it wants, and what it must not take; what each of these is called in the message. */
 const ROUTE_OPTIONS: Array<[name: string, wanted: string, wrong: Array<[value: unknown, got: string]>]> = [
   ['hook', "'auto' or 'onRequest' or 'preHandler'", [['onSend', '"onSend"'], ['', '""'], [null, 'null'], [true, 'true']]],
@@ -201,7 +239,20 @@ const ROUTE_OPTIONS: Array<[name: string, wanted: string, wrong: Array<[value: u
   ['releaseConcurrency', 'a whole number from 1', [[0, '0'], [NaN, 'NaN'], ['64', '"64"']]],
   ['learnVary', 'true, false or { ignore: [header names] }', [['accept', '"accept"'], [null, 'null'], [['accept'], '["accept"]']]],
   ['learnVary.ignore', 'an array of header names', [[{ ignore: 'accept' }, '"accept"'], [{ ignore: ['a b'] }, '["a b"]']]],
-  ['learnVary', 'made of ignore', [[{ ignored: [] }, '"ignored"']]]
+  ['learnVary', 'made of ignore', [[{ ignored: [] }, '"ignored"']]],
+  ['ttl', `${DURATION}; or 'headers', a function or false`, [[true, 'true'], ['forever', '"forever"'], [0, '0'], [-1, '-1'], [null, 'null'], ['header', '"header"']]],
+  ['staleWhileRevalidate', `${DURATION}; or 0`, [[true, 'true'], [-1, '-1'], ['0', '"0"']]],
+  ['staleIfError', `${DURATION}; or 0`, [[false, 'false'], [NaN, 'NaN']]],
+  ['ttlJitter', 'a number from 0 to 1', [[1.1, '1.1'], [-0.1, '-0.1'], ['10%', '"10%"'], [NaN, 'NaN']]],
+  ['eagerRefresh', 'a number from 0 to 1, or false', [[2, '2'], [true, 'true']]],
+  ['negativeTtl', "an object of status codes from 400 to 599, each with a duration or 'headers'", [[404, '404'], [[404], '[404]'], [null, 'null']]],
+  ['negativeTtl', 'made of status codes from 400 to 599', [[{ 200: '1s' }, '"200"'], [{ 600: 1 }, '"600"'], [{ 40: 1 }, '"40"'], [{ '4xx': 1 }, '"4xx"']]],
+  ['negativeTtl.404', `${DURATION}; or 'headers'`, [[{ 404: true }, 'true'], [{ 404: 0 }, '0']]],
+  ['maxEntryBytes', 'a whole number from 0', [['1mb', '"1mb"'], [-1, '-1']]],
+  ['tags', 'an array of names', [['a', '"a"'], [[''], '[""]']]],
+  ['tagHeaders', 'an array of header names', [['cache-tag', '"cache-tag"'], [['a b'], '["a b"]']]],
+  ['respectRequestCacheControl', 'true or false', [[1, '1']]],
+  ['cacheStatus', 'true, false or a name of printable ASCII', [['', '""'], ['caf\u00e9', '"caf\u00e9"'], [null, 'null'], ['a\nb', '"a\\nb"']]]
 ]
 const REGISTRATION_OPTIONS: typeof ROUTE_OPTIONS = [
   ['global', 'true or false', [['yes', '"yes"'], [1, '1'], [null, 'null']]],
@@ -215,6 +266,9 @@ const REGISTRATION_OPTIONS: typeof ROUTE_OPTIONS = [
   ['maxFlights', 'a whole number from 0', [[-1, '-1'], ['1', '"1"']]],
   ['maxWaiters', 'a whole number from 0', [[NaN, 'NaN']]],
   ['maxRecordedBytes', 'a whole number from 0', [['1gb', '"1gb"']]],
+  ['store', 'an object with get, set and delete', [[{}, '{}'], ['memory', '"memory"'], [Map, 'function Map'], [null, 'null']]],
+  ['storeTimeout', DURATION, [[0, '0'], [null, 'null']]],
+  ['purgeOnWrite', 'true or false', [['no', '"no"']]],
   ['clock', 'an object with now, setTimeout and clearTimeout', [[Date, 'function Date'], [{ now () {} }, '{}'], [null, 'null']]]
 ]
 
@@ -241,14 +295,14 @@ t.test('a wrong option of a function throws with its name, what is wanted and wh
   t.equal(verdict(call, { key, name: '' }), 'deduplicate options.name must be a non-empty string, got ""')
   t.equal(verdict(call, { key, clone: true }), 'deduplicate options.clone must be a function, got true')
   t.equal(verdict(call, { key, onError: 'x' }), "deduplicate options.onError must be 'share' or 'promote', got \"x\"")
-  t.match(verdict(call, { key, cache: 5 }), /^deduplicate options must be made of .*waitTimeout.*key.*, got "cache"$/)
+  t.match(verdict(call, { key, ttl: 5 }), /^deduplicate options must be made of .*waitTimeout.*key.*, got "ttl"$/)
   t.strictSame([undefined, null, 'key', [], key].map(each => verdict(call, each)), [
     'undefined', 'null', '"key"', '[]', 'function key'
   ].map(got => `deduplicate options must be an object, got ${got}`))
 })
 
 t.test('an unknown option throws and is named, even one that every object has', async t => {
-  const unknown = ['ttl', 'Headers', 'waittimeout', 'constructor', 'toString', 'hasOwnProperty', '', 'router', 'semicolonDelimits']
+  const unknown = ['TTL', 'Headers', 'waittimeout', 'constructor', 'toString', 'hasOwnProperty', '', 'router', 'semicolonDelimits']
   t.strictSame(unknown.filter(name => !verdict(route, { [name]: 1 }).endsWith(`, got ${JSON.stringify(name)}`)), [])
   t.strictSame(unknown.filter(name => !verdict(registration, { [name]: undefined }).endsWith(`, got ${JSON.stringify(name)}`)), [])
   t.match(verdict(route, JSON.parse('{"__proto__":1}')), /^config\.coalesce of GET \/word\/:word must be made of .*, got "__proto__"$/)

@@ -271,6 +271,21 @@ export interface CoalesceOptions extends CoalesceRouteOptions {
    * @default true
    */
   purgeOnWrite?: boolean
+  /**
+   * Has @fastify/caching set `Cache-Control` for the caches of clients and on the way to them, and gives replies `etag` and
+   * `expires`. Does nothing where the app registers @fastify/caching itself. False: not in this context.
+   */
+  cacheControl?: CacheControlOptions | false
+}
+
+/** What caches other than this one are told of responses that do not say it themselves; of what is no success, `no-store`. */
+export interface CacheControlOptions {
+  /** With `'private'` nothing is shared, with `'no-cache'` nothing is kept. */
+  readonly privacy: 'public' | 'private' | 'no-cache'
+  /** `max-age`: whole seconds, given as milliseconds or as a string such as `'5m'`. Not with `'no-cache'`. */
+  readonly expiresIn?: Duration
+  /** `s-maxage`, for shared caches, the same. Only with `'public'`. */
+  readonly serverExpiresIn?: Duration
 }
 
 /**

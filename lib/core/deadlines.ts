@@ -37,11 +37,11 @@ export class Deadlines {
     if (queue.members.size === 1) this.#arm(queue, timed)
   }
 
-  /** Watches it no longer. */
+  /** Watches one that was started no longer. */
   end (timed: Timed): void {
-    const queue = this.#queues.get(timed.limit)
-    if (queue === undefined) return
-    if (!queue.members.delete(timed) || queue.members.size > 0 || queue.timer === undefined) return
+    const queue = this.#queues.get(timed.limit) as Queue
+    queue.members.delete(timed)
+    if (queue.members.size > 0) return
     this.#clock.clearTimeout(queue.timer)
     queue.timer = undefined
   }

@@ -114,7 +114,7 @@ export class Flight<R> implements Timed {
     const deadline = passenger.arrived + passenger.waitTimeout
     if (deadline < this.#lastDeadline) this.#ordered = false
     if (deadline < this.#waitsUntil) this.#clearWaitTimer()
-    this.#lastDeadline = Math.max(deadline, this.#lastDeadline)
+    this.#lastDeadline = deadline
     this.#followers.set(passenger, deadline)
     passenger.flight = this
     this.#tower.departed(-1)
@@ -191,8 +191,8 @@ export class Flight<R> implements Timed {
 
   /** Its leader takes too long. */
   expire (): void {
-    const leader = this.#leader
-    if (leader === undefined) return
+    // It is watched for as long as somebody leads it.
+    const leader = this.#leader as Passenger<R>
     if (this.#answer !== undefined) {
       // The run has answered in time: only newcomers have waited long enough for its end.
       this.land(leader, this.#answer)
@@ -276,7 +276,6 @@ export class Flight<R> implements Timed {
     if (leader !== undefined) leader.flight = undefined
     this.#leader = undefined
     this.#tower.deadlines.end(this)
-    this.#clearWaitTimer()
     this.#tower.release(this)
   }
 }

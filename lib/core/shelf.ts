@@ -34,6 +34,8 @@ export interface Found extends Listed {
 
 /** The most entries that are on their way to the store at a time; the rest is not kept. */
 const MAX_SETTLING = 1_000
+/** How far the clocks of other processes may be ahead, in milliseconds. What is said to come later would never be old, nor purged. */
+const MAX_AHEAD = 60_000
 /** Two moments that must not be the same are at least this far apart, in milliseconds. */
 const TICK = 1 / 1_024
 
@@ -78,11 +80,12 @@ export class Shelf {
     let answer: ReturnType<Store['get']>
     try {
       answer = this.store.get(key)
+      // To look at what it gave can throw as well.
+      if (!isPromise(answer)) return this.#found(key, answer)
     } catch (error) {
       this.#watch.failed('get', 'error', error)
       return undefined
     }
-    if (!isPromise(answer)) return this.#found(key, answer)
     this.#isSlow = true
     return this.#lookSlowly(key, answer)
   }
@@ -146,7 +149,7 @@ export class Shelf {
 
   #found (key: string, entry: unknown): Found | undefined {
     if (entry === undefined || entry === null) return undefined
-    if (!isEntry(entry)) {
+    if (!isEntry(entry) || Math.max(entry.since, entry.storedAt) > this.now() + MAX_AHEAD) {
       this.#watch.rejected('garbage')
       return undefined
     }
@@ -182,12 +185,12 @@ export class Shelf {
     let answer: void | PromiseLike<void>
     try {
       answer = call()
+      if (!isPromise(answer)) {
+        done()
+        return
+      }
     } catch (error) {
       this.#watch.failed(operation, 'error', error)
-      done()
-      return
-    }
-    if (!isPromise(answer)) {
       done()
       return
     }

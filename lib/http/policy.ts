@@ -10,6 +10,7 @@ import { carriesOnly } from './cookies.js'
 import { combined, tokenList } from './fields.js'
 import type { Headers } from './headers.js'
 import { sendsBody, type KeySource } from './key.js'
+import { targetedRestriction } from './response-directives.js'
 import { parseVary } from './vary.js'
 
 /** What is asked of a request before it boards. A Fastify request has it. */
@@ -130,6 +131,8 @@ export function shareReason (response: ResponseFacts, statuses: readonly number[
   if (headers['set-cookie'] !== undefined) return 'set-cookie'
   const cacheControl = parseCacheControl(headers['cache-control'])
   if (cacheControl.restriction !== undefined) return cacheControl.restriction
+  const targeted = targetedRestriction(headers)
+  if (targeted !== undefined) return targeted
   if (!HEURISTICALLY_CACHEABLE.has(status) && status < 500 && !response.failed && !statuses.includes(status) &&
     !cacheControl.explicit && headers.expires === undefined) return 'status'
   const vary = parseVary(headers.vary)

@@ -20,7 +20,13 @@ export interface Recording {
   /** The request headers that it depends on besides the key, and what the leader's were. */
   readonly variant: Variant
   /** If it was kept: since when. Moments in milliseconds since 1970, durations in milliseconds. */
-  readonly kept?: { readonly storedAt: number, readonly freshFor: number, readonly age: number, readonly date: number }
+  readonly kept?: {
+    readonly storedAt: number
+    readonly freshFor: number
+    readonly age: number
+    readonly date: number
+    readonly labels: readonly string[]
+  }
 }
 
 export interface Variant {

@@ -19,7 +19,10 @@ export interface ResponseDirectives {
   readonly noCache: boolean
   /** s-maxage, or else max-age (sections 5.2.2.10 and 5.2.2.1); undefined where neither is said. */
   readonly lifetime: number | undefined
-  /** must-revalidate, proxy-revalidate or s-maxage: not to be served stale (sections 5.2.2.2, 5.2.2.8 and 5.2.2.10). */
+  /**
+   * must-revalidate, proxy-revalidate or s-maxage: not to be served stale (sections 5.2.2.2, 5.2.2.8 and 5.2.2.10). Beside an
+   * s-maxage, though, RFC 5861 is there to say for how long it may be, and that is how origins use the two.
+   */
   readonly mustRevalidate: boolean
   /** Not to be kept unless its status is understood (section 5.2.2.3). */
   readonly mustUnderstand: boolean
@@ -42,12 +45,17 @@ export function responseDirectives (headers: Headers): ResponseDirectives {
     restriction: judge(found).restriction,
     noCache: says('no-cache'),
     lifetime: shared ?? least(found, 'max-age'),
-    mustRevalidate: says('must-revalidate', 'proxy-revalidate', 's-maxage'),
+    mustRevalidate: says('must-revalidate', 'proxy-revalidate') || (shared !== undefined && !says('stale-while-revalidate', 'stale-if-error')),
     mustUnderstand: says('must-understand'),
     permitsAuthorization: says('public', 'must-revalidate', 's-maxage'),
     staleWhileRevalidate: least(found, 'stale-while-revalidate'),
     staleIfError: least(found, 'stale-if-error')
   }
+}
+
+/** What CDN-Cache-Control forbids, if there is one; what Cache-Control forbids is forbidden besides. */
+export function targetedRestriction (headers: Headers): Restriction | undefined {
+  return headers['cdn-cache-control'] === undefined ? undefined : responseDirectives(headers).restriction
 }
 
 /** The shortest of what a directive says; one that is not well formed says nothing, which is the shortest (section 4.2.1). */

@@ -3,7 +3,7 @@ import { once } from 'node:events'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { PassThrough } from 'node:stream'
-import type { FastifyRequest } from 'fastify'
+import type { FastifyReply, FastifyRequest } from 'fastify'
 import { held, queue, times } from '../fixtures/crowd.js'
 import { grounded, leave, outcomes, waiting } from '../fixtures/endings.js'
 import { gate, TestClock, until } from '../fixtures/gate.js'
@@ -180,6 +180,42 @@ t.test('a handler that goes away without a word when its client does costs one f
   t.same(await statuses(followers), ['200 run 2'])
   t.equal(runs, 2)
 })
+
+for (const [kind, hook, route] of [
+  ['a function', 'auto', (later: (reply: FastifyReply) => void) => (_request: FastifyRequest, reply: FastifyReply) => { later(reply); return reply }],
+  ['an async function', 'auto', (later: (reply: FastifyReply) => void) => async (_request: FastifyRequest, reply: FastifyReply) => { later(reply); return reply }],
+  ['a function behind a gate', 'preHandler', (later: (reply: FastifyReply) => void) => (_request: FastifyRequest, reply: FastifyReply) => { later(reply); return reply }],
+  ['an async function that awaits it', 'auto', (later: (reply: FastifyReply) => void) => async (_request: FastifyRequest, reply: FastifyReply) => { later(reply); await reply }]
+] as const) {
+  t.test(`${kind} that returns its reply and answers later answers the others, whose leader's client has left`, async t => {
+    const replies: FastifyReply[] = []
+    const server = await serve(t, app => {
+      app.get('/', { config: { coalesce: { hook } } }, route(reply => { replies.push(reply) }) as never)
+    })
+    const followers = await leaderless(server)
+    // More turns than any promise needs that gives up with its client.
+    for (let turns = 0; turns < 20; turns++) await new Promise(resolve => setImmediate(resolve))
+    t.equal(replies.length, 1, 'it is not run again')
+    replies[0]?.send('late')
+    t.same(await statuses(followers), ['200 late'])
+    t.match(await outcomes(server.app), { 'follower shared': 3, 'leader shared': 1 })
+    await grounded(server.app)
+  })
+
+  t.test(`${kind} that returns its reply and never answers is given up after flightTimeout`, async t => {
+    const replies: FastifyReply[] = []
+    const clock = new TestClock()
+    const server = await serve(t, app => {
+      app.get('/', { config: { coalesce: { hook, flightTimeout: 1000 } } }, route(reply => { replies.push(reply) }) as never)
+    }, { clock })
+    const followers = await leaderless(server)
+    clock.advance(1000)
+    await until(() => replies.length === 2, 'another run')
+    replies[1]?.send('hello')
+    t.same(await statuses(followers), ['200 hello'])
+    await grounded(server.app)
+  })
+}
 
 t.test('followers that leave are forgotten at once, and the others are answered', async t => {
   const handler = held(() => 'hello')

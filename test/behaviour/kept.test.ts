@@ -1,3 +1,4 @@
+import { Readable } from 'node:stream'
 import t, { type Test } from 'tap'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import type { CoalesceOptions, CoalesceRouteOptions } from '../../types/index.js'
@@ -164,4 +165,117 @@ t.test('a successful write purges what is kept for its path', async t => {
   await server.get('/thing/1?page=2')
   await server.get('/thing/2')
   t.equal(server.runs(), 5)
+})
+
+t.test('a run for HEAD tells whether what is kept for GET is still what it would be', async t => {
+  let state = 'a'
+  const server = await keep(t, { ttl: '10s' }, (_run, _request, reply) => reply.header('etag', `"${state}"`).send('body'))
+  await server.get('/thing/1')
+  server.clock.advance(10_001)
+  t.match(await server.get('/thing/1', { method: 'HEAD' }), { status: 200, headers: { etag: '"a"' } })
+  t.equal(server.runs(), 2)
+  t.match(await server.get('/thing/1'), { body: 'body', headers: { age: '0' } }, 'it is fresh again')
+  t.equal(server.runs(), 2)
+
+  server.clock.advance(10_001)
+  state = 'b'
+  await server.get('/thing/1', { method: 'HEAD' })
+  t.match(await server.get('/thing/1'), { headers: { etag: '"b"' } })
+  t.equal(server.runs(), 4)
+})
+
+t.test('a ttl function is asked for each response, and what is wrong with it keeps nothing', async t => {
+  let answer: unknown = '10s'
+  const server = await keep(t, {
+    ttl: ({ status, headers, body, bytes }, request) => {
+      if (answer === 'throw') throw new Error('ttl')
+      t.match({ status, headers, body, bytes }, { status: 200, headers: { 'content-type': /json/ }, body: /run/, bytes: Number })
+      t.type(request.id, 'string')
+      return answer as string
+    }
+  })
+  await server.get('/thing/1')
+  await server.get('/thing/1')
+  t.equal(server.runs(), 1)
+  let runs = 1
+  for (answer of [0, null, undefined, 'soon', -1, 'throw', 'headers']) {
+    server.clock.advance(10_001)
+    t.equal((await server.get('/thing/1')).status, 200)
+    t.equal((await server.get('/thing/1')).status, 200)
+    t.equal(server.runs(), runs += 2, String(answer))
+  }
+})
+
+t.test('a jitter shortens the time at random, and never by more', async t => {
+  const server = await keep(t, { ttl: 1000, ttlJitter: 0.5 })
+  for (let id = 0; id < 100; id++) await server.get(`/thing/${id}`)
+  const left = server.app.coalesce.entries().map(({ fresh }) => fresh)
+
+  t.equal(left.length, 100)
+  t.ok(Math.min(...left) >= 500)
+  t.ok(Math.max(...left) <= 1000)
+  t.ok(Math.max(...left) - Math.min(...left) > 250)
+})
+
+t.test('what is larger than maxEntryBytes is not kept', async t => {
+  const server = await keep(t, { ttl: '10s', maxEntryBytes: 4 }, (_run, request, reply) => reply.send((request.params as { id: string }).id))
+  await server.get('/thing/1234')
+  await server.get('/thing/12345')
+  t.strictSame(server.app.coalesce.entries().map(({ path }) => path), ['/thing/1234'])
+})
+
+t.test('a stream is kept once it is complete', async t => {
+  const server = await keep(t, { ttl: '10s' }, (_run, request, reply) => {
+    const cut = (request.params as { id: string }).id === 'cut'
+    return reply.type('text/plain').send(Readable.from((async function * () {
+      yield 'one '
+      await new Promise(resolve => setImmediate(resolve))
+      await new Promise(resolve => setImmediate(resolve))
+      if (cut) throw new Error('cut')
+      yield 'two'
+    })()))
+  })
+  t.equal((await server.get('/thing/1')).body, 'one two')
+  await until(() => server.app.coalesce.entries().length === 1)
+  t.match(await server.get('/thing/1'), { body: 'one two', headers: { age: '0', 'content-length': '7' } })
+  t.equal(server.runs(), 1)
+  await t.rejects(server.get('/thing/cut'))
+  await t.rejects(server.get('/thing/cut'))
+  t.equal(server.runs(), 3)
+  t.equal(server.app.coalesce.entries().length, 1)
+})
+
+t.test('entries tell what is kept, and give bodies only when asked', async t => {
+  const server = await keep(t, { ttl: '60s', tags: ['things'], tagHeaders: ['cache-tag', 'surrogate-key'] }, (run, _request, reply) => {
+    reply.header('cache-tag', 'one, two').header('surrogate-key', 'three four')
+    return { run }
+  })
+  await server.get('/thing/1')
+  server.clock.advance(1000)
+  const { coalesce } = server.app
+  t.match(coalesce.entries(), [{
+    route: '/thing/:id', path: '/thing/1', tags: ['things', 'one', 'two', 'three', 'four'], status: 200, age: 1000, fresh: 59_000
+  }])
+  t.notOk('body' in (coalesce.entries()[0] as object))
+  t.equal(coalesce.entries({ bodies: true })[0]?.body, '{"run":1}')
+  coalesce.invalidate({ tags: ['three'], soft: true })
+  t.equal(coalesce.entries()[0]?.fresh, 0)
+  coalesce.invalidate({ tags: ['two'] })
+  t.strictSame(coalesce.entries(), [])
+})
+
+t.test('a store that cannot list says so', async t => {
+  const server = await keep(t, { ttl: '60s' }, undefined, { store: { get: () => undefined, set () {}, delete () {} } })
+  t.throws(() => server.app.coalesce.entries(), { code: 'FST_COALESCE_NOT_LISTABLE' })
+})
+
+t.test('a response with more tags than can be looked at is not kept', async t => {
+  const server = await keep(t, { ttl: '60s' }, (run, request, reply) => {
+    const many = Number((request.params as { id: string }).id)
+    reply.coalesce?.tag(...Array.from({ length: many }, (_, index) => `tag ${index}`))
+    return { run }
+  })
+  await server.get('/thing/256')
+  await server.get('/thing/257')
+  t.strictSame(server.app.coalesce.entries().map(({ path }) => path), ['/thing/256'])
 })

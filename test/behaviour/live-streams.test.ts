@@ -6,10 +6,10 @@ import { connect } from 'node:net'
 import { PassThrough } from 'node:stream'
 import { setTimeout as delay } from 'node:timers/promises'
 import t from 'tap'
-import { connections } from '../fixtures/clients.js'
 import { distinct, queue, times } from '../fixtures/crowd.js'
 import { grounded, leave, outcomes } from '../fixtures/endings.js'
 import { until } from '../fixtures/gate.js'
+import { reading } from '../fixtures/readers.js'
 import { metric, serve, type TestServer } from '../fixtures/server.js'
 import type { CoalesceRouteOptions } from '../../types/index.js'
 
@@ -162,88 +162,69 @@ t.test('a header that a stream reads after its first byte ends it for those whos
   t.same((await Promise.all(next)).map(({ body }) => body), ['data of a', 'data of b', 'data of a'])
 })
 
-t.test('twenty clients of 20 MB cost one run, and one that takes 100 KB/s delays nobody', async t => {
-  const { server, sources } = await streaming(t, { maxBodyBytes: 32_000_000 })
+const MB = 1_000_000
+const PAIRS = 9
+const median = (values: readonly number[]): number => [...values].sort((a, b) => a - b)[values.length >> 1] as number
+const shown = (values: readonly number[]): string => values.map(value => value.toFixed(1)).join(', ')
+
+t.test('twenty clients of 20 MB cost one run, little memory, and one that takes 100 KB/s delays nobody', async t => {
+  const { server, sources } = await streaming(t, { maxBodyBytes: 32 * MB })
   const chunk = Buffer.alloc(100_000)
   for (let i = 0; i < chunk.length; i++) chunk[i] = i % 251
-  const wanted = createHash('sha1')
-  for (let i = 0; i < 200; i++) wanted.update(chunk)
-  const digest = wanted.digest('hex')
-  const round = async (isSlow: boolean): Promise<{ firsts: number[], took: number, bodies: Set<string> }> => {
+  const hash = createHash('sha1')
+  hash.update('first')
+  for (let i = 0; i < 200; i++) hash.update(chunk)
+  const digest = hash.digest('hex')
+  const round = async (slow: number): Promise<{ spread: number, took: number, grew: number }> => {
     const run = sources.length
-    const sockets = await connections(server.port, 20)
-    const before = server.app.coalesce.stats().totalRequests
-    const firsts: number[] = []
-    let end = 0
-    const bodies = sockets.map((socket, index) => new Promise<string>((resolve, reject) => {
-      const hash = createHash('sha1')
-      let head = true
-      socket.on('data', (data: Buffer) => {
-        let bytes = data
-        if (head) {
-          firsts[index] = performance.now()
-          bytes = data.subarray(data.indexOf('\r\n\r\n') + 4)
-          head = false
-        }
-        hash.update(bytes)
-        if (isSlow && index === 1) {
-          socket.pause()
-          setTimeout(() => socket.resume(), data.length / 100).unref()
-        }
-      }).on('end', () => {
-        if (!(isSlow && index === 1)) end = Math.max(end, performance.now())
-        resolve(hash.digest('hex'))
-      }).on('error', reject)
-    }))
-    for (const [index, socket] of sockets.entries()) {
-      // HTTP/1.0: the body is not chunked, and ends with the connection.
-      socket.write('GET / HTTP/1.0\r\nHost: x\r\n\r\n')
-      await server.arrived(before + index + 1)
-    }
-    const start = performance.now()
-    sources[run]?.write(chunk)
-    await delay(100)
-    for (let i = 1; i < 200; i++) sources[run]?.write(chunk)
-    sources[run]?.end()
-    const quick = await Promise.all(bodies.filter((_, index) => !(isSlow && index === 1)))
-    if (isSlow) sockets[1]?.destroy()
+    const { reads, grew } = await reading(server, 20, async () => {
+      sources[run]?.write('first')
+      // Time for the first bytes to get there before the others are in the way.
+      await delay(50)
+      for (let i = 0; i < 200; i++) sources[run]?.write(chunk)
+      sources[run]?.end()
+    }, { slow })
     t.equal(sources.length, run + 1, 'one run')
-    return { firsts, took: end - start, bodies: new Set(quick) }
+    t.same(distinct(reads.map(({ digest }) => digest)), [digest], 'every byte is right')
+    const [leader, ...followers] = reads.map(({ first }) => first) as [number, ...number[]]
+    return { spread: Math.max(...followers) - leader, took: Math.max(...reads.map(({ end }) => end)) - leader, grew: grew / MB }
   }
-  await round(false)
-  const without = await round(false)
-  const { firsts, took, bodies } = await round(true)
-  t.same(bodies, new Set([digest]), 'every byte is right')
-  const spread = Math.max(...firsts) - (firsts[0] as number)
-  t.comment(`first bytes within ${spread.toFixed(1)} ms; ${took.toFixed(0)} ms with a slow reader, ${without.took.toFixed(0)} ms without`)
-  t.ok(spread < 50, 'first bytes come at once')
-  t.ok(took < 1.5 * without.took, 'the others are not delayed')
+  // The machine is not ours alone, and by turns slower and faster: rounds with and without are compared in pairs, as many as it takes.
+  const spreads: number[] = []
+  const without: number[] = []
+  const withSlow: number[] = []
+  const grown: number[] = []
+  const comesAtOnce = (): boolean => Math.min(...spreads) < 10
+  const delaysNobody = (): boolean => median(withSlow.map((took, pair) => took / (without[pair] as number))) < 1.1
+  for (let pair = 0; pair < PAIRS && !(pair > 2 && comesAtOnce() && delaysNobody()); pair++) {
+    const rounds = [[-1, without], [1, withSlow]] as const
+    for (const [slow, took] of pair % 2 === 0 ? rounds : [...rounds].reverse()) {
+      const each = await round(slow)
+      spreads.push(each.spread)
+      grown.push(each.grew)
+      took.push(each.took)
+    }
+  }
+  t.comment(`followers' first bytes after the leader's, ms: ${shown(spreads)}`)
+  t.comment(`ms without a slow reader: ${shown(without)}; with one: ${shown(withSlow)}`)
+  t.comment(`grew by MB: ${shown(grown)}`)
+  t.ok(comesAtOnce(), 'first bytes come within 10 ms')
+  t.ok(delaysNobody(), 'the others take less than 1.1 times as long')
+  t.ok(Math.max(...grown) < 3 * 20, 'memory grows by less than three times the body')
 })
 
-t.test('a thousand followers of 1 MB of unknown length cost one run and little memory', async t => {
+t.test('a thousand followers of 1 MB of unknown length cost one run and less than 100 MB', async t => {
   const { server, sources } = await streaming(t)
-  const sockets = await connections(server.port, 1000)
-  let received = 0
-  let ended = 0
-  for (const socket of sockets) {
-    socket.on('data', (data: Buffer) => { received += data.length }).on('end', () => { ended++ })
-    socket.write('GET / HTTP/1.0\r\nHost: x\r\n\r\n')
-  }
-  await server.arrived(1000)
-  const before = process.memoryUsage().rss
-  let peak = before
-  for (let i = 0; i < 16; i++) {
-    sources[0]?.write(Buffer.alloc(65_536, 'x'))
-    await delay(20)
-    peak = Math.max(peak, process.memoryUsage().rss)
-  }
-  sources[0]?.end()
-  for (let turns = 0; turns < 3000 && Number(ended) < 1000; turns++) {
-    await delay(10)
-    peak = Math.max(peak, process.memoryUsage().rss)
-  }
+  const { reads, grew } = await reading(server, 1000, async () => {
+    for (let i = 0; i < 16; i++) {
+      sources[0]?.write(Buffer.alloc(65_536, 'x'))
+      await delay(20)
+    }
+    sources[0]?.end()
+  })
   t.equal(sources.length, 1)
-  t.ok(received > 1000 * 1_048_576)
-  t.comment(`grew by ${((peak - before) / 1e6).toFixed(0)} MB, clients in the same process included`)
-  t.ok(peak - before < 250_000_000)
+  t.same(distinct(reads.map(({ bytes, digest }) => [bytes, digest])), [[1_048_576, createHash('sha1').update('x'.repeat(1_048_576)).digest('hex')]])
+  t.equal(reads.length, 1000)
+  t.comment(`grew by ${(grew / MB).toFixed(0)} MB`)
+  t.ok(grew < 100 * MB)
 })

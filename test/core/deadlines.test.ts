@@ -70,3 +70,28 @@ t.test('one that starts while another one is called does not delay those that ar
   t.equal(clock.timers, 0)
   t.end()
 })
+
+t.test('one that starts again while it is called alone has one timer', t => {
+  const { clock, expired, start } = airport()
+  start('a', 100, () => { start('successor', 100) })
+  clock.advance(100)
+  t.equal(clock.timers, 1)
+  clock.advance(100)
+  t.strictSame(expired, ['a at 100', 'successor at 200'])
+  t.equal(clock.timers, 0)
+  t.end()
+})
+
+t.test('one whose time is over in less than a millisecond is called with those whose time is over', t => {
+  const { clock, expired, start } = airport()
+  start('a', 100)
+  clock.advance(0.5)
+  start('b', 100)
+  clock.advance(0.6)
+  start('c', 100)
+  clock.advance(98.9)
+  t.strictSame(expired, ['a at 100', 'b at 100'])
+  clock.advance(2)
+  t.strictSame(expired.length, 3)
+  t.end()
+})

@@ -461,3 +461,18 @@ t.test('a follower whose time is up may land the flight although one before it h
   t.strictSame(airport.events(), ['a wait-timeout', 'b shared r'])
   t.strictSame(airport.left, NOTHING_LEFT)
 })
+
+t.test('a thousand who wait hear of the landing within two milliseconds', async t => {
+  let best = Infinity
+  for (let attempt = 0; attempt < 10; attempt++) {
+    const airport = new Airport({ maxWaiters: 1000, maxWaitersPerKey: 1000 })
+    const names = ['L', ...Array.from({ length: 1000 }, (_, index) => `f${index}`)]
+    const { flight, crew: [L] } = airport.crew('k', ...names)
+    const start = performance.now()
+    flight.land(L as TestPassenger, shared('r'))
+    best = Math.min(best, performance.now() - start)
+    t.equal(airport.events().length, 1000)
+  }
+  t.comment(`${best.toFixed(2)} ms`)
+  t.ok(best <= 2, `${best.toFixed(2)} ms`)
+})

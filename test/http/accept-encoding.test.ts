@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import t from 'tap'
-import { normalizeAcceptEncoding } from '../../lib/http/accept-encoding.js'
+import { byMeaning, ENCODINGS, normalizeAcceptEncoding } from '../../lib/http/accept-encoding.js'
 
 t.test('what makes no difference is gone', async t => {
   for (const value of ['gzip,br', 'gzip, br', ' GZIP ,\tBr ', 'gzip;q=1, br', 'gzip ; q=1.000,, br;Q=1.0']) {
@@ -39,4 +39,9 @@ t.test('a normalized form is its own, for any text', async () => {
     const form = normalizeAcceptEncoding(text)
     return normalizeAcceptEncoding(form) === form
   }))
+})
+
+t.test('it counts by its meaning where Vary names it, and to the letter where it was merely read', async t => {
+  t.same(byMeaning(['accept-encoding', 'x-tenant'], ['accept-encoding']), [ENCODINGS, 'x-tenant'])
+  t.same(byMeaning(['accept-encoding', 'x-tenant'], ['x-tenant']), ['accept-encoding', 'x-tenant'])
 })

@@ -1,5 +1,5 @@
 import t from 'tap'
-import { byteLength, NO_VARIANT, snapshot } from '../../lib/http/recording.js'
+import { byteLength, bytesOf, NO_VARIANT, snapshot, type Body, type Recording } from '../../lib/http/recording.js'
 
 t.test('a snapshot shares no memory with the handler', async t => {
   const bytes = Buffer.from('before')
@@ -21,4 +21,14 @@ t.test('the size of a body is in bytes', async t => {
 t.test('a recording that depends on nothing shares one frozen variant', async t => {
   t.strictSame(NO_VARIANT, { names: [], values: [] })
   t.ok(Object.isFrozen(NO_VARIANT) && Object.isFrozen(NO_VARIANT.names) && Object.isFrozen(NO_VARIANT.values))
+})
+
+t.test('the bytes of a body are made once', async t => {
+  const recording = (body: Body): Recording => ({ status: 200, headers: { set: [], removed: [] }, body, bytes: 0, leaderId: '1', variant: NO_VARIANT })
+  const bytes = Buffer.from('bytes')
+  t.equal(bytesOf(recording(bytes)), bytes)
+  const text = recording('ä')
+  t.equal(bytesOf(text).toString(), 'ä')
+  t.equal(bytesOf(text), bytesOf(text))
+  t.equal(bytesOf(recording(null)).length, 0)
 })

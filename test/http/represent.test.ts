@@ -143,3 +143,8 @@ t.test('whatever is asked for, nothing throws, and no answer has more bytes than
   }), { numRuns: 50_000 })
   t.same([206, 304, 412, 416, 'whole'].filter(status => !seen.has(status)), [], 'every answer came about')
 })
+
+t.test('the parts of what has no type have none', async t => {
+  const answer = partOf(given({ range: 'bytes=0-1,-2' }, { set: { 'content-type': undefined } }))
+  t.match(answer.body?.toString(), /^\r\n--boundary\r\nContent-Range: bytes 0-1\/1000\r\n\r\n01\r\n/)
+})

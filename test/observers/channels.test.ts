@@ -3,7 +3,7 @@ import t from 'tap'
 import { publishing } from '../../lib/observers/channels.js'
 import { TestSubject } from './subjects.js'
 
-const CHANNELS = ['fastify-coalesce:board', 'fastify-coalesce:land', 'fastify-coalesce:settle', 'fastify-coalesce:refresh']
+const CHANNELS = ['fastify-coalesce:board', 'fastify-coalesce:land', 'fastify-coalesce:cut', 'fastify-coalesce:settle', 'fastify-coalesce:refresh']
 
 t.test('channels tell of boardings, landings and outcomes, with ids and closed sets of names', async t => {
   const heard: unknown[] = []
@@ -17,16 +17,18 @@ t.test('channels tell of boardings, landings and outcomes, with ids and closed s
   publishing.joined(follower, 1)
   publishing.landed(leader, 'completed', 'shared', 1)
   publishing.cleanedUp(leader)
+  publishing.cutOff(follower, 'vary')
   publishing.settled(follower, 'follower', 'shared', 1.5)
   publishing.refreshed(leader, 'failed', new Error('secret'))
 
   const route = { method: 'GET', route: '/word/:word' }
-  const [board, land, settle, refresh] = CHANNELS
+  const [board, land, cut, settle, refresh] = CHANNELS
   t.strictSame(heard, [
     [board, { id: 'req-1', leaderId: 'req-1', ...route, role: 'leader', waiters: 0 }],
     [board, { id: 'req-2', leaderId: 'req-1', ...route, role: 'follower', waiters: 1 }],
     [land, { id: 'req-1', leaderId: 'req-1', ...route, landing: 'completed', reason: 'shared', followers: 1 }],
     [land, { id: 'req-1', leaderId: 'req-1', ...route, landing: 'timed-out', reason: 'flight-timeout', followers: 0 }],
+    [cut, { id: 'req-2', leaderId: 'req-1', ...route, reason: 'vary' }],
     [settle, { id: 'req-2', leaderId: 'req-1', ...route, outcome: 'follower', reason: 'shared', waited: 1.5 }],
     [refresh, { id: 'req-1', leaderId: 'req-1', ...route, result: 'failed' }]
   ])
@@ -42,6 +44,7 @@ t.test('without subscribers no subject is looked at', async t => {
     publishing.joined(subject, 1)
     publishing.landed(subject, 'completed', 'shared', 1)
     publishing.cleanedUp(subject)
+    publishing.cutOff(subject, 'vary')
     publishing.settled(subject, 'follower', 'shared', 1)
   })
 })

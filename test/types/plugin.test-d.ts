@@ -1,8 +1,10 @@
+import type { Duplex } from 'node:stream'
+import compress from '@fastify/compress'
 import Fastify, { type FastifyInstance, type FastifyPluginCallback } from 'fastify'
 import { Registry } from 'prom-client'
 import { expectAssignable, expectError, expectNotAssignable, expectType } from 'tsd'
 import coalesce, {
-  fastifyCoalesce, type Clock, type Coalesce, type CoalesceFigures, type CoalesceOptions, type CoalesceStats, type Deduplicate,
+  fastifyCoalesce, sharedZlib, type SharedZlib, type Clock, type Coalesce, type CoalesceFigures, type CoalesceOptions, type CoalesceStats, type Deduplicate,
   type MetricsOptions, type RouteFigures, type RouteSelector
 } from '../../dist/lib/index.js'
 
@@ -41,6 +43,15 @@ expectError(app.register(coalesce, { clock: { now: () => 0 } }))
 expectNotAssignable<MetricsOptions>({ prefix: 1 })
 expectNotAssignable<CoalesceOptions>({ hook: 'preParsing' })
 expectNotAssignable<Clock>({ now: () => '0', setTimeout: () => 1, clearTimeout: () => {} })
+
+// For @fastify/compress.
+expectType<SharedZlib>(sharedZlib)
+app.register(compress, { zlib: sharedZlib })
+expectType<Duplex>(sharedZlib.createGzip({ level: 9 }))
+expectType<Duplex>(sharedZlib.createBrotliCompress())
+expectType<Buffer>(sharedZlib.deflateSync(Buffer.from('a'), { level: 1 }))
+expectError(sharedZlib.gzipSync('a'))
+expectError(sharedZlib.createGzip({ level: '9' }))
 
 // What the instance has.
 expectType<Coalesce>(app.coalesce)

@@ -13,10 +13,12 @@ import * as front from '../../dist/lib/index.js'
 const { errors } = front
 
 // The front door has these names and no others.
-expectType<'default' | 'fastifyCoalesce' | 'deduplicate' | 'deduplicated' | 'errors'>({} as keyof typeof front)
+expectType<'default' | 'fastifyCoalesce' | 'deduplicate' | 'deduplicated' | 'sharedZlib' | 'errors' |
+  'memoryStore' | 'nullStore' | 'abstractCacheStore'>({} as keyof typeof front)
 expectType<
   'InvalidOptionError' | 'AlreadyRegisteredError' | 'UnknownRouteError' | 'WaitTimeoutError' | 'NobodyWaitsError' |
-  'FlightTimeoutError' | 'MetricTakenError' | 'FellBehindError' | 'OtherVariantError' | 'WrongLengthError'
+  'FlightTimeoutError' | 'MetricTakenError' | 'FellBehindError' | 'OtherVariantError' | 'WrongLengthError' |
+  'NotListableError' | 'NotKeptError'
 >({} as keyof typeof errors)
 
 // Errors are errors, made with what their messages need.

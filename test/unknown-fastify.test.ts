@@ -1,0 +1,38 @@
+/**
+ * Where this plugin reads what Fastify does not tell, a Fastify that keeps it elsewhere leaves it the safe answer.
+ */
+import Fastify, { type FastifyInstance, type FastifyReply } from 'fastify'
+import t from 'tap'
+import coalesce from '../lib/index.js'
+import { headersOf, snapshotHeaders } from '../lib/internals.js'
+import { hasTrailers } from '../lib/payload.js'
+import { held, meet, times } from './fixtures/crowd.js'
+import { lines } from './fixtures/lines.js'
+import { listen } from './fixtures/server.js'
+
+// Asked first: what was found once is not looked for again.
+t.test('a reply that keeps its headers and trailers elsewhere is asked for the former, and may have the latter', t => {
+  const reply = { getHeaders: () => ({ 'x-own': 'yes' }), raw: { getHeaderNames: () => [] } } as unknown as FastifyReply
+  t.strictSame(headersOf(reply), { 'x-own': 'yes' })
+  t.strictSame(snapshotHeaders(reply), { 'x-own': 'yes' })
+  t.equal(hasTrailers(reply), true, 'and so its response is its own client\'s')
+  t.end()
+})
+
+t.test('where the hooks of a route cannot be told, it parks right before its handler', async t => {
+  const log = lines()
+  const handler = held()
+  const app = Fastify({ logger: log.logger }) as unknown as FastifyInstance
+  // Fastify has put its routes together by then, and the plugin, whose own hook comes later, has not looked at them.
+  app.addHook('onReady', async () => {
+    const hooks = Object.getOwnPropertySymbols(app).find(({ description }) => description === 'fastify.hooks') as symbol
+    const known = (app as unknown as Record<symbol, Record<string, unknown>>)[hooks] as Record<string, unknown>
+    known.preParsing = undefined
+  })
+  await app.register(coalesce, { metrics: true })
+  app.get('/', { config: { coalesce: true } }, handler)
+  const server = await listen(t, app)
+  t.match(log.all.find(({ coalesce }) => coalesce?.route === 'GET /')?.coalesce, { hook: 'preHandler', why: 'there are gates: unknown hooks' })
+  t.strictSame((await meet(server, handler, times(2, server, '/'))).map(({ status }) => status), [200, 200])
+  t.equal(handler.runs, 1)
+})
