@@ -4,7 +4,9 @@
  * Invariant: as for all options: a wrong one throws with its name, and nothing is repaired.
  */
 import type { DeduplicateOptions, Store } from '../types/index.js'
-import { FUNCTION_DEFAULTS, functionReaders, KEEPING_DEFAULTS, keepingReaders, store, type FunctionSettings, type KeepingSettings } from './options.js'
+import {
+  FUNCTION_DEFAULTS, functionReaders, KEEPING_DEFAULTS, keepingReaders, store, type FunctionSettings, type KeepingSettings
+} from './options.js'
 import { callable, duration, durationOr, fail, isName, isObject, listOf, names, optional, read, span, type Reader } from './readers.js'
 
 export interface CallSettings<A extends readonly unknown[], R> extends FunctionSettings, KeepingSettings {

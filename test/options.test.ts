@@ -310,7 +310,7 @@ t.test('a wrong option of a function throws with its name, what is wanted and wh
   t.equal(verdict(call, { key, name: '' }), 'deduplicate options.name must be a non-empty string, got ""')
   t.equal(verdict(call, { key, clone: true }), 'deduplicate options.clone must be a function, got true')
   t.equal(verdict(call, { key, onError: 'x' }), "deduplicate options.onError must be 'share' or 'promote', got \"x\"")
-  t.match(verdict(call, { key, cache: 5 }), /^deduplicate options must be made of .*waitTimeout.*key.*, got "cache"$/)
+  t.match(verdict(call, { key, TTL: 5 }), /^deduplicate options must be made of .*waitTimeout.*key.*, got "TTL"$/)
   t.strictSame([undefined, null, 'key', [], key].map(each => verdict(call, each)), [
     'undefined', 'null', '"key"', '[]', 'function key'
   ].map(got => `deduplicate options must be an object, got ${got}`))
