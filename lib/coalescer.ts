@@ -179,16 +179,10 @@ export class Coalescer {
         flight?.leave(visit)
         return
       case 'alone':
-        this.over(visit)
+        visit.over()
         if (visit.outcome === undefined) this.#settled(visit, 'follower', reason)
         visit.role = 'done'
     }
-  }
-
-  /** A visit's own run, if it was one, is over. */
-  over (visit: Visit): void {
-    visit.finished?.()
-    visit.finished = undefined
   }
 
   /** Nobody joins a flight for `path` that is in the air now. */
@@ -241,7 +235,7 @@ export class Coalescer {
         this.#runAlone(visit, ending.reason, flight)
         return
       case 'promoted':
-        this.#lead(visit)
+        visit.lead()
         this.#takeOff(visit)
         visit.run()
         return
@@ -308,7 +302,7 @@ export class Coalescer {
       return 'kept'
     }
     const boarding = this.flights.board(key, visit, visit.route.settings.maxWaitersPerKey, now)
-    if (boarding === 'leader') this.#lead(visit)
+    if (boarding === 'leader') visit.lead()
     if (boarding === 'follower') {
       visit.role = 'follower'
       const { leader, followers } = visit.flight as Flight<Recording>
@@ -320,11 +314,6 @@ export class Coalescer {
     visit.looks = true
     look.then(found => { this.#looked(visit, found) }, () => { this.#looked(visit, undefined) })
     return 'looking'
-  }
-
-  #lead (visit: Visit): void {
-    visit.role = 'leader'
-    visit.leaderId = visit.id
   }
 
   /** A leader's run begins. */

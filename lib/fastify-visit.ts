@@ -267,7 +267,7 @@ export class FastifyVisit extends Visit implements Listener {
         this.coalescer.leave(this, 'answered-elsewhere')
         return payload
       case 'alone':
-        this.coalescer.over(this)
+        this.over()
         return payload
       default:
         this.#run?.stop()
@@ -297,7 +297,7 @@ export class FastifyVisit extends Visit implements Listener {
   closed (): void {
     const { role } = this
     const { raw } = this.reply
-    this.coalescer.over(this)
+    this.over()
     this.#clientLeft = !raw.writableFinished
     if (role === 'leader' && raw.writableEnded && this.#run?.captured !== true) {
       this.keepToItself('unrecorded', true)

@@ -162,6 +162,18 @@ export abstract class Visit implements Passenger<Recording>, Subject {
     return this.route.settings.flightTimeout
   }
 
+  /** It takes the place of a leader. */
+  lead (): void {
+    this.role = 'leader'
+    this.leaderId = this.id
+  }
+
+  /** Its own run, if it was one, is over. */
+  over (): void {
+    this.finished?.()
+    this.finished = undefined
+  }
+
   /** Its patience begins anew; false if it did already. */
   relieve (now: number): boolean {
     if (this.relieved) return false
