@@ -6,6 +6,7 @@
  */
 import { cacheDirectives, judge, type Directive, type Restriction } from './cache-control.js'
 import { parseDeltaSeconds } from './delta-seconds.js'
+import { combined } from './fields.js'
 import type { Headers } from './headers.js'
 import { parseDictionary } from './structured-fields.js'
 
@@ -53,9 +54,14 @@ export function responseDirectives (headers: Headers): ResponseDirectives {
   }
 }
 
-/** What CDN-Cache-Control forbids, if there is one; what Cache-Control forbids is forbidden besides. */
+/**
+ * What CDN-Cache-Control forbids, if there is one; what Cache-Control forbids is forbidden besides. RFC 9213 has one that is not
+ * well formed ignored: what it was to say might have been this.
+ */
 export function targetedRestriction (headers: Headers): Restriction | undefined {
-  return headers['cdn-cache-control'] === undefined ? undefined : responseDirectives(headers).restriction
+  const field = headers['cdn-cache-control']
+  if (field === undefined || combined(field).trim() === '') return undefined
+  return parseDictionary(field) === undefined ? 'cache-control-malformed' : responseDirectives(headers).restriction
 }
 
 /** The shortest of what a directive says; one that is not well formed says nothing, which is the shortest (section 4.2.1). */

@@ -112,6 +112,14 @@ t.test('a response for its own client only is not shared', async t => {
   t.equal(share({ 'cache-control': 'no-cache, max-age=0' }), undefined, 'who waits already may have it')
 })
 
+t.test('nor is one of which caches like this one are told so', async t => {
+  t.equal(share({ 'cdn-cache-control': 'private', 'cache-control': 'public' }), 'private')
+  t.equal(share({ 'cdn-cache-control': 'max-age=60, no-store' }), 'no-store')
+  t.equal(share({ 'cdn-cache-control': 'Private' }), 'cache-control-malformed')
+  t.equal(share({ 'cdn-cache-control': 'max-age=60', 'cache-control': 'private' }), 'private', 'what is forbidden to all is forbidden')
+  t.strictSame(['', ' ', 'max-age=60'].map(value => share({ 'cdn-cache-control': value })), [undefined, undefined, undefined])
+})
+
 t.test('a response that varies on everything, or on what cannot be told, is not shared', async t => {
   t.equal(share({ vary: 'accept, *' }), 'vary-any')
   t.equal(share({ vary: ['accept', '*'] }), 'vary-any')
