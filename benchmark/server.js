@@ -10,8 +10,9 @@ import { spin } from './work.js'
 
 /**
  * `bare`: no plugin. `registered`: the plugin with metrics, and no route of it. `coalesced`: every route.
+ * `kept`: every route, and what its runs bring is kept.
  *
- * @typedef {'bare' | 'registered' | 'coalesced'} Variant
+ * @typedef {'bare' | 'registered' | 'coalesced' | 'kept'} Variant
  */
 
 /**
@@ -21,7 +22,7 @@ import { spin } from './work.js'
  */
 
 const [variant, turns] = process.argv.slice(2)
-const config = { coalesce: variant === 'coalesced' }
+const config = { coalesce: variant === 'kept' ? { ttl: '1h' } : variant === 'coalesced' }
 const app = Fastify()
 let runs = 0
 
