@@ -271,7 +271,7 @@ export class FastifyVisit extends Visit implements Listener {
         return payload
       default:
         this.#run?.stop()
-        if (this.found !== undefined && this.followsOnly === 'head') this.#checkKept()
+        if (this.found !== undefined && this.followsOnly === 'head' && this.outcome === 'bypass') this.#checkKept()
         return this.#standIn(payload)
     }
   }
