@@ -120,8 +120,7 @@ t.test('@fastify/etag, registered before or after, is not asked in the place of 
     t.match(await server.get('/'), { status: 200, body: first.body, headers: { etag: first.headers.etag } }, place)
     t.match(await server.get('/'), { status: 200, body: first.body, headers: { etag: first.headers.etag } }, place)
     t.match(await server.get('/', { headers: { 'if-none-match': String(first.headers.etag) } }), { status: 304 }, place)
-    // Registered before, it reads the condition where that is told from the handler's own looks no more.
-    t.equal(runs, place === 'before' ? 3 : 2, place)
+    t.equal(runs, 2, place)
   }
 })
 
