@@ -152,7 +152,7 @@ export class FastifyVisit extends Visit implements Listener {
 
   /** Whatever it was about to be answered with: it is answered with a recording. */
   takeOver (recording: Recording): Replay {
-    shareEncodings(this.reply, recording.body, this.coalescer.budget.hold)
+    shareEncodings(this.reply, recording.body, this.coalescer.budget.hold, recording.kept === undefined ? undefined : recording)
     const join: Join = (broadcast, span) => (this.reader = broadcast.join(this, span))
     return (this.#replay = new Replay(this.request, this.reply, recording, this.coalescer.keeper.shelf.now(), join))
   }

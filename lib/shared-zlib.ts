@@ -154,10 +154,14 @@ function share (node: Zlib): SharedZlib {
   return Object.freeze(shared) as unknown as SharedZlib
 }
 
-/** Until a reply has been sent, what its body is compressed to is for others as well. A body that still flows is nobody's yet. */
-export function shareEncodings ({ raw }: FastifyReply, body: Recording['body'], hold: Hold): void {
+/**
+ * Until a reply has been sent, what its body is compressed to is for others as well. A body that still flows is nobody's yet.
+ *
+ * @param owner a recording that lasts: then it is as long as that does
+ */
+export function shareEncodings ({ raw }: FastifyReply, body: Recording['body'], hold: Hold, owner?: Recording): void {
   if (raw.destroyed || (typeof body !== 'string' && !Buffer.isBuffer(body))) return
-  raw.once('close', sharedBodies.use(body, byteLength(body), hold))
+  raw.once('close', sharedBodies.use(body, byteLength(body), hold, owner))
 }
 
 /**

@@ -9,6 +9,8 @@ import type { Route, Visit } from './visit.js'
 
 /** How many keys are remembered. */
 const MEMORY = 10_000
+/** How many names for each: with more than a response can well depend on, what is known is not worth knowing. */
+const MOST_NAMES = 64
 
 export class Variants {
   readonly #dimensions = new LRUCache<string, readonly string[]>({ max: MEMORY })
@@ -25,7 +27,8 @@ export class Variants {
     if (varies.length === 0) return NO_VARIANT
     const known = this.#dimensions.get(visit.key)
     if (known === undefined || !varies.every(name => known.includes(name))) {
-      this.#dimensions.set(visit.key, [...new Set([...known ?? [], ...varies])].sort())
+      const names = [...new Set([...known ?? [], ...varies])].sort()
+      this.#dimensions.set(visit.key, names.length > MOST_NAMES ? [...varies].sort() : names)
     }
     return { names: varies, values: varies.map(name => visit.value(name)) }
   }

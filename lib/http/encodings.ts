@@ -2,7 +2,8 @@
  * Bodies that several clients are given, and what they were encoded to, so that each is encoded once in each way.
  *
  * Invariant: an encoding is given only for bytes equal to those that it was made of, whoever asks, so that no body that a hook
- * changed is taken for another. It is kept while its body is in use, where there is room; an error never is.
+ * changed is taken for another. It is kept while its body is in use, or as long as its owner is there, where there is room; an
+ * error never is.
  */
 import type { Body } from './recording.js'
 
@@ -74,6 +75,11 @@ export class SharedBody {
     }
   }
 
+  /** Whether something is kept of it. */
+  get isWorthwhile (): boolean {
+    return this.#made.size > 0
+  }
+
   /** Nobody uses it any more. */
   letGo (): void {
     this.#hold(-this.#held)
@@ -95,6 +101,9 @@ export class SharedBody {
 
 export class SharedBodies {
   readonly #byLength = new Map<number, SharedBody[]>()
+  /** Those that nobody uses now, of owners that may be asked for them again. */
+  readonly #resting = new WeakMap<object, SharedBody>()
+  readonly #ownerless = new FinalizationRegistry<SharedBody>(shared => { shared.letGo() })
 
   /** How many bodies are in use. */
   get size (): number {
@@ -107,21 +116,22 @@ export class SharedBodies {
    * A body is in use: what it is encoded to is shared, until the returned function is called.
    *
    * @param length in bytes
+   * @param owner has this body and no other, and lasts: what was made is there for its next use
    */
-  use (body: Body, length: number, hold: Hold): () => void {
+  use (body: Body, length: number, hold: Hold, owner?: object): () => void {
     if (body === null || length === 0) return NOT_USED
     const alike = this.#byLength.get(length) ?? []
     let shared = alike.find(each => each.body === body)
     if (shared === undefined) {
       if (alike.length >= MOST_ALIKE) return NOT_USED
-      shared = new SharedBody(body, hold)
+      shared = (owner === undefined ? undefined : this.#wake(owner)) ?? new SharedBody(body, hold)
       alike.push(shared)
       this.#byLength.set(length, alike)
     }
     shared.users++
     let isUsed = true
     return () => {
-      if (isUsed) this.#leave(shared, length, alike)
+      if (isUsed) this.#leave(shared, length, alike, owner)
       isUsed = false
     }
   }
@@ -131,11 +141,23 @@ export class SharedBodies {
     return this.#byLength.get(bytes.length)?.find(each => each.is(bytes, bytes.length))
   }
 
-  #leave (shared: SharedBody, length: number, alike: SharedBody[]): void {
+  #wake (owner: object): SharedBody | undefined {
+    const shared = this.#resting.get(owner)
+    this.#resting.delete(owner)
+    this.#ownerless.unregister(owner)
+    return shared
+  }
+
+  #leave (shared: SharedBody, length: number, alike: SharedBody[], owner: object | undefined): void {
     if (--shared.users > 0) return
     alike.splice(alike.indexOf(shared), 1)
     if (alike.length === 0) this.#byLength.delete(length)
-    shared.letGo()
+    if (owner === undefined || !shared.isWorthwhile) {
+      shared.letGo()
+    } else {
+      this.#resting.set(owner, shared)
+      this.#ownerless.register(owner, shared, owner)
+    }
   }
 }
 

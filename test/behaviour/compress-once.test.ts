@@ -180,6 +180,26 @@ t.test('what is compressed counts as recorded while clients are given it', async
   await grounded(app)
 })
 
+t.test('a kept response is compressed once in each encoding, however far apart its clients are', async t => {
+  const app = Fastify() as unknown as FastifyInstance
+  await app.register(coalesce, { metrics: { path: false } })
+  await app.register(compress, { threshold: 0, zlib: sharedZlib })
+  let runs = 0
+  app.get('/', { config: { coalesce: { ttl: '1m' } } }, async () => {
+    runs++
+    return LARGE
+  })
+  const server = await listen(t, app)
+  await get(server, undefined)
+  const spy = spyOnZlib(t)
+  const answers: Raw[] = []
+  for (const encoding of ['gzip', 'br', 'gzip', 'br', 'gzip', undefined]) answers.push(await get(server, encoding))
+  t.strictSame(answers.map(plain), answers.map(() => LARGE))
+  t.strictSame(answers.map(({ encoding }) => encoding), ['gzip', 'br', 'gzip', 'br', 'gzip', undefined])
+  t.equal(runs, 1)
+  t.equal(spy.calls.length, 2)
+})
+
 t.test('a stream that flows is compressed for each client, and late ones share', async t => {
   const source = new PassThrough()
   const handler = held((_request, reply) => reply.type('text/plain').send(source))

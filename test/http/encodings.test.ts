@@ -55,6 +55,31 @@ t.test('a body in use is encoded once in each way, and what it came to is counte
   t.end()
 })
 
+t.test('what was made for an owner that lasts is there for its next use, and counted; nothing that was not made is', t => {
+  const { held, hold } = room()
+  const bodies = new SharedBodies()
+  const owner = {}
+  const body = Buffer.from('body')
+  let times = 0
+  const encode = (): Buffer => Buffer.alloc(10, ++times)
+  bodies.use(body, 4, hold, owner)()
+  t.equal(held.bytes, 0)
+  for (let use = 0; use < 3; use++) {
+    const letGo = bodies.use(body, 4, hold, owner)
+    bodies.find(body)?.encodeSync('a', encode)
+    letGo()
+    t.equal(bodies.size, 0)
+    t.equal(held.bytes, 10)
+  }
+  t.equal(times, 1)
+  const letGo = bodies.use(body, 4, hold, {})
+  bodies.find(body)?.encodeSync('a', encode)
+  letGo()
+  t.equal(times, 2, 'another owner knows nothing of it')
+  t.equal(held.bytes, 20)
+  t.end()
+})
+
 t.test('who asks while it is being encoded is told as well, and an error is told and not kept', t => {
   const { held, hold } = room()
   const bodies = new SharedBodies()
