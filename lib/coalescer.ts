@@ -195,7 +195,7 @@ export class Coalescer {
   /** Serves nothing any more that has one of these labels, or (softly) only as stale; and what is in the air is for who is on board. */
   purge (labels: readonly string[], softly: boolean): void {
     this.keeper.purge(labels, softly)
-    this.flights.detach(leader => (leader as Visit).route.settings.ttl !== undefined)
+    this.flights.detach(() => true)
   }
 
   /** Lets go everybody who waits on a route. */
