@@ -68,3 +68,10 @@ export function forgetOriginalUrl (request: FastifyRequest): void {
   const symbol = Object.getOwnPropertySymbols(request).find(({ description }) => description === 'fastify.request.originalUrl')
   if (symbol !== undefined) (request as unknown as Record<symbol, unknown>)[symbol] = undefined
 }
+
+/** The method that `own`, which a reply was decorated with, stands in front of. */
+export function methodBelow<Name extends 'then' | 'hijack'> (reply: FastifyReply, name: Name, own: FastifyReply[Name]): FastifyReply[Name] {
+  let object: object = reply
+  while (!Object.hasOwn(object, name) || (object as FastifyReply)[name] !== own) object = Object.getPrototypeOf(object) as object
+  return (Object.getPrototypeOf(object) as FastifyReply)[name]
+}

@@ -13,6 +13,7 @@ import type { Coalescer } from './coalescer.js'
 import { AlreadyRegisteredError, InvalidOptionError } from './errors.js'
 import { FastifyVisit } from './fastify-visit.js'
 import { pairHeads } from './head-routes.js'
+import { noteHijackedWrites } from './hijacked-write.js'
 import { appendCacheStatus } from './http/cache-status.js'
 import { invalidatedBy } from './http/invalidated-by.js'
 import { buildKey, KeyHead } from './http/key.js'
@@ -90,6 +91,7 @@ function decorate (fastify: FastifyInstance): void {
   fastify.decorateReply('coalesce', { getter (this: FastifyReply) { return replyViewOf(this.request) } } as never)
   fastify.decorateRequest('coalesce', { getter (this: FastifyRequest) { return viewOf(this) } } as never)
   noteReturnedReplies(fastify)
+  noteHijackedWrites(fastify, isWrite, reply => { fence(reply.request, reply) })
   overrideGetter(fastify, 'signal', (own: () => AbortSignal, request) => {
     const visit = visitOf(request)
     return visit?.led === true ? visit.signal(own()) : own()
@@ -156,8 +158,12 @@ function captureResponse (request: FastifyRequest, reply: FastifyReply, payload:
     return
   }
   // A POST that is coalesced is one that only reads: its route says so.
-  if (!SAFE.has(request.method) && reply.statusCode < 400) fence(request, reply)
+  if (isWrite(request.method) && reply.statusCode < 400) fence(request, reply)
   done()
+}
+
+function isWrite (method: string): boolean {
+  return !SAFE.has(method)
 }
 
 /** A write that did well: nobody who comes now is answered with what was read before it. */

@@ -109,3 +109,20 @@ t.test('a write is a barrier for the routes of every registration', async t => {
 t.test('a write that spells the path another way is a barrier as well', async t => {
   t.equal(await runsAround(t, '/%69tems/1', { method: 'PUT' }), 2)
 })
+
+t.test('a write whose handler hijacks is a barrier as well', async t => {
+  const read = held()
+  const server = await serve(t, app => {
+    app.get('/', { config: { coalesce: true } }, read)
+    app.put('/', (_request, reply) => {
+      reply.hijack()
+      reply.raw.end('written')
+    })
+  })
+  const before = await queue(server, times(1, server, '/'))
+  t.equal((await server.get('/', { method: 'PUT' })).body, 'written')
+  const after = await queue(server, times(1, server, '/'))
+  t.equal(read.runs, 2)
+  read.gate.open()
+  await Promise.all([...before, ...after])
+})
