@@ -85,7 +85,8 @@ t.test('to answer a thousand who wait takes no longer than a thousand runs of a 
     return Math.max(...written) - ended
   }
   const best = { coalesced: Infinity, bare: Infinity }
-  for (let round = 0; round < 8; round++) {
+  // What else this machine does can slow down any round, but not all.
+  for (let round = 0; round < 4 || (round < 40 && best.coalesced >= 1.5 * best.bare); round++) {
     best.coalesced = Math.min(best.coalesced, await last('/coalesced'))
     best.bare = Math.min(best.bare, await last('/bare'))
   }
