@@ -148,11 +148,25 @@ function share (node: Zlib): SharedZlib {
       async: (bytes, options, encoded) => node[name]?.(bytes, options, encoded),
       sync: (bytes, options) => node[sync]?.(bytes, options) as never
     }
-    shared[stream] = (options?: Options) => new SharedCompressor(compressor, options)
-    shared[sync] = (bytes: Uint8Array, options?: Options) => compressSync(compressor, bytes, options)
+    const functions = {
+      [stream]: (options?: Options) => new SharedCompressor(compressor, options),
+      [sync]: (bytes: Uint8Array, options?: Options) => compressSync(compressor, bytes, options)
+    }
+    for (const [own, value] of Object.entries(functions)) {
+      Object.defineProperty(shared, own, {
+        enumerable: true,
+        get () {
+          isTaken = true
+          return value
+        }
+      })
+    }
   }
   return Object.freeze(shared) as unknown as SharedZlib
 }
+
+/** Whether anybody has looked for a compressor here, as @fastify/compress does when it is registered. */
+let isTaken = false
 
 /**
  * Until a reply has been sent, what its body is compressed to is for others as well. A body that still flows is nobody's yet.
@@ -160,7 +174,7 @@ function share (node: Zlib): SharedZlib {
  * @param owner a recording that lasts: then it is as long as that does
  */
 export function shareEncodings ({ raw }: FastifyReply, body: Recording['body'], hold: Hold, owner?: Recording): void {
-  if (raw.destroyed || (typeof body !== 'string' && !Buffer.isBuffer(body))) return
+  if (!isTaken || raw.destroyed || (typeof body !== 'string' && !Buffer.isBuffer(body))) return
   raw.once('close', sharedBodies.use(body, byteLength(body), hold, owner))
 }
 
