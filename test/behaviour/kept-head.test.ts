@@ -1,13 +1,13 @@
 /**
  * "A run for HEAD tells of what is kept for GET", and gives nothing of its own client to others.
  */
-import t from 'tap'
+import t, { type Test } from 'tap'
 import { keeping, type Handler, type Keeping } from '../fixtures/kept.js'
 
 const as = (name: string, method = 'GET'): { method: string, headers: Record<string, string> } => ({ method, headers: { 'x-name': name } })
 
 /** What is kept for alice's GET has grown stale, and bob's HEAD has run. */
-async function checked (t: Parameters<typeof keeping>[0], handler: Handler, hook?: 'onRequest' | 'onSend', header = 'x-client'): Promise<Keeping> {
+async function checked (t: Test, handler: Handler, hook?: 'onRequest' | 'onSend', header = 'x-client'): Promise<Keeping> {
   const server = await keeping(t, {
     route: { ttl: '10s', staleIfError: '10m' },
     handler: (run, request, reply) => {
