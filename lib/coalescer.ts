@@ -76,7 +76,7 @@ export class Coalescer {
     visit.boardedKey = this.variants.keyOf(visit)
     if (visit.boardedKey !== visit.refresh?.boardedKey) return false
     visit.role = 'refresher'
-    visit.since = this.keeper.shelf.stamp()
+    visit.since = visit.refresh.since
     visit.tally.runs++
     return true
   }

@@ -13,6 +13,7 @@ import type { Forwarded } from './forwarding.js'
 import { ENCODINGS, normalizeAcceptEncoding } from './http/accept-encoding.js'
 import type { Cut, Listener } from './http/broadcast.js'
 import type { Headers } from './http/headers.js'
+import { HeadCheck } from './head-check.js'
 import { headerOf } from './http/key.js'
 import { followReason, type FollowReason } from './http/policy.js'
 import { queryStart } from './http/query.js'
@@ -55,6 +56,8 @@ export class FastifyVisit extends Visit implements Listener {
   #run: Run | undefined
   /** The reply's headers before its handler, if that runs for its client only and something can stand in for it. */
   #before: Headers | undefined
+  /** What its run for HEAD tells of what is kept for GET. */
+  #check: HeadCheck | undefined
   /** How it is answered with another one's run. */
   #replay: Replay | undefined
   #controller: AbortController | undefined
@@ -107,6 +110,7 @@ export class FastifyVisit extends Visit implements Listener {
   /** The run begins. */
   begin (): void {
     if (this.role === 'done' && this.standby !== undefined) this.#before = snapshotHeaders(this.reply)
+    if (this.role === 'done' && this.found !== undefined && this.followsOnly === 'head') this.#check = new HeadCheck(this)
     if (this.role !== 'leader' && this.role !== 'scout' && this.role !== 'refresher') return
     this.#led = this.role !== 'scout'
     this.#run = new Run(this)
@@ -185,7 +189,9 @@ export class FastifyVisit extends Visit implements Listener {
   /** Notes that the handler looked at the client's address. */
   readAddress (): void {
     // Fastify's own log of an error reads it, and that is not the response's doing.
-    if (!this.failed) this.#run?.readAddress()
+    if (this.failed) return
+    this.#run?.readAddress()
+    this.#check?.readAddress()
   }
 
   /** Notes that the handler looked at the connection. */
@@ -197,6 +203,7 @@ export class FastifyVisit extends Visit implements Listener {
   /** Declares what the response depends on. */
   varyOn (names: readonly string[]): void {
     this.#run?.varyOn(names)
+    this.#check?.varyOn(names)
   }
 
   /** Declares what the response can be purged by. */
@@ -271,7 +278,7 @@ export class FastifyVisit extends Visit implements Listener {
         return payload
       default:
         this.#run?.stop()
-        if (this.found !== undefined && this.followsOnly === 'head' && this.outcome === 'bypass') this.#checkKept()
+        this.#check?.capture()
         return this.#standIn(payload)
     }
   }
@@ -284,13 +291,8 @@ export class FastifyVisit extends Visit implements Listener {
   decide (payload: unknown, last: boolean): unknown {
     if (this.#replay !== undefined) return this.#replay.finish(payload, last)
     this.#run?.decide()
+    this.#check?.decide()
     return this.#run?.hidConditions === true ? this.#run.unseen(() => conditioned(this.request, this.reply, payload)) : payload
-  }
-
-  /** A run for HEAD, which nobody shares, tells of what is kept for GET. */
-  #checkKept (): void {
-    const { coalescer, reply } = this
-    coalescer.keeper.headCame(this, reply.statusCode, headersOf(reply), coalescer.variants.namesOf(this.key))
   }
 
   /** The response, or its connection, has been closed. */

@@ -10,8 +10,8 @@ import type { Entry } from '../types/index.js'
 import { Refreshes } from './core/refreshes.js'
 import type { Found, Shelf } from './core/shelf.js'
 import { isDue, isFresh, servesWhileRefreshed, standsByUntil } from './core/staleness.js'
-import { freshen, headAgrees } from './http/freshen.js'
-import { headerDelta, type Headers } from './http/headers.js'
+import { freshen, headAgrees, type HeaderPairs } from './http/freshen.js'
+import type { Headers } from './http/headers.js'
 import { planKeeping, type PlanReason } from './http/keep.js'
 import { readKeptResponse, readVaryMarker, type KeptResponse } from './http/kept-response.js'
 import { labelsOf } from './http/labels.js'
@@ -32,6 +32,7 @@ export interface Standby {
   readonly recording: Recording
   /** Until when, by the shelf. */
   readonly until: number
+  readonly entry: Entry
 }
 
 /** A run that nobody asked for. */
@@ -40,6 +41,8 @@ export interface Refresh {
   readonly key: string
   readonly boardedKey: string
   readonly stored: Recording
+  /** When that was seen: what is purged from then on is not made fresh again. */
+  readonly since: number
   /** What came of it. */
   result: RefreshResult
 }
@@ -47,7 +50,6 @@ export interface Refresh {
 export type KeepReason = 'stored' | 'purged' | 'too-many-tags' | PlanReason
 export type MissReason = 'none' | 'expired' | 'purged' | 'vary' | 'rejected' | 'request'
 
-const NO_HEADERS: Headers = Object.freeze({})
 const TOO_MANY_TAGS = Object.freeze({ reason: 'too-many-tags' })
 
 export class Keeper {
@@ -72,8 +74,11 @@ export class Keeper {
 
   /** What a visit may be given now that its leader's run, perhaps its own, gives it nothing. */
   standIn (leader: Visit | undefined, visit: Visit): Kept | undefined {
+    // What its own request demands has been asked of what its own look found only.
+    if (leader !== visit && visit.demands !== NO_REQUEST_DIRECTIVES) return undefined
     const standby = leader?.standby
-    if (standby === undefined || standby.until <= this.shelf.now() || !isOfVariant(visit, standby.recording.variant)) return undefined
+    if (standby === undefined || standby.until <= this.shelf.now() || this.shelf.isPurged(standby.entry) ||
+      !isOfVariant(visit, standby.recording.variant)) return undefined
     return { recording: standby.recording, reason: 'stale-if-error' }
   }
 
@@ -148,21 +153,25 @@ export class Keeper {
     const until = standsByUntil(found)
     if (until !== undefined && acceptableOnError(kept, demands)) {
       if (this.#refreshes.isPausing(visit.boardedKey)) return { recording, reason: 'stale-if-error' }
-      visit.standby = { recording, until }
+      visit.standby = { recording, until, entry }
     }
     return this.#miss(visit, suits ? outdated ? 'purged' : 'expired' : 'request')
   }
 
-  /** A run for HEAD says whether what is kept for GET is still what it would be (RFC 9111 section 4.3.5). */
-  headCame (visit: Visit, status: number, headers: Headers, names: readonly string[]): void {
+  /**
+   * A run for HEAD says whether what is kept for GET is still what it would be (RFC 9111 section 4.3.5).
+   *
+   * @param set the headers that its handler set
+   * @param headers all of them
+   */
+  headCame (visit: Visit, set: HeaderPairs, headers: Headers, names: readonly string[]): void {
     const { boardedKey, found } = visit
-    if (found === undefined || status !== 200) return
-    const { set } = headerDelta(NO_HEADERS, headers)
+    if (found === undefined) return
     if (!headAgrees(found.headers.set, set, found.bytes)) {
       this.shelf.purge([boardedKey], true)
-    } else if (shareReason({ status, headers, trailers: false, failed: false }, []) === undefined) {
+    } else if (shareReason({ status: 200, headers, trailers: false, failed: false }, []) === undefined) {
       const recording = { ...found, headers: { ...found.headers, set: freshen(found.headers.set, set) } }
-      this.keep(visit, recording, boardedKey, names, { status, headers, failed: false, tags: [], inherited: found.kept?.labels ?? [] })
+      this.keep(visit, recording, boardedKey, names, { status: 200, headers, failed: false, tags: [], inherited: found.kept?.labels ?? [] })
     }
   }
 
@@ -196,7 +205,7 @@ export class Keeper {
   #refresh (visit: Visit, stored: Recording): void {
     const { boardedKey } = visit
     if (!visit.refreshable || !this.#refreshes.begin(boardedKey)) return
-    const refresh: Refresh = { key: visit.key, boardedKey, stored, result: 'failed' }
+    const refresh: Refresh = { key: visit.key, boardedKey, stored, since: this.shelf.stamp(), result: 'failed' }
     const over = (error?: unknown): void => {
       this.#refreshes.end(boardedKey, refresh.result === 'failed')
       this.#observer.refreshed(visit, refresh.result, error)

@@ -229,7 +229,7 @@ function addRoute (fastify: FastifyInstance, scope: Scope, options: RouteOptions
 
   const tally = new Tally(methods.join(','), options.url)
   const route: FastifyRoute = {
-    keyHead: new KeyHead(idOf(scope, methods, options)),
+    keyHead: new KeyHead(idOf(scope, methods, options, settings)),
     settings,
     tally,
     label: routeLabel(options.url),
@@ -329,9 +329,10 @@ function gatesOf (fastify: FastifyInstance, options: RouteOptions, parkOnRequest
 }
 
 /** Tells a route from all others of its registration; the same in every process that builds the same app. */
-function idOf (scope: Scope, methods: readonly string[], options: RouteOptions): string {
+function idOf (scope: Scope, methods: readonly string[], options: RouteOptions, { headers, cookies }: RouteSettings): string {
   const constraints = Object.entries(options.constraints ?? {}).map(([name, value]) => [name, String(value)])
-  const id = [methods, options.url, ...constraints]
+  // Keys have the values only; who shares a store may have them of others.
+  const id = [methods, options.url, ...constraints, ...headers.length + cookies.length === 0 ? [] : [[headers, cookies]]]
   const same = scope.ids.get(JSON.stringify(id)) ?? 0
   scope.ids.set(JSON.stringify(id), same + 1)
   return JSON.stringify(same === 0 ? id : [...id, same])

@@ -5,7 +5,7 @@
  * kept is not.
  */
 import { AsyncResource } from 'node:async_hooks'
-import type { Clock } from '../types/index.js'
+import type { Clock, Entry } from '../types/index.js'
 import type { Refreshes } from './core/refreshes.js'
 import type { Found, Shelf } from './core/shelf.js'
 import { isDue, isFresh, servesWhileRefreshed, standsByUntil } from './core/staleness.js'
@@ -28,7 +28,7 @@ export interface Look<R> {
   /** What is kept should be run anew. */
   readonly refresh: boolean
   /** What may be served should the run fail. */
-  readonly standby: { readonly value: R, readonly until: number } | undefined
+  readonly standby: { readonly value: R, readonly until: number, readonly entry: Entry } | undefined
 }
 
 export type Looked<R> = Look<R> | Promise<Look<R>>
@@ -59,7 +59,7 @@ export class Results<A extends readonly unknown[], R> {
 
   /** What may be served in the place of an error, if that is so now. */
   standIn (standby: Look<R>['standby']): KeptResult<R> | undefined {
-    if (standby === undefined || standby.until <= this.shelf.now()) return undefined
+    if (standby === undefined || standby.until <= this.shelf.now() || this.shelf.isPurged(standby.entry)) return undefined
     return { value: standby.value, reason: 'stale-if-error' }
   }
 
@@ -146,7 +146,7 @@ export class Results<A extends readonly unknown[], R> {
     const until = standsByUntil(found)
     if (until !== undefined && this.#refreshes.isPausing(key)) return serve('stale-if-error', false)
     tally.miss(found.outdated ? 'purged' : 'expired')
-    return { kept: undefined, refresh: false, standby: until === undefined ? undefined : { value, until } }
+    return { kept: undefined, refresh: false, standby: until === undefined ? undefined : { value, until, entry: found.entry } }
   }
 }
 

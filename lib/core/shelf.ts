@@ -92,7 +92,7 @@ export class Shelf {
 
   /** Keeps an entry, unless it has been purged since its run began, or a younger one is there. */
   keep (entry: Entry, keepFor: number): boolean {
-    if (this.#purged(entry) || this.#isOutdated(entry) || this.#isOutrun(entry)) return false
+    if (this.isPurged(entry) || this.#isOutdated(entry) || this.#isOutrun(entry)) return false
     if (this.#settling.size >= MAX_SETTLING) {
       this.#watch.failed('set', 'full', undefined)
       return false
@@ -122,7 +122,7 @@ export class Shelf {
     if (this.store.entries === undefined) return undefined
     const found: Listed[] = []
     for (const entry of this.store.entries()) {
-      if (isEntry(entry) && !this.#purged(entry)) found.push({ entry, outdated: this.#isOutdated(entry) })
+      if (isEntry(entry) && !this.isPurged(entry)) found.push({ entry, outdated: this.#isOutdated(entry) })
     }
     return found
   }
@@ -132,7 +132,8 @@ export class Shelf {
     this.#watch.rejected('garbage')
   }
 
-  #purged ({ key, since, labels }: Entry): boolean {
+  /** It is not served any more, whatever its age. */
+  isPurged ({ key, since, labels }: Entry): boolean {
     return this.#hard.since(since, labels) || this.#hard.since(since, [key])
   }
 
@@ -157,7 +158,7 @@ export class Shelf {
       this.#watch.rejected(entry.version === 1 ? 'key' : 'version')
       return undefined
     }
-    if (this.#purged(entry)) return undefined
+    if (this.isPurged(entry)) return undefined
     return { entry, resident: Math.max(this.now() - entry.storedAt, 0), outdated: this.#isOutdated(entry) }
   }
 

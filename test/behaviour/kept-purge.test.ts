@@ -109,3 +109,54 @@ t.test('a key purges all of its variants', async t => {
   const runs = [await get('a'), await get('b')]
   t.ok(runs.some(run => run > 2), 'that of the key that is listed')
 })
+
+t.test('what was purged while a run was in the air does not stand in for its error', async t => {
+  const opening = gate()
+  const server = await keeping(t, {
+    route: { ttl: '10s', staleIfError: '10m' },
+    handler: async run => {
+      if (run === 1) return { run }
+      await opening.promise
+      throw new Error('down')
+    }
+  })
+  await server.get('/thing/1')
+  server.clock.advance(11_000)
+  const asking = server.get('/thing/1')
+  await until(() => server.runs() === 2)
+  server.app.coalesce.invalidate({ url: '/thing/1' })
+  opening.open()
+  t.equal((await asking).status, 500)
+})
+
+t.test('what was purged while a refresh was on its way to the handler is not made fresh by a 304', async t => {
+  const opening = gate()
+  let isComing = false
+  let isOver = false
+  const server = await keeping(t, {
+    route: { ttl: '10s', staleWhileRevalidate: '10m' },
+    before: app => {
+      app.addHook('onRequest', async request => {
+        if (request.headers['x-client'] !== undefined) return
+        isComing = true
+        await opening.promise
+      })
+      app.addHook('onResponse', async request => { isOver ||= request.headers['x-client'] === undefined })
+    },
+    handler: (run, request, reply) => {
+      reply.header('last-modified', 'Wed, 25 Nov 2020 08:00:00 GMT')
+      if (request.headers['if-modified-since'] === undefined) return { run }
+      reply.code(304)
+      return ''
+    }
+  })
+  const client = { headers: { 'x-client': 'yes' } }
+  await server.get('/thing/1', client)
+  server.clock.advance(11_000)
+  await server.get('/thing/1', client)
+  await until(() => isComing)
+  server.app.coalesce.invalidate({ url: '/thing/1' })
+  opening.open()
+  await until(() => isOver)
+  t.equal((await server.get('/thing/1', client)).body, '{"run":3}')
+})

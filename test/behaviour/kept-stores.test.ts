@@ -297,3 +297,14 @@ t.test('the flight\'s time ends while a slow store is asked: all are answered', 
   t.equal(totalRequests, 5)
   t.equal(cacheHits + deduplicatedRequests + actualExecutions, 5)
 })
+
+t.test('apps that share a store, and name other headers or cookies, share nothing of a route', async t => {
+  const store = mapStore()
+  const named = [{ headers: ['x-one'] }, { headers: ['x-two'] }, { cookies: ['one'] }, { cookies: ['two'] }]
+  const headers = { host: 'localhost', 'x-one': 'same', 'x-two': 'same', cookie: 'one=same' }
+  for (const [index, route] of named.entries()) {
+    const server = await keeping(t, { route: { credentials: [], learnVary: false, ...route }, options: { store }, handler: () => ({ index }) })
+    for (const cookie of ['one=same', 'two=same']) await server.get('/thing/1', { headers: { ...headers, cookie } })
+    t.equal((await server.get('/thing/1', { headers: { ...headers, cookie: index === 3 ? 'two=same' : 'one=same' } })).body, `{"index":${index}}`)
+  }
+})

@@ -1,0 +1,56 @@
+/**
+ * A run for HEAD that nobody shares, and what it tells of what is kept for GET.
+ *
+ * Invariant: it tells no more than a leader's run would: what the handler set, and nothing that hooks set for its client; and
+ * nothing at all if the handler looked at more than what tells the kept response from its variants, or if a hook restricts it.
+ */
+import type { FastifyVisit } from './fastify-visit.js'
+import { headerDelta, type HeaderDelta, type Headers } from './http/headers.js'
+import { parseVary } from './http/vary.js'
+import { headersOf, snapshotHeaders } from './internals.js'
+import { restrictionOf } from './payload.js'
+import { Reading } from './reading.js'
+
+export class HeadCheck {
+  readonly #visit: FastifyVisit
+  readonly #before: Headers
+  readonly #reading: Reading
+  #set: HeaderDelta['set'] | undefined
+
+  constructor (visit: FastifyVisit) {
+    this.#visit = visit
+    this.#before = snapshotHeaders(visit.reply)
+    this.#reading = new Reading(visit.request, visit.route.settings)
+  }
+
+  /** Notes that the handler looked at the client's address. */
+  readAddress (): void {
+    this.#reading.reads?.address()
+  }
+
+  /** Declares what the response depends on. */
+  varyOn (names: readonly string[]): void {
+    this.#reading.declare(names)
+  }
+
+  /** The first moment after the handler. */
+  capture (): void {
+    const { found, reply } = this.#visit
+    this.#reading.reads?.stop()
+    const headers = headersOf(reply)
+    const vary = parseVary(headers.vary)
+    this.#set = undefined
+    if (reply.statusCode !== 200 || this.#reading.all || typeof vary === 'string') return
+    const known = found?.variant.names ?? []
+    if (this.#reading.names(vary, () => false).every(name => known.includes(name))) this.#set = headerDelta(this.#before, headers).set
+  }
+
+  /** The last moment before the response's headers leave. */
+  decide (): void {
+    const { coalescer, key, reply } = this.#visit
+    const set = this.#set
+    this.#set = undefined
+    if (set === undefined || reply.statusCode !== 200 || restrictionOf(reply) !== undefined) return
+    coalescer.keeper.headCame(this.#visit, set, headersOf(reply), coalescer.variants.namesOf(key))
+  }
+}

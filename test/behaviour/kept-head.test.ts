@@ -1,0 +1,62 @@
+/**
+ * "A run for HEAD tells of what is kept for GET", and gives nothing of its own client to others.
+ */
+import t, { type Test } from 'tap'
+import { keeping, type Handler, type Keeping } from '../fixtures/kept.js'
+
+const as = (name: string, method = 'GET'): { method: string, headers: Record<string, string> } => ({ method, headers: { 'x-name': name } })
+
+/** What is kept for alice's GET has grown stale, and bob's HEAD has run. */
+async function checked (t: Test, handler: Handler, hook?: 'onRequest' | 'onSend', header = 'x-client'): Promise<Keeping> {
+  const server = await keeping(t, {
+    route: { ttl: '10s', staleIfError: '10m' },
+    handler: (run, request, reply) => {
+      reply.header('etag', '"a"')
+      return handler(run, request, reply)
+    },
+    before: app => {
+      if (hook === 'onRequest') app.addHook(hook, async (request, reply) => { reply.header(header, String(request.headers['x-name'])) })
+      if (hook === 'onSend') app.addHook(hook, async (request, reply) => { if (request.method === 'HEAD') reply.header(header, 'private') })
+    }
+  })
+  await server.get('/thing/1', as('alice'))
+  server.clock.advance(11_000)
+  t.match(await server.get('/thing/1', as('bob', 'HEAD')), { status: 200 })
+  return server
+}
+
+t.test('what hooks set for the client of a HEAD is given to nobody else', async t => {
+  const server = await checked(t, () => ({ same: true }), 'onRequest')
+  t.match(await server.get('/thing/1', as('carol')), { body: '{"same":true}', headers: { 'x-client': 'carol' } })
+  t.equal(server.runs(), 2, 'the HEAD has made it fresh')
+})
+
+for (const [what, look] of Object.entries<(request: Parameters<Handler>[1]) => unknown>({
+  'a header': request => request.headers['x-name'],
+  'the address': request => request.ip,
+  'all headers': request => JSON.stringify(request.headers)
+})) {
+  t.test(`a HEAD whose handler looks at ${what} of its client changes nothing that is kept`, async t => {
+    const server = await checked(t, (run, request, reply) => {
+      if (request.method === 'HEAD') reply.header('x-seen', String(look(request)))
+      return { run }
+    })
+    t.match(await server.get('/thing/1', as('carol')), { body: '{"run":3}', headers: { 'x-seen': undefined } })
+  })
+}
+
+t.test('a HEAD that varies on more than what is kept, or declares that it does, changes nothing', async t => {
+  for (const vary of [true, false]) {
+    const server = await checked(t, (run, request, reply) => {
+      if (request.method === 'HEAD' && vary) reply.header('vary', 'x-name')
+      if (request.method === 'HEAD' && !vary) request.coalesce?.varyOn('x-name')
+      return { run }
+    })
+    t.match(await server.get('/thing/1', as('carol')), { body: '{"run":3}' })
+  }
+})
+
+t.test('a HEAD that a hook makes private changes nothing', async t => {
+  const server = await checked(t, run => ({ run }), 'onSend', 'cache-control')
+  t.match(await server.get('/thing/1', as('carol')), { body: '{"run":3}' })
+})
