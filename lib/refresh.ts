@@ -82,10 +82,13 @@ export async function runErrand (
   }
 }
 
+/** No client's, and none that a hook would grant more than anybody. */
+const NO_ADDRESS = '0.0.0.0'
+
 type Injection = InjectOptions & { readonly payloadAsStream: true, readonly method: HTTPMethods, readonly url: string }
 
 function requestLike (request: FastifyRequest, settings: RouteSettings, variant: readonly string[]): Injection {
-  const { body, method, protocol } = request
+  const { body, method, protocol, raw } = request
   const given = request.headers
   const headers: Record<string, string | string[] | undefined> = { host: request.host, 'user-agent': undefined }
   const names = ['accept-version', ...settings.headers, ...variant.map(name => name === ENCODINGS ? 'accept-encoding' : name)]
@@ -93,12 +96,13 @@ function requestLike (request: FastifyRequest, settings: RouteSettings, variant:
   if (body !== undefined) names.push('content-type')
   for (const name of names) if (given[name] !== undefined && !name.startsWith(':')) headers[name] = given[name]
   // Behind a proxy that is trusted the protocol is what that says.
-  if (protocol === 'https' && !isEncrypted(request)) headers['x-forwarded-proto'] = protocol
+  const isForwarded = protocol === 'https' && !isEncrypted(request)
+  if (isForwarded) headers['x-forwarded-proto'] = protocol
   return {
     method: (method === 'HEAD' ? 'GET' : method) as HTTPMethods,
     url: originalUrlOf(request),
     headers: headers as Record<string, string>,
-    remoteAddress: variant.includes(CLIENT_ADDRESS) ? request.ip : '127.0.0.1',
+    remoteAddress: variant.includes(CLIENT_ADDRESS) ? request.ip : isForwarded ? raw.socket.remoteAddress ?? NO_ADDRESS : NO_ADDRESS,
     ...body === undefined || body === null ? {} : { payload: body as string | object | Buffer },
     payloadAsStream: true
   } as Injection
