@@ -65,6 +65,26 @@ for (const [name, fails] of Object.entries(FAILURES)) {
   })
 }
 
+t.test('who has what is kept is told so while the handler fails', async t => {
+  let down = false
+  const server = await keeping(t, {
+    route: ROUTE,
+    handler: (run, _request, reply) => {
+      if (down) return reply.code(503).header('x-down', 'yes').send({ error: 'down' })
+      reply.header('etag', '"v1"')
+      return { run }
+    }
+  })
+  await server.get('/thing/1')
+  down = true
+  server.clock.advance(11_000)
+  const { status, body, headers } = await server.get('/thing/1', { headers: { 'if-none-match': '"v1"' } })
+  t.match({ status, body, headers }, { status: 304, body: '', headers: { etag: '"v1"', age: '11' } })
+  t.equal(headers['x-down'], undefined)
+  t.equal(headers['content-length'], undefined)
+  t.equal(server.runs(), 2)
+})
+
 t.test('a handler that hangs until its time is up', async t => {
   const server = await broken(t, async () => { await new Promise(() => {}) }, { handlerTimeout: 50 })
   const answers = await Promise.all(times(10, server, '/thing/1').map(send => send()))
