@@ -663,3 +663,18 @@ t.test('a result that cannot be measured counts as little, and is kept', async t
   odd('a').catch(() => {})
   t.equal(store.size.entries, 0)
 })
+
+t.test('a function may wait less for the store of its registration than that does', async t => {
+  const store = chaos(memoryStore())
+  const it = await desk(t, { ttl: '60s', storeTimeout: 50 }, { store, storeTimeout: '10s' })
+  await it.lookUp('a')
+  store.on.get = 'hangs'
+  const asked = it.lookUp('a')
+  it.clock.advance(49)
+  await turn()
+  t.equal(it.runs(), 1)
+  it.clock.advance(1)
+  t.equal((await asked).run, 2)
+  store.on.get = undefined as never
+  t.equal((await it.lookUp('a')).run, 2, 'it is the same store')
+})

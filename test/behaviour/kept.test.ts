@@ -296,3 +296,15 @@ t.test('what is listed holds no body that is kept, and of what another wrote onl
   t.equal(inventory([{ entry, outdated: false }, { entry: none, outdated: true }], false, 4000).some(each => 'body' in each), false)
   t.equal(inventory([{ entry, outdated: true }], false, 14_000)[0]?.fresh, -4000)
 })
+
+t.test('what is as old as it may be when it comes is not kept', async t => {
+  const server = await keep(t, { ttl: 'headers' }, (run, _request, reply) => reply.headers({ 'cache-control': 'max-age=10', age: run > 2 ? '9' : '10' }).send({ run }))
+  for (const run of [1, 2, 3, 3]) t.equal((await server.get('/thing/1')).body, `{"run":${run}}`)
+})
+
+t.test('a response of a route that is not coalesced has no tags', async t => {
+  const server = await keep(t, { ttl: '60s' }, undefined, {}, app => {
+    app.get('/plain', async (request, reply) => ({ none: reply.coalesce === undefined && request.coalesce === undefined }))
+  })
+  t.equal((await server.get('/plain')).body, '{"none":true}')
+})
