@@ -308,3 +308,19 @@ t.test('a response of a route that is not coalesced has no tags', async t => {
   })
   t.equal((await server.get('/plain')).body, '{"none":true}')
 })
+
+t.test('a stream that looks at all headers after its first bytes is not kept', async t => {
+  for (const looks of [true, false]) {
+    const server = await keep(t, { ttl: '60s' }, (run, request, reply) => {
+      async function * chunks () {
+        yield `run ${run}`
+        await new Promise(resolve => setTimeout(resolve, 20))
+        if (looks) Object.keys(request.headers)
+        yield '.'
+      }
+      return reply.type('text/plain').send(Readable.from(chunks()))
+    })
+    t.equal((await server.get('/thing/1')).body, 'run 1.')
+    t.equal((await server.get('/thing/1')).body, looks ? 'run 2.' : 'run 1.')
+  }
+})
