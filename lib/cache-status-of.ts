@@ -4,9 +4,10 @@
  * Invariant: pure; reasons are names of this package's, never a key or a value.
  */
 import { cacheStatus, type CacheStatusFacts, type ForwardReason } from './http/cache-status.js'
-import type { Visit } from './visit.js'
+import type { MissReason } from './keeper.js'
+import type { Kept, Visit } from './visit.js'
 
-const FORWARDED: Readonly<Record<string, ForwardReason>> = Object.freeze({
+const FORWARDED: Readonly<Record<MissReason, ForwardReason>> = Object.freeze({
   none: 'miss', purged: 'miss', rejected: 'miss', expired: 'stale', vary: 'vary-miss', request: 'request'
 })
 
@@ -26,12 +27,12 @@ export function bypassStatus (name: string, reason: string): string {
 
 function factsOf (visit: Visit, now: number): CacheStatusFacts {
   const { outcome, outcomeReason: detail, missed, kept } = visit
-  const fwd = missed === undefined ? 'miss' : FORWARDED[missed] ?? 'miss'
+  const fwd = missed === undefined ? 'miss' : FORWARDED[missed]
   switch (outcome) {
     case 'hit':
     case 'stale': {
-      const since = kept?.recording.kept
-      const ttl = since === undefined ? undefined : (since.storedAt + since.freshFor - now) / 1000
+      const { storedAt, freshFor } = (kept as Kept).recording.kept
+      const ttl = (storedAt + freshFor - now) / 1000
       return visit.led
         ? { fwd, fwdStatus: visit.runStatus, ttl, detail }
         : { hit: true, ttl, detail: outcome === 'hit' ? undefined : detail }

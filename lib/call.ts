@@ -342,9 +342,9 @@ export class Call<A extends readonly unknown[], R> implements Passenger<Run<unkn
     return await this.#desk.fn.apply(this.#self, args as unknown as A & unknown[])
   }
 
+  /** In the context that it parked in, as all do that are settled. */
   #inScope (action: () => void): void {
-    if (this.#scope === undefined) action()
-    else this.#scope.runInAsyncScope(action)
+    (this.#scope as AsyncResource).runInAsyncScope(action)
   }
 
   #settled (outcome: Outcome, reason: string): void {

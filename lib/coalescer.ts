@@ -18,7 +18,7 @@ import type { Observer, Subject } from './observers/observer.js'
 import type { Settings } from './options.js'
 import { Unshareable } from './unshareable.js'
 import { Variants } from './variants.js'
-import { outcomeOf, reasonOf, type Route, type Visit } from './visit.js'
+import { outcomeOf, reasonOf, type Kept, type Route, type Visit } from './visit.js'
 
 /** A variant that a response turned out to depend on costs one more boarding; whoever still does not match runs alone. */
 const MAX_BOARDINGS = 3
@@ -218,7 +218,7 @@ export class Coalescer {
           return
         }
         if (ending.type === 'kept') {
-          visit.kept = ending
+          visit.kept = ending as Kept
           this.serve(visit)
           return
         }

@@ -16,7 +16,7 @@ type From = (this: FastifyReply, source: unknown, options?: Readonly<Record<stri
 export interface Forwarding {
   readonly reply: FastifyReply
   readonly role: string
-  readonly flight: { readonly followers: number } | undefined
+  readonly hasFollowers: boolean
 }
 
 /** Stands in for the `reply.from` of a run, if there is one. */
@@ -53,7 +53,7 @@ export class Forwarded {
     Object.defineProperty(request.raw, 'aborted', {
       configurable: true,
       enumerable: true,
-      get: () => aborted && (this.#answered || visit.role !== 'leader' || (visit.flight?.followers ?? 0) === 0),
+      get: () => aborted && (this.#answered || visit.role !== 'leader' || !visit.hasFollowers),
       set: (value: boolean) => { aborted = value }
     })
   }

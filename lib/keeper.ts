@@ -20,7 +20,7 @@ import {
 } from './http/request-directives.js'
 import { MAX_TAGS } from './http/tags.js'
 import { shareReason } from './http/policy.js'
-import { byteLength, isOfVariant, type Body, type Recording } from './http/recording.js'
+import { byteLength, isOfVariant, type Body, type KeptRecording, type Recording } from './http/recording.js'
 import type { Observer, RefreshResult } from './observers/observer.js'
 import type { Kept, Visit } from './visit.js'
 
@@ -29,7 +29,7 @@ export type Look = Kept | { readonly names: readonly string[] } | undefined
 
 /** What is served in the place of an error. */
 export interface Standby {
-  readonly recording: Recording
+  readonly recording: KeptRecording
   /** Until when, by the shelf. */
   readonly until: number
   readonly entry: Entry
@@ -40,7 +40,7 @@ export interface Refresh {
   /** The key of who saw that it is needed. */
   readonly key: string
   readonly boardedKey: string
-  readonly stored: Recording
+  readonly stored: KeptRecording
   /** When that was seen: what is purged from then on is not made fresh again. */
   readonly since: number
   /** What came of it. */
@@ -54,7 +54,7 @@ const TOO_MANY_TAGS = Object.freeze({ reason: 'too-many-tags' })
 
 export class Keeper {
   readonly shelf: Shelf
-  readonly #recordings = new WeakMap<object, Recording>()
+  readonly #recordings = new WeakMap<object, KeptRecording>()
   readonly #refreshes: Refreshes
   readonly #observer: Observer
   /** Some route keeps responses. */
@@ -93,13 +93,14 @@ export class Keeper {
   /**
    * Keeps what a visit's run brought. Gives `'stored'`, or why it is not.
    *
+   * @param recording complete
    * @param key the visit's key, with the variant of what it brought
    * @param names what is known to tell the variants of its key apart
    */
   keep (visit: Visit, recording: Recording, key: string, names: readonly string[], response = visit.response()): KeepReason {
     const now = this.shelf.now()
     if (visit.refresh !== undefined) visit.refresh.result = 'not-kept'
-    const came = { ...response, bytes: recording.bytes ?? Infinity, requestedAt: visit.since, respondedAt: now }
+    const came = { ...response, bytes: recording.bytes as number, requestedAt: visit.since, respondedAt: now }
     const plan = response.tags.length > MAX_TAGS
       ? TOO_MANY_TAGS
       : planKeeping(came, visit.route.settings, () => visit.ttlOf(recording))
@@ -131,11 +132,11 @@ export class Keeper {
     const marker = readVaryMarker(entry.value)
     if (marker !== undefined) return { names: marker.vary }
     const recording = this.#recordingOf(entry)
-    if (recording === undefined || (recording.bytes ?? 0) > visit.route.settings.maxEntryBytes) return this.#miss(visit, 'rejected')
+    if (recording === undefined || recording.bytes > visit.route.settings.maxEntryBytes) return this.#miss(visit, 'rejected')
     if (!isOfVariant(visit, recording.variant)) return this.#miss(visit, 'vary')
     const { demands, route: { settings } } = visit
     const { freshFor, staleIfError, staleWhileRevalidate } = entry
-    const age = (recording.kept?.age ?? 0) + resident
+    const age = recording.kept.age + resident
     const kept = {
       age, lifetime: outdated ? 0 : age + freshFor - resident, mayServeStale: staleWhileRevalidate > 0 || staleIfError > 0, staleIfError
     }
@@ -171,7 +172,7 @@ export class Keeper {
       this.shelf.purge([boardedKey], true)
     } else if (shareReason({ status: 200, headers, trailers: false, failed: false }, []) === undefined) {
       const recording = { ...found, headers: { ...found.headers, set: freshen(found.headers.set, set) } }
-      this.keep(visit, recording, boardedKey, names, { status: 200, headers, failed: false, tags: [], inherited: found.kept?.labels ?? [] })
+      this.keep(visit, recording, boardedKey, names, { status: 200, headers, failed: false, tags: [], inherited: found.kept.labels })
     }
   }
 
@@ -202,7 +203,7 @@ export class Keeper {
     return undefined
   }
 
-  #refresh (visit: Visit, stored: Recording): void {
+  #refresh (visit: Visit, stored: KeptRecording): void {
     const { boardedKey } = visit
     if (!visit.refreshable || !this.#refreshes.begin(boardedKey)) return
     const refresh: Refresh = { key: visit.key, boardedKey, stored, since: this.shelf.stamp(), result: 'failed' }
@@ -213,7 +214,7 @@ export class Keeper {
     visit.rerun(refresh).then(() => { over() }, over)
   }
 
-  #recordingOf (entry: Entry): Recording | undefined {
+  #recordingOf (entry: Entry): KeptRecording | undefined {
     const known = this.#recordings.get(entry.value as object)
     if (known !== undefined) return known
     const response = readKeptResponse(entry.value)
@@ -235,7 +236,7 @@ function isForbidden (kept: KeptFacts, demands: RequestDirectives): boolean {
   return !acceptable({ ...kept, mayServeStale: true }, { ...demands, maxStale })
 }
 
-function recordingOf ({ freshFor, labels, storedAt }: Entry, response: KeptResponse): Recording {
+function recordingOf ({ freshFor, labels, storedAt }: Entry, response: KeptResponse): KeptRecording {
   const { status, headers, removed, body, variant, age, date } = response
   const kept = { storedAt, freshFor, age, date, labels }
   return { status, headers: { set: headers, removed }, body, bytes: byteLength(body), leaderId: undefined, variant, kept }

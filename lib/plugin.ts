@@ -183,20 +183,18 @@ function noteError (request: FastifyRequest, _reply: FastifyReply, error: Error,
 function decideResponse (request: FastifyRequest, reply: FastifyReply, payload: unknown, done: Done): void {
   const visit = visitOf(request)
   const passed = visit === undefined ? payload : visit.decide(payload, (visit.route as FastifyRoute).decidesLast)
-  const { cacheStatus } = (visit?.route ?? bypassOf(request)?.route)?.settings ?? NO_STATUS
-  if (cacheStatus !== undefined) sayStatus(request, reply, cacheStatus)
+  const served = visit ?? bypassOf(request)
+  const cacheStatus = served?.route.settings.cacheStatus
+  if (served !== undefined && cacheStatus !== undefined) sayStatus(served, reply, cacheStatus)
   completeCacheControl(request, reply)
   done(null, passed)
 }
 
-const NO_STATUS = { cacheStatus: undefined }
-
 /** Says in the response how it was served (RFC 9211). */
-function sayStatus (request: FastifyRequest, reply: FastifyReply, name: string): void {
-  const visit = visitOf(request)
-  const member = visit === undefined
-    ? bypassStatus(name, bypassOf(request)?.reason ?? 'unknown')
-    : cacheStatusOf(name, visit, visit.coalescer.keeper.shelf.now())
+function sayStatus (served: FastifyVisit | Bypass, reply: FastifyReply, name: string): void {
+  const member = served instanceof Bypass
+    ? bypassStatus(name, served.reason)
+    : cacheStatusOf(name, served, served.coalescer.keeper.shelf.now())
   reply.header('cache-status', appendCacheStatus(headersOf(reply)['cache-status'], member))
 }
 

@@ -7,7 +7,7 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { conditionsFor, freshen, OF_THE_BYTES, validates } from './http/freshen.js'
 import { headerDelta, type Headers } from './http/headers.js'
-import type { Body, Recording } from './http/recording.js'
+import type { Body, KeptRecording } from './http/recording.js'
 import { asksForPart } from './http/represent.js'
 
 /** What is kept, once it is known to be still good. */
@@ -18,11 +18,11 @@ interface Completed {
 
 export class Revalidation {
   readonly #request: FastifyRequest
-  readonly #stored: Recording
+  readonly #stored: KeptRecording
   readonly #names: readonly string[]
 
   /** Undefined where there is nothing to ask with, or the client has conditions of its own. */
-  static begin (request: FastifyRequest, stored: Recording | undefined, now: number): Revalidation | undefined {
+  static begin (request: FastifyRequest, stored: KeptRecording | undefined, now: number): Revalidation | undefined {
     if (stored === undefined || asksForPart(request.headers)) return undefined
     const conditions = conditionsFor(stored.headers.set, now)
     const names = Object.keys(conditions)
@@ -43,7 +43,7 @@ export class Revalidation {
     })
   }
 
-  private constructor (request: FastifyRequest, stored: Recording, names: readonly string[]) {
+  private constructor (request: FastifyRequest, stored: KeptRecording, names: readonly string[]) {
     this.#request = request
     this.#stored = stored
     this.#names = names
@@ -70,6 +70,6 @@ export class Revalidation {
     for (const [name] of set) if (OF_THE_BYTES.has(name)) reply.removeHeader(name)
     for (const [name, value] of freshen(headers.set, set)) reply.header(name, typeof value === 'string' ? value : [...value])
     reply.code(status)
-    return { body: body as Body, labels: kept?.labels ?? [] }
+    return { body: body as Body, labels: kept.labels }
   }
 }

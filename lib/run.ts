@@ -101,10 +101,9 @@ export class Run {
     return this.#reading.reads?.hidden === true
   }
 
-  /** Looks at the request without that being noted. */
+  /** Looks, after it hid conditions, at the request without that being noted. */
   unseen<T> (look: () => T): T {
-    const { reads } = this.#reading
-    return reads === undefined ? look() : reads.during(look, false)
+    return (this.#reading.reads as Reads).during(look, false)
   }
 
   /** Takes no newcomers for its stream any more. */

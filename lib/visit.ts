@@ -9,7 +9,7 @@ import type { AbortReason, Ending, Flight, Passenger } from './core/flight.js'
 import type { Headers } from './http/headers.js'
 import type { KeyHead } from './http/key.js'
 import type { FollowReason } from './http/policy.js'
-import type { Recording, Variant } from './http/recording.js'
+import type { KeptRecording, Recording, Variant } from './http/recording.js'
 import { NO_REQUEST_DIRECTIVES } from './http/request-directives.js'
 import type { MissReason, Refresh, Standby } from './keeper.js'
 import type { Subject } from './observers/observer.js'
@@ -43,7 +43,7 @@ export interface Response {
 
 /** A recording that was kept, and why it may be served. */
 export interface Kept {
-  readonly recording: Recording
+  readonly recording: KeptRecording
   readonly reason: string
 }
 
@@ -71,7 +71,7 @@ export abstract class Visit implements Passenger<Recording>, Subject {
   /** It leads, and waits for what a slow store says. */
   looks = false
   /** What a look found that is too old to be served. */
-  found: Recording | undefined
+  found: KeptRecording | undefined
   /** The same, if it may be served once its run has failed. */
   standby: Standby | undefined
   /** What it is answered with as soon as it is ready for that. */

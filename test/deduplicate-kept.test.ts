@@ -3,6 +3,7 @@ import { setImmediate as turn } from 'node:timers/promises'
 import Fastify, { type FastifyInstance } from 'fastify'
 import t, { type Test } from 'tap'
 import coalesce, { abstractCacheStore, deduplicate, deduplicated, memoryStore, nullStore } from '../lib/index.js'
+import { sizeOf } from '../lib/size.js'
 import type { CoalesceOptions, DeduplicateOptions } from '../types/index.js'
 import { gate, TestClock, until, type Gate } from './fixtures/gate.js'
 import { lines } from './fixtures/lines.js'
@@ -137,6 +138,16 @@ t.test('a ttl that is a function decides for each result, and one that fails kee
   it.clock.advance(5_000)
   t.equal((await it.lookUp('a')).run, 1)
   t.not((await it.lookUp('b')).run, 2)
+})
+
+t.test('a result that is not kept ends what it was to replace, and leaves alone what is not its own to replace', async t => {
+  let run = 0
+  const it = await desk(t, { ttl: () => run++ === 0 ? '10s' : undefined, staleIfError: '60s' })
+  await it.lookUp('a')
+  it.clock.advance(11_000)
+  t.equal((await it.lookUp('a')).run, 2)
+  it.does(down)
+  await t.rejects(it.lookUp('a'), { message: 'down' }, 'what was kept before stands in for nothing any more')
 })
 
 t.test('errors are never kept', async t => {
@@ -418,6 +429,21 @@ t.test('the registration purges by tags, of functions with a store of their own 
   }
 })
 
+t.test('tags that are the same for all results purge them all', async t => {
+  const it = await desk(t, { ttl: '60s', staleIfError: '60s', tags: ['words'] })
+  await it.lookUp('a')
+  it.app.coalesce.invalidate({ tags: ['word'] })
+  t.equal((await it.lookUp('a')).run, 1)
+  it.app.coalesce.invalidate({ tags: ['words'] })
+  t.equal((await it.lookUp('a')).run, 2)
+  it.app.coalesce.invalidate({ tags: ['words'], soft: true })
+  t.equal((await it.lookUp('a')).run, 3, 'what may stand in for an error only is run anew')
+  t.equal(await metric(it.app, 'coalesce_cache_misses_total', { reason: 'purged' }), 1, 'what was purged for good is not there')
+  it.app.coalesce.invalidate({ tags: ['words'], soft: true })
+  it.does(down)
+  t.equal((await it.lookUp('a')).run, 3, 'and stands in for one')
+})
+
 t.test('results with tags that are none, or too many, are not kept', async t => {
   const it = await desk(t, { ttl: '60s', tags: (_result, word) => word === 'a' ? [''] : Array.from({ length: 257 }, (_, index) => `t${index}`) })
   for (const word of ['a', 'b']) {
@@ -533,6 +559,17 @@ t.test('who leaves while the store is asked ends its own wait only', async t => 
   t.equal(await stays, 1)
 
   store.gate = gate()
+  count.invalidate({})
+  await turn()
+  const alone = new AbortController()
+  const gone = count(alone)
+  alone.abort(new Error('gone'))
+  await t.rejects(gone, { message: 'gone' })
+  store.gate.open()
+  await turn()
+  t.equal(runs, 1, 'nobody waits for a run')
+
+  store.gate = gate()
   app.coalesce.deduplicate(async () => {}, { key: () => 'k' })
   count.invalidate({})
   await turn()
@@ -603,4 +640,41 @@ t.test('results count towards the bytes of a memory store', async t => {
   t.ok(store.size.bytes <= 100_000)
   await text(19)
   t.equal(runs, 20)
+})
+
+t.test('a result that cannot be measured counts as little, and is kept', async t => {
+  const { proxy, revoke } = Proxy.revocable({}, {})
+  revoke()
+  const cycle: Record<string, unknown> = { text: 'x'.repeat(1000) }
+  cycle.self = cycle
+  const sizes: Array<readonly [unknown, number]> = [
+    [proxy, 56], [{ proxy }, 56], [null, 16], ['ab', 20], [[], 56], [new Uint8Array(100), 156], [new ArrayBuffer(10), 66],
+    [new Map([['a', 'b']]), 56 + 18 + 18], [new Set(['a', 'b']), 56 + 36], [Array.from({ length: 1000 }, () => 'a'), 56 + 18_000],
+    [{ a: 1 }, 56 + 16 + 18]
+  ]
+  for (const [value, size] of sizes) t.equal(sizeOf(value), size)
+  t.ok(sizeOf(cycle) < 3000, 'each object counts once')
+  let wide: unknown = 'leaf'
+  for (let level = 0; level < 4; level++) wide = Array.from({ length: 50 }, () => structuredClone(wide))
+  t.ok(sizeOf(wide) > 10_000 * 16)
+
+  const store = memoryStore()
+  const odd = deduplicate(async (_key: string) => proxy, { key: key => key, ttl: '60s', name: 'odd', store })
+  odd('a').catch(() => {})
+  t.equal(store.size.entries, 0)
+})
+
+t.test('a function may wait less for the store of its registration than that does', async t => {
+  const store = chaos(memoryStore())
+  const it = await desk(t, { ttl: '60s', storeTimeout: 50 }, { store, storeTimeout: '10s' })
+  await it.lookUp('a')
+  store.on.get = 'hangs'
+  const asked = it.lookUp('a')
+  it.clock.advance(49)
+  await turn()
+  t.equal(it.runs(), 1)
+  it.clock.advance(1)
+  t.equal((await asked).run, 2)
+  store.on.get = undefined as never
+  t.equal((await it.lookUp('a')).run, 2, 'it is the same store')
 })

@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto'
 import { setImmediate as turn } from 'node:timers/promises'
 import zlib from 'node:zlib'
 import fc from 'fast-check'
@@ -129,4 +130,15 @@ t.test('a compressor that is destroyed while others compress for it is told noth
   for (let turns = 0; turns < 5; turns++) await turn()
   t.strictSame(spy.calls, ['deflate'], 'nor does it begin anew where they fail')
   letGo()
+})
+
+t.test('who does not read holds no more than a little of what is compressed', async t => {
+  const chunks = Array.from({ length: 40 }, () => randomBytes(100_000))
+  const stream = sharedZlib.createGzip()
+  for (const chunk of chunks) stream.write(chunk)
+  for (let i = 0; i < 2000 && stream.readableLength === 0; i++) await turn()
+  await new Promise(resolve => setTimeout(resolve, 200))
+  t.ok(stream.readableLength < 200_000, `it holds ${stream.readableLength}`)
+  const made = await compressed(stream, [])
+  t.ok(zlib.gunzipSync(made).equals(Buffer.concat(chunks)), 'and gets all of it')
 })

@@ -176,10 +176,10 @@ export class Shelf {
       return this.#found(key, this.#settling.get(key) ?? entry)
     } catch (error) {
       this.#watch.failed('get', 'error', error)
-      return undefined
     } finally {
       cancel()
     }
+    return undefined
   }
 
   #do (operation: 'set' | 'delete', call: () => void | PromiseLike<void>, done: () => void): void {

@@ -29,6 +29,9 @@ export interface Recording {
   }
 }
 
+/** One that was kept. */
+export type KeptRecording = Recording & Required<Pick<Recording, 'kept'>> & { readonly bytes: number }
+
 export interface Variant {
   readonly names: readonly string[]
   readonly values: ReadonlyArray<string | null>

@@ -183,7 +183,6 @@ export class Instruments {
   }
 
   remove (source: Source): void {
-    if (!this.#sources.has(source)) return
     this.#stores.evictions(source.stores())
     this.#sources.delete(source)
     merge(this.#ended, source.tallies)

@@ -15,8 +15,9 @@ export const LOOK_BUCKETS: readonly number[] = Object.freeze([0.0005, 0.001, 0.0
 /** How many milliseconds lie between two warnings, at least. */
 const QUIET = 10_000
 
+const ignore = (): void => {}
 /** Where nobody is told. */
-export const SILENT: Log = Object.freeze({ debug () {}, warn () {}, error () {} })
+export const SILENT: Log = Object.freeze({ debug: ignore, warn: ignore, error: ignore })
 
 export class StoreTally implements ShelfWatch {
   /** By operation, then reason. */

@@ -98,6 +98,8 @@ t.test('a bypass names its reason', async t => {
   const server = await start(t, {})
   t.strictSame(members(await server.get('/word', { headers: { authorization: 'Bearer secret' } })),
     [['fastify-coalesce', { fwd: 'bypass', detail: 'credentials' }]])
+  await server.get('/private')
+  t.strictSame(members(await server.get('/private')), [['fastify-coalesce', { fwd: 'bypass', detail: 'unshareable' }]])
 })
 
 t.test('another variant is a vary-miss, or a miss once its key is known', async t => {

@@ -65,6 +65,28 @@ for (const [name, fails] of Object.entries(FAILURES)) {
   })
 }
 
+t.test('who has what is kept is told so while the handler fails', async t => {
+  let down = false
+  const server = await keeping(t, {
+    route: ROUTE,
+    before: app => { app.addHook('onRequest', async (_request, reply) => { reply.header('x-hook', 'its own') }) },
+    handler: (run, _request, reply) => {
+      if (down) return reply.code(503).headers({ 'x-down': 'yes', 'x-hook': 'down' }).send({ error: 'down' })
+      reply.header('etag', '"v1"')
+      return { run }
+    }
+  })
+  await server.get('/thing/1')
+  down = true
+  server.clock.advance(11_000)
+  const { status, body, headers } = await server.get('/thing/1', { headers: { 'if-none-match': '"v1"' } })
+  t.match({ status, body, headers }, { status: 304, body: '', headers: { etag: '"v1"', age: '11' } })
+  t.equal(headers['x-down'], undefined)
+  t.equal(headers['x-hook'], 'its own')
+  t.equal(headers['content-length'], undefined)
+  t.equal(server.runs(), 2)
+})
+
 t.test('a handler that hangs until its time is up', async t => {
   const server = await broken(t, async () => { await new Promise(() => {}) }, { handlerTimeout: 50 })
   const answers = await Promise.all(times(10, server, '/thing/1').map(send => send()))
@@ -158,4 +180,23 @@ t.test('no client of 10,000 fails while the handler does', { timeout: 60_000 }, 
   server.clock.advance(60_000)
   t.notMatch(await first.request('GET', '/thing/2', {}), /^age:/im, 'and its recovery is noticed')
   first.close()
+})
+
+t.test('an outage of one key leaves the others to be tried', async t => {
+  let down = false
+  const server = await keeping(t, {
+    route: ROUTE,
+    handler: (run, request) => {
+      if (down && (request.params as { id: string }).id === '1') throw new Error('down')
+      return { run }
+    }
+  })
+  await server.get('/thing/1')
+  await server.get('/thing/2')
+  down = true
+  server.clock.advance(11_000)
+  t.equal((await server.get('/thing/1')).body, '{"run":1}')
+  t.equal((await server.get('/thing/2')).body, '{"run":4}')
+  t.equal((await server.get('/thing/1')).body, '{"run":1}')
+  t.equal(server.runs(), 4)
 })

@@ -428,3 +428,37 @@ t.test('the app closes while a refresh is in the air', async t => {
   await until(() => server.clock.timers === 0)
   t.pass()
 })
+
+t.test('HEAD that finds what is stale has it refreshed by a GET', async t => {
+  const methods: string[] = []
+  const server = await stale(t, { handler: (run, request) => { methods.push(request.method); return { run } } })
+  await server.get('/thing/1')
+  server.clock.advance(11_000)
+  t.match(await server.get('/thing/1', { method: 'HEAD' }), { status: 200, body: '', headers: { age: '11' } })
+  await ended('refreshed')
+  t.strictSame(methods, ['GET', 'GET'])
+  t.match(await server.get('/thing/1'), { body: '{"run":2}' })
+})
+
+t.test('a refresh of an encoding asks for that', async t => {
+  const server = await stale(t, {
+    handler: (run, request, reply) => reply.header('vary', 'accept-encoding').send({ run, asked: request.headers['accept-encoding'] ?? null })
+  })
+  const headers = { 'accept-encoding': 'br, gzip' }
+  const answers = await refreshed(server, '/thing/1', { headers })
+  t.strictSame(answers.map(({ body }) => JSON.parse(body)), [1, 1, 2].map(run => ({ run, asked: 'br, gzip' })))
+})
+
+t.test('a refresh that comes when its route is switched off counts for no client, and what it brings is not kept', async t => {
+  let arrivals = 0
+  const server = await stale(t, {
+    before: app => { app.addHook('onRequest', async () => { if (++arrivals === 3) app.coalesce.disable() }) }
+  })
+  await server.get('/thing/1')
+  server.clock.advance(11_000)
+  t.equal((await server.get('/thing/1')).body, '{"run":1}')
+  await ended('failed')
+  t.equal(server.app.coalesce.stats().totalRequests, 2)
+  server.app.coalesce.enable()
+  t.match(await server.get('/thing/1'), { body: '{"run":1}', headers: { age: '11' } })
+})

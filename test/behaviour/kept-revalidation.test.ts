@@ -156,3 +156,17 @@ t.test('a handler that was asked and fails tells nobody what it was asked', asyn
   t.equal((await server.get('/thing/1')).status, 500)
   t.equal(seen, undefined)
 })
+
+t.test('a field of several lines that a 304 brings takes the place of the kept ones', async t => {
+  const server = await keeping(t, {
+    handler: (run, _request, reply) => run === 1
+      ? reply.headers({ etag: '"v1"', 'x-list': ['a', 'b'] }).send({ run })
+      : reply.headers({ etag: '"v1"', 'x-list': ['c', 'd'] }).code(304).send()
+  })
+  await server.get('/thing/1')
+  server.clock.advance(61_000)
+  for (const who of ['its client', 'who comes later']) {
+    t.match(await server.get('/thing/1'), { status: 200, body: '{"run":1}', headers: { 'x-list': 'c, d' } }, who)
+  }
+  t.equal(server.runs(), 2)
+})

@@ -7,7 +7,7 @@ import { memoryStore } from '../../lib/stores/memory.js'
 import { distinct, times } from '../fixtures/crowd.js'
 import { grounded, leave, outcomes, waiting } from '../fixtures/endings.js'
 import { gate, TestClock, until } from '../fixtures/gate.js'
-import { keeping, mapStore, STORES, type Keeping } from '../fixtures/kept.js'
+import { keeping, mapStore, STORES, type Handler, type Keeping } from '../fixtures/kept.js'
 import { chaos, GARBAGE, POISON_NAMES, type Chaos, type Failure } from '../stores/chaos.js'
 
 const FAILURES: readonly Failure[] = ['throws', 'rejects', 'hangs', 'delays', 'bad-promise', 'garbage']
@@ -138,6 +138,8 @@ t.test('a store that says something else of what tells variants apart each time 
     const server = await keeping(t, { options: { store } })
     await server.get('/thing/1')
     t.match(await server.get('/thing/1'), { status: 200, body: '{"run":2}' })
+    t.match(await server.get('/thing/1', { method: 'HEAD' }), { status: 200, body: '' })
+    t.equal(server.runs(), 3, 'as does one that may not lead')
     t.ok(asked < 20, `it was asked ${asked} times`)
     await server.close()
   }
@@ -307,4 +309,51 @@ t.test('apps that share a store, and name other headers or cookies, share nothin
     for (const cookie of ['one=same', 'two=same']) await server.get('/thing/1', { headers: { ...headers, cookie } })
     t.equal((await server.get('/thing/1', { headers: { ...headers, cookie: index === 3 ? 'two=same' : 'one=same' } })).body, `{"index":${index}}`)
   }
+})
+
+t.test('a response of another variant than that of the key it is found under is not served', async t => {
+  const store = altering(value => ({ value: { ...value, variant: { names: ['x-tenant'], values: ['b'] } } }))
+  const server = await keeping(t, { options: { store, cacheStatus: true } })
+  await server.get('/thing/1')
+  const { body, headers } = await server.get('/thing/1', { headers: { 'x-tenant': 'a' } })
+  t.equal(body, '{"run":2}')
+  t.match(headers['cache-status'], /fwd=vary-miss/)
+  t.match(await server.get('/thing/1', { headers: { 'x-tenant': 'b' } }), { body: '{"run":2}' }, 'who is of that variant is given it')
+})
+
+t.test('who turns out to be of another variant than its leader is given what another process kept of that meanwhile', async t => {
+  const store = memoryStore()
+  const held = gate()
+  const handler: Handler = async (run, request) => {
+    const tenant = String(request.headers['x-tenant'])
+    if (tenant === 'a') await held.promise
+    return { run, tenant }
+  }
+  const [one, other] = [await keeping(t, { options: { store }, handler }), await keeping(t, { options: { store }, handler })]
+  const ask = (server: Keeping, tenant: string) => server.get('/thing/1', { headers: { host: 'example.org', 'x-tenant': tenant } })
+  const leader = ask(one, 'a')
+  await one.arrived(1)
+  const follower = ask(one, 'b')
+  await waiting(one.app, 1)
+  t.equal((await ask(other, 'b')).body, '{"run":1,"tenant":"b"}')
+  held.open()
+  t.equal((await leader).body, '{"run":1,"tenant":"a"}')
+  t.match(await follower, { status: 200, body: '{"run":1,"tenant":"b"}', headers: { age: '0' } })
+  t.equal(one.runs(), 1)
+  t.match(await outcomes(one.app), { 'hit fresh': 1 })
+  await grounded(one.app)
+})
+
+t.test('who wants what is kept only is refused once a slow store has nothing, and who waits with it runs', async t => {
+  const server = await looking(t, false, { route: { respectRequestCacheControl: true } })
+  const refused = server.get('/thing/1', { headers: { 'cache-control': 'only-if-cached' } })
+  await server.arrived(1)
+  const others = times(3, server, '/thing/1').map(send => send())
+  await waiting(server.app, 3)
+  server.store.gate.open()
+  t.equal((await refused).status, 504)
+  t.strictSame(bodies(await Promise.all(others)), ['{"run":1}'])
+  t.equal(server.runs(), 1)
+  t.match(await outcomes(server.app), { 'bypass only-if-cached': 1, 'leader shared': 1 })
+  await grounded(server.app)
 })

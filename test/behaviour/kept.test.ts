@@ -1,7 +1,8 @@
 import { Readable } from 'node:stream'
 import t, { type Test } from 'tap'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
-import type { CoalesceOptions, CoalesceRouteOptions } from '../../types/index.js'
+import { inventory } from '../../lib/inventory.js'
+import type { CoalesceOptions, CoalesceRouteOptions, Entry } from '../../types/index.js'
 import { TestClock, until } from '../fixtures/gate.js'
 import { serve, type TestServer } from '../fixtures/server.js'
 
@@ -278,4 +279,48 @@ t.test('a response with more tags than can be looked at is not kept', async t =>
   await server.get('/thing/256')
   await server.get('/thing/257')
   t.strictSame(server.app.coalesce.entries().map(({ path }) => path), ['/thing/256'])
+})
+
+t.test('what is listed holds no body that is kept, and of what another wrote only what that says', async t => {
+  const body = Buffer.from('bytes')
+  const variant = { names: [], values: [] }
+  const value = { status: 200, headers: [], removed: [], body, age: 3000, date: 0, variant }
+  const entry: Entry = {
+    version: 1, key: 'k', since: 0, storedAt: 0, freshFor: 10_000, staleWhileRevalidate: 0, staleIfError: 0, labels: ['tag a'], bytes: 5, value
+  }
+  const none = { ...entry, value: { ...value, body: null } }
+  const [bytes, nothing] = inventory([{ entry, outdated: false }, { entry: none, outdated: true }, { entry: { ...entry, value: 7 }, outdated: false }], true, 4000)
+  t.match(bytes, { key: 'k', route: '', path: '', status: 200, age: 7000, fresh: 6000, body })
+  t.not(bytes?.body, body, 'a copy of it')
+  t.match(nothing, { body: null, fresh: 0 }, 'what was purged softly is stale')
+  t.equal(inventory([{ entry, outdated: false }, { entry: none, outdated: true }], false, 4000).some(each => 'body' in each), false)
+  t.equal(inventory([{ entry, outdated: true }], false, 14_000)[0]?.fresh, -4000)
+})
+
+t.test('what is as old as it may be when it comes is not kept', async t => {
+  const server = await keep(t, { ttl: 'headers' }, (run, _request, reply) => reply.headers({ 'cache-control': 'max-age=10', age: run > 2 ? '9' : '10' }).send({ run }))
+  for (const run of [1, 2, 3, 3]) t.equal((await server.get('/thing/1')).body, `{"run":${run}}`)
+})
+
+t.test('a response of a route that is not coalesced has no tags', async t => {
+  const server = await keep(t, { ttl: '60s' }, undefined, {}, app => {
+    app.get('/plain', async (request, reply) => ({ none: reply.coalesce === undefined && request.coalesce === undefined }))
+  })
+  t.equal((await server.get('/plain')).body, '{"none":true}')
+})
+
+t.test('a stream that looks at all headers after its first bytes is not kept', async t => {
+  for (const looks of [true, false]) {
+    const server = await keep(t, { ttl: '60s' }, (run, request, reply) => {
+      async function * chunks () {
+        yield `run ${run}`
+        await new Promise(resolve => setTimeout(resolve, 20))
+        if (looks) Object.keys(request.headers)
+        yield '.'
+      }
+      return reply.type('text/plain').send(Readable.from(chunks()))
+    })
+    t.equal((await server.get('/thing/1')).body, 'run 1.')
+    t.equal((await server.get('/thing/1')).body, looks ? 'run 2.' : 'run 1.')
+  }
 })
