@@ -170,3 +170,21 @@ t.test('a field of several lines that a 304 brings takes the place of the kept o
   }
   t.equal(server.runs(), 2)
 })
+
+t.test('a handler that was asked and takes the response into its own hands is not asked any more, and nothing of it is kept', async t => {
+  const asked: unknown[] = []
+  const server = await keeping(t, {
+    handler: (run, request, reply) => {
+      if (run !== 2) return reply.header('etag', '"v1"').send({ run })
+      asked.push(request.headers['if-none-match'])
+      reply.hijack()
+      asked.push(request.headers['if-none-match'])
+      return reply.raw.end('its own')
+    }
+  })
+  await server.get('/thing/1')
+  server.clock.advance(61_000)
+  t.equal((await server.get('/thing/1')).body, 'its own')
+  t.strictSame(asked, ['"v1"', undefined])
+  t.equal((await server.get('/thing/1')).body, '{"run":3}')
+})
