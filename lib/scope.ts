@@ -117,7 +117,8 @@ export function createScope (log: FastifyBaseLogger, settings: Settings, around:
     enable (selector) { setDisabled(false, selector) },
     invalidate (purge) {
       const { labels, soft } = readPurge(purge)
-      coalescer.purge(labels, soft)
+      // Of the registrations around this one and inside it as well, as with a write: they may share its store.
+      for (const each of coalescers) each.purge(labels, soft)
       for (const each of functionShelves) each.purge(labels, soft)
       if (functionShelves.size > 0) calls.detach(leader => (leader as AnyCall).keeps)
     },

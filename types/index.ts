@@ -483,7 +483,8 @@ export interface Coalesce {
   enable: (route?: RouteSelector) => void
   /**
    * Purges what is kept, and what is in the air: nobody who asks from now on gets it. `soft`: it is stale, and may be served as
-   * such. Sees only this process: see the README for stores that several share.
+   * such. It holds for the registrations around this one and inside it, too, and for this process only: see the README for stores
+   * that several share.
    *
    * @throws FST_COALESCE_INVALID_OPTION if it names nothing, or wrongly
    */

@@ -1,10 +1,13 @@
 /**
  * "A purge ends what is kept and what is in the air: that is not kept, and nobody who asks after the purge joins it."
  */
+import type { FastifyInstance } from 'fastify'
 import t from 'tap'
+import coalesce, { memoryStore } from '../../lib/index.js'
 import type { CoalesceRouteOptions, Purge } from '../../types/index.js'
 import { gate, until } from '../fixtures/gate.js'
 import { keeping, type Keeping, type KeepingOptions } from '../fixtures/kept.js'
+import { serve } from '../fixtures/server.js'
 
 /** Its first run is held. */
 async function held (t: Parameters<typeof keeping>[0], options: KeepingOptions = {}): Promise<Keeping & { open: () => void }> {
@@ -159,4 +162,24 @@ t.test('what was purged while a refresh was on its way to the handler is not mad
   opening.open()
   await until(() => isOver)
   t.equal((await server.get('/thing/1', client)).body, '{"run":3}')
+})
+
+t.test('a purge holds for the registrations inside and around as well', async t => {
+  const store = memoryStore()
+  const runs = { outer: 0, inner: 0 }
+  const inside: FastifyInstance[] = []
+  const server = await serve(t, async app => {
+    app.get('/outer', async () => { return { run: ++runs.outer } })
+    await app.register(async inner => {
+      await inner.register(coalesce, { global: true, ttl: '1m', tags: ['words'], store })
+      inner.get('/inner', async () => { return { run: ++runs.inner } })
+      inside.push(inner)
+    })
+  }, { global: true, ttl: '1m', tags: ['words'], store })
+  for (const app of [server.app, ...inside]) {
+    for (const path of ['/outer', '/inner', '/outer', '/inner']) await server.get(path)
+    app.coalesce.invalidate({ tags: ['words'] })
+  }
+  for (const path of ['/outer', '/inner']) await server.get(path)
+  t.strictSame(runs, { outer: 3, inner: 3 })
 })
