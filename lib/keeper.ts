@@ -129,7 +129,7 @@ export class Keeper {
   #judge (visit: Visit, found: Found | undefined): Look {
     if (found === undefined) return this.#miss(visit, 'none')
     const { entry, resident, outdated } = found
-    const marker = readVaryMarker(entry.value)
+    const marker = this.#recordings.has(entry.value as object) ? undefined : readVaryMarker(entry.value)
     if (marker !== undefined) return { names: marker.vary }
     const recording = this.#recordingOf(entry)
     if (recording === undefined || recording.bytes > visit.route.settings.maxEntryBytes) return this.#miss(visit, 'rejected')

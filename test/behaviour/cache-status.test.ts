@@ -115,3 +115,9 @@ t.test('what an upstream said comes first', async t => {
   t.match(members(await server.get('/upstream')), [['origin', { hit: true }], ['fastify-coalesce', { fwd: 'miss' }]])
   t.match(members(await server.get('/upstream')), [['origin', { hit: true }], ['fastify-coalesce', { hit: true }]])
 })
+
+t.test('a request that wants nothing kept is forwarded because it says so', async t => {
+  const server = await start(t, { respectRequestCacheControl: true })
+  await server.get('/word')
+  t.match(members(await server.get('/word', { headers: { 'cache-control': 'no-cache' } })), [['fastify-coalesce', { fwd: 'request' }]])
+})
