@@ -7,9 +7,9 @@ import type { FastifyInstance } from 'fastify'
 import Fastify from 'fastify'
 import t from 'tap'
 import coalesce from '../../lib/index.js'
-import { held } from '../fixtures/crowd.js'
+import { held, queue, times } from '../fixtures/crowd.js'
 import { outcomes } from '../fixtures/endings.js'
-import { until } from '../fixtures/gate.js'
+import { gate, until } from '../fixtures/gate.js'
 import { listen, serve } from '../fixtures/server.js'
 
 const ON = { config: { coalesce: true } }
@@ -192,4 +192,24 @@ t.test('early hints of a hook are each client\'s own', async t => {
   await Promise.all(wires.map(async ({ closed }) => { await closed }))
   for (const { received } of wires) t.match(received(), /^HTTP\/1\.1 103 [^]*HTTP\/1\.1 200 OK\r\n[^]*\r\n\r\npage$/)
   t.equal(handler.runs, 1)
+})
+
+t.test('a request that asks for an upgrade waits for nobody', async t => {
+  const openings = [gate(), gate()]
+  let runs = 0
+  const server = await serve(t, app => {
+    app.get('/', { config: { coalesce: true } }, async () => {
+      const run = runs++
+      await openings[run]?.promise
+      return `run ${run}`
+    })
+  })
+  const [leader] = await queue(server, times(1, server, '/'))
+  const upgrade = server.get('/', { headers: { connection: 'Upgrade', upgrade: 'websocket' } })
+  await server.arrived(2)
+  openings[1]?.open()
+  t.match(await upgrade, { status: 200, body: 'run 1' }, 'while the leader still runs')
+  openings[0]?.open()
+  t.equal((await leader)?.body, 'run 0')
+  t.equal((await outcomes(server.app))['bypass upgrade'], 1)
 })
