@@ -1,6 +1,7 @@
 // @ts-check
 /**
- * Measures what coalescing costs and saves: `npm run benchmark`, under two minutes, a table at the end.
+ * Measures what coalescing costs and saves: `npm run benchmark`, under two minutes, a table at the end; `npm run benchmark --
+ * unique` only the cases with that in their names.
  *
  * Each case is a pair of servers, without the plugin and with it, that take turns under the same load in short rounds on one
  * core, the load on another. A ratio is that of two neighbouring rounds, and the median of those counts, so that a machine
@@ -171,7 +172,8 @@ const turns = turnsFor(50)
 const load = new Child('load.js', 1)
 await load.answer()
 const rows = [HEADINGS]
-for (const each of cases) {
+const wanted = process.argv[2] ?? ''
+for (const each of cases.filter(({ name }) => name.includes(wanted))) {
   console.log(`measuring: ${each.name}, ${each.clients} clients`)
   /** @type {Pair[]} */
   const pairs = []

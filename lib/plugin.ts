@@ -92,35 +92,44 @@ function decorate (fastify: FastifyInstance): void {
   fastify.decorateRequest('coalesce', { getter (this: FastifyRequest) { return viewOf(this) } } as never)
   noteReturnedReplies(fastify)
   noteHijackedWrites(fastify, isWrite, reply => { fence(reply.request, reply) })
-  overrideGetter(fastify, 'signal', (own: () => AbortSignal, request) => {
+  overrideGetter(fastify, 'signal', (request, own: () => AbortSignal) => {
     const visit = visitOf(request)
-    return visit?.led === true ? visit.signal(own()) : own()
+    return visit?.led === true ? visit.signal(own.call(request)) : own.call(request)
   })
-  overrideGetter(fastify, 'ip', (own: () => string, request) => {
+  overrideGetter(fastify, 'ip', (request, own: () => string) => {
     visitOf(request)?.readAddress()
-    return own()
+    return own.call(request)
   })
   // The key covers the protocol, which Fastify reads from the socket.
   let asksProtocol = false
-  overrideGetter(fastify, 'protocol', (own: () => string) => {
+  overrideGetter(fastify, 'protocol', (request, own: () => string) => {
     asksProtocol = true
     try {
-      return own()
+      return own.call(request)
     } finally {
       asksProtocol = false
     }
   })
   // What there is to know of the connection of one client is its own, the address first of all.
-  overrideGetter(fastify, 'socket', (own: () => unknown, request) => {
+  overrideGetter(fastify, 'socket', (request, own: () => unknown) => {
     if (!asksProtocol) visitOf(request)?.readSocket()
-    return own()
+    return own.call(request)
   })
 }
 
+type OwnGetter<T> = (this: FastifyRequest) => T
+
 /** Puts a getter in front of one of Fastify's own on requests of this app. */
-function overrideGetter<T> (fastify: FastifyInstance, name: 'signal' | 'ip' | 'socket' | 'protocol', get: (own: () => T, request: FastifyRequest) => T): void {
-  const getter = function (this: FastifyRequest): T {
-    return get(() => nextGetter(this, name, getter).call(this) as T, this)
+function overrideGetter<T> (
+  fastify: FastifyInstance, name: 'signal' | 'ip' | 'socket' | 'protocol', get: (request: FastifyRequest, own: OwnGetter<T>) => T
+): void {
+  /** Fastify's own, by the prototype of requests: each instance has one. */
+  const own = new WeakMap<object, OwnGetter<T>>()
+  const getter: OwnGetter<T> = function () {
+    const prototype = Object.getPrototypeOf(this) as object
+    let below = own.get(prototype)
+    if (below === undefined) own.set(prototype, below = getterBelow(prototype, name, getter) as OwnGetter<T>)
+    return get(this, below)
   }
   try {
     fastify.decorateRequest(name, { getter } as never)
@@ -130,10 +139,10 @@ function overrideGetter<T> (fastify: FastifyInstance, name: 'signal' | 'ip' | 's
   }
 }
 
-function nextGetter (request: object, name: string, above: () => unknown): () => unknown {
-  let object = request
+function getterBelow (prototype: object, name: string, above: unknown): unknown {
+  let object = prototype
   let passed = false
-  let getter: (() => unknown) | undefined
+  let getter: unknown
   do {
     getter = Object.getOwnPropertyDescriptor(object, name)?.get
     passed ||= getter === above

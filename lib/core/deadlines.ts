@@ -2,27 +2,37 @@
  * Calls those who take too long, with one timer for all that have the same limit.
  *
  * Invariant: those with one limit come due in the order in which they started, so that only the oldest needs a timer. It is
- * moved on when it fires, not whenever one of them ends: while there are others, starting and ending cost no timer.
+ * moved on when it fires, not whenever one of them ends, and taken away at the end of a turn of the event loop after which
+ * nobody is left: in a busy process starting and ending cost no timer and no allocation.
  */
 import type { Clock } from '../../types/index.js'
 
-export interface Timed {
+export abstract class Timed {
   /** When it started, by the clock. */
-  readonly since: number
+  abstract readonly since: number
   /** How long it may take, in milliseconds. */
-  readonly limit: number
+  abstract readonly limit: number
+  /** Its place among those that are watched. Written by the queue alone. */
+  queue: Queue | undefined
+  earlier: Timed | undefined
+  later: Timed | undefined
+
   /** It has taken longer than that. Must not throw. */
-  expire (): void
+  abstract expire (): void
 }
 
+/** Those with one limit, the oldest first. */
 interface Queue {
-  readonly members: Set<Timed>
+  oldest: Timed | undefined
+  newest: Timed | undefined
   timer: unknown
 }
 
 export class Deadlines {
   readonly #clock: Clock
   readonly #queues = new Map<number, Queue>()
+  /** The timers that nobody needs go at the end of this turn. */
+  #sweeps = false
 
   constructor (clock: Clock) {
     this.#clock = clock
@@ -31,19 +41,38 @@ export class Deadlines {
   /** Watches `timed`, which has just started. */
   start (timed: Timed): void {
     let queue = this.#queues.get(timed.limit)
-    if (queue === undefined) this.#queues.set(timed.limit, queue = { members: new Set(), timer: undefined })
-    queue.members.add(timed)
+    if (queue === undefined) this.#queues.set(timed.limit, queue = { oldest: undefined, newest: undefined, timer: undefined })
+    timed.queue = queue
+    timed.earlier = queue.newest
+    if (queue.newest === undefined) queue.oldest = timed
+    else queue.newest.later = timed
+    queue.newest = timed
     // Whoever is alone is the oldest; otherwise the timer is, or will be, set for one who is older.
-    if (queue.members.size === 1) this.#arm(queue, timed)
+    if (queue.oldest === timed && queue.timer === undefined) this.#arm(queue, timed)
   }
 
   /** Watches one that was started no longer. */
   end (timed: Timed): void {
-    const queue = this.#queues.get(timed.limit) as Queue
-    queue.members.delete(timed)
-    if (queue.members.size > 0) return
-    this.#clock.clearTimeout(queue.timer)
-    queue.timer = undefined
+    const { queue, earlier, later } = timed
+    if (queue === undefined) return
+    if (earlier === undefined) queue.oldest = later
+    else earlier.later = later
+    if (later === undefined) queue.newest = earlier
+    else later.earlier = earlier
+    timed.queue = timed.earlier = timed.later = undefined
+    if (queue.oldest !== undefined || this.#sweeps) return
+    this.#sweeps = true
+    setImmediate(this.sweep).unref()
+  }
+
+  /** Takes away the timers that nobody needs. */
+  readonly sweep = (): void => {
+    this.#sweeps = false
+    for (const queue of this.#queues.values()) {
+      if (queue.oldest !== undefined || queue.timer === undefined) continue
+      this.#clock.clearTimeout(queue.timer)
+      queue.timer = undefined
+    }
   }
 
   #arm (queue: Queue, oldest: Timed): void {
@@ -54,13 +83,13 @@ export class Deadlines {
   #fire (queue: Queue): void {
     queue.timer = undefined
     const now = this.#clock.now()
-    for (const timed of queue.members) {
+    for (let timed = queue.oldest; timed !== undefined; timed = queue.oldest) {
       // Node's timers may fire up to a millisecond early.
       if (timed.since + timed.limit - now >= 1) {
         if (queue.timer === undefined) this.#arm(queue, timed)
         return
       }
-      queue.members.delete(timed)
+      this.end(timed)
       timed.expire()
     }
   }

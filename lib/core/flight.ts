@@ -6,7 +6,7 @@
  * no passengers, because it is out of the register before the first follower hears of the landing.
  */
 import type { Clock } from '../../types/index.js'
-import type { Deadlines, Timed } from './deadlines.js'
+import { Timed, type Deadlines } from './deadlines.js'
 import { Ramp, type Run } from './ramp.js'
 
 /** A request, or a function call, as a flight sees it. */
@@ -65,7 +65,7 @@ export const MISMATCH: Landing<never> = Object.freeze({ type: 'mismatch' })
 const PROMOTED: Ending<never> = Object.freeze({ type: 'promoted' })
 const WAIT_TIMEOUT: Ending<never> = Object.freeze({ type: 'wait-timeout' })
 
-export class Flight<R> implements Timed {
+export class Flight<R> extends Timed {
   readonly key: string
   /** When its leader took over, by the clock. */
   since: number
@@ -91,6 +91,7 @@ export class Flight<R> implements Timed {
 
   /** @param now the time, by the clock of `tower` */
   constructor (key: string, leader: Passenger<R>, tower: Tower<R>, now: number) {
+    super()
     this.key = key
     this.limit = leader.flightTimeout
     this.since = now

@@ -21,6 +21,8 @@ export class Flights<R> implements Tower<R> {
   readonly deadlines: Deadlines
   readonly #limits: Limits
   readonly #flights = new Map<string, Flight<R>>()
+  /** The one that took off last is here and not among the others: most land before the next takes off. */
+  #newest: Flight<R> | undefined
   /** Flights that take no more passengers but have not landed. */
   readonly #detached = new Set<Flight<R>>()
   #waiters = 0
@@ -33,7 +35,7 @@ export class Flights<R> implements Tower<R> {
 
   /** How many flights are in the air. */
   get size (): number {
-    return this.#flights.size + this.#detached.size
+    return this.#flights.size + this.#detached.size + (this.#newest === undefined ? 0 : 1)
   }
 
   /** How many followers are parked. */
@@ -43,7 +45,7 @@ export class Flights<R> implements Tower<R> {
 
   /** Whether there is a flight to join for `key`. */
   has (key: string): boolean {
-    return this.#flights.has(key)
+    return this.#find(key) !== undefined
   }
 
   /**
@@ -52,11 +54,12 @@ export class Flights<R> implements Tower<R> {
    * @param now the time, by the clock
    */
   board (key: string, passenger: Passenger<R>, maxWaitersPerKey: number, now: number): Boarding {
-    const flight = this.#flights.get(key)
+    const flight = this.#find(key)
     if (flight === undefined) {
       if (!passenger.mayLead) return 'no-flight'
       if (this.size >= this.#limits.maxFlights) return 'max-flights'
-      this.#flights.set(key, new Flight(key, passenger, this, now))
+      this.#settleNewest()
+      this.#newest = new Flight(key, passenger, this, now)
       return 'leader'
     }
     if (flight.followers >= maxWaitersPerKey) return 'max-waiters-per-key'
@@ -67,6 +70,7 @@ export class Flights<R> implements Tower<R> {
 
   /** Lets no newcomer join the flights that `matches` names; those on board stay on board. */
   detach (matches: (leader: Passenger<R>) => boolean): void {
+    this.#settleNewest()
     for (const flight of this.#flights.values()) {
       if (flight.leader !== undefined && matches(flight.leader)) {
         this.#flights.delete(flight.key)
@@ -77,14 +81,27 @@ export class Flights<R> implements Tower<R> {
 
   /** All who lead a flight now. */
   leaders (): Array<Passenger<R>> {
+    this.#settleNewest()
     return [...this.#flights.values(), ...this.#detached].map(({ leader }) => leader as Passenger<R>)
   }
 
   release (flight: Flight<R>): void {
-    if (!this.#detached.delete(flight)) this.#flights.delete(flight.key)
+    if (flight === this.#newest) this.#newest = undefined
+    else if (!this.#detached.delete(flight)) this.#flights.delete(flight.key)
   }
 
   departed (followers: number): void {
     this.#waiters -= followers
+  }
+
+  #find (key: string): Flight<R> | undefined {
+    if (this.#newest?.key === key) return this.#newest
+    return this.#flights.size === 0 ? undefined : this.#flights.get(key)
+  }
+
+  #settleNewest (): void {
+    if (this.#newest === undefined) return
+    this.#flights.set(this.#newest.key, this.#newest)
+    this.#newest = undefined
   }
 }

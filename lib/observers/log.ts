@@ -8,7 +8,8 @@ import type { Observer, Subject } from './observer.js'
 
 function write (subject: Subject, event: string, fields: object): void {
   const { log, tally } = subject
-  if (log.isLevelEnabled?.('debug') === false) return
+  // Who does the same for debug and for error, as Fastify's does when logging is off, does nothing.
+  if (log.isLevelEnabled?.('debug') === false || log.debug === log.error) return
   log.debug({ coalesce: { event, method: tally.method, route: tally.route, leaderId: subject.leaderId, ...fields } }, `coalesce ${event}`)
 }
 

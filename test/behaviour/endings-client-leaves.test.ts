@@ -121,7 +121,7 @@ t.test('a leader without followers leaves, and its signal aborts', async t => {
   await leave(leader)
   await until(() => signal?.aborted === true, 'the abort')
   await grounded(server.app)
-  t.equal(clock.timers, 0)
+  await until(() => clock.timers === 0, 'no timers')
   t.same(await outcomes(server.app), { 'leader client-left': 1 })
 })
 

@@ -376,6 +376,7 @@ t.test('who could not share runs a few at a time, over all who were on the fligh
   finish[1]?.()
   t.strictSame(started, ['a', 'b', 'c'])
   finish[0]?.()
+  airport.flights.deadlines.sweep()
   t.equal(airport.clock.timers, 1, 'the patience with the last run')
   finish[2]?.()
   t.strictSame(airport.left, NOTHING_LEFT)
