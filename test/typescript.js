@@ -43,7 +43,7 @@ export async function load (url, context, next) {
  * @param {string} url
  * @param {string} source
  */
-async function compiled (url, source) {
+export async function compiled (url, source) {
   const name = createHash('sha256').update(JSON.stringify([version, options, url, source])).digest('hex')
   const kept = new URL(`${name}.js`, folder)
   try {
