@@ -13,7 +13,7 @@ import type { Cut } from './http/broadcast.js'
 import { pathLabel } from './http/labels.js'
 import { NO_REQUEST_DIRECTIVES } from './http/request-directives.js'
 import { isOfVariant, type Recording } from './http/recording.js'
-import type { Keeper, Look } from './keeper.js'
+import type { Keeper, Look, Refresh } from './keeper.js'
 import type { Observer, Subject } from './observers/observer.js'
 import type { Settings } from './options.js'
 import { Unshareable } from './unshareable.js'
@@ -71,12 +71,13 @@ export class Coalescer {
   }
 
   /** A run for the shelf begins; false if its key is not the one that was asked for. */
-  refresh (visit: Visit, key: string): boolean {
+  refresh (visit: Visit, refresh: Refresh, key: string): boolean {
+    visit.refresh = refresh
     visit.key = key
     visit.boardedKey = this.variants.keyOf(visit)
-    if (visit.boardedKey !== visit.refresh?.boardedKey) return false
+    if (visit.boardedKey !== refresh.boardedKey) return false
     visit.role = 'refresher'
-    visit.since = visit.refresh.since
+    visit.since = refresh.since
     visit.tally.runs++
     return true
   }
@@ -122,12 +123,12 @@ export class Coalescer {
     if (kept === undefined) return undefined
     visit.kept = kept
     this.keeper.failed(visit.boardedKey)
-    // It ran for its own client only, or those who waited for it are answered already.
-    if (visit.role === 'done') return kept.recording
+    // It ran for its own client only, or those who waited for it are answered already, or wait for its successor.
+    if (visit.role === 'done' || flight === undefined) return kept.recording
     visit.role = 'done'
-    this.#observer.landed(visit, 'failed', kept.reason, flight?.followers ?? 0)
+    this.#observer.landed(visit, 'failed', kept.reason, flight.followers)
     this.#settled(visit, outcomeOf(kept.reason), kept.reason)
-    flight?.land(visit, { type: 'kept', ...kept })
+    flight.land(visit, { type: 'kept', ...kept })
     return kept.recording
   }
 

@@ -110,7 +110,7 @@ export class FastifyVisit extends Visit implements Listener {
   /** The run begins. */
   begin (): void {
     if (this.role === 'done' && this.standby !== undefined) this.#before = snapshotHeaders(this.reply)
-    if (this.role === 'done' && this.found !== undefined && this.followsOnly === 'head') this.#check = new HeadCheck(this)
+    if (this.role === 'done' && this.found !== undefined && this.followsOnly === 'head') this.#check = new HeadCheck(this, this.found)
     if (this.role !== 'leader' && this.role !== 'scout' && this.role !== 'refresher') return
     this.#led = this.role !== 'scout'
     this.#run = new Run(this)

@@ -6,6 +6,7 @@
  */
 import type { FastifyVisit } from './fastify-visit.js'
 import { headerDelta, type HeaderDelta, type Headers } from './http/headers.js'
+import type { KeptRecording } from './http/recording.js'
 import { parseVary } from './http/vary.js'
 import { headersOf, snapshotHeaders } from './internals.js'
 import { restrictionOf } from './payload.js'
@@ -13,12 +14,15 @@ import { Reading } from './reading.js'
 
 export class HeadCheck {
   readonly #visit: FastifyVisit
+  readonly #found: KeptRecording
   readonly #before: Headers
   readonly #reading: Reading
   #set: HeaderDelta['set'] | undefined
 
-  constructor (visit: FastifyVisit) {
+  /** @param found what is kept, and too old to be served */
+  constructor (visit: FastifyVisit, found: KeptRecording) {
     this.#visit = visit
+    this.#found = found
     this.#before = snapshotHeaders(visit.reply)
     this.#reading = new Reading(visit.request, visit.route.settings)
   }
@@ -35,13 +39,13 @@ export class HeadCheck {
 
   /** The first moment after the handler. */
   capture (): void {
-    const { found, reply } = this.#visit
+    const { reply } = this.#visit
     this.#reading.reads?.stop()
     const headers = headersOf(reply)
     const vary = parseVary(headers.vary)
     this.#set = undefined
     if (reply.statusCode !== 200 || this.#reading.all || typeof vary === 'string') return
-    const known = found?.variant.names ?? []
+    const known = this.#found.variant.names
     if (this.#reading.names(vary, () => false).every(name => known.includes(name))) this.#set = headerDelta(this.#before, headers).set
   }
 
@@ -51,6 +55,6 @@ export class HeadCheck {
     const set = this.#set
     this.#set = undefined
     if (set === undefined || reply.statusCode !== 200 || restrictionOf(reply) !== undefined) return
-    coalescer.keeper.headCame(this.#visit, set, headersOf(reply), coalescer.variants.namesOf(key))
+    coalescer.keeper.headCame(this.#visit, this.#found, set, headersOf(reply), coalescer.variants.namesOf(key))
   }
 }

@@ -368,13 +368,12 @@ function admit (coalescer: Coalescer, route: FastifyRoute, request: FastifyReque
   if (demands !== undefined) visit.demands = demands
   setVisit(request, visit)
   if (errand !== undefined) {
-    visit.refresh = errand.refresh
     errand.cancel = error => {
       // What comes later is nobody's.
       visit.role = 'done'
       visit.cancel(error)
     }
-    if (coalescer.refresh(visit, result.key)) visit.begin()
+    if (coalescer.refresh(visit, errand.refresh, result.key)) visit.begin()
   } else if (coalescer.arrive(visit, result.key)) {
     visit.begin()
   }

@@ -137,6 +137,23 @@ t.test('all connections time out, and the run is told that nobody waits', async 
   await grounded(server.app)
 })
 
+t.test('a handler that asks for its signal only after its handlerTimeout is told that its time is up', async t => {
+  const opening = gate()
+  let signal: AbortSignal | undefined
+  const server = await serve(t, app => {
+    app.get('/', { config: { coalesce: true }, handlerTimeout: 100 }, async request => {
+      await opening.promise
+      signal = request.signal
+      return 'too late'
+    })
+  })
+  t.equal((await server.get('/')).status, 503)
+  opening.open()
+  await until(() => signal !== undefined, 'the late look')
+  t.match(signal, { aborted: true, reason: { code: 'FST_ERR_HANDLER_TIMEOUT' } })
+  await grounded(server.app)
+})
+
 t.test('Fastify\'s handlerTimeout of a follower is its own, and the others wait on', async t => {
   const handler = held(() => 'landed')
   const server = await serve(t, app => {

@@ -4,7 +4,8 @@
 import { Readable } from 'node:stream'
 import t from 'tap'
 import type { FastifyReply } from 'fastify'
-import { distinct, times } from '../fixtures/crowd.js'
+import { distinct, queue, times } from '../fixtures/crowd.js'
+import { grounded, outcomes } from '../fixtures/endings.js'
 import { gate } from '../fixtures/gate.js'
 import { KeptConnection } from '../fixtures/kept-connection.js'
 import { keeping, type Handler } from '../fixtures/kept.js'
@@ -199,4 +200,22 @@ t.test('an outage of one key leaves the others to be tried', async t => {
   t.equal((await server.get('/thing/2')).body, '{"run":4}')
   t.equal((await server.get('/thing/1')).body, '{"run":1}')
   t.equal(server.runs(), 4)
+})
+
+t.test('a leader whose time was up, and which fails as its successor begins, is given what was kept and counts once', async t => {
+  let fail = (): void => {}
+  const handler: Handler = (run, _request, reply) => {
+    if (run === 2) return new Promise(resolve => { fail = () => { resolve(reply.code(500).send('down')) } })
+    fail()
+    return { run }
+  }
+  const server = await keeping(t, { route: { ...ROUTE, flightTimeout: '5s' }, handler })
+  await server.get('/thing/1')
+  server.clock.advance(11_000)
+  const [leader, follower] = await queue(server, times(2, server, '/thing/1'))
+  server.clock.advance(5000)
+  t.match(await leader, { status: 200, body: '{"run":1}' })
+  t.match(await follower, { status: 200, body: '{"run":3}' })
+  t.strictSame(await outcomes(server.app), { 'leader shared': 2, 'leader flight-timeout': 1 })
+  await grounded(server.app)
 })

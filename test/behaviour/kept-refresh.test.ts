@@ -2,7 +2,13 @@
  * "With a usable stale entry nobody waits: one request refreshes it in the background, and what becomes of that reaches no client."
  */
 import { AsyncLocalStorage } from 'node:async_hooks'
+import { once } from 'node:events'
+import { mkdtemp, rm } from 'node:fs/promises'
+import { request as httpRequest } from 'node:http'
 import { request as httpsRequest } from 'node:https'
+import { createServer } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import formbody from '@fastify/formbody'
 import { fastifyRequestContext } from '@fastify/request-context'
 import t from 'tap'
@@ -253,6 +259,35 @@ t.test('the key of a refresh is that of its client, however that came', async t 
     t.strictSame(answers.map(({ body }) => body), ['{"run":1}', '{"run":1}', '{"run":2}'], name)
     await server.close()
   }
+})
+
+t.test('a proxy that comes over a Unix socket has no address, and its refresh passes for nobody\'s', async t => {
+  const addresses: unknown[] = []
+  const server = await stale(t, {
+    fastify: { trustProxy: true },
+    before: app => { app.addHook('onRequest', async request => { addresses.push(request.raw.socket.remoteAddress) }) }
+  })
+  const folder = await mkdtemp(join(tmpdir(), 'coalesce-'))
+  const socketPath = join(folder, 'app.sock')
+  const door = createServer(socket => { server.app.server.emit('connection', socket) }).listen(socketPath)
+  t.teardown(async () => {
+    door.close()
+    await rm(folder, { recursive: true })
+  })
+  await once(door, 'listening')
+  const ask = async (): Promise<string> => await new Promise((resolve, reject) => {
+    httpRequest({ socketPath, path: '/thing/1', headers: { 'x-forwarded-proto': 'https' }, agent: false }, response => {
+      let body = ''
+      response.on('data', chunk => { body += String(chunk) })
+      response.on('end', () => { resolve(body) })
+    }).on('error', reject).end()
+  })
+  t.equal(await ask(), '{"run":1}')
+  server.clock.advance(11_000)
+  t.equal(await ask(), '{"run":1}')
+  await ended('refreshed')
+  t.equal(await ask(), '{"run":2}')
+  t.strictSame(addresses, [undefined, undefined, '0.0.0.0', undefined])
 })
 
 t.test('the address that a response depends on is that of its client', async t => {

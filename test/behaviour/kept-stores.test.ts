@@ -145,6 +145,35 @@ t.test('a store that says something else of what tells variants apart each time 
   }
 })
 
+t.test('a store that says what is known already of what tells variants apart is not asked a third time', async t => {
+  for (const isSlow of [false, true]) {
+    const asked: string[] = []
+    let looks = 0
+    let kept: Entry | undefined
+    const again = (key: string): Entry | undefined => {
+      asked.push(key)
+      return kept === undefined ? undefined : { ...kept, key, value: { vary: ['x-tenant'] } }
+    }
+    const store: Store = {
+      get: key => isSlow ? Promise.resolve(again(key)) : again(key),
+      set: entry => { kept = entry },
+      delete: () => {}
+    }
+    const server = await keeping(t, {
+      options: { store },
+      handler: run => {
+        looks = asked.length
+        return { run }
+      }
+    })
+    await server.get('/thing/1')
+    asked.length = 0
+    t.match(await server.get('/thing/1'), { status: 200, body: '{"run":2}' })
+    t.equal(looks, 2, 'for the key, and for its variant')
+    await server.close()
+  }
+})
+
 /** A server whose store is asked slowly: the first request leads and waits for it. */
 async function looking (t: Parameters<typeof keeping>[0], kept: boolean, more: Parameters<typeof keeping>[1] = {}): Promise<Keeping & { store: Chaos }> {
   const store = chaos(memoryStore())

@@ -80,3 +80,19 @@ t.test('of many who come at once to a process that begins anew each gets its own
   }))
   t.equal(second.runs(), 0)
 })
+
+t.test('what tells variants apart is bounded: past that, what the last response depends on is what is known', async t => {
+  const entries = new Map<string, Entry>()
+  const server = await keeping(t, {
+    options: { store: mapStore(entries) },
+    handler: (run, request) => ({ run, value: request.headers[`x-${String(request.headers['x-select'])}`] ?? null })
+  })
+  const ask = async (select: number): Promise<string> => (await server.get('/thing/1', { headers: { 'x-select': String(select) } })).body
+  const most = { vary: 0 }
+  for (let run = 1; run <= 100; run++) {
+    t.equal(await ask(run), `{"run":${run},"value":null}`)
+    t.equal(await ask(run), `{"run":${run},"value":null}`, 'it is kept')
+    for (const { value } of entries.values()) most.vary = Math.max(most.vary, (value as { vary?: string[] }).vary?.length ?? 0)
+  }
+  t.equal(most.vary, 64)
+})

@@ -124,6 +124,36 @@ t.test('a client that falls out of what is held is cut off and counted', async t
   slow.destroy()
 })
 
+for (const what of ['whose key was unshareable before', 'that is an error, whose followers have another run'] as const) {
+  t.test(`of a stream that nobody can join, ${what}, no more is held than its client has not had`, async t => {
+    const sources: PassThrough[] = []
+    const isError = what.startsWith('that')
+    let runs = 0
+    const server = await serve(t, app => {
+      app.get('/', { config: { coalesce: { onError: 'promote' } } }, async (_request, reply) => {
+        if (!isError && ++runs === 1) return await reply.header('set-cookie', 'sid=1').send('own')
+        const source = new PassThrough()
+        sources.push(source)
+        if (isError && sources.length === 1) reply.code(500)
+        return await reply.type('text/plain').send(source)
+      })
+    })
+    if (!isError) await server.get('/')
+    const [answer, follower] = await queue(server, times(isError ? 2 : 1, server, '/'))
+    let had = 0
+    answer?.request.once('response', response => { response.on('data', (chunk: Buffer) => { had += chunk.length }) })
+    for (let sent = 50_000; sent <= 800_000; sent += 50_000) {
+      sources[0]?.write(Buffer.alloc(50_000, 'x'))
+      await until(() => had === sent, `the arrival of ${sent} bytes`)
+    }
+    t.ok(await metric(server.app, 'coalesce_recorded_bytes') <= 100_000)
+    for (const source of sources) source.end('end')
+    t.match(await answer, { status: isError ? 500 : 200, body: /^x+end$/ })
+    t.equal((await follower)?.body, isError ? 'end' : undefined)
+    await grounded(server.app)
+  })
+}
+
 t.test('a wrong Content-Length is an error, not a hang', async t => {
   const { server, sources } = await streaming(t, {}, { 'content-length': '10' })
   const answers = await queue(server, times(2, server, '/'))

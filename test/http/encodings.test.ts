@@ -1,5 +1,7 @@
 import t from 'tap'
 import { SharedBodies, type Encoded } from '../../lib/http/encodings.js'
+import { until } from '../fixtures/gate.js'
+import { memoryUsed } from '../fixtures/heap.js'
 
 function room (most = Infinity) {
   const held = { bytes: 0 }
@@ -138,4 +140,26 @@ t.test('of very many bodies of one length only some are looked at, and none that
   for (const letGo of all) letGo()
   t.equal(bodies.size, 0)
   t.end()
+})
+
+t.test('what was made for an owner that is no more is let go, and what was made for one that is still there is not', async t => {
+  const { held, hold } = room()
+  const bodies = new SharedBodies()
+  const make = (owner: object, size: number): void => {
+    const body = Buffer.alloc(size, 'body')
+    const letGo = bodies.use(body, size, hold, owner)
+    bodies.find(body)?.encodeSync('a', () => Buffer.alloc(size * 10))
+    letGo()
+  }
+  const lasting = {}
+  make(lasting, 4)
+  for (let owner = 0; owner < 100; owner++) make({}, 5)
+  t.equal(held.bytes, 40 + 5000)
+  await until(() => {
+    memoryUsed()
+    return held.bytes <= 40
+  }, 'the end of what was made for who is no more')
+  t.equal(held.bytes, 40)
+  bodies.use(Buffer.alloc(4, 'body'), 4, hold, lasting)
+  bodies.find(Buffer.alloc(4, 'body'))?.encodeSync('a', () => { throw new Error('not asked') })
 })
