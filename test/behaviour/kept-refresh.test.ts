@@ -261,6 +261,13 @@ t.test('the key of a refresh is that of its client, however that came', async t 
   }
 })
 
+t.test('a refresh that would have another key than its client, because that is made of what it does not carry, refreshes nothing', async t => {
+  const server = await stale(t, { route: { key: request => String(request.headers['x-tenant'] ?? 'nobody') } })
+  const answers = await refreshed(server, '/thing/1', { headers: { 'x-tenant': 'a' } }, 'failed')
+  t.strictSame(answers.map(({ body }) => body), ['{"run":1}', '{"run":1}', '{"run":1}'])
+  t.equal((await server.get('/thing/1')).body, '{"run":3}', 'nor is what it brought kept under that other key')
+})
+
 t.test('a proxy that comes over a Unix socket has no address, and its refresh passes for nobody\'s', async t => {
   const addresses: unknown[] = []
   const server = await stale(t, {
