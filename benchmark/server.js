@@ -60,5 +60,6 @@ process.on('message', () => {
   process.send?.({ runs, cpu: user + system })
 })
 
-await app.listen({ host: '127.0.0.1', port: 0 })
+// A thousand clients connect at once, and those that Node's 511 places do not hold would try again after seconds.
+await app.listen({ host: '127.0.0.1', port: 0, backlog: 4096 })
 process.send?.({ port: /** @type {import('node:net').AddressInfo} */ (app.server.address()).port })
