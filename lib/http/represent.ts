@@ -36,8 +36,6 @@ export interface Asking {
   readonly headers: IncomingHttpHeaders
 }
 
-const CONDITIONS = ['range', 'if-none-match', 'if-modified-since', 'if-match', 'if-unmodified-since'] as const
-
 /** Fields about the bytes of a body that is not sent. RFC 9110 section 15.4.5: 304 keeps what caches are updated with. */
 const CONTENT = ['content-type', 'content-length', 'content-encoding', 'content-language', 'content-range', 'content-digest', 'content-md5', 'digest', 'repr-digest', 'accept-ranges']
 /** An error that is made of a success must not be taken for it, nor kept for as long. */
@@ -47,7 +45,8 @@ const OF_ALL_BYTES = ['content-length', 'content-digest', 'content-md5']
 
 /** Whether a request asks for anything but the whole. */
 export function asksForPart (headers: IncomingHttpHeaders): boolean {
-  return CONDITIONS.some(name => headers[name] !== undefined)
+  return headers.range !== undefined || headers['if-none-match'] !== undefined || headers['if-modified-since'] !== undefined ||
+    headers['if-match'] !== undefined || headers['if-unmodified-since'] !== undefined
 }
 
 /**
