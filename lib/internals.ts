@@ -11,20 +11,52 @@ export interface RouterOptions {
   readonly querystringParser?: (query: string) => unknown
 }
 
-/** The instance-level hooks that run between `onRequest` and the handler, and those after it. */
+/** The instance-level hooks that run before the handler, and those after it. */
 export interface InstanceHooks {
+  readonly onRequest: readonly unknown[]
   readonly preParsing: readonly unknown[]
   readonly preValidation: readonly unknown[]
   readonly preHandler: readonly unknown[]
   readonly onSend: readonly unknown[]
 }
 
-const HOOKS = ['preParsing', 'preValidation', 'preHandler', 'onSend'] as const
+const HOOKS = ['onRequest', 'preParsing', 'preValidation', 'preHandler', 'onSend'] as const
 
 /** The hooks of a route's instance; complete once the app is ready. */
 export function instanceHooks (fastify: FastifyInstance): InstanceHooks | undefined {
   const hooks = internal(fastify, 'fastify.hooks') as InstanceHooks | undefined
   return hooks !== undefined && HOOKS.every(name => Array.isArray(hooks[name])) ? hooks : undefined
+}
+
+/** Makes a hook the first that the instance's routes run, before those of the instances around it; where that cannot be, nothing. */
+export function prependOnRequest (fastify: FastifyInstance, hook: unknown): void {
+  const hooks = instanceHooks(fastify)?.onRequest as unknown[] | undefined
+  if (hooks?.includes(hook) === false) hooks.unshift(hook)
+}
+
+interface RouteContext {
+  readonly config: object
+  onRequest: unknown[] | null
+}
+
+let contextSymbol: symbol | undefined
+
+function contextOf (request: FastifyRequest): RouteContext | undefined {
+  contextSymbol ??= Object.getOwnPropertySymbols(request).find(({ description }) => description === 'fastify.context')
+  return contextSymbol === undefined ? undefined : (request as unknown as Record<symbol, RouteContext | undefined>)[contextSymbol]
+}
+
+/** The `config` of a request's route; `routeOptions` makes an object of all there is. */
+export function routeConfigOf (request: FastifyRequest): object {
+  return contextOf(request)?.config ?? request.routeOptions.config
+}
+
+/** Takes a hook out of a request's route, for the requests after it; where that cannot be, nothing. */
+export function dropOnRequest (request: FastifyRequest, hook: unknown): void {
+  const context = contextOf(request)
+  if (!Array.isArray(context?.onRequest)) return
+  const others = context.onRequest.filter(each => each !== hook)
+  context.onRequest = others.length > 0 ? others : null
 }
 
 const NO_HEADERS: Headers = Object.freeze({})

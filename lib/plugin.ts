@@ -13,6 +13,7 @@ import type { Coalescer } from './coalescer.js'
 import { AlreadyRegisteredError, InvalidOptionError } from './errors.js'
 import { FastifyVisit } from './fastify-visit.js'
 import { pairHeads } from './head-routes.js'
+import { endHookReads, hasHooksBefore, prepareHookReads, watchHooksOf } from './hook-reads.js'
 import { noteHijackedWrites } from './hijacked-write.js'
 import { appendCacheStatus } from './http/cache-status.js'
 import { invalidatedBy } from './http/invalidated-by.js'
@@ -88,6 +89,7 @@ function onReady (fastify: FastifyInstance, scope: Scope): void {
 /** Gives requests their `coalesce`, and a leader the signal of its flight. */
 function decorate (fastify: FastifyInstance): void {
   fastify.decorateRequest(kVisit as unknown as string, undefined)
+  prepareHookReads(fastify)
   fastify.decorateReply('coalesce', { getter (this: FastifyReply) { return replyViewOf(this.request) } } as never)
   fastify.decorateRequest('coalesce', { getter (this: FastifyRequest) { return viewOf(this) } } as never)
   noteReturnedReplies(fastify)
@@ -166,6 +168,7 @@ function captureResponse (request: FastifyRequest, reply: FastifyReply, payload:
     done(null, visit.capture(payload, (visit.route as FastifyRoute).decidesAtOnce))
     return
   }
+  endHookReads(request)
   // A POST that is coalesced is one that only reads: its route says so.
   if (isWrite(request.method) && reply.statusCode < 400) fence(request, reply)
   done()
@@ -185,7 +188,9 @@ function fence (request: FastifyRequest, reply: FastifyReply): void {
 }
 
 function noteError (request: FastifyRequest, _reply: FastifyReply, error: Error, done: () => void): void {
-  visitOf(request)?.fail(error)
+  const visit = visitOf(request)
+  if (visit === undefined) endHookReads(request)
+  else visit.fail(error)
   done()
 }
 
@@ -247,6 +252,7 @@ function addRoute (fastify: FastifyInstance, scope: Scope, options: RouteOptions
     decidesAtOnce: false,
     capturesLate: false,
     decidesLast: false,
+    watchesHooks: settings.learnVary !== false,
     constraints: options.constraints ?? {},
     handler: options.handler,
     choice,
@@ -291,6 +297,7 @@ function addRoute (fastify: FastifyInstance, scope: Scope, options: RouteOptions
   function settle (): void {
     const { parksAt, why, skips } = choosePlace()
     route.parksAt = parksAt
+    route.watchesHooks &&= hasHooksBefore(parksAt, instanceHooks(fastify), options, parkOnRequest)
     route.decidesAtOnce = [...instanceHooks(fastify)?.onSend ?? [undefined], ...options.onSend as unknown[]]
       .every(hook => hook === captureResponse || hook === decideResponse)
     route.capturesLate = (instanceHooks(fastify)?.onSend.indexOf(captureResponse) ?? 0) > 0
@@ -310,6 +317,7 @@ function addRoute (fastify: FastifyInstance, scope: Scope, options: RouteOptions
       : { parksAt: 'onRequest', why: 'there are no later gates', skips: [] }
   }
 
+  options.config = watchHooksOf(fastify, options.config, route) as RouteOptions['config']
   options.handler = coalescedHandler as RouteOptions['handler']
   options.onRequest = append(options.onRequest, parkOnRequest) as RouteOptions['onRequest']
   options.onSend = append(options.onSend, decideResponse) as RouteOptions['onSend']
@@ -347,6 +355,8 @@ function idOf (scope: Scope, methods: readonly string[], options: RouteOptions, 
 
 /** Asks whether a request may board, and lets it; undefined: it bypasses. */
 function admit (coalescer: Coalescer, route: FastifyRoute, request: FastifyRequest, reply: FastifyReply): FastifyVisit | undefined {
+  // It turns out now whether it leads.
+  endHookReads(request)
   const errand = route.settings.ttl === undefined ? undefined : takeErrand(request)
   const demands = route.settings.respectRequestCacheControl ? requestDirectives(request.headers) : undefined
   const reason = coalescer.disabled || route.disabled

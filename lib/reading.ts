@@ -1,10 +1,11 @@
 /**
- * What a run's response depends on besides its key: what its handler looked at, what it declared, and what its Vary names.
+ * What a run's response depends on besides its key: what its handler, and hooks before it, looked at, what it declared, and what its Vary names.
  *
  * Invariant: a look that cannot be told apart from one that matters counts. What the key covers never does.
  */
 import type { FastifyRequest } from 'fastify'
 import { byMeaning } from './http/accept-encoding.js'
+import { leadOn } from './hook-reads.js'
 import { keyCovers } from './http/policy.js'
 import { CLIENT_ADDRESS, Reads } from './http/reads.js'
 import type { RouteSettings } from './options.js'
@@ -21,7 +22,7 @@ export class Reading {
   constructor (request: FastifyRequest, settings: RouteSettings) {
     this.#request = request
     this.#settings = settings
-    this.reads = settings.learnVary === false ? undefined : new Reads(request.raw)
+    this.reads = settings.learnVary === false ? undefined : leadOn(request) ?? new Reads(request.raw)
   }
 
   /** Whether the handler leaves no telling what it looked at. */

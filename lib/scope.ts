@@ -34,6 +34,8 @@ export interface FastifyRoute extends Omit<Route, 'keyHead'>, Pairable {
   capturesLate: boolean
   /** Whether no hook of others comes after that. */
   decidesLast: boolean
+  /** Whether hooks of others run before its requests board. */
+  watchesHooks: boolean
   /** Decides where to park, once all hooks are known. */
   readonly settle: () => void
 }

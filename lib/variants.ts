@@ -44,7 +44,7 @@ export class Variants {
     if (this.#warned.has(route)) return
     this.#warned.add(route)
     log.warn({ coalesce: { event: 'reads-all-headers', route: route.tally.route } },
-      'coalesce: the handler reads all request headers, so its responses are not shared; learnVary: false trusts their own Vary')
+      'coalesce: the handler, or a hook before it, reads all request headers, so the responses are not shared; learnVary: false trusts their own Vary')
   }
 
   /** The headers that a route's streams are known to depend on only after their first bytes. */

@@ -1,0 +1,103 @@
+/**
+ * What hooks read before a request boards: a hook may make of a header what the handler then answers with.
+ *
+ * Invariant: on a route where hooks of others run before boarding, all that they read is noted from the first of them on, but
+ * what they read for other purposes than the response. It counts for who leads and for nobody else: where a leader and a
+ * follower agree in all that the leader's hooks and handler read, the follower's would have gone the same way. A request that
+ * does not lead has its own headers back as soon as that is known.
+ */
+import type { FastifyInstance, FastifyReply, FastifyRequest, RouteOptions } from 'fastify'
+import { isPlumbing } from './http/plumbing.js'
+import { Reads, type Watched } from './http/reads.js'
+import { dropOnRequest, instanceHooks, prependOnRequest, routeConfigOf, type InstanceHooks } from './internals.js'
+import type { RouteSettings } from './options.js'
+
+/** The part of a route that matters here. */
+export interface HookedRoute {
+  readonly settings: Pick<RouteSettings, 'learnVary' | 'credentials'>
+  /** Whether hooks of others run before its requests board. */
+  watchesHooks: boolean
+}
+
+/** The names of hooks that run before the handler, in this order. */
+const BEFORE = ['onRequest', 'preParsing', 'preValidation', 'preHandler'] as const
+
+/** Where a route's config names its route, for hooks of an instance. */
+const kRoute = Symbol('fastify-coalesce.route')
+const kReads = Symbol('fastify-coalesce.hook-reads')
+
+interface Watching {
+  [kReads]: HookReads | undefined
+}
+
+/** The reads of a request's hooks, and of its handler if it leads. */
+class HookReads extends Reads {
+  readonly #credentials: readonly string[]
+  #leads = false
+
+  constructor (raw: Watched, credentials: readonly string[]) {
+    super(raw)
+    this.#credentials = credentials
+  }
+
+  override note (name: string): void {
+    // Who is asking is for the key to tell, with credentials.
+    if (this.#leads || !(isPlumbing(name) || this.#credentials.includes(name))) super.note(name)
+  }
+
+  /** It leads, and its handler reads from now on. */
+  lead (): this {
+    this.#leads = true
+    this.start()
+    return this
+  }
+}
+
+/** The hook that puts the watch on. Where it has nothing to do it takes itself out of the route. */
+function watchHooks (request: FastifyRequest, _reply: FastifyReply, done: () => void): void {
+  const { [kRoute]: route } = routeConfigOf(request) as { [kRoute]?: HookedRoute }
+  if (route?.watchesHooks !== true) {
+    dropOnRequest(request, watchHooks)
+  } else {
+    (request as unknown as Watching)[kReads] ??= new HookReads(request.raw, route.settings.credentials)
+  }
+  done()
+}
+// Fastify binds hooks to their instance, and it would not be found among the bound ones.
+Object.defineProperty(watchHooks, 'bind', { value: () => watchHooks })
+
+/** Prepares an app for it. */
+export function prepareHookReads (fastify: FastifyInstance): void {
+  fastify.decorateRequest(kReads as unknown as string, undefined)
+  // Then no more can be done than to come before the hooks that are added from now on.
+  if (instanceHooks(fastify) === undefined) fastify.addHook('onRequest', watchHooks)
+}
+
+/** Has the hooks of a route watched. Returns the config to give it. */
+export function watchHooksOf (fastify: FastifyInstance, config: object | undefined, route: HookedRoute): object {
+  if (route.settings.learnVary !== false) prependOnRequest(fastify, watchHooks)
+  return { ...config, [kRoute]: route }
+}
+
+/**
+ * Whether there is something to watch.
+ *
+ * @param park ours, on each route
+ */
+export function hasHooksBefore (
+  parksAt: 'onRequest' | 'preHandler', instance: InstanceHooks | undefined, options: RouteOptions, park: unknown
+): boolean {
+  if (instance === undefined) return true
+  return BEFORE.slice(0, parksAt === 'onRequest' ? 1 : BEFORE.length)
+    .some(name => [instance[name], options[name] ?? []].flat(2).some(hook => hook !== watchHooks && hook !== park))
+}
+
+/** Takes the watch off a request. Who leads puts it on again. */
+export function endHookReads (request: FastifyRequest): void {
+  (request as unknown as Watching)[kReads]?.stop()
+}
+
+/** What a leader's hooks have read, to go on with; undefined if they were not watched. */
+export function leadOn (request: FastifyRequest): Reads | undefined {
+  return (request as unknown as Watching)[kReads]?.lead()
+}
