@@ -33,7 +33,7 @@ const BROWSERS = [
   'user-agent', 'sec-ch-ua', 'sec-ch-ua-mobile', 'sec-ch-ua-platform', 'sec-ch-ua-platform-version', 'sec-ch-ua-arch', 'sec-ch-ua-bitness',
   'sec-ch-ua-model', 'sec-ch-ua-full-version', 'sec-ch-ua-full-version-list', 'sec-ch-ua-wow64', 'sec-ch-ua-form-factors',
   'sec-fetch-dest', 'sec-fetch-mode', 'sec-fetch-site', 'sec-fetch-user',
-  'referer', 'origin', 'access-control-request-method', 'access-control-request-headers', 'access-control-request-private-network'
+  'referer', 'origin'
 ] as const
 
 /** Conditions, ranges, and what is asked of caches. */

@@ -14,11 +14,11 @@ t.test('a follower that something else answers leaves its flight with that answe
   const handler = held(() => 'landed')
   let parked: FastifyReply | undefined
   const server = await serve(t, app => {
-    app.addHook('onRequest', async (request, reply) => { if (request.headers['x-impatient'] !== undefined) parked = reply })
+    app.addHook('onRequest', async (request, reply) => { if (request.headers['x-request-id'] !== undefined) parked = reply })
     app.get('/', ON, handler)
   })
   const [leader, impatient, follower] = await queue(server, [
-    ...times(1, server, '/'), ...times(1, server, '/', { headers: { 'x-impatient': '1' } }), ...times(1, server, '/')
+    ...times(1, server, '/'), ...times(1, server, '/', { headers: { 'x-request-id': '1' } }), ...times(1, server, '/')
   ])
   parked?.code(503).send('enough')
   t.match(await impatient, { status: 503, body: 'enough' })
@@ -34,12 +34,12 @@ t.test('a follower whose response cannot be sent is cut off, and nobody else is'
   const lines: string[] = []
   const server = await serve(t, app => {
     app.addHook('onRequest', async (request, reply) => {
-      if (request.headers['x-broken'] !== undefined) reply.send = () => { throw new Error('broken') }
+      if (request.headers['x-request-id'] !== undefined) reply.send = () => { throw new Error('broken') }
     })
     app.get('/', ON, handler)
   }, {}, { logger: { level: 'error', stream: { write: line => { lines.push(line) } } } })
   const [leader, broken, follower] = await queue(server, [
-    ...times(1, server, '/'), ...times(1, server, '/', { headers: { 'x-broken': '1' } }), ...times(1, server, '/')
+    ...times(1, server, '/'), ...times(1, server, '/', { headers: { 'x-request-id': '1' } }), ...times(1, server, '/')
   ])
   const cutOff = errorOf(async () => { await broken })
   handler.gate.open()

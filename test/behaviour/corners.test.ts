@@ -108,10 +108,10 @@ t.test('a follower whose reply something else took over is left to it', async t 
   const handler = held(() => 'landed')
   let parked: FastifyReply | undefined
   const server = await serve(t, app => {
-    app.addHook('onRequest', async (request, reply) => { if (request.headers['x-taken'] !== undefined) parked = reply })
+    app.addHook('onRequest', async (request, reply) => { if (request.headers['x-request-id'] !== undefined) parked = reply })
     app.get('/', ON, handler)
   })
-  const [leader, taken] = await queue(server, [...times(1, server, '/'), ...times(1, server, '/', { headers: { 'x-taken': '1' } })])
+  const [leader, taken] = await queue(server, [...times(1, server, '/'), ...times(1, server, '/', { headers: { 'x-request-id': '1' } })])
   parked?.hijack()
   handler.gate.open()
   t.match(await leader, { body: 'landed' })

@@ -205,15 +205,15 @@ t.test('what hooks set for a client stays that client\'s', async t => {
   })
   const server = await serve(t, app => {
     app.addHook('onRequest', async (request, reply) => {
-      reply.headers({ 'x-request-id': request.headers['x-client'], 'x-frame-options': 'DENY' })
+      reply.headers({ 'x-request-id': request.headers['x-request-id'], 'x-frame-options': 'DENY' })
     })
     app.addHook('onSend', async (request, reply, payload) => {
-      reply.header('x-sent-to', request.headers['x-client'])
+      reply.header('x-sent-to', request.headers['x-request-id'])
       return payload
     })
     app.get('/', ON, handler)
   })
-  const answers = await meet(server, handler, ['a', 'b', 'c'].map(client => () => server.get('/', { headers: { 'x-client': client } })))
+  const answers = await meet(server, handler, ['a', 'b', 'c'].map(client => () => server.get('/', { headers: { 'x-request-id': client } })))
   t.strictSame(answers.map(({ headers, body }) => [headers['x-request-id'], headers['x-frame-options'], headers['x-sent-to'], headers['x-from-handler'], body]),
     ['a', 'b', 'c'].map(client => [client, 'DENY', client, 'one run', 'shared']))
   t.equal(handler.runs, 1)
@@ -223,11 +223,11 @@ t.test('an onSend hook of a child context, and a route\'s own, run for every cli
   const handler = held(() => 'body')
   const server = await serve(t, async app => {
     await app.register(async inner => {
-      inner.addHook('onSend', async (request, _reply, payload) => `${String(payload)} for ${String(request.headers['x-client'])}`)
+      inner.addHook('onSend', async (request, _reply, payload) => `${String(payload)} for ${String(request.headers['x-request-id'])}`)
       inner.get('/', { ...ON, onSend: async (_request, _reply, payload) => `<${String(payload)}>` }, handler)
     })
   })
-  const answers = await meet(server, handler, ['a', 'b'].map(client => () => server.get('/', { headers: { 'x-client': client } })))
+  const answers = await meet(server, handler, ['a', 'b'].map(client => () => server.get('/', { headers: { 'x-request-id': client } })))
   t.strictSame(answers.map(({ body }) => body), ['<body for a>', '<body for b>'])
   t.equal(handler.runs, 1)
 })
@@ -270,18 +270,18 @@ for (const hook of ['onRequest', 'preHandler'] as const) {
     const seen: unknown[] = []
     const server = await serve(t, async app => {
       // First: the plugin returns to the context that it found.
-      app.addHook('onRequest', (request, _reply, done) => { clients.run(String(request.headers['x-client']), done) })
+      app.addHook('onRequest', (request, _reply, done) => { clients.run(String(request.headers['x-request-id']), done) })
       await app.register(fastifyRequestContext)
-      app.addHook('onRequest', async request => { request.requestContext.set('client', String(request.headers['x-client'])) })
+      app.addHook('onRequest', async request => { request.requestContext.set('client', String(request.headers['x-request-id'])) })
       app.get('/', {
         config: { coalesce: { hook } },
         onSend: async (request, _reply, payload) => {
-          seen.push([request.headers['x-client'], request.requestContext.get('client'), clients.getStore()])
+          seen.push([request.headers['x-request-id'], request.requestContext.get('client'), clients.getStore()])
           return payload
         }
       }, handler)
     })
-    await meet(server, handler, ['a', 'b', 'c'].map(client => () => server.get('/', { headers: { 'x-client': client } })))
+    await meet(server, handler, ['a', 'b', 'c'].map(client => () => server.get('/', { headers: { 'x-request-id': client } })))
     t.same(new Set(seen.map(each => JSON.stringify(each))), new Set(['a', 'b', 'c'].map(client => JSON.stringify([client, client, client]))))
     t.equal(handler.runs, 1)
   })
@@ -290,13 +290,13 @@ for (const hook of ['onRequest', 'preHandler'] as const) {
     const clients = new AsyncLocalStorage<string>()
     const handler = held((request, reply) => {
       reply.header('cache-control', 'private')
-      return [request.headers['x-client'], clients.getStore()]
+      return [request.headers['x-request-id'], clients.getStore()]
     })
     const server = await serve(t, app => {
-      app.addHook('onRequest', (request, _reply, done) => { clients.run(String(request.headers['x-client']), done) })
+      app.addHook('onRequest', (request, _reply, done) => { clients.run(String(request.headers['x-request-id']), done) })
       app.get('/', { config: { coalesce: { hook } } }, handler)
     })
-    const answers = await meet(server, handler, ['a', 'b', 'c'].map(client => () => server.get('/', { headers: { 'x-client': client } })))
+    const answers = await meet(server, handler, ['a', 'b', 'c'].map(client => () => server.get('/', { headers: { 'x-request-id': client } })))
     t.strictSame(answers.map(({ body }) => body), ['a', 'b', 'c'].map(client => JSON.stringify([client, client])))
     t.equal(await metric(server.app, 'coalesce_requests_total', { outcome: 'alone', reason: 'private' }), 2)
   })

@@ -175,12 +175,12 @@ t.test('behind a proxy that is trusted, a response that depends on the address i
   t.same(direct.bodies, ['127.0.0.1', '127.0.0.2'])
 })
 
-t.test('hooks and the log read what they like', async t => {
+t.test('the log, and hooks after the handler, read what they like', async t => {
   const handler = held(() => 'hello')
   const server = await serve(t, app => {
-    app.addHook('onRequest', async request => ({ ...request.headers, ip: request.ip }))
-    app.addHook('preHandler', async request => { Object.keys(request.headers) })
+    app.addHook('onRequest', async request => request.ip)
     app.addHook('onSend', async request => { Object.keys(request.headers) })
+    app.addHook('onResponse', async request => { Object.keys(request.headers) })
     app.get('/', { config: { coalesce: true } }, handler)
   }, {}, { logger: { level: 'trace', stream: { write () {} } } })
   await meet(server, handler, times(5, server, '/'))

@@ -142,10 +142,10 @@ t.test('what flows to a client flows in the asynchronous context of its own requ
   const storage = new AsyncLocalStorage<string>()
   const seen = new Map<string, Set<string | undefined>>()
   const { server, sources } = await feeding(t, typed, app => {
-    app.addHook('onRequest', (request, _reply, done) => { storage.run(request.headers['x-client'] as string, done) })
+    app.addHook('onRequest', (request, _reply, done) => { storage.run(request.headers['x-request-id'] as string, done) })
     app.addHook('onSend', async (request, _reply, payload) => {
       const contexts = new Set<string | undefined>()
-      seen.set(request.headers['x-client'] as string, contexts)
+      seen.set(request.headers['x-request-id'] as string, contexts)
       const watched = new Transform({
         transform (chunk, _encoding, callback) {
           contexts.add(storage.getStore())
@@ -161,10 +161,10 @@ t.test('what flows to a client flows in the asynchronous context of its own requ
     })
   })
   const clients = ['a', 'b', 'c']
-  const answers = await queue(server, clients.map(client => () => server.get('/', { headers: { 'x-client': client } })))
+  const answers = await queue(server, clients.map(client => () => server.get('/', { headers: { 'x-request-id': client } })))
   storage.run('the feeder', () => { sources[0]?.write('first ') })
   await until(() => server.app.coalesce.stats().deduplicatedRequests === 2)
-  const late = server.get('/', { headers: { 'x-client': 'late' } })
+  const late = server.get('/', { headers: { 'x-request-id': 'late' } })
   await server.arrived(4)
   storage.run('the feeder', () => { sources[0]?.end('last') })
   t.same(await bodies([...answers, late]), Array(4).fill('first last'))
