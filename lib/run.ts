@@ -22,6 +22,7 @@ import { hasTrailers, isHandlerTimeout, isResponse, readableOf, restrictionOf, t
 import { NO_NAMES, Reading } from './reading.js'
 import { Revalidation } from './revalidation.js'
 import { shareEncodings } from './shared-zlib.js'
+import { UNWATCHED, watchSocket } from './socket-reads.js'
 import type { Response as Outcome } from './visit.js'
 
 const NO_DELTA: HeaderDelta = Object.freeze({ set: [], removed: [] })
@@ -35,6 +36,7 @@ export class Run {
   /** The reply's headers when it began. */
   readonly before: Headers
   readonly #reading: Reading
+  readonly #socket: { readonly stop: () => void }
   /** The question whether what is kept is still good. */
   readonly #revalidation: Revalidation | undefined
   #inherited = NO_NAMES
@@ -55,6 +57,7 @@ export class Run {
     }
     this.#revalidation?.endWith(reply)
     this.#reading = new Reading(request, settings)
+    this.#socket = this.#reading.reads === undefined ? UNWATCHED : watchSocket(request.raw, visit)
     reply.hijack = hijackRecorded
     watchForwarding(this, visit, this.#reading.reads)
   }
@@ -88,6 +91,7 @@ export class Run {
   /** What it looks at from now on is no longer the handler's doing. */
   stop (): void {
     this.#reading.reads?.stop()
+    this.#socket.stop()
   }
 
   /** From now on, until the response is captured, hooks look and not the handler: they see no conditions. */

@@ -1,6 +1,12 @@
 import { request as httpRequest } from 'node:http'
+import { connect as connectHttp2 } from 'node:http2'
+import { Socket } from 'node:net'
+import Fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify'
 import t from 'tap'
+import coalesce from '../../lib/index.js'
+import { watchSocket, type Looking } from '../../lib/socket-reads.js'
 import { held } from '../fixtures/crowd.js'
+import { getFrom } from '../fixtures/endings.js'
 import { serve } from '../fixtures/server.js'
 
 for (const [what, remote] of [['127.0.0.2', '127.0.0.2'], ['the same address', '127.0.0.1']] as const) {
@@ -38,4 +44,84 @@ t.test('a handler that looks at no more than the protocol shares across addresse
   handler.gate.open()
   await Promise.all([first, second])
   t.equal(handler.runs, 1)
+})
+
+const looks: Record<string, (request: FastifyRequest, reply: FastifyReply) => unknown> = {
+  'request.raw.socket.remoteAddress': request => request.raw.socket.remoteAddress,
+  'request.raw.connection.remoteAddress': request => (request.raw as unknown as { connection: Socket }).connection.remoteAddress,
+  'reply.raw.socket.remoteAddress': (_request, reply) => reply.raw.socket?.remoteAddress,
+  'request.raw.socket.address()': ({ raw: { socket } }) => Object.keys(socket.address()).length > 0 && socket.remoteAddress,
+  destructuring: ({ raw: { socket: { remoteAddress } } }) => remoteAddress,
+  'Reflect.get': ({ raw }) => Reflect.get(raw.socket, 'remoteAddress') as unknown,
+  'what it does after a wait': async ({ raw }) => {
+    await new Promise(resolve => setImmediate(resolve))
+    return raw.socket.remoteAddress
+  }
+}
+
+for (const [name, look] of Object.entries(looks)) {
+  t.test(`a handler that looks at the client's address by ${name} answers clients at that address`, async t => {
+    const handler = held(async (request, reply) => String(await look(request, reply)))
+    const server = await serve(t, app => { app.get('/', { config: { coalesce: true } }, handler) })
+    for (const burst of [1, 2]) {
+      const asked = ['127.0.0.1', '127.0.0.2', '127.0.0.1'].map(address => getFrom(server, address, '/'))
+      if (burst === 1) {
+        await server.arrived(3)
+        handler.gate.open()
+      }
+      t.same(await Promise.all(asked), ['127.0.0.1', '127.0.0.2', '127.0.0.1'])
+    }
+  })
+}
+
+t.test('what hooks and the log make of request.raw.socket keeps nobody from sharing', async t => {
+  const look = async ({ raw }: FastifyRequest): Promise<void> => { raw.socket.address() }
+  const handler = held(() => 'shared')
+  const server = await serve(t, app => {
+    app.addHook('onRequest', look)
+    app.addHook('preHandler', look)
+    app.addHook('onSend', look)
+    app.get('/', { config: { coalesce: true } }, handler)
+  }, {}, { logger: { level: 'trace', stream: { write () {} } } })
+  const asked = ['127.0.0.1', '127.0.0.2', '127.0.0.3'].map(address => getFrom(server, address, '/'))
+  await server.arrived(3)
+  handler.gate.open()
+  t.same([await Promise.all(asked), handler.runs], [['shared', 'shared', 'shared'], 1])
+})
+
+t.test('the runs of one connection are told of a look one after the other, and those in a pipeline together', async t => {
+  const told: string[] = []
+  const looking = (name: string): Looking => ({ readAddress () { told.push(name) } })
+  const socket = new Socket()
+  const raw = { socket, httpVersionMajor: 1 }
+  const first = watchSocket(raw, looking('first'))
+  const second = watchSocket(raw, looking('second'))
+  t.equal(socket.remoteAddress, undefined)
+  first.stop()
+  t.same(socket.address(), {})
+  second.stop()
+  t.equal(socket.remotePort, undefined)
+  t.same(told, ['first', 'second', 'second'])
+  t.ok(socket instanceof Socket)
+  t.same(Object.getOwnPropertyNames(socket).filter(name => name.startsWith('remote')), [])
+  const other = { remoteAddress: 'injected' }
+  watchSocket({ socket: other, httpVersionMajor: 1 }, looking('other')).stop()
+  t.equal(Object.getPrototypeOf(other), Object.prototype)
+})
+
+t.test('the connection of an HTTP/2 session is left alone', async t => {
+  const app = Fastify({ http2: true }) as unknown as FastifyInstance
+  await app.register(coalesce)
+  app.get('/', { config: { coalesce: true } }, async request => String(request.raw.socket.remoteAddress))
+  await app.listen({ port: 0, host: '127.0.0.1' })
+  const session = connectHttp2(`http://127.0.0.1:${(app.server.address() as { port: number }).port}`)
+  t.teardown(async () => {
+    session.close()
+    await app.close()
+  })
+  for (let count = 0; count < 2; count++) {
+    let body = ''
+    for await (const chunk of session.request({ ':path': '/' }).setEncoding('utf8')) body += String(chunk)
+    t.equal(body, '127.0.0.1')
+  }
 })
