@@ -1,10 +1,10 @@
 /**
  * Where this plugin reads what Fastify does not tell, a Fastify that keeps it elsewhere leaves it the safe answer.
  */
-import Fastify, { type FastifyInstance, type FastifyReply } from 'fastify'
+import Fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify'
 import t from 'tap'
 import coalesce from '../lib/index.js'
-import { headersOf, snapshotHeaders } from '../lib/internals.js'
+import { dropOnRequest, headersOf, routeConfigOf, snapshotHeaders } from '../lib/internals.js'
 import { hasTrailers } from '../lib/payload.js'
 import { held, meet, times } from './fixtures/crowd.js'
 import { lines } from './fixtures/lines.js'
@@ -16,6 +16,14 @@ t.test('a reply that keeps its headers and trailers elsewhere is asked for the f
   t.strictSame(headersOf(reply), { 'x-own': 'yes' })
   t.strictSame(snapshotHeaders(reply), { 'x-own': 'yes' })
   t.equal(hasTrailers(reply), true, 'and so its response is its own client\'s')
+  t.end()
+})
+
+t.test('a request that keeps its route elsewhere is asked for its config, and keeps its hooks', t => {
+  const config = { coalesce: true }
+  const request = { routeOptions: { config } } as unknown as FastifyRequest
+  t.equal(routeConfigOf(request), config)
+  t.doesNotThrow(() => { dropOnRequest(request, () => {}) })
   t.end()
 })
 
@@ -35,4 +43,23 @@ t.test('where the hooks of a route cannot be told, it parks right before its han
   t.match(log.all.find(({ coalesce }) => coalesce?.route === 'GET /')?.coalesce, { hook: 'preHandler', why: 'there are gates: unknown hooks' })
   t.strictSame((await meet(server, handler, times(2, server, '/'))).map(({ status }) => status), [200, 200])
   t.equal(handler.runs, 1)
+})
+
+t.test('where the hooks of a route cannot be told, those that are added after the plugin are seen', async t => {
+  const handler = held(request => `data of ${String(request.getDecorator('tenant'))}`)
+  const app = Fastify() as unknown as FastifyInstance
+  const hooks = Object.getOwnPropertySymbols(app).find(({ description }) => description === 'fastify.hooks') as symbol
+  const known = (app as unknown as Record<symbol, Record<string, unknown>>)[hooks] as Record<string, unknown>
+  const { preParsing } = known
+  known.preParsing = undefined
+  await app.register(coalesce, { metrics: true })
+  app.decorateRequest('tenant', undefined)
+  app.addHook('onRequest', async request => { request.setDecorator('tenant', request.headers['x-tenant']) })
+  app.get('/', { config: { coalesce: true } }, handler)
+  await app.after()
+  known.preParsing = preParsing
+  const server = await listen(t, app)
+  const tenants = ['acme', 'umbrella', 'acme']
+  const answers = await meet(server, handler, tenants.map(tenant => () => server.get('/', { headers: { 'x-tenant': tenant } })))
+  t.strictSame([answers.map(({ body }) => body), handler.runs], [tenants.map(tenant => `data of ${tenant}`), 2])
 })

@@ -398,6 +398,19 @@ t.test('validation of headers counts by the names in the schema', async t => {
   t.same([answers.map(({ body }) => body), handler.runs], [['acme', 'acme', 'umbrella', 'acme'].map(tenant => `data of ${tenant}`), 3])
 })
 
+t.test('validation that takes away all headers but those in the schema looks at all of them', async t => {
+  const schema = { headers: { type: 'object', properties: { 'x-page': { type: 'string' } }, additionalProperties: false } }
+  for (const hooked of [true, false]) {
+    const handler = held(() => 'page')
+    const server = await serve(t, app => {
+      if (hooked) app.addHook('onRequest', async () => {})
+      app.get('/', { ...on(), schema }, handler)
+    })
+    await meet(server, handler, times(3, server, '/', { headers: { 'x-page': '1' } }))
+    t.equal(handler.runs, hooked ? 3 : 1, hooked ? 'where hooks are watched' : 'and counts only there')
+  }
+})
+
 t.test('streams of one HTTP/2 connection are told apart by what hooks read', async t => {
   const handler = held(answer)
   const app = Fastify({ http2: true }) as unknown as FastifyInstance
