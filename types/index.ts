@@ -126,8 +126,9 @@ export interface CoalesceRouteOptions {
    */
   unshareableTtl?: Duration
   /**
-   * Whether request headers that the handler reads, and that the key does not cover, count as if the response had named them
-   * in `Vary`; `ignore` names those whose reading does not matter.
+   * Whether request headers that the handler, or a hook before it, reads, and that the key does not cover, count as if the
+   * response had named them in `Vary`; `ignore` names those whose reading does not matter. Of what hooks read, the client's
+   * address, request ids, traces and the like do not count (the README lists them).
    * @default true
    */
   learnVary?: boolean | { readonly ignore: readonly string[] }

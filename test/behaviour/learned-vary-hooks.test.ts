@@ -2,6 +2,7 @@
  * What hooks before the handler make of a header is told apart as what the handler itself makes of one.
  */
 import { AsyncLocalStorage } from 'node:async_hooks'
+import { readFileSync } from 'node:fs'
 import { connect as connectHttp2 } from 'node:http2'
 import cors from '@fastify/cors'
 import helmet from '@fastify/helmet'
@@ -13,7 +14,7 @@ import coalesce from '../../lib/index.js'
 import { PLUMBING } from '../../lib/http/plumbing.js'
 import type { CoalesceOptions, CoalesceRouteOptions } from '../../types/index.js'
 import { held, meet, queue, times, type HeldHandler } from '../fixtures/crowd.js'
-import { outcomes } from '../fixtures/endings.js'
+import { getFrom, outcomes } from '../fixtures/endings.js'
 import { lines, WARN } from '../fixtures/lines.js'
 import { listen, metric, serve, type TestServer } from '../fixtures/server.js'
 
@@ -249,6 +250,33 @@ t.test('what hooks read for other purposes does not split, what the handler read
   })
   const answers = await meet(other, reader, ask(other))
   t.same([answers.map(({ body }) => body), reader.runs], [TENANTS.map((_, index) => `x-request-id ${index}`), 5])
+})
+
+t.test('what a hook makes of the address tells clients apart once it hands that on as a header, or the handler says so', async t => {
+  for (const say of [true, false]) {
+    const handler = held(request => {
+      if (say) request.coalesce?.varyOn('user-agent')
+      return say ? String(made.get(request)) : request.headers['x-country']
+    })
+    const server = await serve(t, app => {
+      app.addHook('onRequest', async request => {
+        request.headers['x-country'] = request.ip === '127.0.0.2' ? 'two' : 'one'
+        made.set(request, request.headers['user-agent'])
+      })
+      app.get('/', on(), handler)
+    })
+    const asked = [1, 2, 3].map(index => getFrom(server, `127.0.0.${index}`, '/', { 'user-agent': index === 2 ? 'two' : 'one' }))
+    await server.arrived(3)
+    handler.gate.open()
+    t.same([await Promise.all(asked), handler.runs], [['one', 'two', 'one'], 2])
+  }
+})
+
+t.test('the README names all that does not count of what hooks read', t => {
+  const readme = readFileSync(new URL('../../README.md', import.meta.url), 'utf8')
+  const section = readme.slice(readme.indexOf('### What hooks read'), readme.indexOf('### Conditions and ranges'))
+  t.strictSame(PLUMBING.filter(name => !section.includes(`\`${name}\``)), [])
+  t.end()
 })
 
 t.test('the list of what is read for other purposes cannot be changed', t => {
