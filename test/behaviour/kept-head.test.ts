@@ -4,7 +4,7 @@
 import t, { type Test } from 'tap'
 import { keeping, type Handler, type Keeping } from '../fixtures/kept.js'
 
-const as = (name: string, method = 'GET'): { method: string, headers: Record<string, string> } => ({ method, headers: { 'x-name': name } })
+const as = (name: string, method = 'GET'): { method: string, headers: Record<string, string> } => ({ method, headers: { 'x-name': name, 'x-request-id': name } })
 
 /** What is kept for alice's GET has grown stale, and bob's HEAD has run. */
 async function checked (t: Test, handler: Handler, hook?: 'onRequest' | 'onSend', header = 'x-client'): Promise<Keeping> {
@@ -15,7 +15,7 @@ async function checked (t: Test, handler: Handler, hook?: 'onRequest' | 'onSend'
       return handler(run, request, reply)
     },
     before: app => {
-      if (hook === 'onRequest') app.addHook(hook, async (request, reply) => { reply.header(header, String(request.headers['x-name'])) })
+      if (hook === 'onRequest') app.addHook(hook, async (request, reply) => { reply.header(header, String(request.headers['x-request-id'])) })
       if (hook === 'onSend') app.addHook(hook, async (request, reply) => { if (request.method === 'HEAD') reply.header(header, 'private') })
     }
   })

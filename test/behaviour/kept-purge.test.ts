@@ -140,11 +140,11 @@ t.test('what was purged while a refresh was on its way to the handler is not mad
     route: { ttl: '10s', staleWhileRevalidate: '10m' },
     before: app => {
       app.addHook('onRequest', async request => {
-        if (request.headers['x-client'] !== undefined) return
+        if (request.headers['x-request-id'] !== undefined) return
         isComing = true
         await opening.promise
       })
-      app.addHook('onResponse', async request => { isOver ||= request.headers['x-client'] === undefined })
+      app.addHook('onResponse', async request => { isOver ||= request.headers['x-request-id'] === undefined })
     },
     handler: (run, request, reply) => {
       reply.header('last-modified', 'Wed, 25 Nov 2020 08:00:00 GMT')
@@ -153,7 +153,7 @@ t.test('what was purged while a refresh was on its way to the handler is not mad
       return ''
     }
   })
-  const client = { headers: { 'x-client': 'yes' } }
+  const client = { headers: { 'x-request-id': 'yes' } }
   await server.get('/thing/1', client)
   server.clock.advance(11_000)
   await server.get('/thing/1', client)
