@@ -113,7 +113,10 @@ t.test('the runs of one connection are told of a look one after the other, and t
 t.test('the connection of an HTTP/2 session is left alone', async t => {
   const app = Fastify({ http2: true }) as unknown as FastifyInstance
   await app.register(coalesce)
-  app.get('/', { config: { coalesce: true } }, async request => String(request.raw.socket.remoteAddress))
+  app.get('/', { config: { coalesce: true } }, async request => {
+    const { session } = (request.raw as unknown as { stream: { session: object } }).stream
+    return `${String(request.raw.socket.remoteAddress)} ${String(Object.hasOwn(session, 'remoteAddress'))}`
+  })
   await app.listen({ port: 0, host: '127.0.0.1' })
   const session = connectHttp2(`http://127.0.0.1:${(app.server.address() as { port: number }).port}`)
   t.teardown(async () => {
@@ -123,6 +126,6 @@ t.test('the connection of an HTTP/2 session is left alone', async t => {
   for (let count = 0; count < 2; count++) {
     let body = ''
     for await (const chunk of session.request({ ':path': '/' }).setEncoding('utf8')) body += String(chunk)
-    t.equal(body, '127.0.0.1')
+    t.equal(body, '127.0.0.1 false')
   }
 })

@@ -312,10 +312,10 @@ for (const order of ['before', 'after'] as const) {
 t.test('credentials that hooks check do not tell the clients of one identity apart', async t => {
   const handler = held(() => 'profile')
   const server = await serve(t, app => {
-    app.addHook('onRequest', async request => { made.set(request, request.headers.authorization?.slice(0, 3)) })
+    app.addHook('onRequest', async request => { made.set(request, request.headers.cookie?.slice(0, 3)) })
     app.get('/', on({ identity: request => String(made.get(request)) }), handler)
   })
-  await meet(server, handler, ['ada 1', 'ada 2', 'bob 1'].map(authorization => () => server.get('/', { headers: { authorization } })))
+  await meet(server, handler, ['ada 1', 'ada 2', 'bob 1'].map(cookie => () => server.get('/', { headers: { cookie } })))
   t.equal(handler.runs, 2)
 })
 
