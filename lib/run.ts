@@ -22,7 +22,7 @@ import { hasTrailers, isHandlerTimeout, isResponse, readableOf, restrictionOf, t
 import { NO_NAMES, Reading } from './reading.js'
 import { Revalidation } from './revalidation.js'
 import { shareEncodings } from './shared-zlib.js'
-import { UNWATCHED, watchSocket } from './socket-reads.js'
+import { UNWATCHED, unwatchSocket, watchSocket, type Lookers } from './socket-reads.js'
 import type { Response as Outcome } from './visit.js'
 
 const NO_DELTA: HeaderDelta = Object.freeze({ set: [], removed: [] })
@@ -36,7 +36,8 @@ export class Run {
   /** The reply's headers when it began. */
   readonly before: Headers
   readonly #reading: Reading
-  readonly #socket: { readonly stop: () => void }
+  /** Those on its connection. */
+  readonly #lookers: Lookers
   /** The question whether what is kept is still good. */
   readonly #revalidation: Revalidation | undefined
   #inherited = NO_NAMES
@@ -57,7 +58,7 @@ export class Run {
     }
     this.#revalidation?.endWith(reply)
     this.#reading = new Reading(request, settings)
-    this.#socket = this.#reading.reads === undefined ? UNWATCHED : watchSocket(request.raw, visit)
+    this.#lookers = this.#reading.reads === undefined ? UNWATCHED : watchSocket(request.raw, visit)
     reply.hijack = hijackRecorded
     watchForwarding(this, visit, this.#reading.reads)
   }
@@ -91,7 +92,7 @@ export class Run {
   /** What it looks at from now on is no longer the handler's doing. */
   stop (): void {
     this.#reading.reads?.stop()
-    this.#socket.stop()
+    unwatchSocket(this.#lookers, this.#visit)
   }
 
   /** From now on, until the response is captured, hooks look and not the handler: they see no conditions. */

@@ -18,12 +18,19 @@ export interface Connected {
   readonly httpVersionMajor: number
 }
 
-type Lookers = Set<Looking>
-const NOBODY: Lookers = new Set()
-const lookers = new WeakMap<object, Lookers>()
+/** Those whose runs go on for a request on a socket: one, but where requests are pipelined. */
+export type Lookers = Looking[]
+/** Frozen: nobody gets in. */
+const NOBODY: Lookers = Object.freeze([]) as unknown as Lookers
+/** Where a socket that is prepared has them. */
+const kLookers = Symbol('fastify-coalesce.lookers')
 
-function note (socket: object): void {
-  for (const each of lookers.get(socket) ?? NOBODY) each.readAddress()
+interface Prepared {
+  readonly [kLookers]?: Lookers
+}
+
+function note (socket: Prepared): void {
+  for (const each of socket[kLookers] ?? NOBODY) each.readAddress()
 }
 
 /** What stands before that which a socket inherits. */
@@ -58,20 +65,25 @@ function prepare (socket: object): Lookers {
   for (const name in LOOKS) {
     if (name in socket && !Object.hasOwn(socket, name)) Object.defineProperty(socket, name, LOOKS[name] as PropertyDescriptor)
   }
-  const own: Lookers = new Set()
-  lookers.set(socket, own)
-  return own
+  const lookers: Lookers = []
+  Object.defineProperty(socket, kLookers, { value: lookers })
+  return lookers
 }
 
-/** A run begins. Returns what ends it. */
-export function watchSocket ({ socket, httpVersionMajor }: Connected, looking: Looking): { readonly stop: () => void } {
+/** A run begins. Returns what `unwatchSocket` is given when it ends. */
+export function watchSocket ({ socket, httpVersionMajor }: Connected, looking: Looking): Lookers {
   // A session of HTTP/2 gives a stand-in for its socket, and what is done to that is done to the session.
-  if (httpVersionMajor === 2) return UNWATCHED
-  const own = lookers.get(socket) ?? prepare(socket)
-  if (own === NOBODY) return UNWATCHED
-  own.add(looking)
-  return { stop () { own.delete(looking) } }
+  if (httpVersionMajor === 2) return NOBODY
+  const lookers = (socket as Prepared)[kLookers] ?? prepare(socket)
+  if (lookers !== NOBODY) lookers.push(looking)
+  return lookers
 }
 
-/** A run that does not look, or on a socket that cannot be watched. */
-export const UNWATCHED: { readonly stop: () => void } = Object.freeze({ stop () {} })
+/** Its looks are its own affair from now on. */
+export function unwatchSocket (lookers: Lookers, looking: Looking): void {
+  const place = lookers.lastIndexOf(looking)
+  if (place >= 0) lookers.splice(place, 1)
+}
+
+/** For a run whose looks nobody wants to know of. */
+export const UNWATCHED = NOBODY

@@ -4,7 +4,7 @@ import { Socket } from 'node:net'
 import Fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify'
 import t from 'tap'
 import coalesce from '../../lib/index.js'
-import { watchSocket, type Looking } from '../../lib/socket-reads.js'
+import { unwatchSocket, watchSocket, type Looking } from '../../lib/socket-reads.js'
 import { held } from '../fixtures/crowd.js'
 import { getFrom } from '../fixtures/endings.js'
 import { serve } from '../fixtures/server.js'
@@ -94,19 +94,21 @@ t.test('the runs of one connection are told of a look one after the other, and t
   const looking = (name: string): Looking => ({ readAddress () { told.push(name) } })
   const socket = new Socket()
   const raw = { socket, httpVersionMajor: 1 }
-  const first = watchSocket(raw, looking('first'))
-  const second = watchSocket(raw, looking('second'))
+  const [first, second] = [looking('first'), looking('second')]
+  const lookers = watchSocket(raw, first)
+  t.equal(watchSocket(raw, second), lookers)
   t.equal(socket.remoteAddress, undefined)
-  first.stop()
+  unwatchSocket(lookers, first)
+  unwatchSocket(lookers, first)
   t.same(socket.address(), {})
-  second.stop()
+  unwatchSocket(lookers, second)
   t.equal(socket.remotePort, undefined)
   t.same(told, ['first', 'second', 'second'])
   t.ok(socket instanceof Socket)
   Object.assign(socket, { remoteAddress: 'a proxy has said so' })
   t.equal(socket.remoteAddress, 'a proxy has said so')
   const other = { remoteAddress: 'injected' }
-  watchSocket({ socket: other, httpVersionMajor: 1 }, looking('other')).stop()
+  unwatchSocket(watchSocket({ socket: other, httpVersionMajor: 1 }, second), second)
   t.equal(Object.getPrototypeOf(other), Object.prototype)
 })
 
