@@ -29,8 +29,8 @@ interface Prepared {
   readonly [kLookers]?: Lookers
 }
 
-function note (socket: Prepared): void {
-  for (const each of socket[kLookers] ?? NOBODY) each.readAddress()
+function note (socket: object): void {
+  for (const each of (socket as Required<Prepared>)[kLookers]) each.readAddress()
 }
 
 /** What stands before that which a socket inherits. */
