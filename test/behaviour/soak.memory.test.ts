@@ -76,7 +76,7 @@ t.test('nor do requests leave more behind: kept, refreshed, of many variants, fa
     }
   }
   // What is remembered for so many keys fills up first.
-  await round(10_000)
+  await round(20_000)
   const before = memoryUsed()
   await round(10_000)
   const grown = memoryUsed() - before
