@@ -76,12 +76,13 @@ t.test('nor do requests leave more behind: kept, refreshed, of many variants, fa
     }
   }
   // What is remembered for so many keys fills up first.
-  await round(20_000)
+  await round(10_000)
   const before = memoryUsed()
   await round(10_000)
   const grown = memoryUsed() - before
 
   t.ok(store.size.entries <= MAX_ENTRIES && store.size.bytes <= MAX_BYTES)
   t.ok(app.coalesce.stats().cacheHits > 500)
-  t.ok(grown < 3_000_000, `${grown} bytes more in memory`)
+  // A request that left its visit behind would make more than ten of these.
+  t.ok(grown < 4_500_000, `${grown} bytes more in memory`)
 })
