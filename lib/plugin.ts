@@ -98,6 +98,7 @@ function decorate (fastify: FastifyInstance): void {
     const visit = visitOf(request)
     return visit?.led === true ? visit.signal(own.call(request)) : own.call(request)
   })
+  // Fastify reads it from `socket`, which is watched as well; should it ever read it elsewhere, this one stands.
   overrideGetter(fastify, 'ip', (request, own: () => string) => {
     visitOf(request)?.readAddress()
     return own.call(request)

@@ -1,11 +1,11 @@
 import { request as httpRequest } from 'node:http'
 import { connect as connectHttp2 } from 'node:http2'
-import { Socket } from 'node:net'
+import { connect, Socket } from 'node:net'
 import Fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify'
 import t from 'tap'
 import coalesce from '../../lib/index.js'
 import { unwatchSocket, watchSocket, type Looking } from '../../lib/socket-reads.js'
-import { held } from '../fixtures/crowd.js'
+import { arrivedAt, held } from '../fixtures/crowd.js'
 import { getFrom } from '../fixtures/endings.js'
 import { serve } from '../fixtures/server.js'
 
@@ -131,3 +131,33 @@ t.test('the connection of an HTTP/2 session is left alone', async t => {
     t.equal(body, '127.0.0.1 false')
   }
 })
+
+for (const [what, look] of [
+  ['request.ip', (request: FastifyRequest) => request.ip],
+  ['request.socket', (request: FastifyRequest) => request.socket.remoteAddress]
+] as const) {
+  t.test(`with HTTP/2, and where requests are injected, a handler that looks at ${what} answers clients at that address`, async t => {
+    const handler = held(look)
+    const app = Fastify({ http2: true }) as unknown as FastifyInstance
+    await app.register(coalesce)
+    app.get('/', { config: { coalesce: true } }, handler)
+    await app.listen({ port: 0, host: '127.0.0.1' })
+    const { port } = app.server.address() as { port: number }
+    const sessions = ['127.0.0.1', '127.0.0.2'].map(localAddress =>
+      connectHttp2('http://127.0.0.1', { createConnection: () => connect({ port, host: '127.0.0.1', localAddress }) }))
+    t.teardown(async () => {
+      for (const session of sessions) session.close()
+      await app.close()
+    })
+    const asked = [...sessions, ...sessions].map(async session => {
+      let body = ''
+      for await (const chunk of session.request({ ':path': '/' }).setEncoding('utf8')) body += String(chunk)
+      return body
+    })
+    const injected = ['10.0.0.1', '10.0.0.2'].map(async remoteAddress =>
+      (await app.inject({ url: '/', remoteAddress, headers: { host: '127.0.0.1' } })).body)
+    await arrivedAt(() => app.coalesce.stats(), 6)
+    handler.gate.open()
+    t.strictSame(await Promise.all([...asked, ...injected]), ['127.0.0.1', '127.0.0.2', '127.0.0.1', '127.0.0.2', '10.0.0.1', '10.0.0.2'])
+  })
+}
