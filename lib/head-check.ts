@@ -24,7 +24,7 @@ export class HeadCheck {
     this.#visit = visit
     this.#found = found
     this.#before = snapshotHeaders(visit.reply)
-    this.#reading = new Reading(visit.request, visit.route.settings)
+    this.#reading = new Reading(visit.request, visit.route.settings, visit)
   }
 
   /** Notes that the handler looked at the client's address. */
@@ -40,7 +40,7 @@ export class HeadCheck {
   /** The first moment after the handler. */
   capture (): void {
     const { reply } = this.#visit
-    this.#reading.reads?.stop()
+    this.#reading.stop()
     const headers = headersOf(reply)
     const vary = parseVary(headers.vary)
     this.#set = undefined

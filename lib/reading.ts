@@ -1,5 +1,6 @@
 /**
- * What a run's response depends on besides its key: what its handler, and hooks before it, looked at, what it declared, and what its Vary names.
+ * What a run's response depends on besides its key: what its handler, and hooks before it, looked at, what it declared, and what
+ * its Vary names.
  *
  * Invariant: a look that cannot be told apart from one that matters counts. What the key covers never does.
  */
@@ -9,6 +10,7 @@ import { leadOn } from './hook-reads.js'
 import { keyCovers } from './http/policy.js'
 import { CLIENT_ADDRESS, Reads } from './http/reads.js'
 import type { RouteSettings } from './options.js'
+import { unwatchSocket, UNWATCHED, watchSocket, type Lookers, type Looking } from './socket-reads.js'
 
 export const NO_NAMES: readonly string[] = Object.freeze([])
 
@@ -17,12 +19,24 @@ export class Reading {
   readonly reads: Reads | undefined
   readonly #request: FastifyRequest
   readonly #settings: RouteSettings
+  readonly #looking: Looking
+  /** Those on its connection. */
+  readonly #lookers: Lookers
   #declared: Set<string> | undefined
 
-  constructor (request: FastifyRequest, settings: RouteSettings) {
+  /** @param looking told of looks at the connection */
+  constructor (request: FastifyRequest, settings: RouteSettings, looking: Looking) {
     this.#request = request
     this.#settings = settings
+    this.#looking = looking
     this.reads = settings.learnVary === false ? undefined : leadOn(request) ?? new Reads(request.raw)
+    this.#lookers = this.reads === undefined ? UNWATCHED : watchSocket(request.raw, looking)
+  }
+
+  /** What is looked at from now on is no longer the handler's doing. */
+  stop (): void {
+    this.reads?.stop()
+    unwatchSocket(this.#lookers, this.#looking)
   }
 
   /** Whether the handler leaves no telling what it looked at. */

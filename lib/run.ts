@@ -22,7 +22,6 @@ import { hasTrailers, isHandlerTimeout, isResponse, readableOf, restrictionOf, t
 import { NO_NAMES, Reading } from './reading.js'
 import { Revalidation } from './revalidation.js'
 import { shareEncodings } from './shared-zlib.js'
-import { UNWATCHED, unwatchSocket, watchSocket, type Lookers } from './socket-reads.js'
 import type { Response as Outcome } from './visit.js'
 
 const NO_DELTA: HeaderDelta = Object.freeze({ set: [], removed: [] })
@@ -36,8 +35,6 @@ export class Run {
   /** The reply's headers when it began. */
   readonly before: Headers
   readonly #reading: Reading
-  /** Those on its connection. */
-  readonly #lookers: Lookers
   /** The question whether what is kept is still good. */
   readonly #revalidation: Revalidation | undefined
   #inherited = NO_NAMES
@@ -57,8 +54,7 @@ export class Run {
       this.#revalidation = Revalidation.begin(request, visit.refresh?.stored ?? visit.found, visit.coalescer.keeper.shelf.now())
     }
     this.#revalidation?.endWith(reply)
-    this.#reading = new Reading(request, settings)
-    this.#lookers = this.#reading.reads === undefined ? UNWATCHED : watchSocket(request.raw, visit)
+    this.#reading = new Reading(request, settings, visit)
     reply.hijack = hijackRecorded
     watchForwarding(this, visit, this.#reading.reads)
   }
@@ -91,8 +87,7 @@ export class Run {
 
   /** What it looks at from now on is no longer the handler's doing. */
   stop (): void {
-    this.#reading.reads?.stop()
-    unwatchSocket(this.#lookers, this.#visit)
+    this.#reading.stop()
   }
 
   /** From now on, until the response is captured, hooks look and not the handler: they see no conditions. */

@@ -34,6 +34,7 @@ t.test('what hooks set for the client of a HEAD is given to nobody else', async 
 for (const [what, look] of Object.entries<(request: Parameters<Handler>[1]) => unknown>({
   'a header': request => request.headers['x-name'],
   'the address': request => request.ip,
+  'the address, on the socket,': request => request.raw.socket.remoteAddress,
   'all headers': request => JSON.stringify(request.headers)
 })) {
   t.test(`a HEAD whose handler looks at ${what} of its client changes nothing that is kept`, async t => {
