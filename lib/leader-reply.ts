@@ -1,6 +1,6 @@
 /**
- * What stands in front of a leader's own reply: who takes the response into its own hands is noticed, and hooks that come
- * before the response is captured see no conditions, so that what they make of it is everybody's.
+ * What stands in front of a leader's own reply, where hooks come before the response is captured: they see no conditions, so
+ * that what they make of it is everybody's.
  *
  * Invariant: the leader's client is answered by its own conditions in the end, as its followers are by theirs.
  */
@@ -13,13 +13,6 @@ import { visitOf } from './request-visit.js'
 
 function own (reply: FastifyReply): FastifyReply {
   return Object.getPrototypeOf(reply) as FastifyReply
-}
-
-/** Stands in for `reply.hijack`. */
-export function hijackRecorded (this: FastifyReply): FastifyReply {
-  const reply = own(this).hijack.call(this)
-  visitOf(this.request)?.hijacked()
-  return reply
 }
 
 /**

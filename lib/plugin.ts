@@ -14,7 +14,7 @@ import { AlreadyRegisteredError, InvalidOptionError } from './errors.js'
 import { FastifyVisit } from './fastify-visit.js'
 import { pairHeads } from './head-routes.js'
 import { endHookReads, hasHooksBefore, prepareHookReads, watchHooksOf } from './hook-reads.js'
-import { noteHijackedWrites } from './hijacked-write.js'
+import { noteHijackedReplies } from './hijacked-reply.js'
 import { appendCacheStatus } from './http/cache-status.js'
 import { invalidatedBy } from './http/invalidated-by.js'
 import { buildKey, KeyHead } from './http/key.js'
@@ -29,6 +29,7 @@ import { Tally } from './observers/tally.js'
 import { readOptions, readRouteOptions, type RouteSettings, type Settings } from './options.js'
 import { takeErrand } from './refresh.js'
 import { Bypass, bypassOf, kVisit, replyViewOf, setVisit, viewOf, visitOf } from './request-visit.js'
+import { onHeaders } from './payload.js'
 import { noteReturnedReplies } from './returned-reply.js'
 import { createScope, type FastifyRoute, type Scope } from './scope.js'
 
@@ -93,7 +94,7 @@ function decorate (fastify: FastifyInstance): void {
   fastify.decorateReply('coalesce', { getter (this: FastifyReply) { return replyViewOf(this.request) } } as never)
   fastify.decorateRequest('coalesce', { getter (this: FastifyRequest) { return viewOf(this) } } as never)
   noteReturnedReplies(fastify)
-  noteHijackedWrites(fastify, isWrite, reply => { fence(reply.request, reply) })
+  noteHijackedReplies(fastify, noteHijack)
   overrideGetter(fastify, 'signal', (request, own: () => AbortSignal) => {
     const visit = visitOf(request)
     return visit?.led === true ? visit.signal(own.call(request)) : own.call(request)
@@ -128,11 +129,16 @@ function overrideGetter<T> (
 ): void {
   /** Fastify's own, by the prototype of requests: each instance has one. */
   const own = new WeakMap<object, OwnGetter<T>>()
+  let last: object | undefined
+  let lastBelow: OwnGetter<T>
   const getter: OwnGetter<T> = function () {
     const prototype = Object.getPrototypeOf(this) as object
-    let below = own.get(prototype)
-    if (below === undefined) own.set(prototype, below = getterBelow(prototype, name, getter) as OwnGetter<T>)
-    return get(this, below)
+    if (prototype !== last) {
+      lastBelow = own.get(prototype) ?? getterBelow(prototype, name, getter) as OwnGetter<T>
+      own.set(prototype, lastBelow)
+      last = prototype
+    }
+    return get(this, lastBelow)
   }
   try {
     fastify.decorateRequest(name, { getter } as never)
@@ -186,6 +192,18 @@ function fence (request: FastifyRequest, reply: FastifyReply): void {
   const paths = [url, ...invalidatedBy({ protocol, host, path: url }, headersOf(reply))]
     .map(each => each.slice(0, queryStart(each, settings.routes.router.semicolonDelimits)))
   for (const coalescer of coalescers) for (const path of paths) coalescer.fence(path)
+}
+
+function noteHijack (reply: FastifyReply): void {
+  const { request } = reply
+  const visit = visitOf(request)
+  if (visit !== undefined) {
+    visit.hijacked()
+    return
+  }
+  endHookReads(request)
+  // As soon as its headers leave, whatever they say: nobody can tell how it ends.
+  if (isWrite(request.method)) onHeaders(reply, () => { fence(request, reply) })
 }
 
 function noteError (request: FastifyRequest, _reply: FastifyReply, error: Error, done: () => void): void {

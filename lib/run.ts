@@ -17,7 +17,6 @@ import { byteLength, isLarger, snapshot, type Body, type Recording, type Variant
 import { tagsOf } from './http/tags.js'
 import { parseVary } from './http/vary.js'
 import { headersOf, snapshotHeaders } from './internals.js'
-import { hijackRecorded } from './leader-reply.js'
 import { hasTrailers, isHandlerTimeout, isResponse, readableOf, restrictionOf, type Capture } from './payload.js'
 import { NO_NAMES, Reading } from './reading.js'
 import { Revalidation } from './revalidation.js'
@@ -55,7 +54,6 @@ export class Run {
     }
     this.#revalidation?.endWith(reply)
     this.#reading = new Reading(request, settings, visit)
-    reply.hijack = hijackRecorded
     watchForwarding(this, visit, this.#reading.reads)
   }
 

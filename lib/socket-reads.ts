@@ -81,6 +81,10 @@ export function watchSocket ({ socket, httpVersionMajor }: Connected, looking: L
 
 /** Its looks are its own affair from now on. */
 export function unwatchSocket (lookers: Lookers, looking: Looking): void {
+  if (lookers.at(-1) === looking) {
+    lookers.pop()
+    return
+  }
   const place = lookers.lastIndexOf(looking)
   if (place >= 0) lookers.splice(place, 1)
 }

@@ -48,7 +48,7 @@ export class Deadlines {
     else queue.newest.later = timed
     queue.newest = timed
     // Whoever is alone is the oldest; otherwise the timer is, or will be, set for one who is older.
-    if (queue.oldest === timed && queue.timer === undefined) this.#arm(queue, timed)
+    if (queue.oldest === timed && queue.timer === undefined) this.#arm(queue, timed.limit)
   }
 
   /** Watches one that was started no longer. */
@@ -75,8 +75,7 @@ export class Deadlines {
     }
   }
 
-  #arm (queue: Queue, oldest: Timed): void {
-    const delay = Math.max(oldest.since + oldest.limit - this.#clock.now(), 1)
+  #arm (queue: Queue, delay: number): void {
     queue.timer = this.#clock.setTimeout(() => { this.#fire(queue) }, delay)
   }
 
@@ -86,7 +85,7 @@ export class Deadlines {
     for (let timed = queue.oldest; timed !== undefined; timed = queue.oldest) {
       // Node's timers may fire up to a millisecond early.
       if (timed.since + timed.limit - now >= 1) {
-        if (queue.timer === undefined) this.#arm(queue, timed)
+        if (queue.timer === undefined) this.#arm(queue, timed.since + timed.limit - now)
         return
       }
       this.end(timed)
