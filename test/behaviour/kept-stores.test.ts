@@ -17,7 +17,7 @@ const bodies = (answers: ReadonlyArray<{ readonly body: string }>): string[] => 
 
 /** Lets the store's time pass until a request has been answered. */
 async function patiently<T> (server: Keeping, answer: Promise<T>): Promise<T> {
-  const passing = setInterval(() => { server.clock.advance(1) }, 0)
+  const passing = setInterval(() => { server.clock.advance(5) }, 0)
   try {
     return await answer
   } finally {
