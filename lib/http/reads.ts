@@ -134,21 +134,14 @@ export class Reads {
   onRead: (() => void) | undefined
   private noted: Set<string> | undefined
   private readonly raw: Watched
-  private readonly headers: IncomingHttpHeaders
-  private readonly rawHeaders: string[] | undefined
-  private readonly watchedHeaders: IncomingHttpHeaders
-  private readonly watchedRawHeaders: string[] | undefined
+  private headers: IncomingHttpHeaders | undefined
+  private rawHeaders: string[] | undefined
+  private watchedHeaders: IncomingHttpHeaders | undefined
+  private watchedRawHeaders: string[] | undefined
 
   /** Puts a watch on `raw`. */
   constructor (raw: Watched) {
-    const { headers, rawHeaders } = raw
     this.raw = raw
-    this.headers = headers
-    this.rawHeaders = rawHeaders
-    this.watchedHeaders = new Proxy<object>(SHADOW, new Watch(headers, this)) as IncomingHttpHeaders
-    this.watchedRawHeaders = rawHeaders === undefined
-      ? undefined
-      : new Proxy<object>(ARRAY_SHADOW, new WatchAll(rawHeaders, this)) as string[]
     this.start()
   }
 
@@ -183,7 +176,17 @@ export class Reads {
   start (): void {
     if (this.on) return
     this.on = true
-    this.put(this.watchedHeaders, this.watchedRawHeaders)
+    const { headers, rawHeaders } = this.raw
+    // At first, or since somebody put others in their place.
+    if (headers !== this.headers && headers !== this.watchedHeaders) {
+      this.headers = headers
+      this.watchedHeaders = new Proxy<object>(SHADOW, new Watch(headers, this)) as IncomingHttpHeaders
+    }
+    if (rawHeaders !== this.rawHeaders && rawHeaders !== this.watchedRawHeaders) {
+      this.rawHeaders = rawHeaders
+      this.watchedRawHeaders = new Proxy<object>(ARRAY_SHADOW, new WatchAll(rawHeaders, this)) as string[]
+    }
+    this.put(this.watchedHeaders as IncomingHttpHeaders, this.watchedRawHeaders)
   }
 
   /** Takes the watch off. */
@@ -191,19 +194,23 @@ export class Reads {
     if (!this.on) return
     this.on = false
     this.hidesConditions = false
-    this.put(this.headers, this.rawHeaders)
+    const { headers, rawHeaders } = this.raw
+    // Those that somebody put in their place stay.
+    this.put(headers === this.watchedHeaders ? this.headers as IncomingHttpHeaders : headers,
+      rawHeaders === this.watchedRawHeaders ? this.rawHeaders : rawHeaders)
   }
 
   /** Notes the headers that are not as the client sent them, so that what put them there counts. */
   changed (): void {
     const sent = new Map<string, string | undefined>()
+    const headers = this.headers as IncomingHttpHeaders
     const raw = this.rawHeaders ?? []
     for (let index = 0; index < raw.length; index += 2) {
       const name = (raw[index] as string).toLowerCase()
       sent.set(name, sent.has(name) ? undefined : raw[index + 1])
     }
-    for (const name of Object.keys(this.headers)) {
-      if (sent.get(name) !== this.headers[name]) this.note(name)
+    for (const name of Object.keys(headers)) {
+      if (sent.get(name) !== headers[name]) this.note(name)
     }
   }
 

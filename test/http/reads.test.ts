@@ -103,6 +103,34 @@ t.test('what is written through a watch stays when it is off', async t => {
   t.strictSame({ ...headers }, { 'x-tenant': 'a', 'x-forwarded-for': '::1', 'x-new': '1', 'x-defined': '2' })
 })
 
+t.test('what is put in the place of what is watched stays, and is watched when the watch is on again', t => {
+  const raw = request()
+  const reads = new Reads(raw)
+  const watched = raw.headers
+  const [headers, rawHeaders] = [{ 'x-new': 'n' }, ['X-New', 'n']]
+  Object.assign(raw, { headers, rawHeaders })
+  reads.stop()
+  t.equal(raw.headers, headers)
+  t.equal(raw.rawHeaders, rawHeaders)
+  reads.start()
+  t.equal(raw.headers['x-new'], 'n')
+  t.same([[...reads.names], reads.all], [['x-new'], false])
+  t.equal(raw.rawHeaders[1], 'n')
+  t.ok(reads.all)
+  reads.stop()
+  t.equal(raw.headers, headers)
+  t.equal(raw.rawHeaders, rawHeaders)
+
+  const second = new Reads(raw)
+  const own = raw.headers
+  second.stop()
+  raw.headers = own
+  second.start()
+  t.equal(raw.headers, own, 'no watch is put on a watch')
+  t.not(own, watched)
+  t.end()
+})
+
 t.test('the address is noted by itself, and with the header that it may come from', async t => {
   const raw = request()
   const reads = new Reads(raw)
