@@ -18,7 +18,7 @@ const TRACES = [
 
 /** The connection, and how a message is framed on it. Fastify itself reads some of them before the handler. */
 const FRAMING = [
-  'host', ':authority', 'connection', 'keep-alive', 'te', 'trailer', 'transfer-encoding', 'content-length', 'content-type',
+  'connection', 'keep-alive', 'te', 'trailer', 'transfer-encoding', 'content-length', 'content-type',
   'content-encoding', 'expect', 'upgrade'
 ] as const
 

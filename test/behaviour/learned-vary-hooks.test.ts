@@ -227,7 +227,7 @@ t.test('learnVary: false, and a name that is ignored, switch it off', async t =>
 })
 
 t.test('what hooks read for other purposes does not split, what the handler reads of it does', async t => {
-  const names = PLUMBING.filter(name => ![':authority', 'host', 'connection', 'keep-alive', 'te', 'trailer', 'transfer-encoding',
+  const names = PLUMBING.filter(name => !['connection', 'keep-alive', 'te', 'trailer', 'transfer-encoding',
     'content-length', 'content-type', 'expect', 'upgrade', 'range'].includes(name) && !name.startsWith('if-'))
   const ask = (server: TestServer) => TENANTS.map((_, index) => () =>
     server.get('/', { headers: Object.fromEntries(names.map(name => [name, `${name} ${index}`])) }))
@@ -250,6 +250,45 @@ t.test('what hooks read for other purposes does not split, what the handler read
   })
   const answers = await meet(other, reader, ask(other))
   t.same([answers.map(({ body }) => body), reader.runs], [TENANTS.map((_, index) => `x-request-id ${index}`), 5])
+})
+
+t.test('tenants that a hook tells apart by Host never see each other\'s data where a trusted proxy names another host', async t => {
+  const hosts = ['acme.example', 'umbrella.example', 'acme.example']
+  const handler = held(answer)
+  const server = await serve(t, app => {
+    app.addHook('onRequest', async request => { made.set(request, request.headers.host) })
+    app.get('/', on(), handler)
+  }, {}, { trustProxy: true })
+  const answers = await meet(server, handler, hosts.map(host => () => server.get('/', { headers: { host, 'x-forwarded-host': 'front.example' } })))
+  t.same([answers.map(({ body }) => body), handler.runs], [hosts.map(host => `data of ${host}`), 2])
+})
+
+for (const config of [true, { learnVary: false }, false] as const) {
+  t.test(`headers that a hook puts in the place of a request's are what its handler sees, with coalesce: ${JSON.stringify(config)}`, async t => {
+    const server = await serve(t, app => {
+      app.addHook('onRequest', async ({ raw }) => {
+        const { 'x-admin': _admin, ...others } = raw.headers
+        raw.headers = others
+        raw.rawHeaders = raw.rawHeaders.filter(each => each !== 'x-admin')
+      })
+      app.get('/', { config: { coalesce: config } }, async ({ headers, raw }) => [headers['x-admin'] ?? 'nobody', raw.rawHeaders.includes('x-admin')])
+    })
+    for (const headers of [{}, { cookie: 'a=b' }]) {
+      t.equal((await server.get('/', { headers: { 'x-admin': 'yes', ...headers } })).body, '["nobody",false]')
+    }
+  })
+}
+
+t.test('what a handler reads of headers that a hook put in the place of a request\'s tells clients apart', async t => {
+  const handler = held(request => `data of ${String(request.headers['x-own'])}`)
+  const server = await serve(t, app => {
+    app.addHook('onRequest', async request => {
+      request.raw.headers = { host: request.headers.host, 'x-own': request.headers['user-agent'] }
+    })
+    app.get('/', on(), handler)
+  })
+  const answers = await meet(server, handler, TENANTS.map(tenant => () => server.get('/', { headers: { 'user-agent': tenant } })))
+  t.same([answers.map(({ body }) => body), handler.runs], [OWN, 2])
 })
 
 t.test('what a hook makes of the address tells clients apart once it hands that on as a header, or the handler says so', async t => {
