@@ -24,11 +24,16 @@ import type { Refresh } from './keeper.js'
 import type { Log } from './observers/observer.js'
 import { headersOf, snapshotHeaders } from './internals.js'
 import { isHandlerTimeout, onHeaders } from './payload.js'
-import { isRefreshable, runErrand } from './refresh.js'
+import { isRefreshable, NO_ADDRESS, runErrand } from './refresh.js'
 import { Replay, type Join } from './replay.js'
 import { Run } from './run.js'
 import { shareEncodings } from './shared-zlib.js'
 import { Visit, type Response as Outcome, type Route } from './visit.js'
+
+/** Who looks at a client's address has that of its connection or what proxies make of it, and only both tell clients apart. */
+function addressOf ({ ip, raw: { socket: { remoteAddress } } }: FastifyRequest): string {
+  return ip === remoteAddress ? ip : `${remoteAddress ?? NO_ADDRESS} ${ip}`
+}
 
 /** Answers the parked request by going on to its handler. */
 export type Resume = () => void
@@ -140,7 +145,7 @@ export class FastifyVisit extends Visit implements Listener {
 
   override value (name: string): string | null {
     if (name === ENCODINGS) return normalizeAcceptEncoding(headerOf(this.request.headers, 'accept-encoding'))
-    return name === CLIENT_ADDRESS ? this.request.ip : headerOf(this.request.headers, name)
+    return name === CLIENT_ADDRESS ? addressOf(this.request) : headerOf(this.request.headers, name)
   }
 
   override run (): void {

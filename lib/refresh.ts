@@ -83,7 +83,7 @@ export async function runErrand (
 }
 
 /** No client's, and none that a hook would grant more than anybody. */
-const NO_ADDRESS = '0.0.0.0'
+export const NO_ADDRESS = '0.0.0.0'
 
 type Injection = InjectOptions & { readonly payloadAsStream: true, readonly method: HTTPMethods, readonly url: string }
 
@@ -99,10 +99,12 @@ function requestLike (request: FastifyRequest, settings: RouteSettings, variant:
   const isForwarded = protocol === 'https' && !isEncrypted(request)
   if (isForwarded) headers['x-forwarded-proto'] = protocol
   return {
+  const knowsAddress = variant.includes(CLIENT_ADDRESS)
+  if (knowsAddress && request.ip !== raw.socket.remoteAddress) headers['x-forwarded-for'] = given['x-forwarded-for']
     method: (method === 'HEAD' ? 'GET' : method) as HTTPMethods,
     url: originalUrlOf(request),
     headers: headers as Record<string, string>,
-    remoteAddress: variant.includes(CLIENT_ADDRESS) ? request.ip : isForwarded ? raw.socket.remoteAddress ?? NO_ADDRESS : NO_ADDRESS,
+    remoteAddress: (knowsAddress || isForwarded ? raw.socket.remoteAddress : undefined) ?? NO_ADDRESS,
     ...body === undefined || body === null ? {} : { payload: body as string | object | Buffer },
     payloadAsStream: true
   } as Injection

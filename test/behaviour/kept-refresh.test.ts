@@ -268,39 +268,62 @@ t.test('a refresh that would have another key than its client, because that is m
   t.equal((await server.get('/thing/1')).body, '{"run":3}', 'nor is what it brought kept under that other key')
 })
 
-t.test('a proxy that comes over a Unix socket has no address, and its refresh passes for nobody\'s', async t => {
-  const addresses: unknown[] = []
-  const server = await stale(t, {
-    fastify: { trustProxy: true },
-    before: app => { app.addHook('onRequest', async request => { addresses.push(request.raw.socket.remoteAddress) }) }
+for (const looks of [false, true]) {
+  t.test(`a proxy that comes over a Unix socket has no address, and its refresh passes for nobody's${looks ? ', with its client\'s' : ''}`, async t => {
+    const addresses: unknown[] = []
+    const server = await stale(t, {
+      fastify: { trustProxy: true },
+      handler: (run, request) => ({ run, ip: looks ? request.ip : '' }),
+      before: app => { app.addHook('onRequest', async request => { addresses.push(request.raw.socket.remoteAddress) }) }
+    })
+    const answer = (run: number): string => JSON.stringify({ run, ip: looks ? '203.0.113.7' : '' })
+    const folder = await mkdtemp(join(tmpdir(), 'coalesce-'))
+    const socketPath = join(folder, 'app.sock')
+    const door = createServer(socket => { server.app.server.emit('connection', socket) }).listen(socketPath)
+    t.teardown(async () => {
+      door.close()
+      await rm(folder, { recursive: true })
+    })
+    await once(door, 'listening')
+    const ask = async (): Promise<string> => await new Promise((resolve, reject) => {
+      httpRequest({ socketPath, path: '/thing/1', headers: { 'x-forwarded-proto': 'https', 'x-forwarded-for': '203.0.113.7' }, agent: false }, response => {
+        let body = ''
+        response.on('data', chunk => { body += String(chunk) })
+        response.on('end', () => { resolve(body) })
+      }).on('error', reject).end()
+    })
+    t.equal(await ask(), answer(1))
+    server.clock.advance(11_000)
+    t.equal(await ask(), answer(1))
+    await ended('refreshed')
+    t.equal(await ask(), answer(2))
+    t.strictSame(addresses, [undefined, undefined, '0.0.0.0', undefined])
   })
-  const folder = await mkdtemp(join(tmpdir(), 'coalesce-'))
-  const socketPath = join(folder, 'app.sock')
-  const door = createServer(socket => { server.app.server.emit('connection', socket) }).listen(socketPath)
-  t.teardown(async () => {
-    door.close()
-    await rm(folder, { recursive: true })
-  })
-  await once(door, 'listening')
-  const ask = async (): Promise<string> => await new Promise((resolve, reject) => {
-    httpRequest({ socketPath, path: '/thing/1', headers: { 'x-forwarded-proto': 'https' }, agent: false }, response => {
-      let body = ''
-      response.on('data', chunk => { body += String(chunk) })
-      response.on('end', () => { resolve(body) })
-    }).on('error', reject).end()
-  })
-  t.equal(await ask(), '{"run":1}')
-  server.clock.advance(11_000)
-  t.equal(await ask(), '{"run":1}')
-  await ended('refreshed')
-  t.equal(await ask(), '{"run":2}')
-  t.strictSame(addresses, [undefined, undefined, '0.0.0.0', undefined])
-})
+}
 
 t.test('the address that a response depends on is that of its client', async t => {
   const server = await stale(t, { fastify: { trustProxy: true }, handler: (run, request) => ({ run, ip: request.ip }) })
   const answers = await refreshed(server, '/thing/1', { headers: { 'x-forwarded-for': '10.1.1.1' } })
   t.strictSame(answers.map(({ body }) => JSON.parse(body)), [1, 1, 2].map(run => ({ run, ip: '10.1.1.1' })))
+})
+
+t.test('behind a proxy that is trusted, so is what it says of the client, and a look past that at the proxy is at that', async t => {
+  for (const look of [(request: FastifyRequest) => request.ip, (request: FastifyRequest) => request.raw.socket.remoteAddress]) {
+    const server = await stale(t, { fastify: { trustProxy: 'loopback' }, handler: (run, request) => `${run} ${String(look(request))}` })
+    const answers = await refreshed(server, '/thing/1', { headers: { 'x-forwarded-for': '203.0.113.7' } })
+    const address = answers[0]?.body.slice(2)
+    t.ok(['203.0.113.7', '127.0.0.1'].includes(String(address)))
+    t.strictSame(answers.map(({ body }) => body), [`1 ${address}`, `1 ${address}`, `2 ${address}`])
+  }
+})
+
+t.test('so is a request whose URL a hook changed, with the one that it came with', async t => {
+  const server = await stale(t, {
+    before: app => app.addHook('onRequest', async ({ raw }) => { raw.url = '/thing/hidden' }),
+    handler: (run, { query, url }) => `${run} ${JSON.stringify(query)} ${url}`
+  })
+  const answers = await refreshed(server, '/thing/1?token=a')
+  t.strictSame(answers.map(({ body }) => body), [1, 1, 2].map(run => `${run} {"token":"a"} /thing/hidden`))
 })
 
 t.test('routes of all kinds are refreshed: prefixes, versions, hosts, narrowed queries, bodies', async t => {
