@@ -22,7 +22,7 @@ import type { Recording, Variant } from './http/recording.js'
 import { conditioned } from './leader-reply.js'
 import type { Refresh } from './keeper.js'
 import type { Log } from './observers/observer.js'
-import { headersOf, snapshotHeaders } from './internals.js'
+import { headersOf, isHandlingError, snapshotHeaders } from './internals.js'
 import { isHandlerTimeout, onHeaders } from './payload.js'
 import { isRefreshable, NO_ADDRESS, runErrand } from './refresh.js'
 import { Replay, type Join } from './replay.js'
@@ -193,8 +193,8 @@ export class FastifyVisit extends Visit implements Listener {
 
   /** Notes that the handler looked at the client's address. */
   readAddress (): void {
-    // Fastify's own log of an error reads it, and that is not the response's doing.
-    if (this.failed) return
+    // Fastify's own log of an error reads it, as others' may, and that is not the response's doing.
+    if (this.failed && !isHandlingError(this.reply)) return
     this.#run?.readAddress()
     this.#check?.readAddress()
   }

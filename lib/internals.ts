@@ -82,6 +82,17 @@ export function snapshotHeaders (reply: FastifyReply): Headers {
   return isEmpty(headers) ? NO_HEADERS : { ...headers }
 }
 
+let nextHandlerSymbol: symbol | undefined
+
+/** Whether a handler of errors that the app has set is at it. Where that cannot be told, it may be. */
+export function isHandlingError (reply: FastifyReply): boolean {
+  nextHandlerSymbol ??= Object.getOwnPropertySymbols(reply).find(({ description }) => description === 'fastify.reply.nextErrorHandler')
+  if (nextHandlerSymbol === undefined) return true
+  // The one around it: Fastify's own has none around it, and none is there before the first.
+  const next = (reply as unknown as Record<symbol, { func?: unknown } | null | false>)[nextHandlerSymbol]
+  return typeof next === 'object' && next?.func !== undefined
+}
+
 export function routerOptions (fastify: FastifyInstance): RouterOptions {
   const options = internal(fastify, 'fastify.options') as { routerOptions?: RouterOptions } | undefined
   return options?.routerOptions ?? (fastify.initialConfig as { routerOptions?: RouterOptions }).routerOptions ?? {}

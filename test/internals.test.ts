@@ -1,6 +1,6 @@
-import Fastify, { type FastifyInstance, type FastifyRequest } from 'fastify'
+import Fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify'
 import t from 'tap'
-import { forgetOriginalUrl, instanceHooks, routerOptions } from '../lib/internals.js'
+import { forgetOriginalUrl, instanceHooks, isHandlingError, routerOptions } from '../lib/internals.js'
 
 const parseQuery = (query: string): Record<string, unknown> => ({ query })
 
@@ -27,5 +27,10 @@ t.test('a request that keeps its original URL elsewhere is left as it is', t => 
   const before = { ...request }
   forgetOriginalUrl(request as unknown as FastifyRequest)
   t.strictSame(request, before)
+  t.end()
+})
+
+t.test('who handles an error that this Fastify tells nothing of may be a handler of the app', t => {
+  t.ok(isHandlingError({ [Symbol('fastify.renamed')]: false } as unknown as FastifyReply))
   t.end()
 })

@@ -161,3 +161,61 @@ for (const [what, look] of [
     t.strictSame(await Promise.all([...asked, ...injected]), ['127.0.0.1', '127.0.0.2', '127.0.0.1', '127.0.0.2', '10.0.0.1', '10.0.0.2'])
   })
 }
+
+const BEHIND: Record<string, (request: FastifyRequest) => unknown> = {
+  'request.socket': request => request.socket.remoteAddress,
+  'request.raw.socket': request => request.raw.socket.remoteAddress,
+  'request.ip': request => request.ip
+}
+
+for (const [what, look] of Object.entries(BEHIND)) {
+  t.test(`where a proxy is trusted, a client that says it comes from another's address has not what a handler made of that one's ${what}`, async t => {
+    const handler = held(request => `${String(look(request))} from ${String(request.raw.socket.remoteAddress)}`)
+    const server = await serve(t, app => { app.get('/', { config: { coalesce: true } }, handler) }, {}, { trustProxy: true })
+    for (const burst of [1, 2]) {
+      const asked = [getFrom(server, '127.0.0.1', '/'), getFrom(server, '127.0.0.2', '/', { 'x-forwarded-for': '127.0.0.1' }), getFrom(server, '127.0.0.1', '/')]
+      if (burst === 1) {
+        await server.arrived(3)
+        handler.gate.open()
+      }
+      const other = what === 'request.ip' ? '127.0.0.1' : '127.0.0.2'
+      t.same(await Promise.all(asked), ['127.0.0.1 from 127.0.0.1', `${other} from 127.0.0.2`, '127.0.0.1 from 127.0.0.1'])
+    }
+  })
+}
+
+const FAILURES: Record<string, (error: Error, request: FastifyRequest, reply: FastifyReply) => unknown> = {
+  'answers with the address': async (_error, request, reply) => await reply.code(500).send({ message: request.ip }),
+  'puts the address into the error': async (error, request, reply) => await reply.send(Object.assign(error, { message: request.ip })),
+  'returns an error with the address': (_error, request) => new Error(request.raw.socket.remoteAddress)
+}
+
+for (const [what, answer] of Object.entries(FAILURES)) {
+  t.test(`a handler of errors that ${what} answers clients at that address`, async t => {
+    const handler = held(() => { throw new Error('failed') })
+    const server = await serve(t, app => {
+      app.setErrorHandler(answer)
+      app.get('/', { config: { coalesce: true } }, handler)
+    }, {}, { logger: { level: 'trace', stream: { write () {} } } })
+    const addresses = ['127.0.0.1', '127.0.0.2', '127.0.0.1']
+    const asked = addresses.map(address => getFrom(server, address, '/'))
+    await server.arrived(3)
+    handler.gate.open()
+    t.same((await Promise.all(asked)).map(body => (JSON.parse(body) as Error).message), addresses)
+    t.equal(handler.runs, 2)
+  })
+}
+
+t.test('what a hook and the log make of the address once a handler has failed keeps nobody from sharing the failure', async t => {
+  const handler = held(() => { throw new Error('failed') })
+  const seen: string[] = []
+  const server = await serve(t, app => {
+    app.addHook('onError', async request => { seen.push(request.ip) })
+    app.get('/', { config: { coalesce: true } }, handler)
+  }, {}, { logger: { level: 'trace', stream: { write () {} } } })
+  const asked = ['127.0.0.1', '127.0.0.2', '127.0.0.3'].map(address => getFrom(server, address, '/'))
+  await server.arrived(3)
+  handler.gate.open()
+  t.same((await Promise.all(asked)).map(body => (JSON.parse(body) as Error).message), ['failed', 'failed', 'failed'])
+  t.same([seen, handler.runs], [['127.0.0.1'], 1])
+})
