@@ -16,12 +16,15 @@ function own (reply: FastifyReply): FastifyReply {
 }
 
 /**
- * Stands in for `reply.send`, where hooks come before the response is captured: from now on they look, not the handler. After
- * an error a handler of errors does, whose turn to send is then.
+ * Puts itself in front of `reply.send`, where hooks come before the response is captured: from then on they look, not the
+ * handler. After an error a handler of errors does, whose turn to send is then.
  */
-export function sendUnconditionally (this: FastifyReply, payload?: unknown): FastifyReply {
-  if (!(payload instanceof Error)) visitOf(this.request)?.hideConditions()
-  return own(this).send.call(this, payload)
+export function sendUnconditionally (reply: FastifyReply): void {
+  const { send } = reply
+  reply.send = function (payload?: unknown): FastifyReply {
+    if (!(payload instanceof Error)) visitOf(reply.request)?.hideConditions()
+    return send.call(reply, payload)
+  }
 }
 
 /** A leader's response by the conditions that hooks did not see. Returns the payload to go on with. */

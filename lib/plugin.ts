@@ -283,7 +283,7 @@ function addRoute (fastify: FastifyInstance, scope: Scope, options: RouteOptions
 
   const handler = options.handler as Handler
   const runHandler = function (this: FastifyInstance, visit: FastifyVisit, request: FastifyRequest, reply: FastifyReply): unknown {
-    if (route.capturesLate && visit.led) reply.send = sendUnconditionally
+    if (route.capturesLate && visit.led) sendUnconditionally(reply)
     const result = handler.call(this, request, reply)
     if (isPromise(result)) visit.result = result
     return result

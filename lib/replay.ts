@@ -47,15 +47,17 @@ export class Replay {
     this.#takeHead()
     // The body is serialized already; a serializer that a hook chose would do it again.
     reply.serializer(asIs)
+    // What a hook put in front of it has had its turn with the leader's.
+    const { send } = Object.getPrototypeOf(reply) as FastifyReply
     const part = this.#part(undefined)
     if (part !== undefined) {
       this.#apply(part)
-      reply.send()
+      send.call(reply)
     } else if (body instanceof Broadcast && this.#request.method === 'HEAD') {
       // An answer to HEAD is its headers, and must not drive the source.
-      reply.send(Readable.from([]))
+      send.call(reply, Readable.from([]))
     } else {
-      reply.send(this.#take())
+      send.call(reply, this.#take())
     }
   }
 

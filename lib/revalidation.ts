@@ -36,9 +36,8 @@ export class Revalidation {
     const { send } = reply
     Object.assign(reply, {
       send: (payload?: unknown): FastifyReply => {
-        Object.assign(reply, { send })
         this.end()
-        return reply.send(payload)
+        return send.call(reply, payload)
       }
     })
   }
