@@ -14,6 +14,9 @@ export const HOP_BY_HOP: ReadonlySet<string> = new Set([
   'transfer-encoding', 'upgrade', 'http2-settings'
 ])
 
+/** What its bytes are goes with them, whoever said so: a follower's hooks may have said something else, or nothing. */
+const OF_THE_BODY: ReadonlySet<string> = new Set(['content-type', 'content-encoding'])
+
 /** What the handler did: the headers that it added or changed, and the names of those that it removed. */
 export interface HeaderDelta {
   readonly set: ReadonlyArray<readonly [name: string, value: string | readonly string[]]>
@@ -25,7 +28,7 @@ export function headerDelta (before: Headers, after: Headers): HeaderDelta {
   const travels = travelling(after.connection)
   for (const name in after) {
     const value = after[name]
-    if (value === undefined || !travels(name) || same(before[name], value)) continue
+    if (value === undefined || !travels(name) || (same(before[name], value) && !OF_THE_BODY.has(name))) continue
     set.push([name, copy(value)])
   }
   const removed: string[] = []

@@ -1,11 +1,12 @@
 import { Readable } from 'node:stream'
 import { ReadableStream } from 'node:stream/web'
-import type { FastifyInstance, FastifyReply } from 'fastify'
+import Fastify, { type FastifyInstance, type FastifyReply } from 'fastify'
 import t, { type Test } from 'tap'
+import coalesce from '../../lib/index.js'
 import type { CoalesceOptions } from '../../types/index.js'
 import { distinct, held, meet, queue, times } from '../fixtures/crowd.js'
 import { gate } from '../fixtures/gate.js'
-import { metric, serve, type Answer } from '../fixtures/server.js'
+import { listen, metric, serve, type Answer } from '../fixtures/server.js'
 
 const CONNECTION = new Set(['date', 'connection', 'keep-alive', 'content-length', 'transfer-encoding'])
 
@@ -251,4 +252,34 @@ t.test('a response is serialized once, by its schema or by the serializer that a
   t.strictSame(distinct((await meet(server, bySchema, times(3, server, '/schema'))).map(({ body }) => body)), ['{"seen":1}'])
   t.strictSame(distinct((await meet(server, byHook, times(3, server, '/hook'))).map(({ body }) => body)), ['own:{"seen":1}'])
   t.equal(serialized, 1)
+})
+
+for (const first of [true, false]) {
+  t.test(`what a hook puts in front of reply.send has its turn once, with ${first ? 'an onSend hook' : 'none'} before the plugin's`, async t => {
+    const handler = held(() => ({ seen: 1 }))
+    const app = Fastify() as unknown as FastifyInstance
+    if (first) app.addHook('onSend', async (_request, _reply, payload) => payload)
+    await app.register(coalesce, { metrics: true })
+    app.addHook('preHandler', async (_request, reply) => {
+      const { send } = reply
+      reply.send = function (payload) { return send.call(this, { data: payload }) }
+    })
+    app.get('/', { config: { coalesce: true } }, handler)
+    const server = await listen(t, app)
+    t.strictSame(distinct((await meet(server, handler, times(3, server, '/'))).map(content).map(({ status, body }) => [status, body])),
+      [[200, '{"data":{"seen":1}}']])
+    t.equal(handler.runs, 1)
+  })
+}
+
+t.test('a body goes with its type, where the hooks of its leader had said it and those of a follower say another one, or none', async t => {
+  const handler = held(() => ({ seen: 1 }))
+  const server = await serve(t, app => {
+    app.addHook('onRequest', async ({ headers }, reply) => { if (headers['user-agent'] !== 'none') reply.type(String(headers['user-agent'])) })
+    app.get('/', { config: { coalesce: true } }, handler)
+  })
+  const answers = await meet(server, handler, ['application/json; charset=utf-8', 'none', 'text/html'].map(type =>
+    () => server.get('/', { headers: { 'user-agent': type } })))
+  t.strictSame(distinct(answers.map(({ headers, body }) => [headers['content-type'], body])), [['application/json; charset=utf-8', '{"seen":1}']])
+  t.equal(handler.runs, 1)
 })

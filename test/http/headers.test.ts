@@ -17,6 +17,11 @@ t.test('lists count as changed if any member did', async t => {
   t.strictSame(headerDelta({ a: ['x'] }, { a: 'x' }).set, [['a', 'x']])
 })
 
+t.test('what the bytes of a body are goes with them, whoever said so', async t => {
+  const said = { 'content-type': 'text/csv', 'content-encoding': 'br', 'content-language': 'de' }
+  t.strictSame(headerDelta(said, said), { set: [['content-type', 'text/csv'], ['content-encoding', 'br']], removed: [] })
+})
+
 t.test('what was removed is named', async t => {
   t.strictSame(headerDelta({ a: '1', b: '2', c: undefined }, { b: undefined }), { set: [], removed: ['a', 'b'] })
 })
