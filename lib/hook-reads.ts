@@ -4,7 +4,7 @@
  * Invariant: on a route where hooks of others run before boarding, all that they read is noted from the first of them on, but
  * what they read for other purposes than the response. It counts for who leads and for nobody else: where a leader and a
  * follower agree in all that the leader's hooks and handler read, the follower's would have gone the same way. A request that
- * does not lead has its own headers back as soon as that is known.
+ * does not lead has its own headers back as soon as that is known. What a hook makes of a URL hides nothing of it from the key.
  */
 import type { FastifyInstance, FastifyReply, FastifyRequest, RouteOptions } from 'fastify'
 import { isPlumbing } from './http/plumbing.js'
@@ -32,11 +32,14 @@ interface Watching {
 
 /** The reads of a request's hooks, and of its handler if it leads. */
 class HookReads extends Reads {
+  /** The URL as the first hook found it. */
+  url: string | undefined
   readonly #credentials: readonly string[]
   #leads = false
 
-  constructor (raw: Watched, credentials: readonly string[]) {
+  constructor (raw: Watched & { readonly url?: string | undefined }, credentials: readonly string[]) {
     super(raw)
+    this.url = raw.url
     this.#credentials = credentials
   }
 
@@ -95,6 +98,20 @@ export function hasHooksBefore (
 /** Takes the watch off a request. Who leads puts it on again. */
 export function endHookReads (request: FastifyRequest): void {
   (request as unknown as Watching)[kReads]?.stop()
+}
+
+/** The URL that a hook has put another one in place of, and of which Fastify has params and query; undefined if none has. */
+export function replacedUrl (request: FastifyRequest): string | undefined {
+  const reads = (request as unknown as Watching)[kReads]
+  return reads === undefined || reads.url === request.url ? undefined : reads.url
+}
+
+/** Gives a request another URL, which is none of a hook's. */
+export function changeUrl (request: FastifyRequest, change: (url: string) => string): void {
+  const { raw } = request
+  const reads = (request as unknown as Watching)[kReads]
+  if (reads?.url !== undefined) reads.url = change(reads.url)
+  raw.url = change(request.url)
 }
 
 /** What a leader's hooks have read, to go on with; undefined if they were not watched. */

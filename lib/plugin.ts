@@ -13,8 +13,8 @@ import type { Coalescer } from './coalescer.js'
 import { AlreadyRegisteredError, InvalidOptionError } from './errors.js'
 import { FastifyVisit } from './fastify-visit.js'
 import { pairHeads } from './head-routes.js'
-import { endHookReads, hasHooksBefore, prepareHookReads, watchHooksOf } from './hook-reads.js'
 import { noteHijackedReplies } from './hijacked-reply.js'
+import { changeUrl, endHookReads, hasHooksBefore, prepareHookReads, replacedUrl, watchHooksOf } from './hook-reads.js'
 import { appendCacheStatus } from './http/cache-status.js'
 import { invalidatedBy } from './http/invalidated-by.js'
 import { buildKey, KeyHead } from './http/key.js'
@@ -386,7 +386,7 @@ function admit (coalescer: Coalescer, route: FastifyRoute, request: FastifyReque
     bypass(coalescer, route, request, reason)
     return undefined
   }
-  const result = buildKey(route.keyHead, request, route.settings)
+  const result = buildKey(route.keyHead, request, route.settings, replacedUrl(request))
   if (result.key === undefined) {
     const { fault, error } = result
     if (error !== undefined) request.log.warn({ err: error, coalesce: { event: fault, route: route.url } }, `coalesce: ${fault}`)
@@ -422,12 +422,12 @@ function narrow (request: FastifyRequest, { query, router }: RouteSettings): voi
     const rest = narrowQuery(url.slice(start + 1), query.covers)
     return rest === '' ? url.slice(0, start) : `${url.slice(0, start)}?${rest}`
   }
-  const raw: { url?: string, originalUrl?: string } = request.raw
-  raw.url = narrowed(request.url)
+  const raw = request.raw as { originalUrl?: string }
+  changeUrl(request, narrowed)
   if (raw.originalUrl !== undefined) raw.originalUrl = narrowed(raw.originalUrl)
   forgetOriginalUrl(request)
-  const start = queryStart(raw.url, router.semicolonDelimits)
-  request.query = (routerOptions(request.server).querystringParser ?? parse)(raw.url.slice(start + 1))
+  const start = queryStart(request.url, router.semicolonDelimits)
+  request.query = (routerOptions(request.server).querystringParser ?? parse)(request.url.slice(start + 1))
 }
 
 function isPromise (value: unknown): value is PromiseLike<unknown> {

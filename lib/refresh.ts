@@ -11,6 +11,7 @@ import type { Clock } from '../types/index.js'
 import { FlightTimeoutError } from './errors.js'
 import { ENCODINGS } from './http/accept-encoding.js'
 import { carriesOnly } from './http/cookies.js'
+import { changeUrl, replacedUrl } from './hook-reads.js'
 import { CLIENT_ADDRESS } from './http/reads.js'
 import type { Refresh } from './keeper.js'
 import type { RouteSettings } from './options.js'
@@ -37,8 +38,8 @@ export function takeErrand (request: FastifyRequest): Errand | undefined {
   if (errand === undefined || errand.taken) return undefined
   if (errand.method !== request.method || !isSame(errand.url, originalUrlOf(request))) return undefined
   errand.taken = true
-  const raw: { url?: string, originalUrl?: string } = request.raw
-  if (raw.originalUrl === undefined) raw.url = errand.url
+  const { originalUrl } = request.raw as { originalUrl?: string }
+  if (originalUrl === undefined && replacedUrl(request) === undefined) changeUrl(request, () => errand.url)
   if (errand.encrypted) Object.assign(request.raw.socket, { encrypted: true })
   return errand
 }
@@ -98,9 +99,9 @@ function requestLike (request: FastifyRequest, settings: RouteSettings, variant:
   // Behind a proxy that is trusted the protocol is what that says.
   const isForwarded = protocol === 'https' && !isEncrypted(request)
   if (isForwarded) headers['x-forwarded-proto'] = protocol
-  return {
   const knowsAddress = variant.includes(CLIENT_ADDRESS)
   if (knowsAddress && request.ip !== raw.socket.remoteAddress) headers['x-forwarded-for'] = given['x-forwarded-for']
+  return {
     method: (method === 'HEAD' ? 'GET' : method) as HTTPMethods,
     url: originalUrlOf(request),
     headers: headers as Record<string, string>,
@@ -110,9 +111,9 @@ function requestLike (request: FastifyRequest, settings: RouteSettings, variant:
   } as Injection
 }
 
-/** Before the router rewrote it. */
-function originalUrlOf ({ raw, url }: FastifyRequest): string {
-  return (raw as { originalUrl?: string }).originalUrl ?? url
+/** Before the router rewrote it, or a hook changed it. */
+function originalUrlOf (request: FastifyRequest): string {
+  return (request.raw as { originalUrl?: string }).originalUrl ?? replacedUrl(request) ?? request.url
 }
 
 /** Whether a request for `url` comes as one for `came`: to inject it encodes what of its query a client may have left as it is. */

@@ -57,8 +57,11 @@ export class KeyHead {
   }
 }
 
-/** @param request handed to the user's `identity` and `key` as well */
-export function buildKey<S extends KeySource> (head: KeyHead, request: S, settings: KeySettings<S>): KeyResult {
+/**
+ * @param request handed to the user's `identity` and `key` as well
+ * @param replaced the URL that a hook put another one in place of
+ */
+export function buildKey<S extends KeySource> (head: KeyHead, request: S, settings: KeySettings<S>, replaced?: string): KeyResult {
   let identity: string | null = null
   if (settings.identity !== undefined) {
     try {
@@ -73,7 +76,7 @@ export function buildKey<S extends KeySource> (head: KeyHead, request: S, settin
   let target: string
   if (settings.key === undefined) {
     const { originalUrl } = request.raw as { originalUrl?: string }
-    target = `[${targetOf(request.url, settings)},${originalUrl === undefined ? 'null' : quote(originalUrl)}]`
+    target = `[${targetOf(request.url, settings)},${originalUrl === undefined ? 'null' : quote(originalUrl)}${replaced === undefined ? '' : `,${quote(replaced)}`}]`
   } else {
     try {
       const answer: unknown = settings.key(request)

@@ -157,6 +157,22 @@ t.test('key replaces path and query, and nothing else', async t => {
   t.equal(handler.runs, 4)
 })
 
+for (const query of [true, 'raw', ['token', 'q']] as const) {
+  t.test(`a hook that changes a request's URL hides nothing from the key, with query: ${JSON.stringify(query)}`, async t => {
+    const handler = held(({ params, query, url }) => [params, query, url])
+    const server = await serve(t, app => {
+      app.addHook('onRequest', async ({ raw }) => { if (raw.url?.includes('token') === true) raw.url = '/hidden' })
+      app.get('/item/:id', { config: { coalesce: { query } } }, handler)
+    })
+    const asked = ['/item/1?token=a', '/item/1?token=b', '/item/2?token=a', '/item/1?token=a', '/item/1?q=a']
+    const answers = await meet(server, handler, asked.map(path => () => server.get(path)))
+    const seen = (id: string, token: string): string => JSON.stringify([{ id }, typeof query === 'object' ? {} : { token }, '/hidden'])
+    t.same(answers.map(({ body }) => body),
+      [seen('1', 'a'), seen('1', 'b'), seen('2', 'a'), seen('1', 'a'), JSON.stringify([{ id: '1' }, { q: 'a' }, '/item/1?q=a'])])
+    t.equal(handler.runs, 4)
+  })
+}
+
 t.test('keys made of parts are apart wherever the parts are', async t => {
   const { runs } = await runsOf(t, { key: request => (request.query as { parts: string }).parts.split('~') },
     paths('?parts=a~b', '?parts=a,b', '?parts=a"~"b', '?parts=a~b~', '?parts=~a~b', '?parts=a~b'))
