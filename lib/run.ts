@@ -318,8 +318,7 @@ export class Run {
     const names = this.#variesOn(NO_NAMES).filter(name => !known.includes(name))
     if (reads.all || names.length > 0) {
       visit.coalescer.close(visit)
-      const lateReads = visit.coalescer.variants.lateReads(visit.route)
-      for (const name of names) lateReads.add(name)
+      visit.coalescer.variants.readLate(visit.route, names)
       visit.coalescer.variants.of(visit, [...new Set([...known, ...names])])
       broadcast.cut(listener => listener !== visit &&
         (reads.all || names.some(name => (listener as FastifyVisit).value(name) !== visit.value(name))))

@@ -9,8 +9,10 @@ import type { Route, Visit } from './visit.js'
 
 /** How many keys are remembered. */
 const MEMORY = 10_000
-/** How many names for each: with more than a response can well depend on, what is known is not worth knowing. */
+/** How many names for each, and for the streams of a route: with more than a response can well depend on, what is known is not worth knowing. */
 const MOST_NAMES = 64
+
+const NO_READS: ReadonlySet<string> = Object.freeze(new Set<string>())
 
 export class Variants {
   readonly #dimensions = new LRUCache<string, readonly string[]>({ max: MEMORY })
@@ -48,9 +50,15 @@ export class Variants {
   }
 
   /** The headers that a route's streams are known to depend on only after their first bytes. */
-  lateReads (route: Route): Set<string> {
-    let names = this.#lateReads.get(route)
-    if (names === undefined) this.#lateReads.set(route, names = new Set())
-    return names
+  lateReads (route: Route): ReadonlySet<string> {
+    return this.#lateReads.get(route) ?? NO_READS
+  }
+
+  /** A route's stream was seen to depend on these. */
+  readLate (route: Route, names: readonly string[]): void {
+    const known = this.lateReads(route)
+    const all = [...known, ...names]
+    // A handler that takes names from its clients reads others every time.
+    this.#lateReads.set(route, new Set(all.length > MOST_NAMES ? all.slice(-MOST_NAMES) : all))
   }
 }
