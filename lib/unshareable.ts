@@ -5,9 +5,7 @@
  */
 import { LRUCache } from 'lru-cache'
 import type { Clock } from '../types/index.js'
-
-/** How many keys are remembered. */
-const MEMORY = 10_000
+import { MEMORY } from './core/memory.js'
 
 export class Unshareable {
   readonly #keys: LRUCache<string, true>
@@ -15,7 +13,7 @@ export class Unshareable {
   constructor (clock: Clock) {
     // To lru-cache a time of 0 is no time.
     const origin = clock.now() - 1
-    this.#keys = new LRUCache({ max: MEMORY, ttl: 1, ttlResolution: 0, perf: { now: () => clock.now() - origin } })
+    this.#keys = new LRUCache<string, true>({ ...MEMORY, ttl: 1, ttlResolution: 0, perf: { now: () => clock.now() - origin } })
   }
 
   has (key: string): boolean {

@@ -4,18 +4,17 @@
  * Invariant: bounded, and only a memory. What is forgotten is learned again, at the price of a run.
  */
 import { LRUCache } from 'lru-cache'
+import { MEMORY } from './core/memory.js'
 import { NO_VARIANT, type Variant } from './http/recording.js'
 import type { Route, Visit } from './visit.js'
 
-/** How many keys are remembered. */
-const MEMORY = 10_000
 /** How many names for each, and for the streams of a route: with more than a response can well depend on, what is known is not worth knowing. */
 const MOST_NAMES = 64
 
 const NO_READS: ReadonlySet<string> = Object.freeze(new Set<string>())
 
 export class Variants {
-  readonly #dimensions = new LRUCache<string, readonly string[]>({ max: MEMORY })
+  readonly #dimensions = new LRUCache<string, readonly string[]>(MEMORY)
   readonly #warned = new WeakSet<Route>()
   readonly #lateReads = new WeakMap<Route, Set<string>>()
 

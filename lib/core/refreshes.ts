@@ -5,12 +5,11 @@
  * further apart, up to a limit; one that does well makes that forgotten.
  */
 import { LRUCache } from 'lru-cache'
+import { MEMORY } from './memory.js'
 
 /** Two refreshes that fail are so many milliseconds apart, then twice as many, … */
 const FIRST_PAUSE = 1_000
 const LONGEST_PAUSE = 60_000
-/** How many keys are remembered whose runs fail. */
-const MEMORY = 10_000
 /** The most refreshes at a time. One that does not get its turn is tried again with the next request. */
 const MAX_REFRESHES = 64
 
@@ -22,7 +21,7 @@ interface Failing {
 export class Refreshes {
   readonly #now: () => number
   readonly #running = new Set<string>()
-  readonly #failing = new LRUCache<string, Failing>({ max: MEMORY })
+  readonly #failing = new LRUCache<string, Failing>(MEMORY)
   #closed = false
 
   /** @param now the time, in milliseconds; never goes back */

@@ -1,0 +1,12 @@
+/**
+ * How much is remembered of keys.
+ *
+ * Invariant: bounded in characters as well as in keys, for how long a key is, is for who asks.
+ */
+
+/** For an LRU cache whose keys are keys of requests or calls. */
+export const MEMORY = Object.freeze({
+  max: 10_000,
+  maxSize: 2 ** 24,
+  sizeCalculation: (_value: unknown, key: string): number => key.length + 1
+})

@@ -1,0 +1,30 @@
+import t from 'tap'
+import { Refreshes } from '../lib/core/refreshes.js'
+import { Unshareable } from '../lib/unshareable.js'
+import { Variants } from '../lib/variants.js'
+import type { Visit } from '../lib/visit.js'
+import { TestClock } from './fixtures/gate.js'
+
+t.test('however long its keys are, what is remembered of them takes little room', t => {
+  const clock = new TestClock()
+  const unshareable = new Unshareable(clock)
+  const variants = new Variants()
+  const refreshes = new Refreshes(() => clock.now())
+  const memories: Record<string, { remember: (key: string) => unknown, has: (key: string) => boolean }> = {
+    'that it cannot be shared': { remember: key => { unshareable.remember(key, 1_000) }, has: key => unshareable.has(key) },
+    'what tells its variants apart': {
+      remember: key => variants.of({ key, value: () => null } as unknown as Visit, ['x-tenant']),
+      has: key => variants.namesOf(key).length > 0
+    },
+    'that it fails': { remember: key => { refreshes.failed(key) }, has: key => refreshes.isPausing(key) }
+  }
+  const long = 'x'.repeat(16_000)
+  for (const [what, { remember, has }] of Object.entries(memories)) {
+    const keys = Array.from({ length: 2_000 }, (_, index) => `${index} ${long}`)
+    for (const key of ['', ...keys]) remember(key)
+    const known = keys.filter(has)
+    t.ok(known.length > 1_000 && known.length < 1_100, what)
+    t.ok(has(keys.at(-1) as string))
+  }
+  t.end()
+})
