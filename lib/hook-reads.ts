@@ -4,8 +4,10 @@
  * Invariant: on a route where hooks of others run before boarding, all that they read is noted from the first of them on, but
  * what they read for other purposes than the response. It counts for who leads and for nobody else: where a leader and a
  * follower agree in all that the leader's hooks and handler read, the follower's would have gone the same way. A request that
- * does not lead has its own headers back as soon as that is known. What a hook makes of a URL hides nothing of it from the key.
+ * does not lead has its own headers back as soon as that is known. What a hook makes of a URL hides nothing of it from the key,
+ * and a credential that a hook has read counts as there if it takes it away.
  */
+import type { IncomingHttpHeaders } from 'node:http'
 import type { FastifyInstance, FastifyReply, FastifyRequest, RouteOptions } from 'fastify'
 import { isPlumbing } from './http/plumbing.js'
 import { Reads, type Watched } from './http/reads.js'
@@ -36,6 +38,8 @@ class HookReads extends Reads {
   url: string | undefined
   readonly #credentials: readonly string[]
   #leads = false
+  /** The credentials that were read, as they were then. */
+  #seen: Map<string, unknown> | undefined
 
   constructor (raw: Watched & { readonly url?: string | undefined }, credentials: readonly string[]) {
     super(raw)
@@ -44,8 +48,23 @@ class HookReads extends Reads {
   }
 
   override note (name: string): void {
+    if (this.#leads) super.note(name)
     // Who is asking is for the key to tell, with credentials.
-    if (this.#leads || !(isPlumbing(name) || this.#credentials.includes(name))) super.note(name)
+    else if (this.#credentials.includes(name)) this.#see(name)
+    else if (!isPlumbing(name)) super.note(name)
+  }
+
+  /** Whether a credential that was read is not in these headers any more. */
+  misses (headers: IncomingHttpHeaders): boolean {
+    for (const [name, value] of this.#seen ?? []) if (headers[name] !== value) return true
+    return false
+  }
+
+  #see (name: string): void {
+    const value = this.headers?.[name]
+    if (value === undefined || this.#seen?.has(name) === true) return
+    this.#seen ??= new Map()
+    this.#seen.set(name, value)
   }
 
   /** It leads, and its handler reads from now on. */
@@ -104,6 +123,11 @@ export function endHookReads (request: FastifyRequest): void {
 export function replacedUrl (request: FastifyRequest): string | undefined {
   const reads = (request as unknown as Watching)[kReads]
   return reads === undefined || reads.url === request.url ? undefined : reads.url
+}
+
+/** Whether a hook read a credential and took it away, or put another one in its place. */
+export function hidesCredential (request: FastifyRequest): boolean {
+  return (request as unknown as Watching)[kReads]?.misses(request.headers) === true
 }
 
 /** Gives a request another URL, which is none of a hook's. */

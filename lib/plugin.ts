@@ -14,7 +14,7 @@ import { AlreadyRegisteredError, InvalidOptionError } from './errors.js'
 import { FastifyVisit } from './fastify-visit.js'
 import { pairHeads } from './head-routes.js'
 import { noteHijackedReplies } from './hijacked-reply.js'
-import { changeUrl, endHookReads, hasHooksBefore, prepareHookReads, replacedUrl, watchHooksOf } from './hook-reads.js'
+import { changeUrl, endHookReads, hasHooksBefore, hidesCredential, prepareHookReads, replacedUrl, watchHooksOf } from './hook-reads.js'
 import { appendCacheStatus } from './http/cache-status.js'
 import { invalidatedBy } from './http/invalidated-by.js'
 import { buildKey, KeyHead } from './http/key.js'
@@ -380,7 +380,8 @@ function admit (coalescer: Coalescer, route: FastifyRoute, request: FastifyReque
   const demands = route.settings.respectRequestCacheControl ? requestDirectives(request.headers) : undefined
   const reason = coalescer.disabled || route.disabled
     ? 'disabled'
-    : joinReason(request as never, route.settings) ?? (demands?.noStore === true ? 'request-no-store' : undefined)
+    : joinReason(request as never, route.settings) ??
+      (route.settings.identity === undefined && hidesCredential(request) ? 'credentials' : demands?.noStore === true ? 'request-no-store' : undefined)
   if (errand !== undefined && reason !== undefined) return undefined
   if (reason !== undefined) {
     bypass(coalescer, route, request, reason)

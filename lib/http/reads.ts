@@ -134,7 +134,7 @@ export class Reads {
   onRead: (() => void) | undefined
   private noted: Set<string> | undefined
   private readonly raw: Watched
-  private headers: IncomingHttpHeaders | undefined
+  protected headers: IncomingHttpHeaders | undefined
   private rawHeaders: string[] | undefined
   private watchedHeaders: IncomingHttpHeaders | undefined
   private watchedRawHeaders: string[] | undefined

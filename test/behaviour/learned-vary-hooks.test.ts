@@ -3,6 +3,7 @@
  */
 import { AsyncLocalStorage } from 'node:async_hooks'
 import { readFileSync } from 'node:fs'
+import type { IncomingHttpHeaders } from 'node:http'
 import { connect as connectHttp2 } from 'node:http2'
 import cors from '@fastify/cors'
 import helmet from '@fastify/helmet'
@@ -289,6 +290,46 @@ t.test('what a handler reads of headers that a hook put in the place of a reques
   })
   const answers = await meet(server, handler, TENANTS.map(tenant => () => server.get('/', { headers: { 'user-agent': tenant } })))
   t.same([answers.map(({ body }) => body), handler.runs], [OWN, 2])
+})
+
+const takes: Record<string, (headers: IncomingHttpHeaders, request: FastifyRequest) => void> = {
+  'takes away': headers => { Reflect.deleteProperty(headers, 'authorization') },
+  'blots out': headers => { headers.authorization = undefined },
+  'makes the same for all': headers => { headers.authorization = 'Bearer app' },
+  'leaves out': ({ host }, { raw }) => { raw.headers = host === undefined ? {} : { host } }
+}
+
+for (const [what, take] of Object.entries(takes)) {
+  for (const options of [true, { headers: ['authorization'] }, { credentials: ['authorization'], ttl: '1m' }] as const) {
+    t.test(`users never see each other's data where a hook ${what} the credential that it has read, with ${JSON.stringify(options)}`, async t => {
+      const handler = held(answer)
+      const server = await serve(t, app => {
+        app.addHook('onRequest', async request => {
+          made.set(request, request.headers.authorization)
+          take(request.headers, request)
+        })
+        app.get('/', on(options as Options), handler)
+      })
+      const answers = await meet(server, handler, TENANTS.map(tenant => () => server.get('/', { headers: { authorization: tenant } })))
+      t.same([answers.map(({ body }) => body), handler.runs], [OWN, 5])
+      t.match(await outcomes(server.app), { 'bypass credentials': 5 })
+    })
+  }
+}
+
+t.test('a cookie that a hook takes away without a look at it keeps nobody from sharing, and an identity tells who is asking', async t => {
+  for (const [options, runs] of [[true, 1], [{ identity: (request: FastifyRequest) => String(made.get(request)) }, 2]] as const) {
+    const handler = held(answer)
+    const server = await serve(t, app => {
+      app.addHook('onRequest', async request => {
+        if (options !== true) made.set(request, request.headers.cookie)
+        delete request.headers.cookie
+      })
+      app.get('/', on(options), handler)
+    })
+    await meet(server, handler, TENANTS.map(tenant => () => server.get('/', { headers: { cookie: tenant } })))
+    t.equal(handler.runs, runs)
+  }
 })
 
 t.test('what a hook makes of the address tells clients apart once it hands that on as a header, or the handler says so', async t => {
