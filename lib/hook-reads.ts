@@ -4,8 +4,8 @@
  * Invariant: on a route where hooks of others run before boarding, all that they read is noted from the first of them on, but
  * what they read for other purposes than the response. It counts for who leads and for nobody else: where a leader and a
  * follower agree in all that the leader's hooks and handler read, the follower's would have gone the same way. A request that
- * does not lead has its own headers back as soon as that is known. What a hook makes of a URL hides nothing of it from the key,
- * and a credential that a hook has read counts as there if it takes it away.
+ * does not lead has its own headers back as soon as that is known. What a hook takes away from a request that it has read, or
+ * puts another one in place of, is in the key, and a credential counts as there.
  */
 import type { IncomingHttpHeaders } from 'node:http'
 import type { FastifyInstance, FastifyReply, FastifyRequest, RouteOptions } from 'fastify'
@@ -20,6 +20,8 @@ export interface HookedRoute {
   /** Whether hooks of others run before its requests board. */
   watchesHooks: boolean
 }
+
+type HiddenSettings = Pick<RouteSettings, 'credentials' | 'key' | 'learnVary'>
 
 /** The names of hooks that run before the handler, in this order. */
 const BEFORE = ['onRequest', 'preParsing', 'preValidation', 'preHandler'] as const
@@ -38,7 +40,7 @@ class HookReads extends Reads {
   url: string | undefined
   readonly #credentials: readonly string[]
   #leads = false
-  /** The credentials that were read, as they were then. */
+  /** What was read, as it was then. */
   #seen: Map<string, unknown> | undefined
 
   constructor (raw: Watched & { readonly url?: string | undefined }, credentials: readonly string[]) {
@@ -48,23 +50,20 @@ class HookReads extends Reads {
   }
 
   override note (name: string): void {
-    if (this.#leads) super.note(name)
-    // Who is asking is for the key to tell, with credentials.
-    else if (this.#credentials.includes(name)) this.#see(name)
-    else if (!isPlumbing(name)) super.note(name)
+    if (this.#leads) {
+      super.note(name)
+    } else if (!isPlumbing(name)) {
+      if (this.#seen?.has(name) !== true) (this.#seen ??= new Map()).set(name, this.headers?.[name])
+      // Who is asking is for the key to tell, with credentials.
+      if (!this.#credentials.includes(name)) super.note(name)
+    }
   }
 
-  /** Whether a credential that was read is not in these headers any more. */
-  misses (headers: IncomingHttpHeaders): boolean {
-    for (const [name, value] of this.#seen ?? []) if (headers[name] !== value) return true
-    return false
-  }
-
-  #see (name: string): void {
-    const value = this.headers?.[name]
-    if (value === undefined || this.#seen?.has(name) === true) return
-    this.#seen ??= new Map()
-    this.#seen.set(name, value)
+  /** What was read and is not in these headers any more. */
+  missing (headers: IncomingHttpHeaders): Array<[name: string, value: unknown]> {
+    const missing: Array<[string, unknown]> = []
+    for (const [name, value] of this.#seen ?? []) if (headers[name] !== value) missing.push([name, value])
+    return missing
   }
 
   /** It leads, and its handler reads from now on. */
@@ -125,9 +124,24 @@ export function replacedUrl (request: FastifyRequest): string | undefined {
   return reads === undefined || reads.url === request.url ? undefined : reads.url
 }
 
-/** Whether a hook read a credential and took it away, or put another one in its place. */
-export function hidesCredential (request: FastifyRequest): boolean {
-  return (request as unknown as Watching)[kReads]?.misses(request.headers) === true
+/** What a key must have besides what is left of a request, as text. */
+export interface Hidden {
+  readonly credential: boolean
+  readonly text: string | undefined
+}
+
+const NOTHING: Hidden = Object.freeze({ credential: false, text: undefined })
+
+/** What hooks took away from a request, or put another one in place of, once they had read it. */
+export function hiddenIn (request: FastifyRequest, { credentials, key, learnVary }: HiddenSettings): Hidden {
+  const reads = (request as unknown as Watching)[kReads]
+  if (reads === undefined) return NOTHING
+  const missing = reads.missing(request.headers)
+  const url = key === undefined ? replacedUrl(request) : undefined
+  if (missing.length === 0 && url === undefined) return NOTHING
+  const credential = missing.some(([name, value]) => value !== undefined && credentials.includes(name))
+  const others = missing.filter(([name]) => !credentials.includes(name) && learnVary !== false && !learnVary.ignore.includes(name))
+  return { credential, text: url === undefined && others.length === 0 ? undefined : JSON.stringify([url ?? null, others]) }
 }
 
 /** Gives a request another URL, which is none of a hook's. */

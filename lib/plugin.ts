@@ -14,7 +14,7 @@ import { AlreadyRegisteredError, InvalidOptionError } from './errors.js'
 import { FastifyVisit } from './fastify-visit.js'
 import { pairHeads } from './head-routes.js'
 import { noteHijackedReplies } from './hijacked-reply.js'
-import { changeUrl, endHookReads, hasHooksBefore, hidesCredential, prepareHookReads, replacedUrl, watchHooksOf } from './hook-reads.js'
+import { changeUrl, endHookReads, hasHooksBefore, hiddenIn, prepareHookReads, watchHooksOf } from './hook-reads.js'
 import { appendCacheStatus } from './http/cache-status.js'
 import { invalidatedBy } from './http/invalidated-by.js'
 import { buildKey, KeyHead } from './http/key.js'
@@ -378,16 +378,17 @@ function admit (coalescer: Coalescer, route: FastifyRoute, request: FastifyReque
   endHookReads(request)
   const errand = route.settings.ttl === undefined ? undefined : takeErrand(request)
   const demands = route.settings.respectRequestCacheControl ? requestDirectives(request.headers) : undefined
+  const hidden = hiddenIn(request, route.settings)
   const reason = coalescer.disabled || route.disabled
     ? 'disabled'
     : joinReason(request as never, route.settings) ??
-      (route.settings.identity === undefined && hidesCredential(request) ? 'credentials' : demands?.noStore === true ? 'request-no-store' : undefined)
+      (route.settings.identity === undefined && hidden.credential ? 'credentials' : demands?.noStore === true ? 'request-no-store' : undefined)
   if (errand !== undefined && reason !== undefined) return undefined
   if (reason !== undefined) {
     bypass(coalescer, route, request, reason)
     return undefined
   }
-  const result = buildKey(route.keyHead, request, route.settings, replacedUrl(request))
+  const result = buildKey(route.keyHead, request, route.settings, hidden.text)
   if (result.key === undefined) {
     const { fault, error } = result
     if (error !== undefined) request.log.warn({ err: error, coalesce: { event: fault, route: route.url } }, `coalesce: ${fault}`)

@@ -59,9 +59,9 @@ export class KeyHead {
 
 /**
  * @param request handed to the user's `identity` and `key` as well
- * @param replaced the URL that a hook put another one in place of
+ * @param hidden what hooks have seen of it that is not there any more
  */
-export function buildKey<S extends KeySource> (head: KeyHead, request: S, settings: KeySettings<S>, replaced?: string): KeyResult {
+export function buildKey<S extends KeySource> (head: KeyHead, request: S, settings: KeySettings<S>, hidden?: string): KeyResult {
   let identity: string | null = null
   if (settings.identity !== undefined) {
     try {
@@ -76,7 +76,7 @@ export function buildKey<S extends KeySource> (head: KeyHead, request: S, settin
   let target: string
   if (settings.key === undefined) {
     const { originalUrl } = request.raw as { originalUrl?: string }
-    target = `[${targetOf(request.url, settings)},${originalUrl === undefined ? 'null' : quote(originalUrl)}${replaced === undefined ? '' : `,${quote(replaced)}`}]`
+    target = `[${targetOf(request.url, settings)},${originalUrl === undefined ? 'null' : quote(originalUrl)}]`
   } else {
     try {
       const answer: unknown = settings.key(request)
@@ -96,10 +96,11 @@ export function buildKey<S extends KeySource> (head: KeyHead, request: S, settin
 
   const { headers, cookies } = settings
   const start = head.of(request) + target
+  const end = hidden === undefined ? ']' : `,${quote(hidden)}]`
   return {
     key: identity === null && body === null && headers.length === 0 && cookies.length === 0
-      ? `${start},null,null,null,null]`
-      : `${start},${encode(identity)},${encode(headersOf(request, headers))},${encode(cookiesOf(request.headers, cookies))},${encode(body)}]`
+      ? `${start},null,null,null,null${end}`
+      : `${start},${encode(identity)},${encode(headersOf(request, headers))},${encode(cookiesOf(request.headers, cookies))},${encode(body)}${end}`
   }
 }
 

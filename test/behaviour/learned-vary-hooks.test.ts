@@ -317,6 +317,23 @@ for (const [what, take] of Object.entries(takes)) {
   }
 }
 
+for (const [options, runs] of [[true, 2], [{ headers: ['x-tenant'] }, 2], [{ key: () => 'the key' }, 2], [{ learnVary: { ignore: ['x-tenant'] } }, 1]] as const) {
+  for (const left of [undefined, 'any']) {
+    t.test(`tenants stay apart where a hook leaves ${String(left)} of the header that it has read, with ${JSON.stringify(options)}`, async t => {
+      const handler = held(answer)
+      const server = await serve(t, app => {
+        app.addHook('onRequest', derive)
+        app.addHook('onRequest', async ({ headers }) => {
+          headers['x-tenant'] = left
+          headers['x-other'] = 'set'
+        })
+        app.get('/', on(options as Options), handler)
+      })
+      t.same(await burst(server, handler), [runs === 2 ? OWN : OWN.map(() => OWN[0]), runs])
+    })
+  }
+}
+
 t.test('a cookie that a hook takes away without a look at it keeps nobody from sharing, and an identity tells who is asking', async t => {
   for (const [options, runs] of [[true, 1], [{ identity: (request: FastifyRequest) => String(made.get(request)) }, 2]] as const) {
     const handler = held(answer)
