@@ -11,10 +11,6 @@ import { headersOf } from './internals.js'
 import { applyPart } from './replay.js'
 import { visitOf } from './request-visit.js'
 
-function own (reply: FastifyReply): FastifyReply {
-  return Object.getPrototypeOf(reply) as FastifyReply
-}
-
 /**
  * Puts itself in front of `reply.send`, where hooks come before the response is captured: from then on they look, not the
  * handler. After an error a handler of errors does, whose turn to send is then.
