@@ -59,6 +59,15 @@ class HookReads extends Reads {
     }
   }
 
+  override change (name: string | symbol): void {
+    // What hooks change can be told when it boards.
+    if (this.#leads) super.change(name)
+  }
+
+  override replaced (): void {
+    if (this.#leads) super.replaced()
+  }
+
   /** What was read and is not in these headers any more. */
   missing (headers: IncomingHttpHeaders): Array<[name: string, value: unknown]> {
     const missing: Array<[string, unknown]> = []

@@ -90,14 +90,17 @@ class Watch<T extends object> implements ProxyHandler<object> {
   }
 
   set (_target: object, name: string | symbol, value: unknown): boolean {
+    this.reads.change(name)
     return Reflect.set(this.watched, name, value)
   }
 
   defineProperty (_target: object, name: string | symbol, descriptor: PropertyDescriptor): boolean {
+    this.reads.change(name)
     return Reflect.defineProperty(this.watched, name, descriptor)
   }
 
   deleteProperty (_target: object, name: string | symbol): boolean {
+    this.reads.change(name)
     return Reflect.deleteProperty(this.watched, name)
   }
 
@@ -165,6 +168,17 @@ export class Reads {
     this.onRead?.()
   }
 
+  /** A header is changed. What it was when it was read cannot be told later: then it might have been any. */
+  change (name: string | symbol): void {
+    // The question whether what is kept is still good comes and goes.
+    if (!CONDITIONS.has(name) && this.noted?.has(name as string) === true) this.noteAll()
+  }
+
+  /** Others were put in the place of the headers: the same. */
+  replaced (): void {
+    if (this.noted !== undefined) this.noteAll()
+  }
+
   /** Notes that all headers were read. */
   noteAll (): void {
     if (!this.on || this.all) return
@@ -192,9 +206,10 @@ export class Reads {
   /** Takes the watch off. */
   stop (): void {
     if (!this.on) return
+    const { headers, rawHeaders } = this.raw
+    if (headers !== this.watchedHeaders) this.replaced()
     this.on = false
     this.hidesConditions = false
-    const { headers, rawHeaders } = this.raw
     // Those that somebody put in their place stay.
     this.put(headers === this.watchedHeaders ? this.headers as IncomingHttpHeaders : headers,
       rawHeaders === this.watchedRawHeaders ? this.rawHeaders : rawHeaders)

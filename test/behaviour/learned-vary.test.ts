@@ -1,3 +1,4 @@
+import type { IncomingHttpHeaders } from 'node:http'
 import t from 'tap'
 import type { FastifyInstance, FastifyRequest, FastifyServerOptions } from 'fastify'
 import type { CoalesceRouteOptions } from '../../types/index.js'
@@ -184,5 +185,42 @@ t.test('the log, and hooks after the handler, read what they like', async t => {
     app.get('/', { config: { coalesce: true } }, handler)
   }, {}, { logger: { level: 'trace', stream: { write () {} } } })
   await meet(server, handler, times(5, server, '/'))
+  t.equal(handler.runs, 1)
+})
+
+const changes: Record<string, (headers: IncomingHttpHeaders, request: FastifyRequest) => void> = {
+  deletes: headers => { Reflect.deleteProperty(headers, 'x-tenant') },
+  sets: headers => { headers['x-tenant'] = 'any' },
+  defines: headers => { Object.defineProperty(headers, 'x-tenant', { value: 'any', configurable: true, enumerable: true, writable: true }) },
+  replaces: (_headers, { raw }) => { raw.headers = {} }
+}
+
+for (const [what, change] of Object.entries(changes)) {
+  for (const hooked of [false, true]) {
+    t.test(`a handler that ${what} a header that ${hooked ? 'a hook' : 'it'} has read answers its own client only`, async t => {
+      const read = new WeakMap<FastifyRequest, unknown>()
+      const handler = held(request => {
+        if (!hooked) read.set(request, request.headers['x-tenant'])
+        change(request.headers, request)
+        return `data of ${String(read.get(request))}`
+      })
+      const server = await serve(t, app => {
+        if (hooked) app.addHook('onRequest', async request => { read.set(request, request.headers['x-tenant']) })
+        app.get('/', { config: { coalesce: true } }, handler)
+      })
+      const tenants = ['acme', undefined, 'any', 'acme']
+      const answers = await meet(server, handler, tenants.map(tenant => () => server.get('/', { headers: tenant === undefined ? {} : { 'x-tenant': tenant } })))
+      t.strictSame(answers.map(({ body }) => body), tenants.map(tenant => `data of ${String(tenant)}`))
+    })
+  }
+}
+
+t.test('a handler that changes headers that nobody has read shares', async t => {
+  const handler = held(request => {
+    for (const change of Object.values(changes)) change(request.headers, request)
+    return 'shared'
+  })
+  const server = await serve(t, app => { app.get('/', { config: { coalesce: true } }, handler) })
+  await meet(server, handler, times(3, server, '/'))
   t.equal(handler.runs, 1)
 })
