@@ -19,7 +19,6 @@ import { followReason, type FollowReason } from './http/policy.js'
 import { queryStart } from './http/query.js'
 import { CLIENT_ADDRESS } from './http/reads.js'
 import type { Recording, Variant } from './http/recording.js'
-import { conditioned } from './leader-reply.js'
 import type { Refresh } from './keeper.js'
 import type { Log } from './observers/observer.js'
 import { headersOf, isHandlingError, snapshotHeaders } from './internals.js'
@@ -254,11 +253,6 @@ export class FastifyVisit extends Visit implements Listener {
     this.error = error
   }
 
-  /** The handler has sent its response to hooks that come before `capture`. */
-  hideConditions (): void {
-    this.#run?.hideConditions()
-  }
-
   /** The handler takes the response into its own hands. */
   hijacked (): void {
     this.#run?.hijacked()
@@ -297,7 +291,7 @@ export class FastifyVisit extends Visit implements Listener {
     if (this.#replay !== undefined) return this.#replay.finish(payload, last)
     this.#run?.decide()
     this.#check?.decide()
-    return this.#run?.hidConditions === true ? this.#run.unseen(() => conditioned(this.request, this.reply, payload)) : payload
+    return payload
   }
 
   /** The response, or its connection, has been closed. */

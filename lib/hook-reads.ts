@@ -11,7 +11,7 @@ import type { IncomingHttpHeaders } from 'node:http'
 import type { FastifyInstance, FastifyReply, FastifyRequest, RouteOptions } from 'fastify'
 import { isPlumbing } from './http/plumbing.js'
 import { Reads, type Watched } from './http/reads.js'
-import { dropOnRequest, instanceHooks, prependOnRequest, routeConfigOf, type InstanceHooks } from './internals.js'
+import { dropOnRequest, instanceHooks, prependHook, routeConfigOf, type InstanceHooks } from './internals.js'
 import type { RouteSettings } from './options.js'
 
 /** The part of a route that matters here. */
@@ -105,7 +105,7 @@ export function prepareHookReads (fastify: FastifyInstance): void {
 
 /** Has the hooks of a route watched. Returns the config to give it. */
 export function watchHooksOf (fastify: FastifyInstance, config: object | undefined, route: HookedRoute): object {
-  if (route.settings.learnVary !== false) prependOnRequest(fastify, watchHooks)
+  if (route.settings.learnVary !== false) prependHook(fastify, 'onRequest', watchHooks)
   return { ...config, [kRoute]: route }
 }
 

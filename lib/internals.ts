@@ -28,10 +28,11 @@ export function instanceHooks (fastify: FastifyInstance): InstanceHooks | undefi
   return hooks !== undefined && HOOKS.every(name => Array.isArray(hooks[name])) ? hooks : undefined
 }
 
-/** Makes a hook the first that the instance's routes run, before those of the instances around it; where that cannot be, nothing. */
-export function prependOnRequest (fastify: FastifyInstance, hook: unknown): void {
-  const hooks = instanceHooks(fastify)?.onRequest as unknown[] | undefined
+/** Makes a hook the first that the instance's routes run, before those of the instances around it. False: that cannot be. */
+export function prependHook (fastify: FastifyInstance, name: 'onRequest' | 'onSend', hook: unknown): boolean {
+  const hooks = instanceHooks(fastify)?.[name] as unknown[] | undefined
   if (hooks?.includes(hook) === false) hooks.unshift(hook)
+  return hooks !== undefined
 }
 
 interface RouteContext {

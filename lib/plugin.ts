@@ -22,8 +22,7 @@ import { joinReason } from './http/policy.js'
 import { routeLabel } from './http/labels.js'
 import { narrowQuery, queryStart } from './http/query.js'
 import { requestDirectives } from './http/request-directives.js'
-import { forgetOriginalUrl, headersOf, instanceHooks, routerOptions } from './internals.js'
-import { sendUnconditionally } from './leader-reply.js'
+import { forgetOriginalUrl, headersOf, instanceHooks, prependHook, routerOptions } from './internals.js'
 import { serveMetrics } from './observers/prometheus.js'
 import { Tally } from './observers/tally.js'
 import { readOptions, readRouteOptions, type RouteSettings, type Settings } from './options.js'
@@ -165,7 +164,8 @@ function addHooks (fastify: FastifyInstance): void {
   fastify.addHook('onRoute', function onCoalesceRoute (this: FastifyInstance, options) {
     if (isCoalesced(options, scopeOf(this).settings)) addRoute(this, scopeOf(this), options)
   })
-  fastify.addHook('onSend', captureResponse)
+  // What hooks make of a response is for one client, wherever they were added.
+  if (!prependHook(fastify, 'onSend', captureResponse)) fastify.addHook('onSend', captureResponse)
   fastify.addHook('onError', noteError)
 }
 
@@ -269,7 +269,6 @@ function addRoute (fastify: FastifyInstance, scope: Scope, options: RouteOptions
     disabled: false,
     parksAt: 'preHandler',
     decidesAtOnce: false,
-    capturesLate: false,
     decidesLast: false,
     watchesHooks: settings.learnVary !== false,
     constraints: options.constraints ?? {},
@@ -283,7 +282,6 @@ function addRoute (fastify: FastifyInstance, scope: Scope, options: RouteOptions
 
   const handler = options.handler as Handler
   const runHandler = function (this: FastifyInstance, visit: FastifyVisit, request: FastifyRequest, reply: FastifyReply): unknown {
-    if (route.capturesLate && visit.led) sendUnconditionally(reply)
     const result = handler.call(this, request, reply)
     if (isPromise(result)) visit.result = result
     return result
@@ -319,7 +317,6 @@ function addRoute (fastify: FastifyInstance, scope: Scope, options: RouteOptions
     route.watchesHooks &&= hasHooksBefore(parksAt, instanceHooks(fastify), options, parkOnRequest)
     route.decidesAtOnce = [...instanceHooks(fastify)?.onSend ?? [undefined], ...options.onSend as unknown[]]
       .every(hook => hook === captureResponse || hook === decideResponse)
-    route.capturesLate = (instanceHooks(fastify)?.onSend.indexOf(captureResponse) ?? 0) > 0
     route.decidesLast = (options.onSend as unknown[]).at(-1) === decideResponse
     fastify.log.debug({ coalesce: { route: name, hook: parksAt, why } }, 'coalesce route')
     if (skips.length > 0) {

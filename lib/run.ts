@@ -88,22 +88,6 @@ export class Run {
     this.#reading.stop()
   }
 
-  /** From now on, until the response is captured, hooks look and not the handler: they see no conditions. */
-  hideConditions (): void {
-    const { reads } = this.#reading
-    if (reads !== undefined) reads.hidesConditions = reads.on
-  }
-
-  /** Whether a hook was told that there are none. */
-  get hidConditions (): boolean {
-    return this.#reading.reads?.hidden === true
-  }
-
-  /** Looks, after it hid conditions, at the request without that being noted. */
-  unseen<T> (look: () => T): T {
-    return (this.#reading.reads as Reads).during(look, false)
-  }
-
   /** Takes no newcomers for its stream any more. */
   close (): void {
     this.#broadcast?.close()

@@ -30,8 +30,6 @@ export interface FastifyRoute extends Omit<Route, 'keyHead'>, Pairable {
   parksAt: 'onRequest' | 'preHandler'
   /** Whether no hook of others comes between capturing a response and deciding upon it. */
   decidesAtOnce: boolean
-  /** Whether hooks of others come before capturing it. */
-  capturesLate: boolean
   /** Whether no hook of others comes after that. */
   decidesLast: boolean
   /** Whether hooks of others run before its requests board. */

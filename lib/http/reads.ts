@@ -60,10 +60,6 @@ class Watch<T extends object> implements ProxyHandler<object> {
       this.reads.noteAll()
       return this.watched
     }
-    if (this.reads.hidesConditions && CONDITIONS.has(name)) {
-      this.reads.hidden = true
-      return undefined
-    }
     if (typeof name === 'string') this.note(name)
     return Reflect.get(this.watched, name)
   }
@@ -129,10 +125,6 @@ export class Reads {
   all = false
   /** Whether the watch is on. */
   on = false
-  /** Who asks for a condition by its name is told that there is none, until the watch is taken off. */
-  hidesConditions = false
-  /** Somebody was told so. */
-  hidden = false
   /** Told of each name when it is read first, and of the first read of all, before the reader has the value. */
   onRead: (() => void) | undefined
   private noted: Set<string> | undefined
@@ -209,7 +201,6 @@ export class Reads {
     const { headers, rawHeaders } = this.raw
     if (headers !== this.watchedHeaders) this.replaced()
     this.on = false
-    this.hidesConditions = false
     // Those that somebody put in their place stay.
     this.put(headers === this.watchedHeaders ? this.headers as IncomingHttpHeaders : headers,
       rawHeaders === this.watchedRawHeaders ? this.rawHeaders : rawHeaders)

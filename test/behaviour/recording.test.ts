@@ -107,6 +107,27 @@ t.test('chunks that a stream uses again do not change what followers get', async
   t.strictSame(answers.map(({ body }) => body), Array(3).fill('firstagainthird'))
 })
 
+for (const order of ['before', 'after'] as const) {
+  t.test(`an onSend hook that was added ${order} the plugin makes something of each client's body, once`, async t => {
+    const handler = held(() => 'body')
+    const app = Fastify() as unknown as FastifyInstance
+    if (order === 'after') await app.register(coalesce)
+    app.addHook('onSend', async (request, reply, payload) => {
+      reply.header('x-own', String(request.headers['x-name']))
+      return `<${String(payload)}>`
+    })
+    if (order === 'before') await app.register(coalesce)
+    app.get('/', { config: { coalesce: { ttl: '1m' } } }, handler)
+    const server = await listen(t, app)
+    const names = ['a', 'b', 'c']
+    const waiting = await queue(server, names.map(name => () => server.get('/', { headers: { 'x-name': name } })))
+    handler.gate.open()
+    const answers = [...await Promise.all(waiting), await server.get('/', { headers: { 'x-name': 'd' } })]
+    t.strictSame(answers.map(({ body, headers }) => [body, headers['x-own']]), [...names, 'd'].map(name => ['<body>', name]))
+    t.equal(handler.runs, 1)
+  })
+}
+
 t.test('each follower has headers of its own', async t => {
   const handler = held((_request, reply) => reply.header('x-list', ['a', 'b']).send('body'))
   const server = await serve(t, app => {
