@@ -72,7 +72,7 @@ function prepare (socket: object): Lookers {
 
 /** A run begins. Returns what `unwatchSocket` is given when it ends. */
 export function watchSocket ({ socket, httpVersionMajor }: Connected, looking: Looking): Lookers {
-  // A session of HTTP/2 gives a stand-in for its socket, and what is done to that is done to the session.
+  // HTTP/2 has a stand-in for the socket: what is defined on that ends on the stream, where no look at the socket comes by.
   if (httpVersionMajor === 2) return NOBODY
   const lookers = (socket as Prepared)[kLookers] ?? prepare(socket)
   if (lookers !== NOBODY) lookers.push(looking)
