@@ -1,13 +1,7 @@
 import t from 'tap'
-import { Agent, request as httpsRequest } from 'node:https'
-import type { AddressInfo } from 'node:net'
-import Fastify, { type FastifyInstance } from 'fastify'
-import coalesce from '../../lib/index.js'
 import type { CoalesceRouteOptions } from '../../types/index.js'
-import { selfSigned } from '../fixtures/certificate.js'
 import { held, meet } from '../fixtures/crowd.js'
 import { outcomes } from '../fixtures/endings.js'
-import { until } from '../fixtures/gate.js'
 import { serve, type TestServer } from '../fixtures/server.js'
 
 type Headers = Record<string, string>
@@ -89,38 +83,4 @@ t.test('declared cookies cover a Cookie header that holds no others', async t =>
   const { runs, outcomes } = await together(t, { cookies: ['theme'] }, clients.map(cookie => ({ cookie })))
   t.match(outcomes, { 'bypass credentials': 3 })
   t.equal(runs, 6)
-})
-
-t.test('a request with a client certificate neither leads nor follows', async t => {
-  const pair = selfSigned()
-  if (pair === undefined) {
-    t.comment('there is no openssl')
-    return
-  }
-  let run = 0
-  const handler = held(() => `run ${++run}`)
-  const app = Fastify({ https: { ...pair, ca: pair.cert, requestCert: true, rejectUnauthorized: false } }) as unknown as FastifyInstance
-  await app.register(coalesce, { metrics: true })
-  app.get('/', { config: { coalesce: true } }, handler)
-  app.get('/own', { config: { coalesce: { identity: () => 'the one who has it' } } }, handler)
-  await app.listen({ port: 0, host: '127.0.0.1' })
-  const { port } = app.server.address() as AddressInfo
-  const [plain, certified] = [{}, pair].map(own => new Agent({ ...own, rejectUnauthorized: false }))
-  t.teardown(async () => {
-    plain?.destroy()
-    certified?.destroy()
-    await app.close()
-  })
-  const get = (agent: Agent | undefined, path: string): Promise<number | undefined> => new Promise((resolve, reject) => {
-    httpsRequest({ host: '127.0.0.1', port, path, agent }, response => {
-      response.resume().on('end', () => { resolve(response.statusCode) })
-    }).on('error', reject).end()
-  })
-
-  const answers = [plain, plain, certified, certified].map(agent => get(agent, '/'))
-  const own = [certified, certified].map(agent => get(agent, '/own'))
-  await until(() => app.coalesce.stats().totalRequests === 6)
-  handler.gate.open()
-  t.same(await Promise.all([...answers, ...own]), [200, 200, 200, 200, 200, 200])
-  t.same(await outcomes(app), { 'leader shared': 2, 'follower shared': 2, 'bypass client-certificate': 2 })
 })

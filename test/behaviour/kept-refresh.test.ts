@@ -15,7 +15,7 @@ import t from 'tap'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { Tally } from '../../lib/observers/tally.js'
 import type { CoalesceRouteOptions } from '../../types/index.js'
-import { selfSigned } from '../fixtures/certificate.js'
+import { certificate } from '../fixtures/certificate.js'
 import { distinct, times } from '../fixtures/crowd.js'
 import { gate, until } from '../fixtures/gate.js'
 import { keeping, type Keeping, type KeepingOptions } from '../fixtures/kept.js'
@@ -402,12 +402,7 @@ t.test('a body that was made of something else than JSON is not made up: its req
 })
 
 t.test('over TLS', async t => {
-  const tls = selfSigned()
-  if (tls === undefined) {
-    t.comment('there is no openssl')
-    return
-  }
-  const server = await stale(t, { fastify: { https: tls } as object })
+  const server = await stale(t, { fastify: { https: certificate('server') } as object })
   const get = async (): Promise<string> => await new Promise((resolve, reject) => {
     httpsRequest({ host: '127.0.0.1', port: server.port, path: '/thing/1', rejectUnauthorized: false, agent: false }, response => {
       let body = ''

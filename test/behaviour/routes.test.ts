@@ -4,7 +4,7 @@ import Fastify, { type FastifyInstance, type LightMyRequestResponse } from 'fast
 import t from 'tap'
 import coalesce from '../../lib/index.js'
 import { arrivedAt, distinct, held, meet, times } from '../fixtures/crowd.js'
-import { selfSigned } from '../fixtures/certificate.js'
+import { certificate } from '../fixtures/certificate.js'
 import { serve } from '../fixtures/server.js'
 
 const ON = { config: { coalesce: true } }
@@ -132,12 +132,10 @@ async function stream (session: ClientHttp2Session, headers: OutgoingHttpHeaders
 }
 
 for (const secure of [false, true]) {
-  const certificate = secure ? selfSigned() : undefined
-  const skip = secure && certificate === undefined ? 'there is no openssl' : false
-  t.test(`requests over HTTP/2 coalesce, ${secure ? 'with' : 'without'} TLS`, { skip }, async t => {
-    const app = (certificate === undefined
-      ? Fastify({ http2: true })
-      : Fastify({ http2: true, https: { ...certificate, allowHTTP1: true } })) as unknown as FastifyInstance
+  t.test(`requests over HTTP/2 coalesce, ${secure ? 'with' : 'without'} TLS`, async t => {
+    const app = (secure
+      ? Fastify({ http2: true, https: { ...certificate('server'), allowHTTP1: true } })
+      : Fastify({ http2: true })) as unknown as FastifyInstance
     const handler = held((request, reply) => {
       reply.header('x-run', request.id)
       return { language: request.headers['accept-language'] ?? null, authority: request.headers[':authority'] }
