@@ -66,7 +66,8 @@ const PROMOTED: Ending<never> = Object.freeze({ type: 'promoted' })
 const WAIT_TIMEOUT: Ending<never> = Object.freeze({ type: 'wait-timeout' })
 
 export class Flight<R> extends Timed {
-  readonly key: string
+  /** Written by the register alone. */
+  key: string
   /** When its leader took over, by the clock. */
   since: number
   /** How long a leader may take, in milliseconds. */

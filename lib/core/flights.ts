@@ -79,6 +79,14 @@ export class Flights<R> implements Tower<R> {
     }
   }
 
+  /** Lets newcomers of another key join a flight, and not those of its own; if it takes any, and the other key has no flight. */
+  rename (flight: Flight<R>, key: string): void {
+    if (this.#find(flight.key) !== flight || this.#find(key) !== undefined) return
+    this.release(flight)
+    flight.key = key
+    this.#flights.set(key, flight)
+  }
+
   /** All who lead a flight now. */
   leaders (): Array<Passenger<R>> {
     this.#settleNewest()

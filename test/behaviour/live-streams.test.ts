@@ -192,6 +192,37 @@ t.test('a header that a stream reads after its first byte ends it for those whos
   t.same((await Promise.all(next)).map(({ body }) => body), ['data of a', 'data of b', 'data of a'])
 })
 
+for (const [what, says] of [['its Vary', true], ['what its handler read', false]] as const) {
+  t.test(`newcomers who match a stream that varies, by ${what}, join the very first`, async t => {
+    const sources: PassThrough[] = []
+    const server = await serve(t, app => {
+      app.get('/', { config: { coalesce: says ? { learnVary: false } : true } }, async ({ headers: { 'x-tenant': tenant } }, reply) => {
+        const source = new PassThrough()
+        sources.push(source)
+        source.write(tenant)
+        if (says) reply.header('vary', 'x-tenant')
+        return await reply.type('text/plain').send(source)
+      })
+      app.put('/', async () => 'written')
+    })
+    const answers: Array<ReturnType<TestServer['get']>> = []
+    const begin = async (tenant: string): Promise<void> => {
+      const answer = server.get('/', { headers: { 'x-tenant': tenant } })
+      answers.push(answer)
+      await firstByte(answer)
+    }
+    for (const tenant of ['a', 'a', 'b', 'a', 'b']) await begin(tenant)
+    t.equal(sources.length, 2)
+    await server.get('/', { method: 'PUT' })
+    await begin('a')
+    t.equal(sources.length, 3, 'a write keeps newcomers from a stream that varies as well')
+    for (const source of sources) source.end()
+    t.same((await Promise.all(answers)).map(({ body }) => body), ['a', 'a', 'b', 'a', 'b', 'a'])
+    t.same(await outcomes(server.app), { 'leader shared': 3, 'follower shared': 3 })
+    await grounded(server.app)
+  })
+}
+
 const MB = 1_000_000
 const PAIRS = 9
 const median = (values: readonly number[]): number => [...values].sort((a, b) => a - b)[values.length >> 1] as number

@@ -116,6 +116,40 @@ t.test('a successor that lands first leaves the detached flight in the air', asy
   t.equal(airport.flights.size, 1)
 })
 
+t.test('a flight that is renamed takes newcomers of its new key, and leaves its old one free', async t => {
+  const airport = new Airport()
+  const { flight, crew: [L] } = airport.crew('x', 'L', 'a')
+  airport.flights.rename(flight, 'y')
+
+  t.strictSame([flight.key, airport.flights.size], ['y', 1])
+  t.equal(airport.board('y', airport.passenger('b')), 'follower')
+  const M = airport.passenger('M')
+  t.equal(airport.board('x', M), 'leader')
+  flight.land(L, shared('r'))
+  t.equal(airport.flights.has('y'), false)
+  t.equal(airport.flights.has('x'), true, 'its successor under its old key is not released')
+  M.flight?.land(M, shared('s'))
+  t.strictSame(airport.left, NOTHING_LEFT)
+})
+
+t.test('a flight is not renamed to the key of another, nor to its own, nor once it takes no newcomers', async t => {
+  const airport = new Airport()
+  const { flight: x, crew: [L] } = airport.crew('x', 'L')
+  const { flight: y, crew: [M] } = airport.crew('y', 'M')
+  for (const key of ['y', 'x']) {
+    airport.flights.rename(x, key)
+    t.strictSame([x.key, y.key, airport.flights.size], ['x', 'y', 2])
+  }
+  t.equal(airport.board('y', airport.passenger('a')), 'follower')
+  t.equal(y.followers, 1)
+  airport.flights.detach(leader => leader === L)
+  airport.flights.rename(x, 'z')
+  t.equal(airport.flights.has('z'), false)
+  x.land(L, shared('r'))
+  y.land(M, shared('r'))
+  t.strictSame(airport.left, NOTHING_LEFT)
+})
+
 t.test('a flight is detached once', async t => {
   const airport = new Airport()
   const { flight, crew: [L] } = airport.crew('x', 'L')
