@@ -89,3 +89,30 @@ t.test('stale-if-error may ask for less', async t => {
   t.equal(await ask('stale-if-error=9'), '500')
   t.equal(await ask('stale-if-error=11'), 'run 1')
 })
+
+t.test('the age that a response came with counts for max-age', async t => {
+  let runs = 0
+  const server = await serve(t, app => {
+    app.get('/word', async (_request, reply) => reply.header('age', '4').send(`run ${++runs}`))
+  }, { clock: new TestClock(), global: true, ttl: '10s', respectRequestCacheControl: true })
+  const ask = async (cacheControl: string): Promise<string> => (await server.get('/word', { headers: { 'cache-control': cacheControl } })).body
+  t.equal(await ask('max-age=4'), 'run 1')
+  t.equal(await ask('max-age=4'), 'run 1')
+  t.equal(await ask('max-age=3'), 'run 2')
+})
+
+t.test('what a route serves while it is refreshed is limited by max-stale and min-fresh, and not by max-age alone', async t => {
+  for (const [directive, wanted] of [['max-age=100', 1], ['max-stale=2', 1], ['max-stale=1', 2], ['min-fresh=0', 2]] as const) {
+    const server = await start(t, { staleIfError: 0 })
+    await server.ask()
+    server.clock.advance(12_000)
+    t.equal(await server.ask(directive), `run ${wanted}`, directive)
+  }
+})
+
+t.test('max-stale does not take what was purged softly', async t => {
+  const { app, ask } = await start(t, { staleWhileRevalidate: 0, staleIfError: 60_000 })
+  await ask()
+  app.coalesce.invalidate({ url: '/word', soft: true })
+  t.equal(await ask('max-stale'), 'run 2')
+})
