@@ -433,13 +433,10 @@ export class Coalescer {
     visit.role = 'done'
     this.#observer.landed(visit, type === 'shared' ? 'completed' : type, reason, flight.followers)
     this.#settled(visit, 'leader', reason)
-    if (!live) {
-      flight.land(visit, landing)
-      return
-    }
-    // It may have turned out to vary: then who comes from now on has a key that says so.
-    this.flights.rename(flight, this.variants.keyOf(visit))
-    flight.open(visit, landing)
+    // It may have turned out to vary: then who comes while it flows has a key that says so.
+    if (live) this.flights.rename(flight, this.variants.keyOf(visit))
+    if (live) flight.open(visit, landing)
+    else flight.land(visit, landing)
   }
 
   #settled (visit: Visit, outcome: Outcome, reason: string): void {
