@@ -143,8 +143,9 @@ export class FastifyVisit extends Visit implements Listener {
   }
 
   override value (name: string): string | null {
-    if (name === ENCODINGS) return normalizeAcceptEncoding(headerOf(this.request.headers, 'accept-encoding'))
-    return name === CLIENT_ADDRESS ? addressOf(this.request) : headerOf(this.request.headers, name)
+    if (name === CLIENT_ADDRESS) return addressOf(this.request)
+    const headers = this.#run?.asked ?? this.request.headers
+    return name === ENCODINGS ? normalizeAcceptEncoding(headerOf(headers, 'accept-encoding')) : headerOf(headers, name)
   }
 
   override run (): void {

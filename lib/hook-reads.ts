@@ -7,7 +7,6 @@
  * does not lead has its own headers back as soon as that is known. What a hook takes away from a request that it has read, or
  * puts another one in place of, is in the key, and a credential counts as there.
  */
-import type { IncomingHttpHeaders } from 'node:http'
 import type { FastifyInstance, FastifyReply, FastifyRequest, RouteOptions } from 'fastify'
 import { isPlumbing } from './http/plumbing.js'
 import { Reads, type Watched } from './http/reads.js'
@@ -21,6 +20,8 @@ export interface HookedRoute {
   watchesHooks: boolean
 }
 
+type Asked = Watched & { readonly url?: string | undefined }
+
 type HiddenSettings = Pick<RouteSettings, 'credentials' | 'key' | 'learnVary'>
 
 /** The names of hooks that run before the handler, in this order. */
@@ -30,20 +31,44 @@ const BEFORE = ['onRequest', 'preParsing', 'preValidation', 'preHandler'] as con
 const kRoute = Symbol('fastify-coalesce.route')
 const kReads = Symbol('fastify-coalesce.hook-reads')
 
+/** What is known of a request's hooks. */
+interface Watch {
+  /** The URL as the first hook found it. */
+  url: string | undefined
+  /** What was there before, and the hooks may have made something of, as it was then. */
+  readonly seen: ReadonlyMap<string, unknown> | undefined
+  /** The reads of its handler as well, from now on; undefined if they are not watched. */
+  lead (): Reads | undefined
+  stop (): void
+}
+
 interface Watching {
-  [kReads]: HookReads | undefined
+  [kReads]: Watch | undefined
+}
+
+/** On a route that does not learn what is read: the credentials of a request count as read by its hooks. */
+class Unwatched implements Watch {
+  url: string | undefined
+  readonly seen = new Map<string, unknown>()
+
+  constructor ({ headers, url }: Asked, credentials: readonly string[]) {
+    this.url = url
+    for (const name of credentials) if (headers[name] !== undefined) this.seen.set(name, headers[name])
+  }
+
+  lead (): undefined {}
+
+  stop (): void {}
 }
 
 /** The reads of a request's hooks, and of its handler if it leads. */
-class HookReads extends Reads {
-  /** The URL as the first hook found it. */
+class HookReads extends Reads implements Watch {
   url: string | undefined
+  seen: Map<string, unknown> | undefined
   readonly #credentials: readonly string[]
   #leads = false
-  /** What was read, as it was then. */
-  #seen: Map<string, unknown> | undefined
 
-  constructor (raw: Watched & { readonly url?: string | undefined }, credentials: readonly string[]) {
+  constructor (raw: Asked, credentials: readonly string[]) {
     super(raw)
     this.url = raw.url
     this.#credentials = credentials
@@ -53,7 +78,7 @@ class HookReads extends Reads {
     if (this.#leads) {
       super.note(name)
     } else if (!isPlumbing(name)) {
-      if (this.#seen?.has(name) !== true) (this.#seen ??= new Map()).set(name, this.headers?.[name])
+      if (this.seen?.has(name) !== true) (this.seen ??= new Map()).set(name, this.headers?.[name])
       // Who is asking is for the key to tell, with credentials.
       if (!this.#credentials.includes(name)) super.note(name)
     }
@@ -66,13 +91,6 @@ class HookReads extends Reads {
 
   override replaced (): void {
     if (this.#leads) super.replaced()
-  }
-
-  /** What was read and is not in these headers any more. */
-  missing (headers: IncomingHttpHeaders): Array<[name: string, value: unknown]> {
-    const missing: Array<[string, unknown]> = []
-    for (const [name, value] of this.#seen ?? []) if (headers[name] !== value) missing.push([name, value])
-    return missing
   }
 
   /** It leads, and its handler reads from now on. */
@@ -89,7 +107,8 @@ function watchHooks (request: FastifyRequest, _reply: FastifyReply, done: () => 
   if (route?.watchesHooks !== true) {
     dropOnRequest(request, watchHooks)
   } else {
-    (request as unknown as Watching)[kReads] ??= new HookReads(request.raw, route.settings.credentials)
+    const { settings: { learnVary, credentials } } = route;
+    (request as unknown as Watching)[kReads] ??= new (learnVary === false ? Unwatched : HookReads)(request.raw, credentials)
   }
   done()
 }
@@ -105,7 +124,7 @@ export function prepareHookReads (fastify: FastifyInstance): void {
 
 /** Has the hooks of a route watched. Returns the config to give it. */
 export function watchHooksOf (fastify: FastifyInstance, config: object | undefined, route: HookedRoute): object {
-  if (route.settings.learnVary !== false) prependHook(fastify, 'onRequest', watchHooks)
+  prependHook(fastify, 'onRequest', watchHooks)
   return { ...config, [kRoute]: route }
 }
 
@@ -145,7 +164,7 @@ const NOTHING: Hidden = Object.freeze({ credential: false, text: undefined })
 export function hiddenIn (request: FastifyRequest, { credentials, key, learnVary }: HiddenSettings): Hidden {
   const reads = (request as unknown as Watching)[kReads]
   if (reads === undefined) return NOTHING
-  const missing = reads.missing(request.headers)
+  const missing = [...reads.seen ?? []].filter(([name, value]) => request.headers[name] !== value)
   const url = key === undefined ? replacedUrl(request) : undefined
   if (missing.length === 0 && url === undefined) return NOTHING
   const credential = missing.some(([name, value]) => value !== undefined && credentials.includes(name))

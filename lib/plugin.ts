@@ -270,7 +270,7 @@ function addRoute (fastify: FastifyInstance, scope: Scope, options: RouteOptions
     parksAt: 'preHandler',
     decidesAtOnce: false,
     decidesLast: false,
-    watchesHooks: settings.learnVary !== false,
+    watchesHooks: true,
     constraints: options.constraints ?? {},
     handler: options.handler,
     choice,

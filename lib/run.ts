@@ -5,6 +5,7 @@
  * what others add for the run's own client is not recorded, but a cookie or a restriction that they add keeps the response
  * from being shared.
  */
+import type { IncomingHttpHeaders } from 'node:http'
 import { Readable } from 'node:stream'
 import { NobodyWaitsError, WrongLengthError } from './errors.js'
 import type { FastifyVisit } from './fastify-visit.js'
@@ -28,6 +29,8 @@ const NO_DELTA: HeaderDelta = Object.freeze({ set: [], removed: [] })
 export class Run {
   /** Set once its handler has forwarded the request to an upstream. */
   forwarded: Forwarded | undefined
+  /** The request's headers as they were when its response was captured, if hooks had a chance to change them since. */
+  asked: IncomingHttpHeaders | undefined
   /** What its handler answered with, before anything was made of that. */
   status: number | undefined
   readonly #visit: FastifyVisit
@@ -165,6 +168,7 @@ export class Run {
       failed,
       vary: typeof vary === 'string' ? NO_NAMES : vary
     }
+    if (wanted && !last) this.asked = { ...visit.request.headers }
     if (wanted && visit.hasFollowers) shareEncodings(reply, this.#capture.body, coalescer.budget.hold)
     if (last) this.#decide(reason)
     return passed

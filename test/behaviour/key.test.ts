@@ -158,19 +158,21 @@ t.test('key replaces path and query, and nothing else', async t => {
 })
 
 for (const query of [true, 'raw', ['token', 'q']] as const) {
-  t.test(`a hook that changes a request's URL hides nothing from the key, with query: ${JSON.stringify(query)}`, async t => {
-    const handler = held(({ params, query, url }) => [params, query, url])
-    const server = await serve(t, app => {
-      app.addHook('onRequest', async ({ raw }) => { if (raw.url?.includes('token') === true) raw.url = '/hidden' })
-      app.get('/item/:id', { config: { coalesce: { query } } }, handler)
+  for (const learnVary of [true, false]) {
+    t.test(`a hook that changes a request's URL hides nothing from the key, with query: ${JSON.stringify(query)} and learnVary: ${learnVary}`, async t => {
+      const handler = held(({ params, query, url }) => [params, query, url])
+      const server = await serve(t, app => {
+        app.addHook('onRequest', async ({ raw }) => { if (raw.url?.includes('token') === true) raw.url = '/hidden' })
+        app.get('/item/:id', { config: { coalesce: { query, learnVary } } }, handler)
+      })
+      const asked = ['/item/1?token=a', '/item/1?token=b', '/item/2?token=a', '/item/1?token=a', '/item/1?q=a']
+      const answers = await meet(server, handler, asked.map(path => () => server.get(path)))
+      const seen = (id: string, token: string): string => JSON.stringify([{ id }, typeof query === 'object' ? {} : { token }, '/hidden'])
+      t.same(answers.map(({ body }) => body),
+        [seen('1', 'a'), seen('1', 'b'), seen('2', 'a'), seen('1', 'a'), JSON.stringify([{ id: '1' }, { q: 'a' }, '/item/1?q=a'])])
+      t.equal(handler.runs, 4)
     })
-    const asked = ['/item/1?token=a', '/item/1?token=b', '/item/2?token=a', '/item/1?token=a', '/item/1?q=a']
-    const answers = await meet(server, handler, asked.map(path => () => server.get(path)))
-    const seen = (id: string, token: string): string => JSON.stringify([{ id }, typeof query === 'object' ? {} : { token }, '/hidden'])
-    t.same(answers.map(({ body }) => body),
-      [seen('1', 'a'), seen('1', 'b'), seen('2', 'a'), seen('1', 'a'), JSON.stringify([{ id: '1' }, { q: 'a' }, '/item/1?q=a'])])
-    t.equal(handler.runs, 4)
-  })
+  }
 }
 
 t.test('keys made of parts are apart wherever the parts are', async t => {

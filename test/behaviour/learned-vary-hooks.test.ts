@@ -300,7 +300,7 @@ const takes: Record<string, (headers: IncomingHttpHeaders, request: FastifyReque
 }
 
 for (const [what, take] of Object.entries(takes)) {
-  for (const options of [true, { headers: ['authorization'] }, { credentials: ['authorization'], ttl: '1m' }] as const) {
+  for (const options of [true, { headers: ['authorization'] }, { credentials: ['authorization'], ttl: '1m' }, { learnVary: false }] as const) {
     t.test(`users never see each other's data where a hook ${what} the credential that it has read, with ${JSON.stringify(options)}`, async t => {
       const handler = held(answer)
       const server = await serve(t, app => {

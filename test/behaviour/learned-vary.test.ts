@@ -1,6 +1,6 @@
 import type { IncomingHttpHeaders } from 'node:http'
 import t from 'tap'
-import type { FastifyInstance, FastifyRequest, FastifyServerOptions } from 'fastify'
+import type { FastifyInstance, FastifyReply, FastifyRequest, FastifyServerOptions } from 'fastify'
 import type { CoalesceRouteOptions } from '../../types/index.js'
 import { held, meet, times } from '../fixtures/crowd.js'
 import { getFrom, outcomes } from '../fixtures/endings.js'
@@ -213,6 +213,29 @@ for (const [what, change] of Object.entries(changes)) {
       t.strictSame(answers.map(({ body }) => body), tenants.map(tenant => `data of ${String(tenant)}`))
     })
   }
+}
+
+for (const [what, answer] of [
+  ['has read', (request: FastifyRequest) => `data of ${String(request.headers['x-tenant'])}`],
+  ['names in Vary', (request: FastifyRequest, reply: FastifyReply) => {
+    const { rawHeaders } = request.raw
+    reply.header('vary', 'x-tenant')
+    return `data of ${String(rawHeaders[rawHeaders.indexOf('x-tenant') + 1])}`
+  }]
+] as const) {
+  t.test(`an onSend hook that deletes a header that a handler ${what} does not make the response one for those without it`, async t => {
+    const handler = held((request, reply) => answer(request, reply))
+    const server = await serve(t, app => {
+      app.addHook('onSend', async request => { delete request.headers['x-tenant'] })
+      app.get('/', { config: { coalesce: { learnVary: what === 'has read' } } }, handler)
+    })
+    const tenants = ['acme', undefined, 'acme']
+    const answers = await meet(server, handler, tenants.map(tenant => () => server.get('/', { headers: tenant === undefined ? {} : { 'x-tenant': tenant } })))
+    t.equal(answers[0]?.body, 'data of acme')
+    t.not(answers[1]?.body, 'data of acme')
+    t.equal(answers[2]?.body, 'data of acme')
+    t.equal(handler.runs, 2)
+  })
 }
 
 t.test('a handler that changes headers that nobody has read shares', async t => {
