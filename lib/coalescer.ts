@@ -166,7 +166,7 @@ export class Coalescer {
     flight.abandon(visit, reason, reason === 'handler-timeout')
   }
 
-  /** Its client is gone, or was answered by somebody else; a leader's run goes on for those who wait. */
+  /** Its client is gone, or was answered by somebody else; a leader's run, if that has begun, goes on for those who wait. */
   leave (visit: Visit, reason: 'client-left' | 'answered-elsewhere'): void {
     const { flight } = visit
     switch (visit.role) {
@@ -177,7 +177,8 @@ export class Coalescer {
         flight?.leave(visit)
         return
       case 'leader':
-        flight?.leave(visit)
+        if (reason === 'answered-elsewhere') this.abandon(visit, reason)
+        else flight?.leave(visit)
         return
       case 'alone':
         visit.over()
@@ -335,6 +336,8 @@ export class Coalescer {
   /** A slow store has answered one that parked meanwhile. */
   #looked (visit: Visit, look: Look): void {
     const { flight } = visit
+    // Something else has answered it meanwhile.
+    if (!visit.looks) return
     visit.looks = false
     if (visit.role !== 'leader' && visit.role !== 'looking') {
       // Its flight ended without it. What it is to its client it still is, if that is there.

@@ -256,7 +256,8 @@ export class FastifyVisit extends Visit implements Listener {
 
   /** The handler takes the response into its own hands. */
   hijacked (): void {
-    this.#run?.hijacked()
+    if (this.looks) this.#answeredElsewhere()
+    else this.#run?.hijacked()
   }
 
   /**
@@ -265,13 +266,17 @@ export class FastifyVisit extends Visit implements Listener {
    * @param last no other hook comes before the decision
    */
   capture (payload: unknown, last: boolean): unknown {
+    if (this.looks) {
+      this.#answeredElsewhere()
+      return payload
+    }
     switch (this.role) {
       case 'leader':
       case 'scout':
       case 'refresher':
         return (this.#run as Run).capture(payload, last)
       case 'follower':
-        this.coalescer.leave(this, 'answered-elsewhere')
+        this.#answeredElsewhere()
         return payload
       case 'alone':
         this.over()
@@ -320,6 +325,13 @@ export class FastifyVisit extends Visit implements Listener {
   keepToItself (reason: string, remember: boolean): void {
     this.coalescer.unshareable(this, reason, remember)
     if (this.#clientLeft) this.cancel(new NobodyWaitsError())
+  }
+
+  /** Something else has answered it while it waited. */
+  #answeredElsewhere (): void {
+    this.looks = false
+    if (isHandlerTimeout(this.error)) this.coalescer.abandon(this, 'handler-timeout')
+    this.coalescer.leave(this, 'answered-elsewhere')
   }
 
   /** Its own run, which others do not share, or not any more, may have failed: then what was kept goes on in its place. */

@@ -1,6 +1,7 @@
 /**
  * "A store that fails, hangs, is slow or is poisoned costs a bounded wait, and then the request runs."
  */
+import type { FastifyReply } from 'fastify'
 import t from 'tap'
 import type { Entry, Store } from '../../types/index.js'
 import { memoryStore } from '../../lib/stores/memory.js'
@@ -269,6 +270,43 @@ t.test('HEAD whose client leaves while a slow store is asked costs no run', asyn
   server.store.gate.open()
   await new Promise(resolve => setTimeout(resolve, 20))
   t.equal(server.runs(), 0)
+})
+
+t.test('whatever answers a request that waits for a slow store, one of those who wait with it takes over', async t => {
+  for (const method of ['GET', 'HEAD']) {
+    for (const answer of [(reply: FastifyReply) => { reply.code(503).send('enough') }, (reply: FastifyReply) => { reply.hijack().raw.writeHead(503).end('enough') }]) {
+      let parked: FastifyReply | undefined
+      const server = await looking(t, false, {
+        before: app => { app.addHook('onRequest', async (request, reply) => { if (request.headers['x-request-id'] !== undefined) parked = reply }) }
+      })
+      const first = server.get('/thing/1', { method, headers: { 'x-request-id': '1' } })
+      await server.arrived(1)
+      const others = times(3, server, '/thing/1').map(send => send())
+      await server.arrived(4)
+      answer(parked as FastifyReply)
+      t.match(await first, { status: 503, body: method === 'HEAD' ? '' : 'enough' })
+      server.store.gate.open()
+      t.strictSame(bodies(await Promise.all(others)), ['{"run":1}'])
+      t.equal(server.runs(), 1)
+      t.equal(server.app.coalesce.stats().actualExecutions, 1)
+      t.match(await outcomes(server.app), { [`${method === 'HEAD' ? 'follower' : 'leader'} answered-elsewhere`]: 1 })
+      await grounded(server.app)
+      await server.close()
+    }
+  }
+})
+
+t.test('a request whose time ends while a slow store is asked is told so, and one of those who wait with it takes over', async t => {
+  const server = await looking(t, false, { fastify: { handlerTimeout: 200 } })
+  const first = server.get('/thing/1')
+  await server.arrived(1)
+  await new Promise(resolve => setTimeout(resolve, 100))
+  const others = times(3, server, '/thing/1').map(send => send())
+  t.match(await first, { status: 503, body: /FST_ERR_HANDLER_TIMEOUT/ })
+  t.strictSame(bodies(await Promise.all(others)), ['{"run":1}'])
+  server.store.gate.open()
+  t.match(await outcomes(server.app), { 'leader handler-timeout': 1, 'leader shared': 1, 'follower shared': 2 })
+  await grounded(server.app)
 })
 
 t.test('the kill switch lets all go who wait for a slow store', async t => {
