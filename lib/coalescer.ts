@@ -285,8 +285,15 @@ export class Coalescer {
   #board (visit: Visit, now: number): Place | 'unshareable' {
     visit.boardings++
     visit.boardedKey = this.variants.keyOf(visit)
-    if (this.#unshareable.has(visit.boardedKey)) return visit.mayLead ? 'unshareable' : 'no-flight'
-    return this.#enter(visit, visit.boardedKey, now)
+    if (!this.#unshareable.has(visit.boardedKey)) return this.#enter(visit, visit.boardedKey, now)
+    if (visit.demands.onlyIfCached) return this.#refuseRun(visit)
+    return visit.mayLead ? 'unshareable' : 'no-flight'
+  }
+
+  /** It wants no run, and there is nothing for it. */
+  #refuseRun (visit: Visit): 'kept' {
+    visit.role = 'kept'
+    return 'kept'
   }
 
   #enter (visit: Visit, key: string, now: number): Place {
@@ -299,10 +306,6 @@ export class Coalescer {
       }
       if (visit.boardings++ < MAX_BOARDINGS && this.#tellApart(visit, look.names)) return this.#enter(visit, visit.boardedKey, now)
     }
-    if (visit.demands.onlyIfCached && !(look instanceof Promise) && !this.flights.has(key)) {
-      visit.role = 'kept'
-      return 'kept'
-    }
     const boarding = this.flights.board(key, visit, visit.route.settings.maxWaitersPerKey, now)
     if (boarding === 'leader') visit.lead()
     if (boarding === 'follower') {
@@ -311,7 +314,9 @@ export class Coalescer {
       visit.leaderId = (leader as Visit).id
       this.#observer.joined(visit, followers)
     }
-    if (!(look instanceof Promise) || (boarding !== 'leader' && boarding !== 'no-flight')) return boarding
+    if (!(look instanceof Promise) || (boarding !== 'leader' && boarding !== 'no-flight')) {
+      return boarding !== 'follower' && visit.demands.onlyIfCached ? this.#refuseRun(visit) : boarding
+    }
     if (boarding === 'no-flight') visit.role = 'looking'
     visit.looks = true
     look.then(found => { this.#looked(visit, found) }, () => { this.#looked(visit, undefined) })
@@ -347,7 +352,6 @@ export class Coalescer {
       return
     }
     if (look === undefined && visit.demands.onlyIfCached) {
-      flight?.land(visit, MISMATCH)
       this.serve(visit)
     } else if (look === undefined) {
       if (visit.role === 'leader') this.#takeOff(visit)
@@ -416,6 +420,10 @@ export class Coalescer {
   }
 
   #runAlone (visit: Visit, reason: string, flight: Flight<Recording>): void {
+    if (visit.demands.onlyIfCached) {
+      this.serve(visit)
+      return
+    }
     visit.role = 'alone'
     flight.release(visit, visit.route.settings.releaseConcurrency, finished => {
       if (visit.role !== 'alone') {

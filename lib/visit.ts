@@ -147,7 +147,7 @@ export abstract class Visit implements Passenger<Recording>, Subject {
   }
 
   get mayLead (): boolean {
-    return this.followsOnly === undefined
+    return this.followsOnly === undefined && !this.demands.onlyIfCached
   }
 
   get tally (): Tally {

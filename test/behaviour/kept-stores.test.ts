@@ -416,7 +416,7 @@ t.test('who wants what is kept only is refused once a slow store has nothing, an
   const refused = server.get('/thing/1', { headers: { 'cache-control': 'only-if-cached' } })
   await server.arrived(1)
   const others = times(3, server, '/thing/1').map(send => send())
-  await waiting(server.app, 3)
+  await waiting(server.app, 2)
   server.store.gate.open()
   t.equal((await refused).status, 504)
   t.strictSame(bodies(await Promise.all(others)), ['{"run":1}'])
