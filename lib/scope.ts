@@ -38,11 +38,19 @@ export interface FastifyRoute extends Omit<Route, 'keyHead'>, Pairable {
   readonly settle: () => void
 }
 
+/** What a registration's deduplicated functions keep, and their runs in the air. */
+interface Functions {
+  readonly shelves: Set<Shelf>
+  readonly calls: Terminal['flights']
+}
+
 export interface Scope {
   readonly settings: Settings
   readonly coalescer: Coalescer
   /** Those of this registration, of the ones around it and inside it. */
   readonly coalescers: Set<Coalescer>
+  /** The same. */
+  readonly functions: Set<Functions>
   readonly routes: FastifyRoute[]
   readonly tallies: Tally[]
   /** How many routes there are that neither method nor pattern nor written constraints tell apart. */
@@ -61,8 +69,8 @@ export function createScope (log: FastifyBaseLogger, settings: Settings, around:
   const coalescer = new Coalescer(settings, new Keeper(shelf, observer), observer)
   const coalescers = (around?.coalescers ?? new Set<Coalescer>()).add(coalescer)
   const calls: Terminal['flights'] = new Flights(settings, clock)
-  /** Where results of functions are kept. */
-  const functionShelves = new Set<Shelf>()
+  const shelves = new Set<Shelf>()
+  const functions = (around?.functions ?? new Set<Functions>()).add({ shelves, calls })
   const routes: FastifyRoute[] = []
   const tallies: Tally[] = []
   const source = {
@@ -71,7 +79,7 @@ export function createScope (log: FastifyBaseLogger, settings: Settings, around:
     waiters: () => coalescer.flights.waiters + calls.waiters,
     recordedBytes: () => coalescer.budget.held,
     store: storeTally,
-    stores: () => [shelf, ...functionShelves].map(({ store }) => store)
+    stores: () => [shelf, ...shelves].map(({ store }) => store)
   }
   const instruments = settings.metrics === false
     ? undefined
@@ -88,7 +96,7 @@ export function createScope (log: FastifyBaseLogger, settings: Settings, around:
       const own = store === undefined && timeout === undefined
         ? shelf
         : new Shelf(store ?? shelf.store, timeout ?? storeTimeout, clock, storeTally)
-      functionShelves.add(own)
+      shelves.add(own)
       return own
     },
     refreshes: new Refreshes(() => shelf.now()),
@@ -119,8 +127,10 @@ export function createScope (log: FastifyBaseLogger, settings: Settings, around:
       const { labels, soft } = readPurge(purge)
       // Of the registrations around this one and inside it as well, as with a write: they may share its store.
       for (const each of coalescers) each.purge(labels, soft)
-      for (const each of functionShelves) each.purge(labels, soft)
-      if (functionShelves.size > 0) calls.detach(leader => (leader as AnyCall).keeps)
+      for (const each of functions) {
+        for (const shelf of each.shelves) shelf.purge(labels, soft)
+        if (each.shelves.size > 0) each.calls.detach(leader => (leader as AnyCall).keeps)
+      }
     },
     entries ({ bodies = false } = {}) {
       const entries = shelf.entries()
@@ -133,6 +143,7 @@ export function createScope (log: FastifyBaseLogger, settings: Settings, around:
     settings,
     coalescer,
     coalescers,
+    functions,
     routes,
     tallies,
     ids: new Map(),

@@ -183,3 +183,34 @@ t.test('a purge holds for the registrations inside and around as well', async t 
   for (const path of ['/outer', '/inner']) await server.get(path)
   t.strictSame(runs, { outer: 3, inner: 3 })
 })
+
+t.test('a purge holds for what functions keep inside and around as well, and for their runs', async t => {
+  let runs = 0
+  const inside: FastifyInstance[] = []
+  const server = await serve(t, async app => {
+    await app.register(async inner => {
+      await inner.register(coalesce)
+      inside.push(inner)
+    })
+  })
+  const apps = [server.app, ...inside]
+  for (const one of apps) {
+    for (const other of apps) {
+      const opening = gate()
+      const fn = one.coalesce.deduplicate(async (key: string) => {
+        runs++
+        if (key === 'held') await opening.promise
+        return runs
+      }, { key: key => key, ttl: '1m', tags: ['words'] })
+      const before = [await fn('a'), await fn('a')]
+      const joined = fn('held')
+      other.coalesce.invalidate({ tags: ['words'] })
+      const [later, afresh] = [await fn('a'), fn('held')]
+      opening.open()
+      t.equal(before[0], before[1])
+      t.not(later, before[0])
+      await Promise.all([joined, afresh])
+    }
+  }
+  t.equal(runs, apps.length ** 2 * 4)
+})
