@@ -122,7 +122,8 @@ export class Shelf {
     if (this.store.entries === undefined) return undefined
     const found: Listed[] = []
     for (const entry of this.store.entries()) {
-      if (isEntry(entry) && !this.isPurged(entry)) found.push({ entry, outdated: this.#isOutdated(entry) })
+      // What is listed under no key is found under none.
+      if (isEntry(entry) && typeof entry.key === 'string' && !this.isPurged(entry)) found.push({ entry, outdated: this.#isOutdated(entry) })
     }
     return found
   }
@@ -224,6 +225,6 @@ const DURATIONS = ['since', 'storedAt', 'freshFor', 'staleWhileRevalidate', 'sta
 
 function isEntry (entry: unknown): entry is Entry {
   const given = entry as Record<string, unknown>
-  return typeof entry === 'object' && DURATIONS.every(name => Number.isFinite(given[name])) &&
+  return typeof entry === 'object' && entry !== null && DURATIONS.every(name => Number.isFinite(given[name])) &&
     Array.isArray(given.labels) && given.labels.every(label => typeof label === 'string')
 }

@@ -326,6 +326,11 @@ t.test('what is listed is what would be found; a store that does not list says s
   shelf.keep(entryOf(shelf, { key: '["b"]' }), KEEP)
   shelf.purge(['tag:a'], false)
   t.match(shelf.entries()?.map(({ entry }) => entry.key), ['["b"]'])
+  const [listed] = shelf.store.entries?.() ?? []
+  const odd = [null, undefined, 1, 'text', {}, { ...listed, key: undefined, since: 0 }, listed] as Entry[]
+  const foreign = open({ ...memoryStore(), entries: () => odd }).shelf
+  foreign.purge(['tag:a'], false)
+  t.strictSame(foreign.entries()?.map(({ entry }) => entry), [listed], 'what is no entry is not')
   const said = new Shelf(slow(memoryStore()), TIMEOUT, new TestClock(), { failed () {}, rejected () {}, answered () {} })
   t.equal(said.entries(), undefined)
   t.end()
