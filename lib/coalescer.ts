@@ -5,12 +5,12 @@
  * have. Between its key and its place on a flight nothing is awaited.
  */
 import type { Clock, Outcome } from '../types/index.js'
+import { Barrier } from './barrier.js'
 import { Budget } from './budget.js'
 import { CLOSED, MISMATCH, NOBODY_WAITS, type AbortReason, type Ending, type Flight, type Landing } from './core/flight.js'
 import { Flights, type Boarding } from './core/flights.js'
 import { FlightTimeoutError, NobodyWaitsError, NotKeptError, WaitTimeoutError } from './errors.js'
 import type { Cut } from './http/broadcast.js'
-import { pathLabel } from './http/labels.js'
 import { NO_REQUEST_DIRECTIVES } from './http/request-directives.js'
 import { isOfVariant, type Recording } from './http/recording.js'
 import type { Keeper, Look, Refresh } from './keeper.js'
@@ -38,7 +38,7 @@ export class Coalescer {
   readonly variants = new Variants()
   readonly #observer: Observer
   readonly clock: Clock
-  readonly #purgesOnWrite: boolean
+  readonly barrier: Barrier
   readonly #unshareable: Unshareable
 
   constructor (settings: CoalescerSettings, keeper: Keeper, observer: Observer) {
@@ -46,7 +46,7 @@ export class Coalescer {
     this.flights = new Flights(settings, settings.clock)
     this.clock = settings.clock
     this.budget = new Budget(settings.maxRecordedBytes)
-    this.#purgesOnWrite = settings.purgeOnWrite
+    this.barrier = new Barrier(this.flights, keeper, settings.purgeOnWrite)
     this.#observer = observer
     this.#unshareable = new Unshareable(settings.clock)
   }
@@ -185,19 +185,6 @@ export class Coalescer {
         if (visit.outcome === undefined) this.#settled(visit, 'follower', reason)
         visit.role = 'done'
     }
-  }
-
-  /** Nobody joins a flight for `path` that is in the air now. */
-  fence (path: string): void {
-    const label = pathLabel(path)
-    if (this.flights.size > 0) this.flights.detach(leader => pathLabel((leader as Visit).path) === label)
-    if (this.#purgesOnWrite) this.keeper.purge([label], false)
-  }
-
-  /** Serves nothing any more that has one of these labels, or (softly) only as stale; and what is in the air is for who is on board. */
-  purge (labels: readonly string[], softly: boolean): void {
-    this.keeper.purge(labels, softly)
-    this.flights.detach(() => true)
   }
 
   /** Lets go everybody who waits on a route. */

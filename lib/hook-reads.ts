@@ -37,8 +37,6 @@ interface Watch {
   url: string | undefined
   /** What was there before, and the hooks may have made something of, as it was then. */
   readonly seen: ReadonlyMap<string, unknown> | undefined
-  /** The reads of its handler as well, from now on; undefined if they are not watched. */
-  lead (): Reads | undefined
   stop (): void
 }
 
@@ -55,8 +53,6 @@ class Unwatched implements Watch {
     this.url = url
     for (const name of credentials) if (headers[name] !== undefined) this.seen.set(name, headers[name])
   }
-
-  lead (): undefined {}
 
   stop (): void {}
 }
@@ -182,5 +178,6 @@ export function changeUrl (request: FastifyRequest, change: (url: string) => str
 
 /** What a leader's hooks have read, to go on with; undefined if they were not watched. */
 export function leadOn (request: FastifyRequest): Reads | undefined {
-  return (request as unknown as Watching)[kReads]?.lead()
+  const watch = (request as unknown as Watching)[kReads]
+  return watch instanceof HookReads ? watch.lead() : undefined
 }

@@ -191,7 +191,7 @@ function fence (request: FastifyRequest, reply: FastifyReply): void {
   const { protocol, host, url } = request
   const paths = [url, ...invalidatedBy({ protocol, host, path: url }, headersOf(reply))]
     .map(each => each.slice(0, queryStart(each, settings.routes.router.semicolonDelimits)))
-  for (const coalescer of coalescers) for (const path of paths) coalescer.fence(path)
+  for (const coalescer of coalescers) for (const path of paths) coalescer.barrier.fence(path)
 }
 
 function noteHijack (reply: FastifyReply): void {

@@ -126,7 +126,7 @@ export function createScope (log: FastifyBaseLogger, settings: Settings, around:
     invalidate (purge) {
       const { labels, soft } = readPurge(purge)
       // Of the registrations around this one and inside it as well, as with a write: they may share its store.
-      for (const each of coalescers) each.purge(labels, soft)
+      for (const { barrier } of coalescers) barrier.purge(labels, soft)
       for (const each of functions) {
         for (const shelf of each.shelves) shelf.purge(labels, soft)
         if (each.shelves.size > 0) each.calls.detach(leader => (leader as AnyCall).keeps)
