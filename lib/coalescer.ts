@@ -272,15 +272,8 @@ export class Coalescer {
   #board (visit: Visit, now: number): Place | 'unshareable' {
     visit.boardings++
     visit.boardedKey = this.variants.keyOf(visit)
-    if (!this.#unshareable.has(visit.boardedKey)) return this.#enter(visit, visit.boardedKey, now)
-    if (visit.demands.onlyIfCached) return this.#refuseRun(visit)
-    return visit.mayLead ? 'unshareable' : 'no-flight'
-  }
-
-  /** It wants no run, and there is nothing for it. */
-  #refuseRun (visit: Visit): 'kept' {
-    visit.role = 'kept'
-    return 'kept'
+    if (this.#unshareable.has(visit.boardedKey)) return visit.placeless(visit.mayLead ? 'unshareable' : 'no-flight')
+    return this.#enter(visit, visit.boardedKey, now)
   }
 
   #enter (visit: Visit, key: string, now: number): Place {
@@ -302,7 +295,7 @@ export class Coalescer {
       this.#observer.joined(visit, followers)
     }
     if (!(look instanceof Promise) || (boarding !== 'leader' && boarding !== 'no-flight')) {
-      return boarding !== 'follower' && visit.demands.onlyIfCached ? this.#refuseRun(visit) : boarding
+      return boarding === 'follower' ? boarding : visit.placeless(boarding)
     }
     if (boarding === 'no-flight') visit.role = 'looking'
     visit.looks = true

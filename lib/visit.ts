@@ -162,6 +162,13 @@ export abstract class Visit implements Passenger<Recording>, Subject {
     return this.route.settings.flightTimeout
   }
 
+  /** What having found no place comes to: `boarding`, after which it runs by itself, unless it wants no run. */
+  placeless<Boarding> (boarding: Boarding): Boarding | 'kept' {
+    if (!this.demands.onlyIfCached) return boarding
+    this.role = 'kept'
+    return 'kept'
+  }
+
   /** It takes the place of a leader. */
   lead (): void {
     this.role = 'leader'
