@@ -6,6 +6,7 @@ import type { Clock } from '../types/index.js'
 
 export const systemClock: Clock = Object.freeze({
   now: () => performance.now(),
+  wall: () => Date.now(),
   setTimeout: (callback: () => void, delay: number) => setTimeout(callback, delay).unref(),
   clearTimeout: (timer: unknown) => { clearTimeout(timer as NodeJS.Timeout) }
 })

@@ -336,6 +336,8 @@ export interface Store {
 export interface Clock {
   /** Milliseconds since any fixed moment; never goes back. */
   now: () => number
+  /** Milliseconds since 1970, by the machine, which may leap; without it they are counted by `now` from the start. */
+  wall?: () => number
   setTimeout: (callback: () => void, delay: number) => unknown
   clearTimeout: (timer: unknown) => void
 }

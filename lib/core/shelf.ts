@@ -36,6 +36,8 @@ export interface Found extends Listed {
 const MAX_SETTLING = 1_000
 /** How far the clocks of other processes may be ahead, in milliseconds. What is said to come later would never be old, nor purged. */
 const MAX_AHEAD = 60_000
+/** How far what is counted may be behind the time of day, in milliseconds. */
+const MAX_BEHIND = 1_000
 /** Two moments that must not be the same are at least this far apart, in milliseconds. */
 const TICK = 1 / 1_024
 
@@ -45,7 +47,7 @@ export class Shelf {
   readonly #timeout: number
   readonly #watch: ShelfWatch
   /** What the clock's zero is in milliseconds since 1970. */
-  readonly #epoch: number
+  #epoch: number
   /** What a slow store has not taken yet. */
   readonly #settling = new Map<string, Entry>()
   readonly #hard = new Marks()
@@ -65,7 +67,12 @@ export class Shelf {
 
   /** Milliseconds since 1970, by the clock: they never go back. */
   now (): number {
-    return this.#clock.now() + this.#epoch
+    const counted = this.#clock.now() + this.#epoch
+    const behind = (this.#clock.wall?.() ?? counted) - counted
+    if (behind < MAX_BEHIND) return counted
+    // While a machine sleeps nothing counts, and its time can be set: what is kept is as old as the dates in it say.
+    this.#epoch += behind
+    return counted + behind
   }
 
   /** A moment that is no other's: what began before a purge can be told from what began after it. */

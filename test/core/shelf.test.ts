@@ -335,3 +335,20 @@ t.test('what is listed is what would be found; a store that does not list says s
   t.equal(said.entries(), undefined)
   t.end()
 })
+
+t.test('what is counted keeps up with a time of day that leaps ahead, and never goes back with it', t => {
+  let wall = 0
+  const clock = Object.assign(new TestClock(), { wall: () => wall })
+  const shelf = new Shelf(memoryStore({ clock }), TIMEOUT, clock, { failed () {}, rejected () {}, answered () {} })
+  const start = wall = shelf.now()
+  shelf.keep(entryOf(shelf), KEEP)
+  wall += 999
+  t.equal(shelf.now(), start, 'a little is nothing')
+  wall = start + 3_600_000
+  t.equal(shelf.now(), wall)
+  t.match(shelf.look(KEY), { resident: 3_600_000 })
+  wall = start
+  clock.advance(5)
+  t.equal(shelf.now(), start + 3_600_005)
+  t.end()
+})
