@@ -92,9 +92,9 @@ export const headers: Reader<readonly string[]> = (value, name) =>
   Object.freeze(listOf('an array of header names', isHeaderName)(value, name).map(each => each.toLowerCase()))
 
 export const clock: Reader<Clock> = (value, name) =>
-  isObject(value) && ['now', 'setTimeout', 'clearTimeout'].every(method => typeof value[method] === 'function')
+  isObject(value) && [value.now, value.setTimeout, value.clearTimeout, value.wall ?? value.now].every(method => typeof method === 'function')
     ? value as unknown as Clock
-    : fail(name, 'an object with now, setTimeout and clearTimeout', value)
+    : fail(name, 'an object with now, setTimeout and clearTimeout, and with wall as a function if it has that', value)
 
 /** Reads each option that is given and takes the others from `defaults`; an option without a default must be given. */
 export function read<T extends object> (readers: Readers<T>, options: Record<string, unknown>, defaults: Partial<T>, path: string): T {

@@ -29,7 +29,7 @@ function verdict (read: (options: unknown) => unknown, options: unknown): string
 t.test('without options there are complete settings, safe and frozen', async t => {
   const { clock, routes, ...rest } = DEFAULTS
   t.strictSame(rest, { global: false, metrics: undefined, maxFlights: 10_000, maxWaiters: 50_000, maxRecordedBytes: 268_435_456, store: undefined, storeTimeout: 250, purgeOnWrite: true, cacheControl: undefined })
-  t.strictSame(Object.keys(clock), ['now', 'setTimeout', 'clearTimeout'])
+  t.strictSame(Object.keys(clock), ['now', 'wall', 'setTimeout', 'clearTimeout'])
   t.strictSame({ ...routes }, {
     hook: 'auto',
     query: 'sorted',
@@ -284,7 +284,7 @@ const REGISTRATION_OPTIONS: typeof ROUTE_OPTIONS = [
   ['cacheControl.expiresIn', "without privacy: 'no-cache'", [[{ privacy: 'no-cache', expiresIn: '1m' }, '"1m"']]],
   ['cacheControl.serverExpiresIn', "with privacy: 'public' only", [[{ privacy: 'private', serverExpiresIn: '1m' }, '"1m"']]],
   ['cacheControl', 'made of privacy, expiresIn, serverExpiresIn', [[{ privacy: 'public', maxAge: '1m' }, '"maxAge"']]],
-  ['clock', 'an object with now, setTimeout and clearTimeout', [[Date, 'function Date'], [{ now () {} }, '{}'], [null, 'null']]]
+  ['clock', 'an object with now, setTimeout and clearTimeout, and with wall as a function if it has that', [[Date, 'function Date'], [{ now () {} }, '{}'], [null, 'null'], [{ now () {}, setTimeout () {}, clearTimeout () {}, wall: 1 }, '{"wall":1}']]]
 ]
 
 /** What is said of each wrong value, and what should be. */

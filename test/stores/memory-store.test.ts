@@ -176,6 +176,6 @@ t.test('wrong options are named, with what they want and what they got', async t
   t.equal(message({ maxBytes: '1MB' }), 'memoryStore options.maxBytes must be a whole number from 1, got "1MB"')
   t.equal(message({ maxEntries: 1e9 }), 'memoryStore options.maxEntries must be a whole number from 1 to 16777215, got 1000000000')
   t.equal(message({ maxEntries: 0 }), 'memoryStore options.maxEntries must be a whole number from 1 to 16777215, got 0')
-  t.equal(message({ clock: {} }), 'memoryStore options.clock must be an object with now, setTimeout and clearTimeout, got {}')
+  t.equal(message({ clock: {} }), 'memoryStore options.clock must be an object with now, setTimeout and clearTimeout, and with wall as a function if it has that, got {}')
   t.equal(message({ ttl: 5 }), 'memoryStore options must be made of maxBytes, maxEntries, clock, got "ttl"')
 })
