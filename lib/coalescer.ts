@@ -295,7 +295,7 @@ export class Coalescer {
       this.#observer.joined(visit, followers)
     }
     if (!(look instanceof Promise) || (boarding !== 'leader' && boarding !== 'no-flight')) {
-      return boarding === 'follower' ? boarding : visit.placeless(boarding)
+      return visit.flight === undefined ? visit.placeless(boarding) : boarding
     }
     if (boarding === 'no-flight') visit.role = 'looking'
     visit.looks = true
