@@ -1,7 +1,7 @@
 /**
  * "A store that fails, hangs, is slow or is poisoned costs a bounded wait, and then the request runs."
  */
-import type { FastifyReply } from 'fastify'
+import type { FastifyReply, FastifyRequest } from 'fastify'
 import t from 'tap'
 import type { Entry, Store } from '../../types/index.js'
 import { memoryStore } from '../../lib/stores/memory.js'
@@ -9,6 +9,7 @@ import { distinct, times } from '../fixtures/crowd.js'
 import { grounded, leave, outcomes, waiting } from '../fixtures/endings.js'
 import { gate, TestClock, until } from '../fixtures/gate.js'
 import { keeping, mapStore, STORES, type Handler, type Keeping } from '../fixtures/kept.js'
+import type { Answer } from '../fixtures/server.js'
 import { chaos, GARBAGE, POISON_NAMES, type Chaos, type Failure } from '../stores/chaos.js'
 
 const FAILURES: readonly Failure[] = ['throws', 'rejects', 'hangs', 'delays', 'bad-promise', 'garbage']
@@ -193,6 +194,26 @@ t.test('who comes while a slow store is asked waits for its answer, and is given
   t.equal(server.store.calls.get, 3, 'one look before the first run, one to keep it, and one for all ten')
   t.equal(server.runs(), 1)
   await grounded(server.app)
+})
+
+t.test('if the slow store has variants of what they ask for, each is given its own', async t => {
+  const kept = memoryStore()
+  const handler = (run: number, { headers }: FastifyRequest): unknown => ({ run, tenant: headers['x-tenant'] })
+  const tenants = ['a', 'b', 'c', 'a', 'b', 'c']
+  const asks = (server: Keeping): Array<() => Promise<Answer>> =>
+    tenants.map(tenant => async () => await server.get('/thing/1', { headers: { 'x-tenant': tenant, host: 'example.org' } }))
+  const first = await keeping(t, { handler, options: { store: kept } })
+  for (const ask of asks(first)) await ask()
+  const store = chaos(kept)
+  const second = await keeping(t, { handler, options: { store } })
+  store.on.get = 'delays'
+  const asked = asks(second).map(ask => ask())
+  await second.arrived(tenants.length)
+  t.match(second.app.coalesce.stats(), { actualExecutions: 0 })
+  store.gate.open()
+  t.strictSame((await Promise.all(asked)).map(({ body }) => (JSON.parse(body) as { tenant: unknown }).tenant), tenants)
+  t.equal(second.runs(), 0)
+  await grounded(second.app)
 })
 
 t.test('if the slow store has nothing, one of them runs for all', async t => {
