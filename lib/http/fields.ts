@@ -18,7 +18,8 @@ export function combined (value: FieldValue): string {
 
 /** The field's lines: each is well formed by itself, or the field is not. */
 export function lines (value: Exclude<FieldValue, undefined>): readonly string[] {
-  return typeof value === 'object' ? value : [String(value)]
+  // Dates, URLs, null and whatever else an app sets are sent as text.
+  return Array.isArray(value) ? value.map(String) : [String(value)]
 }
 
 /** The members of a list of tokens, in lower case; undefined if it is not one (RFC 9110 section 5.6.1). */

@@ -44,12 +44,13 @@ export function travelling (connection: HeaderValue | undefined): (name: string)
   return name => !HOP_BY_HOP.has(name) && !named.includes(name)
 }
 
+/** As text, which is what Node sends of whatever an app sets: a Date, a URL, null. */
 function copy (value: HeaderValue): string | readonly string[] {
-  return typeof value === 'object' ? value.map(String) : String(value)
+  return Array.isArray(value) ? value.map(String) : String(value as string | number)
 }
 
 function same (a: HeaderValue | undefined, b: HeaderValue): boolean {
-  if (typeof a === 'object' && typeof b === 'object') {
+  if (Array.isArray(a) && Array.isArray(b)) {
     return a.length === b.length && a.every((each, index) => each === b[index])
   }
   return a === b

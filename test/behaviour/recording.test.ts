@@ -62,6 +62,11 @@ const payloads: ReadonlyArray<readonly [string, (reply: FastifyReply) => unknown
   ['a typed Node stream', reply => reply.type('text/csv').send(Readable.from(['a,b\n', '1,2\n']))],
   ['a web stream', () => new ReadableStream({ start (controller) { controller.enqueue(new TextEncoder().encode(text)); controller.close() } })],
   ['a Response', () => new Response(text, { status: 203, headers: { 'content-type': 'text/x-elephant', 'x-from': 'response' } })],
+  ['a header that is a Date', reply => reply.header('last-modified', new Date(0)).send(text)],
+  ['a header that is a URL', reply => reply.header('content-location', new URL('http://localhost/here')).send(text)],
+  ['a header that is null', reply => reply.header('x-null', null).header('x-nulls', [null, 1]).send(text)],
+  ['a Cache-Control that is an object', reply => reply.header('cache-control', { toString: () => 'max-age=5' }).send(text)],
+  ['a Vary that is an object', reply => reply.header('vary', { toString: () => 'accept' }).send(text)],
   ['a Response without a body', () => new Response(null, { status: 204, headers: { 'x-from': 'response' } })]
 ]
 

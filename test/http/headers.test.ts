@@ -1,5 +1,5 @@
 import t from 'tap'
-import { headerDelta } from '../../lib/http/headers.js'
+import { headerDelta, type Headers } from '../../lib/http/headers.js'
 
 t.test('a delta has what was added and what was changed, as text', async t => {
   t.strictSame(headerDelta({ a: '1', b: '2', n: 1 }, { a: '1', b: '3', n: 2, c: 5, d: ['x', 'y'] }), {
@@ -7,6 +7,15 @@ t.test('a delta has what was added and what was changed, as text', async t => {
   })
   t.strictSame(headerDelta({}, {}), { set: [], removed: [] })
   t.strictSame(headerDelta({ a: 1 }, { a: '1' }).set, [['a', '1']], 'a number is not its text')
+})
+
+t.test('what is neither text nor a list is the text that Node sends of it', async t => {
+  const odd = { date: new Date(0), url: new URL('http://localhost/'), none: null, list: [null, 5] } as unknown as Headers
+  t.strictSame(headerDelta({}, odd), {
+    set: [['date', String(new Date(0))], ['url', 'http://localhost/'], ['none', 'null'], ['list', ['null', '5']]], removed: []
+  })
+  t.strictSame(headerDelta(odd, odd), { set: [], removed: [] })
+  t.strictSame(headerDelta({ a: null } as unknown as Headers, { a: ['x'] }).set, [['a', ['x']]])
 })
 
 t.test('lists count as changed if any member did', async t => {
