@@ -282,6 +282,7 @@ export class FastifyVisit extends Visit implements Listener {
         this.over()
         return payload
       default:
+        this.#replay?.sent()
         this.#run?.stop()
         this.#check?.capture()
         return this.#standIn(payload)

@@ -83,6 +83,16 @@ export function snapshotHeaders (reply: FastifyReply): Headers {
   return isEmpty(headers) ? NO_HEADERS : { ...headers }
 }
 
+let serializerSymbol: symbol | undefined
+
+type Serializer = (payload: unknown) => string
+
+/** What a hook has chosen to serialize the reply with; null if none has, or where that cannot be told. */
+export function serializerOf (reply: FastifyReply): Serializer | null {
+  serializerSymbol ??= Object.getOwnPropertySymbols(reply).find(({ description }) => description === 'fastify.reply.serializer')
+  return serializerSymbol === undefined ? null : (reply as unknown as Record<symbol, Serializer | null>)[serializerSymbol] ?? null
+}
+
 let nextHandlerSymbol: symbol | undefined
 
 /** Whether a handler of errors that the app has set is at it. Where that cannot be told, it may be. */

@@ -11,7 +11,7 @@ import { deltaSecondsText } from './http/delta-seconds.js'
 import type { Span } from './http/range.js'
 import { bytesOf, type Recording } from './http/recording.js'
 import { asksForPart, represent, type Part } from './http/represent.js'
-import { headersOf } from './internals.js'
+import { headersOf, serializerOf } from './internals.js'
 import { asIs } from './payload.js'
 
 /** Gives a reader of a body that is still being made, or of a span of it. */
@@ -27,6 +27,10 @@ export class Replay {
   /** What it was turned into. */
   #status: Part['status'] | undefined
   readonly #now: number
+  /** What a hook had chosen to serialize the reply with, while it is sent as it is. */
+  #serializer: ReturnType<typeof serializerOf> | undefined
+  /** It is sent without a `Content-Type`, as the recording has none. */
+  #untyped = false
 
   /**
    * @param now in milliseconds since 1970
@@ -46,6 +50,7 @@ export class Replay {
     const { body } = this.#recording
     this.#takeHead()
     // The body is serialized already; a serializer that a hook chose would do it again.
+    this.#serializer = serializerOf(reply)
     reply.serializer(asIs)
     // What a hook put in front of it has had its turn with the leader's.
     const { send } = Object.getPrototypeOf(reply) as FastifyReply
@@ -57,8 +62,19 @@ export class Replay {
       // An answer to HEAD is its headers, and must not drive the source.
       send.call(reply, Readable.from([]))
     } else {
+      this.#untyped = !(body instanceof Broadcast) && !reply.hasHeader('content-type')
       send.call(reply, this.#take())
     }
+  }
+
+  /** The first moment after it was sent: what Fastify needed to be told is taken back, as its hooks may fail and their error is sent. */
+  sent (): void {
+    const reply = this.#reply
+    if (this.#serializer !== undefined) reply.serializer(this.#serializer as typeof asIs)
+    this.#serializer = undefined
+    // Fastify has given it one.
+    if (this.#untyped) reply.removeHeader('content-type')
+    this.#untyped = false
   }
 
   /** Makes a reply that is on its way already one with this recording, which is complete. Returns the payload to go on with. */
@@ -85,9 +101,7 @@ export class Replay {
   /** The payload that the hooks are given. */
   #take (): unknown {
     const { body } = this.#recording
-    // Fastify would give bytes without a type one.
-    const untyped = Buffer.isBuffer(body) && !this.#reply.hasHeader('content-type')
-    this.#payload = body instanceof Broadcast ? this.#join(body) : untyped ? Readable.from([body]) : body ?? undefined
+    this.#payload = body instanceof Broadcast ? this.#join(body) : body ?? undefined
     return this.#payload
   }
 

@@ -1,6 +1,6 @@
 import Fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify'
 import t from 'tap'
-import { forgetOriginalUrl, instanceHooks, isHandlingError, routerOptions } from '../lib/internals.js'
+import { forgetOriginalUrl, instanceHooks, isHandlingError, routerOptions, serializerOf } from '../lib/internals.js'
 
 const parseQuery = (query: string): Record<string, unknown> => ({ query })
 
@@ -32,5 +32,10 @@ t.test('a request that keeps its original URL elsewhere is left as it is', t => 
 
 t.test('who handles an error that this Fastify tells nothing of may be a handler of the app', t => {
   t.ok(isHandlingError({ [Symbol('fastify.renamed')]: false } as unknown as FastifyReply))
+  t.end()
+})
+
+t.test('a reply that keeps its serializer elsewhere has none that is known', t => {
+  t.equal(serializerOf({ [Symbol('fastify.renamed')]: () => '' } as unknown as FastifyReply), null)
   t.end()
 })

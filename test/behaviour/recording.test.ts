@@ -67,6 +67,8 @@ const payloads: ReadonlyArray<readonly [string, (reply: FastifyReply) => unknown
   ['a header that is null', reply => reply.header('x-null', null).header('x-nulls', [null, 1]).send(text)],
   ['a Cache-Control that is an object', reply => reply.header('cache-control', { toString: () => 'max-age=5' }).send(text)],
   ['a Vary that is an object', reply => reply.header('vary', { toString: () => 'accept' }).send(text)],
+  ['text without a type', reply => reply.serializer(payload => `own:${JSON.stringify(payload)}`).send({ text })],
+  ['bytes without a type', reply => reply.serializer((() => Buffer.from(text)) as never).send({ text })],
   ['a Response without a body', () => new Response(null, { status: 204, headers: { 'x-from': 'response' } })]
 ]
 
@@ -278,6 +280,30 @@ t.test('a response is serialized once, by its schema or by the serializer that a
   t.strictSame(distinct((await meet(server, bySchema, times(3, server, '/schema'))).map(({ body }) => body)), ['{"seen":1}'])
   t.strictSame(distinct((await meet(server, byHook, times(3, server, '/hook'))).map(({ body }) => body)), ['own:{"seen":1}'])
   t.equal(serialized, 1)
+})
+
+t.test('a hook that fails for a follower leaves the error to be serialized as ever', async t => {
+  const byHook = (payload: unknown): string => `own:${JSON.stringify(payload)}`
+  const handler = held(() => ({ seen: 1 }))
+  const server = await serve(t, app => {
+    app.setErrorHandler(async (error: Error, _request, reply) => await reply.code(500).send({ message: error.message }))
+    app.addHook('onRequest', async ({ headers }, reply) => { if (headers['user-agent'] === 'own') reply.serializer(byHook) })
+    const failed = new WeakSet<FastifyReply>()
+    app.addHook('onSend', async ({ headers }, reply, payload) => {
+      if (headers.referer === undefined || failed.has(reply)) return payload
+      failed.add(reply)
+      throw new Error('broken')
+    })
+    app.get('/', { config: { coalesce: true } }, handler)
+  })
+  const ask = (headers: Record<string, string>) => () => server.get('/', { headers })
+  const answers = await meet(server, handler, [ask({}), ask({ referer: 'http://localhost' }), ask({ referer: 'http://localhost', 'user-agent': 'own' })])
+  t.strictSame(answers.map(({ status, headers, body }) => [status, headers['content-type'], body]), [
+    [200, 'application/json; charset=utf-8', '{"seen":1}'],
+    [500, 'application/json; charset=utf-8', '{"message":"broken"}'],
+    [500, undefined, 'own:{"message":"broken"}']
+  ])
+  t.equal(handler.runs, 1)
 })
 
 for (const first of [true, false]) {
