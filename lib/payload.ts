@@ -48,10 +48,12 @@ export function isResponse (payload: unknown): payload is Response {
   return typeof payload === 'object' && Object.prototype.toString.call(payload) === '[object Response]'
 }
 
-/** A payload as a Node stream; undefined if it is none that Fastify would send. */
+/** A payload as a Node stream; undefined if it is none that Fastify would send, or an old one that nobody can end. */
 export function readableOf (payload: unknown): Readable | undefined {
-  const stream = payload as { pipe?: unknown, on?: unknown, getReader?: unknown, locked?: unknown }
-  if (typeof stream.pipe === 'function' && typeof stream.on === 'function') return payload as Readable
+  const stream = payload as { pipe?: unknown, on?: unknown, read?: unknown, destroy?: unknown, getReader?: unknown, locked?: unknown }
+  if (typeof stream.pipe === 'function' && typeof stream.on === 'function') {
+    return typeof stream.read === 'function' && typeof stream.destroy === 'function' ? payload as Readable : undefined
+  }
   if (typeof stream.getReader === 'function' && stream.locked === false) return Readable.fromWeb(payload as ReadableStream)
   return undefined
 }

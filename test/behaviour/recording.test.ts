@@ -1,4 +1,4 @@
-import { Readable } from 'node:stream'
+import { Readable, Stream } from 'node:stream'
 import { ReadableStream } from 'node:stream/web'
 import Fastify, { type FastifyInstance, type FastifyReply } from 'fastify'
 import t, { type Test } from 'tap'
@@ -304,6 +304,21 @@ t.test('a hook that fails for a follower leaves the error to be serialized as ev
     [500, undefined, 'own:{"message":"broken"}']
   ])
   t.equal(handler.runs, 1)
+})
+
+t.test('a stream of the first kind, which nobody can end, is its own client\'s', async t => {
+  const handler = held(() => {
+    const old = new Stream()
+    setImmediate(() => {
+      old.emit('data', 'old')
+      old.emit('end')
+    })
+    return old
+  })
+  const server = await serve(t, app => { app.get('/', { config: { coalesce: true } }, handler) })
+  t.strictSame((await meet(server, handler, times(3, server, '/'))).map(({ status, body }) => [status, body]), Array(3).fill([200, 'old']))
+  t.equal(handler.runs, 3)
+  t.equal(await metric(server.app, 'coalesce_requests_total', { outcome: 'alone', reason: 'unknown-payload' }), 2)
 })
 
 for (const first of [true, false]) {
