@@ -10,6 +10,15 @@ import { digestBody } from './body-digest.js'
 import { cookiePairs } from './cookies.js'
 import { normalizeQuery, queryStart } from './query.js'
 
+/** What tells whether a request has a body. */
+export interface BodySource {
+  readonly headers: IncomingHttpHeaders
+  readonly raw: {
+    /** Of HTTP/2, where a body needs no header that tells of it. */
+    readonly stream?: { readonly endAfterHeaders?: boolean }
+  }
+}
+
 /** What a key is made from. A Fastify request is one. */
 export interface KeySource {
   readonly method: string
@@ -90,7 +99,8 @@ export function buildKey<S extends KeySource> (head: KeyHead, request: S, settin
   let body: Part = null
   if (settings.body !== undefined && request.method !== 'GET' && request.method !== 'HEAD') {
     const digest = digestBody(request.body, settings.body.maxBytes)
-    if (digest === undefined || (request.body === undefined && sendsBody(request.headers))) return { key: undefined, fault: 'body-unknown' }
+    // Nothing, or null, is what a parser gives that leaves a body to the handler.
+    if (digest === undefined || ((request.body ?? null) === null && sendsBody(request))) return { key: undefined, fault: 'body-unknown' }
     body = [headerOf(request.headers, 'content-type'), digest]
   }
 
@@ -125,8 +135,8 @@ export function headerOf (headers: IncomingHttpHeaders, name: string): string | 
 }
 
 /** Whether the request has a body, parsed or not. */
-export function sendsBody (headers: IncomingHttpHeaders): boolean {
-  return headers['transfer-encoding'] !== undefined || (headers['content-length'] ?? '0') !== '0'
+export function sendsBody ({ headers, raw }: BodySource): boolean {
+  return headers['transfer-encoding'] !== undefined || (headers['content-length'] ?? '0') !== '0' || raw.stream?.endAfterHeaders === false
 }
 
 function isKey (answer: unknown): answer is string | readonly string[] {

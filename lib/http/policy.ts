@@ -9,7 +9,7 @@ import { parseCacheControl, type Restriction } from './cache-control.js'
 import { carriesOnly } from './cookies.js'
 import { combined, tokenList } from './fields.js'
 import type { Headers } from './headers.js'
-import { sendsBody, type KeySource } from './key.js'
+import { sendsBody, type BodySource, type KeySource } from './key.js'
 import { targetedRestriction } from './response-directives.js'
 import { parseVary } from './vary.js'
 
@@ -17,11 +17,7 @@ import { parseVary } from './vary.js'
 export interface RequestFacts {
   readonly method: string
   readonly headers: IncomingHttpHeaders
-  readonly raw: {
-    readonly socket: object | null
-    /** Of HTTP/2, where a body needs no header that tells of it. */
-    readonly stream?: { readonly endAfterHeaders?: boolean }
-  }
+  readonly raw: BodySource['raw'] & { readonly socket: object | null }
 }
 
 export interface JoinSettings {
@@ -41,7 +37,7 @@ export function joinReason (request: RequestFacts, settings: JoinSettings): Join
   switch (method) {
     case 'GET':
     case 'HEAD':
-      if (sendsBody(headers) || request.raw.stream?.endAfterHeaders === false) return 'request-body'
+      if (sendsBody(request)) return 'request-body'
       break
     case 'QUERY':
     case 'POST':

@@ -3,6 +3,7 @@ import type { AddressInfo } from 'node:net'
 import Fastify, { type FastifyInstance } from 'fastify'
 import t from 'tap'
 import coalesce from '../../lib/index.js'
+import { gate, until } from '../fixtures/gate.js'
 
 t.test('an HTTP/2 GET with a body of untold length bypasses, and one without leads', async t => {
   const app = Fastify({ http2: true }) as unknown as FastifyInstance
@@ -23,4 +24,32 @@ t.test('an HTTP/2 GET with a body of untold length bypasses, and one without lea
   }
   t.not(await ask(), 'bypass')
   t.equal(await ask('body'), 'bypass')
+})
+
+t.test('an HTTP/2 POST with a body that the handler reads itself is never answered with what was made of another one', async t => {
+  const app = Fastify({ http2: true }) as unknown as FastifyInstance
+  const opening = gate()
+  await app.register(coalesce)
+  app.post('/', { config: { coalesce: { body: true } } }, async request => {
+    await opening.promise
+    let text = ''
+    for await (const chunk of request.raw) text += String(chunk)
+    return `made of ${text}`
+  })
+  await app.listen({ port: 0, host: '127.0.0.1' })
+  const session = connect(`http://127.0.0.1:${(app.server.address() as AddressInfo).port}`)
+  t.teardown(async () => {
+    session.destroy()
+    await app.close()
+  })
+  const answers = ['one', 'another'].map(async body => {
+    const stream = session.request({ ':method': 'POST', ':path': '/' })
+    stream.end(body)
+    let text = ''
+    for await (const chunk of stream) text += String(chunk)
+    return text
+  })
+  await until(() => app.coalesce.stats().totalRequests === 2, 'both requests')
+  opening.open()
+  t.strictSame(await Promise.all(answers), ['made of one', 'made of another'])
 })

@@ -1,3 +1,4 @@
+import type { IncomingHttpHeaders } from 'node:http'
 import t from 'tap'
 import fc from 'fast-check'
 import { buildKey, KeyHead, headerOf, sendsBody, type KeyResult, type KeySource } from '../../lib/http/key.js'
@@ -129,8 +130,12 @@ t.test('a body that was sent and is not parsed is unknown', async t => {
   t.same(faultOf({ method: 'POST', headers: { 'content-length': '5' } }, settings), unknown)
   t.same(faultOf({ method: 'POST', headers: { 'transfer-encoding': 'chunked' } }, settings), unknown)
   t.type(keyOf({ method: 'POST', headers: { 'content-length': '0' } }, settings), 'string')
-  t.same([{}, { 'content-length': '0' }].map(sendsBody), [false, false])
-  t.same([{ 'content-length': '1' }, { 'content-length': '00' }, { 'content-length': '' }, { 'transfer-encoding': '' }].map(sendsBody), [true, true, true, true])
+  t.same(faultOf({ method: 'POST', body: null, headers: { 'content-length': '5' } }, settings), unknown, 'nor is one that a parser makes nothing of')
+  t.same(faultOf({ method: 'POST', raw: { stream: { endAfterHeaders: false } } }, settings), unknown, 'nor one that HTTP/2 frames without a header')
+  t.type(keyOf({ method: 'POST', raw: { stream: { endAfterHeaders: true } } }, settings), 'string')
+  const sends = (headers: IncomingHttpHeaders): boolean => sendsBody({ headers, raw: {} })
+  t.same([{}, { 'content-length': '0' }].map(sends), [false, false])
+  t.same([{ 'content-length': '1' }, { 'content-length': '00' }, { 'content-length': '' }, { 'transfer-encoding': '' }].map(sends), [true, true, true, true])
 })
 
 /** Texts that would run into one another if anything were joined. */
