@@ -12,6 +12,7 @@ import { systemClock } from './clock.js'
 import { Flights, type Limits } from './core/flights.js'
 import { Refreshes } from './core/refreshes.js'
 import { Shelf } from './core/shelf.js'
+import { atOnce } from './http/at-once.js'
 import { all, type Log, type Observer } from './observers/observer.js'
 import { SILENT, StoreTally } from './observers/store-tally.js'
 import { Tally, tallying } from './observers/tally.js'
@@ -70,7 +71,7 @@ export function deduplicateAt<A extends readonly unknown[], R> (
 
   /** @throws what the key function throws */
   function keyOf (self: unknown, args: A): string | undefined {
-    const key = encodeKey(settings.key.apply(self, args as unknown as A & unknown[]))
+    const key = encodeKey(atOnce(settings.key.apply(self, args as unknown as A & unknown[])))
     return key === undefined ? undefined : `${prefix}:${identify(self)}:${key}`
   }
 

@@ -4,6 +4,7 @@
  * Invariant: as for all options: a wrong one throws with its name, and nothing is repaired.
  */
 import type { DeduplicateOptions, Store } from '../types/index.js'
+import { atOnce } from './http/at-once.js'
 import {
   FUNCTION_DEFAULTS, functionReaders, KEEPING_DEFAULTS, keepingReaders, store, type FunctionSettings, type KeepingSettings
 } from './options.js'
@@ -25,7 +26,7 @@ const resultTtl: Reader<CallSettings<readonly unknown[], unknown>['ttl']> = (val
   if (typeof value !== 'function') return durationOr('a function')(value, name)
   const ttlOf = value as (result: unknown, ...args: readonly unknown[]) => unknown
   return function checkedTtl (result, args) {
-    const answer = ttlOf(result, ...args)
+    const answer = atOnce(ttlOf(result, ...args))
     return answer === undefined || answer === null ? undefined : span(answer, `the answer of ${name}`) || undefined
   }
 }
@@ -38,7 +39,7 @@ const resultTags: Reader<CallSettings<readonly unknown[], unknown>['tags']> = (v
     return () => own
   }
   const tagsOf = value as (result: unknown, ...args: readonly unknown[]) => unknown
-  return (result, args) => names(tagsOf(result, ...args), `the answer of ${name}`)
+  return (result, args) => names(atOnce(tagsOf(result, ...args)), `the answer of ${name}`)
 }
 
 /** Reads the options of a deduplicated function. */

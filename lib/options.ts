@@ -8,6 +8,7 @@ import type { FastifyRequest, RouteShorthandOptions } from 'fastify'
 import type { Registry } from 'prom-client'
 import type { Clock, CoalesceOptions, CoalesceRouteOptions, KeptResponseFacts, Purge, Store } from '../types/index.js'
 import { systemClock } from './clock.js'
+import { atOnce } from './http/at-once.js'
 import { CACHE_NAME, isCacheName } from './http/cache-status.js'
 import { pathLabel, routeLabel, tagLabel } from './http/labels.js'
 import type { Recording } from './http/recording.js'
@@ -160,7 +161,7 @@ const ttl: Reader<RouteSettings['ttl']> = (value, name) => {
   const ttlOf = value as (response: KeptResponseFacts, request: FastifyRequest) => unknown
   return function checkedTtl ({ status, headers, body, bytes }, request) {
     const whole = body as string | Buffer | null
-    const answer = ttlOf({ status, headers: Object.fromEntries(headers.set), body: whole, bytes: bytes as number }, request)
+    const answer = atOnce(ttlOf({ status, headers: Object.fromEntries(headers.set), body: whole, bytes: bytes as number }, request))
     if (answer === 'headers') return answer
     return answer === undefined || answer === null ? undefined : span(answer, `the answer of ${name}`) || undefined
   }

@@ -6,6 +6,7 @@
  */
 import type { IncomingHttpHeaders } from 'node:http'
 import type { KeySettings } from '../options.js'
+import { atOnce } from './at-once.js'
 import { digestBody } from './body-digest.js'
 import { cookiePairs } from './cookies.js'
 import { normalizeQuery, queryStart } from './query.js'
@@ -74,7 +75,7 @@ export function buildKey<S extends KeySource> (head: KeyHead, request: S, settin
   let identity: string | null = null
   if (settings.identity !== undefined) {
     try {
-      const answer: unknown = settings.identity(request)
+      const answer = atOnce(settings.identity(request))
       if (typeof answer !== 'string' || answer === '') return { key: undefined, fault: 'no-identity' }
       identity = answer
     } catch (error) {
@@ -88,7 +89,7 @@ export function buildKey<S extends KeySource> (head: KeyHead, request: S, settin
     target = `[${targetOf(request.url, settings)},${originalUrl === undefined ? 'null' : quote(originalUrl)}]`
   } else {
     try {
-      const answer: unknown = settings.key(request)
+      const answer = atOnce(settings.key(request))
       if (!isKey(answer)) return { key: undefined, fault: 'no-key' }
       target = encode(typeof answer === 'string' ? answer : [...answer])
     } catch (error) {
