@@ -1,8 +1,8 @@
 /**
  * Learned Vary: which request headers a handler reads, so that its response counts as varying on them.
  *
- * Invariant: while a watch is on, every way to a header's value through `headers` and `rawHeaders` is noted. What is read
- * before it is put on and after it is taken off is not.
+ * Invariant: while a watch is on, every way to a header's value through `headers` and `rawHeaders`, and what HTTP/2 has beside
+ * them, is noted. What is read before it is put on and after it is taken off is not.
  */
 import type { IncomingHttpHeaders } from 'node:http'
 import { inspect } from 'node:util'
@@ -37,6 +37,12 @@ class ArrayShadow extends Array<string> {
 
 /** The conditions of RFC 9110 section 13.1 that a GET can have. */
 const CONDITIONS = new Set<string | symbol>(['if-match', 'if-none-match', 'if-modified-since', 'if-unmodified-since'])
+
+/** What an HTTP/2 request says of itself besides `headers`, and where it stands in them. */
+const PSEUDO: ReadonlyArray<readonly [name: string, get: (headers: IncomingHttpHeaders) => unknown]> = [
+  ['authority', headers => headers[':authority'] ?? headers.host],
+  ['scheme', headers => headers[':scheme']]
+]
 
 const SHADOW = new Shadow()
 const ARRAY_SHADOW = new ArrayShadow()
@@ -239,6 +245,11 @@ export class Reads {
       // Getters without setters.
       Object.defineProperty(raw, 'headers', { value: headers, configurable: true })
       Object.defineProperty(raw, 'rawHeaders', { value: rawHeaders, configurable: true })
+      // Getters that look at what stands behind `headers`.
+      for (const [name, get] of PSEUDO) {
+        if (this.on) Object.defineProperty(raw, name, { get: () => get(headers), configurable: true })
+        else Reflect.deleteProperty(raw, name)
+      }
     } else {
       raw.headers = headers
       if (rawHeaders !== undefined) raw.rawHeaders = rawHeaders

@@ -192,6 +192,20 @@ t.test('a request with getters without setters is watched as well', async t => {
   t.equal(raw.headers, headers)
 })
 
+t.test('what an HTTP/2 request says of itself besides its headers is one of them', async t => {
+  const headers = { ':authority': 'a', ':scheme': 'https', host: 'h' }
+  const prototype = { get headers () { return headers }, get rawHeaders () { return [] }, httpVersionMajor: 2, get authority () { return 'own' }, get scheme () { return 'https' } }
+  const raw = Object.create(prototype) as Watched & { readonly authority: string, readonly scheme: string }
+  const reads = new Reads(raw)
+  t.same([[...reads.names], raw.scheme, [...reads.names]], [[], 'https', [':scheme']])
+  t.equal(raw.authority, 'a')
+  t.ok(reads.names.has(':authority'))
+  delete (headers as { ':authority'?: string })[':authority']
+  t.equal(raw.authority, 'h', 'Node gives the host where there is no authority')
+  reads.stop()
+  t.same([Object.hasOwn(raw, 'authority'), raw.authority, raw.scheme], [false, 'own', 'https'])
+})
+
 t.test('a request without raw headers is watched by its headers', async t => {
   const raw: { headers: Watched['headers'], rawHeaders?: string[], httpVersionMajor: number } = { headers: { host: 'h' }, httpVersionMajor: 1 }
   const reads = new Reads(raw as Watched)

@@ -1,4 +1,4 @@
-import { connect } from 'node:http2'
+import { connect, type Http2ServerRequest } from 'node:http2'
 import type { AddressInfo } from 'node:net'
 import Fastify, { type FastifyInstance } from 'fastify'
 import t from 'tap'
@@ -24,6 +24,33 @@ t.test('an HTTP/2 GET with a body of untold length bypasses, and one without lea
   }
   t.not(await ask(), 'bypass')
   t.equal(await ask('body'), 'bypass')
+})
+
+t.test('an HTTP/2 handler that looks at the authority or the scheme itself answers none of another one', async t => {
+  for (const name of ['authority', 'scheme'] as const) {
+    const app = Fastify({ http2: true }) as unknown as FastifyInstance
+    const opening = gate()
+    await app.register(coalesce)
+    app.get('/', { config: { coalesce: true } }, async request => {
+      await opening.promise
+      return (request.raw as unknown as Http2ServerRequest)[name]
+    })
+    await app.listen({ port: 0, host: '127.0.0.1' })
+    const session = connect(`http://127.0.0.1:${(app.server.address() as AddressInfo).port}`)
+    t.teardown(async () => {
+      session.destroy()
+      await app.close()
+    })
+    const answers = ['http', 'https'].map(async scheme => {
+      const stream = session.request({ ':path': '/', ':scheme': scheme, ':authority': scheme, host: 'example.org' })
+      let text = ''
+      for await (const chunk of stream) text += String(chunk)
+      return text
+    })
+    await until(() => app.coalesce.stats().totalRequests === 2, 'both requests')
+    opening.open()
+    t.strictSame(await Promise.all(answers), ['http', 'https'])
+  }
 })
 
 t.test('an HTTP/2 POST with a body that the handler reads itself is never answered with what was made of another one', async t => {
