@@ -123,7 +123,7 @@ export type ShareReason = Restriction | 'status' | 'set-cookie' | 'vary-any' | '
 /** Why a response may not be shared with anybody; undefined if it may, with those who match its Vary. */
 export function shareReason (response: ResponseFacts, statuses: readonly number[]): ShareReason | undefined {
   const { status, headers } = response
-  if (status < 200 || answersOneOnly(status)) return 'status'
+  if (status < 200 || status > 599 || answersOneOnly(status)) return 'status'
   if (headers['set-cookie'] !== undefined) return 'set-cookie'
   const cacheControl = parseCacheControl(headers['cache-control'])
   if (cacheControl.restriction !== undefined) return cacheControl.restriction
