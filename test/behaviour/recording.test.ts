@@ -306,6 +306,26 @@ t.test('a hook that fails for a follower leaves the error to be serialized as ev
   t.equal(handler.runs, 1)
 })
 
+t.test('what preSerialization and onError hooks make of a response is part of it, and they run with the handler', async t => {
+  const [handler, failing] = [held(() => ({ seen: 1 })), held(() => { throw new Error('broken') })]
+  const ran: string[] = []
+  const server = await serve(t, app => {
+    app.addHook('preSerialization', async (request, _reply, payload: object) => {
+      ran.push('preSerialization')
+      return { ...payload, id: request.id }
+    })
+    app.addHook('onError', async ({ id }, reply) => {
+      ran.push('onError')
+      reply.header('x-failed', id)
+    })
+    app.get('/', { config: { coalesce: true } }, handler)
+    app.get('/failing', { config: { coalesce: true } }, failing)
+  })
+  t.strictSame(distinct((await meet(server, handler, times(3, server, '/'))).map(({ body }) => body)), ['{"seen":1,"id":"req-1"}'])
+  t.strictSame(distinct((await meet(server, failing, times(3, server, '/failing'))).map(({ headers }) => headers['x-failed'])), ['req-4'])
+  t.strictSame(ran, ['preSerialization', 'onError'])
+})
+
 t.test('a stream of the first kind, which nobody can end, is its own client\'s', async t => {
   const handler = held(() => {
     const old = new Stream()
