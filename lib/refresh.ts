@@ -11,6 +11,7 @@ import type { Clock } from '../types/index.js'
 import { FlightTimeoutError } from './errors.js'
 import { ENCODINGS } from './http/accept-encoding.js'
 import { carriesOnly } from './http/cookies.js'
+import { headerOf } from './http/key.js'
 import { changeUrl, replacedUrl } from './hook-reads.js'
 import { CLIENT_ADDRESS } from './http/reads.js'
 import type { Refresh } from './keeper.js'
@@ -48,7 +49,7 @@ export function takeErrand (request: FastifyRequest): Errand | undefined {
 export function isRefreshable ({ body, headers }: FastifyRequest, settings: RouteSettings, variant: readonly string[]): boolean {
   return settings.identity === undefined && isRepeatable(body, headers['content-type']) && settings.credentials.every(name => headers[name] === undefined
     ? !variant.includes(name)
-    : name === 'cookie' && carriesOnly(headers.cookie as string, settings.cookies))
+    : name === 'cookie' && carriesOnly(headerOf(headers, name) as string, settings.cookies))
 }
 
 /**

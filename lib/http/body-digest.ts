@@ -16,7 +16,7 @@ export function digestBody (body: unknown, maxBytes: number): string | undefined
   // As JSON, because lone surrogates have no UTF-8 and would all be one.
   if (typeof body === 'string') return Buffer.byteLength(body) > maxBytes ? undefined : digest('text', JSON.stringify(body), Infinity)
   if (body instanceof Uint8Array) return digest('bytes', body, maxBytes)
-  return isPlainJson(body, 0) ? digest('json', stringify(body) as string, maxBytes) : undefined
+  return isPlainJson(body) ? digest('json', stringify(body) as string, maxBytes) : undefined
 }
 
 function digest (kind: string, content: string | Uint8Array, maxBytes: number): string | undefined {
@@ -30,7 +30,7 @@ function isBare (prototype: unknown): boolean {
 }
 
 /** What JSON can say without loss. A stream, a file part, any other class, and numbers that it has no words for say nothing. */
-function isPlainJson (value: unknown, depth: number): boolean {
+export function isPlainJson (value: unknown, depth = 0): boolean {
   switch (typeof value) {
     case 'string':
     case 'boolean':

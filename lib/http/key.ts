@@ -7,7 +7,7 @@
 import type { IncomingHttpHeaders } from 'node:http'
 import type { KeySettings } from '../options.js'
 import { atOnce } from './at-once.js'
-import { digestBody } from './body-digest.js'
+import { digestBody, isPlainJson } from './body-digest.js'
 import { cookiePairs } from './cookies.js'
 import { normalizeQuery, queryStart } from './query.js'
 
@@ -129,10 +129,18 @@ function encode (part: Part): string {
   return typeof part === 'string' ? quote(part) : `[${part.map(encode).join(',')}]`
 }
 
-/** A request header as one string: absent is null, several lines are a JSON array (a form that no line can take by itself). */
+/** How many values there have been that nothing can be compared with. */
+let unknown = 0
+
+/**
+ * A request header as one string: absent is null. Several lines are a JSON array, and so is the number, the list or whatever else
+ * a schema or a hook has made of its text.
+ */
 export function headerOf (headers: IncomingHttpHeaders, name: string): string | null {
-  const value = Object.hasOwn(headers, name) ? headers[name] : undefined
-  return value === undefined ? null : Array.isArray(value) ? JSON.stringify(value) : value
+  const value: unknown = Object.hasOwn(headers, name) ? headers[name] : undefined
+  if (value === undefined) return null
+  if (typeof value === 'string') return value
+  return isPlainJson(value) ? JSON.stringify(Array.isArray(value) ? value : [value]) : `(${++unknown})`
 }
 
 /** Whether the request has a body, parsed or not. */
@@ -157,11 +165,14 @@ function targetOf (url: string, settings: Pick<KeySettings, 'query' | 'router'>)
 
 function headersOf (request: KeySource, names: readonly string[]): Part {
   if (names.length === 0) return null
-  return names.map(name => headerOf(request.headers, name))
+  return names.map(name => {
+    const text = headerOf(request.headers, name)
+    return text === null || typeof request.headers[name] === 'string' ? text : [text]
+  })
 }
 
 function cookiesOf (headers: IncomingHttpHeaders, names: readonly string[]): Part {
   if (names.length === 0) return null
-  const pairs = cookiePairs(headers.cookie ?? '')
+  const pairs = cookiePairs(headerOf(headers, 'cookie') ?? '')
   return names.map(name => pairs.filter(([own]) => own === name).map(([, value]) => value))
 }

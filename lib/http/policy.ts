@@ -9,7 +9,7 @@ import { parseCacheControl, type Restriction } from './cache-control.js'
 import { carriesOnly } from './cookies.js'
 import { combined, tokenList } from './fields.js'
 import type { Headers } from './headers.js'
-import { sendsBody, type BodySource, type KeySource } from './key.js'
+import { headerOf, sendsBody, type BodySource, type KeySource } from './key.js'
 import { targetedRestriction } from './response-directives.js'
 import { parseVary } from './vary.js'
 
@@ -75,7 +75,7 @@ function isPlainConnection (value: string): boolean {
 
 /** Whether the key holds all that this credential says. */
 function coversCredential (name: string, headers: IncomingHttpHeaders, settings: JoinSettings): boolean {
-  return settings.headers.includes(name) || (name === 'cookie' && carriesOnly(headers.cookie as string, settings.cookies))
+  return settings.headers.includes(name) || (name === 'cookie' && carriesOnly(headerOf(headers, name) as string, settings.cookies))
 }
 
 /** Whether the key holds all that a request header says, of a request that has boarded. */
@@ -84,7 +84,7 @@ export function keyCovers (name: string, { headers, host }: Pick<KeySource, 'hea
     ((name === 'host' || name === ':authority') && headers[name] === host) ||
     (settings.credentials.includes(name) && (name === 'cookie'
       // A Cookie header says more than who is asking; without an identity nobody boards with other cookies than those of the key.
-      ? settings.identity === undefined && carriesOnly(headers.cookie ?? '', settings.cookies)
+      ? settings.identity === undefined && carriesOnly(headerOf(headers, name) ?? '', settings.cookies)
       : settings.identity !== undefined))
 }
 

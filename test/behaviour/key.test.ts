@@ -192,6 +192,24 @@ t.test('a key function sees what gates left on the request', async t => {
   t.equal(handler.runs, 2)
 })
 
+t.test('a declared header, and a cookie, may be what a schema has made of them', async t => {
+  const handler = held(({ headers }) => ({ page: headers['x-page'], flag: headers['x-flag'] ?? 'none', cookie: headers.cookie }))
+  const string = { type: 'array', items: { type: 'string' } }
+  const server = await serve(t, app => {
+    app.get('/', {
+      config: { coalesce: { headers: ['x-page', 'x-flag'], cookies: ['theme'] } },
+      schema: { headers: { type: 'object', properties: { 'x-page': { type: 'integer' }, 'x-flag': { type: 'boolean' }, cookie: string } } }
+    }, handler)
+  }, {}, { ajv: { customOptions: { coerceTypes: 'array' } } })
+  const asks = [{ 'x-page': '1' }, { 'x-page': '2' }, { 'x-page': '1' }, { 'x-flag': 'true' }, { 'x-flag': 'false' }, { cookie: 'theme=dark' }, {}, {}]
+  const answers = await meet(server, handler, asks.map(headers => () => server.get('/', { headers })))
+  t.strictSame(answers.map(({ status, body }) => [status, JSON.parse(body)]), [
+    [200, { page: 1, flag: 'none' }], [200, { page: 2, flag: 'none' }], [200, { page: 1, flag: 'none' }],
+    [200, { flag: true }], [200, { flag: false }], [200, { flag: 'none', cookie: ['theme=dark'] }], [200, { flag: 'none' }], [200, { flag: 'none' }]
+  ])
+  t.equal(handler.runs, 6)
+})
+
 const post = (body: string, type = 'application/json', method = 'POST'): Ask => ({ method, body, headers: { 'content-type': type } })
 
 t.test('bodies of POST and QUERY are part of the key, JSON by what it says', async t => {

@@ -77,6 +77,17 @@ t.test('an absent header differs from an empty one, and each keeps its place', a
   t.equal(headerOf({ 'set-cookie': ['a', 'b'] }, 'set-cookie'), '["a","b"]')
 })
 
+t.test('what a schema or a hook made of a header is told apart as well, and from what it was', async t => {
+  const odd = (value: unknown) => ({ headers: { 'x-a': value } }) as unknown as Partial<KeySource>
+  const settings = { headers: ['x-a'] }
+  const values = [5, '5', '[5]', [5], ['5'], true, 'true', null, 'null', { a: 1 }, { a: 2 }]
+  t.equal(different(keyOf({}, settings), ...values.map(value => keyOf(odd(value), settings))), values.length, 'a list of one is what it holds')
+  t.equal(keyOf(odd(5), settings), keyOf(odd(5), settings))
+  const map = new Map()
+  t.not(keyOf(odd(map), settings), keyOf(odd(map), settings), 'what cannot be compared is like nothing')
+  t.equal(headerOf({ x: 5 } as unknown as IncomingHttpHeaders, 'x'), '[5]')
+})
+
 t.test('declared cookies count raw, each value of a repeated one', async t => {
   const settings = { cookies: ['a', 'b'] }
   const of = (cookie: string): string | undefined => keyOf({ headers: { cookie } }, settings)
