@@ -50,9 +50,10 @@ export function isResponse (payload: unknown): payload is Response {
 
 /** A payload as a Node stream; undefined if it is none that Fastify would send, or an old one that nobody can end. */
 export function readableOf (payload: unknown): Readable | undefined {
-  const stream = payload as { pipe?: unknown, on?: unknown, read?: unknown, destroy?: unknown, getReader?: unknown, locked?: unknown }
+  const stream = payload as Partial<Record<'pipe' | 'on' | 'destroy' | 'resume' | 'write' | 'getReader' | 'locked', unknown>>
   if (typeof stream.pipe === 'function' && typeof stream.on === 'function') {
-    return typeof stream.read === 'function' && typeof stream.destroy === 'function' ? payload as Readable : undefined
+    // Only what is read can be asked to go on; what is written, such as `reply.raw`, ends at once.
+    return typeof stream.destroy === 'function' && typeof (stream.resume ?? stream.write) === 'function' ? payload as Readable : undefined
   }
   if (typeof stream.getReader === 'function' && stream.locked === false) return Readable.fromWeb(payload as ReadableStream)
   return undefined
