@@ -238,7 +238,7 @@ function isForbidden (kept: KeptFacts, demands: RequestDirectives): boolean {
 
 function recordingOf ({ freshFor, labels, storedAt }: Entry, response: KeptResponse): KeptRecording {
   const { status, headers, removed, body, variant, age, date } = response
-  const kept = { storedAt, freshFor, age, date, labels }
+  const kept = { storedAt, freshFor, age, date: new Date(date).toUTCString(), labels }
   return { status, headers: { set: headers, removed }, body, bytes: byteLength(body), leaderId: undefined, variant, kept }
 }
 

@@ -95,7 +95,7 @@ export class Replay {
     if (kept === undefined) return
     reply.header('age', deltaSecondsText(kept.age + this.#now - kept.storedAt))
     // What is fresh for how long counts from then.
-    if (!reply.hasHeader('date')) reply.header('date', new Date(kept.date).toUTCString())
+    if (!reply.hasHeader('date')) reply.header('date', kept.date)
   }
 
   /** The payload that the hooks are given. */

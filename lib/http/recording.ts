@@ -24,7 +24,8 @@ export interface Recording {
     readonly storedAt: number
     readonly freshFor: number
     readonly age: number
-    readonly date: number
+    /** As HTTP writes it: each hit says it. */
+    readonly date: string
     readonly labels: readonly string[]
   }
 }
