@@ -154,17 +154,30 @@ export interface Hidden {
   readonly text: string | undefined
 }
 
+const NO_HEADERS: ReadonlyArray<readonly [name: string, value: unknown]> = Object.freeze([])
 const NOTHING: Hidden = Object.freeze({ credential: false, text: undefined })
 
+/** The headers, but for credentials, that hooks took away or put others in place of once they had read them, as the client sent them. */
+export function replacedHeaders (
+  request: FastifyRequest, { credentials, learnVary }: Omit<HiddenSettings, 'key'>
+): typeof NO_HEADERS {
+  const seen = (request as unknown as Watching)[kReads]?.seen
+  if (seen === undefined || learnVary === false) return NO_HEADERS
+  return [...seen].filter(([name, value]) =>
+    request.headers[name] !== value && !credentials.includes(name) && !learnVary.ignore.includes(name))
+}
+
 /** What hooks took away from a request, or put another one in place of, once they had read it. */
-export function hiddenIn (request: FastifyRequest, { credentials, key, learnVary }: HiddenSettings): Hidden {
+export function hiddenIn (request: FastifyRequest, settings: HiddenSettings): Hidden {
   const reads = (request as unknown as Watching)[kReads]
   if (reads === undefined) return NOTHING
-  const missing = [...reads.seen ?? []].filter(([name, value]) => request.headers[name] !== value)
-  const url = key === undefined ? replacedUrl(request) : undefined
-  if (missing.length === 0 && url === undefined) return NOTHING
-  const credential = missing.some(([name, value]) => value !== undefined && credentials.includes(name))
-  const others = missing.filter(([name]) => !credentials.includes(name) && learnVary !== false && !learnVary.ignore.includes(name))
+  const credential = settings.credentials.some(name => {
+    const value = reads.seen?.get(name)
+    return value !== undefined && request.headers[name] !== value
+  })
+  const url = settings.key === undefined ? replacedUrl(request) : undefined
+  const others = replacedHeaders(request, settings)
+  if (!credential && url === undefined && others.length === 0) return NOTHING
   return { credential, text: url === undefined && others.length === 0 ? undefined : JSON.stringify([url ?? null, others]) }
 }
 

@@ -12,7 +12,7 @@ import { FlightTimeoutError } from './errors.js'
 import { ENCODINGS } from './http/accept-encoding.js'
 import { carriesOnly } from './http/cookies.js'
 import { headerOf } from './http/key.js'
-import { changeUrl, replacedUrl } from './hook-reads.js'
+import { changeUrl, replacedHeaders, replacedUrl } from './hook-reads.js'
 import { CLIENT_ADDRESS } from './http/reads.js'
 import type { Refresh } from './keeper.js'
 import type { RouteSettings } from './options.js'
@@ -97,6 +97,11 @@ function requestLike (request: FastifyRequest, settings: RouteSettings, variant:
   if (settings.cookies.length > 0) names.push('cookie')
   if (body !== undefined) names.push('content-type')
   for (const name of names) if (given[name] !== undefined && !name.startsWith(':')) headers[name] = given[name]
+  // Its hooks make of them what they made of this one's.
+  for (const [name, value] of replacedHeaders(request, settings)) {
+    if (value === undefined) Reflect.deleteProperty(headers, name)
+    else headers[name] = value as string | string[]
+  }
   // Behind a proxy that is trusted the protocol is what that says.
   const isForwarded = protocol === 'https' && !isEncrypted(request)
   if (isForwarded) headers['x-forwarded-proto'] = protocol

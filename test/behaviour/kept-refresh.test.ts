@@ -326,6 +326,22 @@ t.test('so is a request whose URL a hook changed, with the one that it came with
   t.strictSame(answers.map(({ body }) => body), [1, 1, 2].map(run => `${run} {"token":"a"} /thing/hidden`))
 })
 
+t.test('so is a request of which a hook took a header away, or put another one in its place, with those that it came with', async t => {
+  const tenants = new WeakMap<FastifyRequest, unknown>()
+  const server = await stale(t, {
+    before: app => app.addHook('onRequest', async request => {
+      const { headers } = request
+      tenants.set(request, headers['x-tenant'])
+      delete headers['x-tenant']
+      headers['accept-language'] = headers['accept-language']?.slice(0, 2)
+      headers['x-theme'] ??= 'plain'
+    }),
+    handler: (run, request) => `${run} ${String(tenants.get(request))} ${String(request.headers['accept-language'])} ${String(request.headers['x-theme'])}`
+  })
+  const answers = await refreshed(server, '/thing/1', { headers: { 'x-tenant': 'acme', 'accept-language': 'de-AT,de;q=0.9' } })
+  t.strictSame(answers.map(({ body }) => body), [1, 1, 2].map(run => `${run} acme de plain`))
+})
+
 t.test('routes of all kinds are refreshed: prefixes, versions, hosts, narrowed queries, bodies', async t => {
   const runs: Record<string, number> = {}
   const answer = (name: string) => async (request: FastifyRequest): Promise<object> => {
