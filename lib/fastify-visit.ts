@@ -144,8 +144,15 @@ export class FastifyVisit extends Visit implements Listener {
 
   override value (name: string): string | null {
     if (name === CLIENT_ADDRESS) return addressOf(this.request)
-    const headers = this.#run?.asked ?? this.request.headers
-    return name === ENCODINGS ? normalizeAcceptEncoding(headerOf(headers, 'accept-encoding')) : headerOf(headers, name)
+    return name === ENCODINGS ? normalizeAcceptEncoding(this.#header('accept-encoding')) : this.#header(name)
+  }
+
+  /** A header as it was when the response was captured, or is now. */
+  #header (name: string): string | null {
+    const { headers } = this.request
+    const asked = this.#run?.asked
+    // What a hook put in the place of headers may have values without having names.
+    return headerOf(asked !== undefined && (Object.hasOwn(asked, name) || Object.hasOwn(headers, name)) ? asked : headers, name)
   }
 
   override run (): void {

@@ -137,7 +137,8 @@ let unknown = 0
  * a schema or a hook has made of its text.
  */
 export function headerOf (headers: IncomingHttpHeaders, name: string): string | null {
-  const value: unknown = Object.hasOwn(headers, name) ? headers[name] : undefined
+  // What a hook put in their place may have none of its own.
+  const value: unknown = Object.hasOwn(headers, name) || !(name in Object.prototype) ? headers[name] : undefined
   if (value === undefined) return null
   if (typeof value === 'string') return value
   return isPlainJson(value) ? JSON.stringify(Array.isArray(value) ? value : [value]) : `(${++unknown})`

@@ -569,3 +569,22 @@ t.test('requests that are injected are told apart as well', async t => {
   handler.gate.open()
   t.same([await Promise.all(answers), handler.runs], [OWN, 2])
 })
+
+t.test('what a hook puts in the place of the headers is told apart by its values, whether it has names of its own or not', async t => {
+  const wrappers: Record<string, (headers: IncomingHttpHeaders) => IncomingHttpHeaders> = {
+    'an object that inherits them': headers => Object.create(headers) as IncomingHttpHeaders,
+    'a proxy of nothing': headers => new Proxy<IncomingHttpHeaders>({}, { get: (_target, name) => Reflect.get(headers, name) as unknown })
+  }
+  for (const [name, wrap] of Object.entries(wrappers)) {
+    for (const hooked of [true, false]) {
+      const handler = held(({ headers }: FastifyRequest) => `data of ${String(headers['x-tenant'])}`)
+      const server = await serve(t, app => {
+        app.addHook('onRequest', async ({ raw }) => { raw.headers = wrap(raw.headers) })
+        if (hooked) app.addHook('onSend', async ({ raw }) => { raw.headers['x-late'] = 'yes' })
+        app.get('/', on(), handler)
+      })
+      const answers = await meet(server, handler, [...TENANTS.map(tenant => ({ 'x-tenant': tenant })), {}].map(headers => () => server.get('/', { headers })))
+      t.same(answers.map(({ body }) => body), [...OWN, 'data of undefined'], `${name}${hooked ? ', with a hook after the handler' : ''}`)
+    }
+  }
+})
