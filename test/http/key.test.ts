@@ -73,6 +73,8 @@ t.test('an absent header differs from an empty one, and each keeps its place', a
     keyOf({ headers: { 'x-a': '1', 'x-b': '' } }, settings), keyOf({ headers: { 'x-a': '1, 2' } }, settings), keyOf({ headers: { 'x-a': ['1', '2'] } }, settings)
   ), 9)
   t.equal(headerOf({}, 'x'), null)
+  t.equal(headerOf({}, 'constructor'), null, 'and not what every object has')
+  t.equal(headerOf(Object.create({ x: 'y' }) as IncomingHttpHeaders, 'x'), 'y')
   t.equal(headerOf({ x: '' }, 'x'), '')
   t.equal(headerOf({ 'set-cookie': ['a', 'b'] }, 'set-cookie'), '["a","b"]')
 })
