@@ -261,9 +261,9 @@ export class FastifyVisit extends Visit implements Listener {
     this.error = error
   }
 
-  /** The handler takes the response into its own hands. */
+  /** The handler, or whatever came first while it waited, takes the response into its own hands. */
   hijacked (): void {
-    if (this.looks) this.#answeredElsewhere()
+    if (this.looks || this.role === 'follower') this.#answeredElsewhere()
     else this.#run?.hijacked()
   }
 

@@ -29,6 +29,30 @@ t.test('a follower that something else answers leaves its flight with that answe
   await grounded(server.app)
 })
 
+t.test('a follower whose reply something else took over does not take the place of its leader', async t => {
+  const handler = held(() => {
+    if (handler.runs === 1) throw new Error('broken')
+    return 'landed'
+  })
+  let parked: FastifyReply | undefined
+  const server = await serve(t, app => {
+    app.addHook('onRequest', async (request, reply) => { if (request.headers['x-request-id'] !== undefined) parked = reply })
+    app.get('/', { config: { coalesce: { onError: 'promote' } } }, handler)
+  })
+  const [leader, taken, follower] = await queue(server, [
+    ...times(1, server, '/'), ...times(1, server, '/', { headers: { 'x-request-id': '1' } }), ...times(1, server, '/')
+  ])
+  parked?.hijack()
+  handler.gate.open()
+  t.match(await leader, { status: 500 })
+  t.match(await follower, { status: 200, body: 'landed' })
+  parked?.raw.end('taken')
+  t.match(await taken, { status: 200, body: 'taken' })
+  t.equal(handler.runs, 2)
+  t.match(await outcomes(server.app), { 'follower answered-elsewhere': 1 })
+  await grounded(server.app)
+})
+
 t.test('a follower whose response cannot be sent is cut off, and nobody else is', async t => {
   const handler = held(() => 'landed')
   const lines: string[] = []
