@@ -76,8 +76,13 @@ class HookReads extends Reads implements Watch {
     } else if (!isPlumbing(name)) {
       if (this.seen?.has(name) !== true) (this.seen ??= new Map()).set(name, this.headers?.[name])
       // Who is asking is for the key to tell, with credentials.
-      if (!this.#credentials.includes(name)) super.note(name)
+      if (!this.#credentials.includes(name) && !this.#isElsewhere(name)) super.note(name)
     }
+  }
+
+  /** Whether a hook finds no `Host` because HTTP/2 has it as `:authority`, where it looks next. */
+  #isElsewhere (name: string): boolean {
+    return name === 'host' && this.headers?.host === undefined && this.headers?.[':authority'] !== undefined
   }
 
   override change (name: string | symbol): void {

@@ -3,7 +3,7 @@ import type { AddressInfo } from 'node:net'
 import Fastify, { type FastifyInstance } from 'fastify'
 import t from 'tap'
 import coalesce from '../../lib/index.js'
-import { gate, until } from '../fixtures/gate.js'
+import { gate, TestClock, until } from '../fixtures/gate.js'
 
 t.test('an HTTP/2 GET with a body of untold length bypasses, and one without leads', async t => {
   const app = Fastify({ http2: true }) as unknown as FastifyInstance
@@ -79,4 +79,32 @@ t.test('an HTTP/2 POST with a body that the handler reads itself is never answer
   await until(() => app.coalesce.stats().totalRequests === 2, 'both requests')
   opening.open()
   t.strictSame(await Promise.all(answers), ['made of one', 'made of another'])
+})
+
+t.test('what is kept of HTTP/2 requests is refreshed, where a hook looks for the host as well', async t => {
+  const clock = new TestClock()
+  const app = Fastify({ http2: true }) as unknown as FastifyInstance
+  await app.register(coalesce, { clock })
+  let runs = 0
+  app.addHook('onRequest', async request => { request.log.debug(request.host) })
+  app.get('/', { config: { coalesce: { ttl: '10s', staleWhileRevalidate: '10m' } } }, async () => String(++runs))
+  await app.listen({ port: 0, host: '127.0.0.1' })
+  const session = connect(`http://127.0.0.1:${(app.server.address() as AddressInfo).port}`)
+  t.teardown(async () => {
+    session.destroy()
+    await app.close()
+  })
+  const ask = async (): Promise<string> => {
+    let text = ''
+    for await (const chunk of session.request({ ':path': '/' })) text += String(chunk)
+    return text
+  }
+  t.equal(await ask(), '1')
+  clock.advance(11_000)
+  t.equal(await ask(), '1')
+  await until(() => runs === 2, 'the refresh')
+  // What it brought is kept some turns later.
+  let text = await ask()
+  for (let turn = 0; turn < 100 && text === '1'; turn++) text = await ask()
+  t.strictSame([text, runs], ['2', 2])
 })
