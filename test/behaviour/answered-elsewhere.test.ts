@@ -53,6 +53,22 @@ t.test('a follower whose reply something else took over does not take the place 
   await grounded(server.app)
 })
 
+t.test('a follower that something else has answered past its reply is not answered again, though its connection does not tell yet', async t => {
+  const handler = held(() => 'landed')
+  let parked: FastifyReply | undefined
+  const lines: string[] = []
+  const server = await serve(t, app => {
+    app.addHook('onRequest', async (request, reply) => { if (request.headers['x-request-id'] !== undefined) parked = reply })
+    app.get('/', ON, handler)
+  }, {}, { logger: { level: 'warn', stream: { write: line => { lines.push(line) } } } })
+  const [leader, taken] = await queue(server, [...times(1, server, '/'), ...times(1, server, '/', { headers: { 'x-request-id': '1' } })])
+  parked?.raw.end('taken')
+  handler.gate.open()
+  t.match(await Promise.all([leader, taken]), [{ body: 'landed' }, { status: 200, body: 'taken' }])
+  t.strictSame(lines, [])
+  await grounded(server.app)
+})
+
 t.test('a follower whose response cannot be sent is cut off, and nobody else is', async t => {
   const handler = held(() => 'landed')
   const lines: string[] = []
