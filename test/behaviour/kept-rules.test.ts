@@ -4,7 +4,7 @@
 import t from 'tap'
 import { waiting } from '../fixtures/endings.js'
 import { gate, until } from '../fixtures/gate.js'
-import { keeping, mapStore, type Handler } from '../fixtures/kept.js'
+import { keeping, mapStore, type Handler, type Keeping } from '../fixtures/kept.js'
 import type { Entry } from '../../types/index.js'
 
 const OUTLIVES: Record<string, Handler> = {
@@ -61,34 +61,28 @@ for (const late of [0, 1]) {
   })
 }
 
-t.test('who leads and asks for no more than that is given what stands in for its own error', async t => {
-  let down = false
+/** What it keeps has been stale for ten seconds, and its handler throws. */
+async function down (t: Parameters<typeof keeping>[0]): Promise<Keeping> {
   const server = await keeping(t, {
     route: { ttl: '10s', staleIfError: '10m', respectRequestCacheControl: true },
     handler: run => {
-      if (down) throw new Error('down')
+      if (run > 1) throw new Error('down')
       return { run }
     }
   })
   await server.get('/thing/1')
-  down = true
   server.clock.advance(20_000)
+  return server
+}
+
+t.test('who leads and asks for no more than that is given what stands in for its own error', async t => {
+  const server = await down(t)
   t.match(await server.get('/thing/1', { headers: { 'cache-control': 'stale-if-error=11' } }), { status: 200, body: '{"run":1}' })
   t.equal(server.runs(), 2)
 })
 
 t.test('an error that its own client had to be told is one all the same: for a while the handler is left alone', async t => {
-  let down = false
-  const server = await keeping(t, {
-    route: { ttl: '10s', staleIfError: '10m', respectRequestCacheControl: true },
-    handler: run => {
-      if (down) throw new Error('down')
-      return { run }
-    }
-  })
-  await server.get('/thing/1')
-  down = true
-  server.clock.advance(20_000)
+  const server = await down(t)
   t.equal((await server.get('/thing/1', { headers: { 'cache-control': 'stale-if-error=9' } })).status, 500)
   t.match(await server.get('/thing/1'), { status: 200, body: '{"run":1}' })
   t.equal(server.runs(), 2)
