@@ -10,7 +10,7 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest, RouteOptions } from 'fastify'
 import { isPlumbing } from './http/plumbing.js'
 import { Reads, type Watched } from './http/reads.js'
-import { dropOnRequest, instanceHooks, prependHook, routeConfigOf, type InstanceHooks } from './internals.js'
+import { dropHook, instanceHooks, prependHook, routeConfigOf, unbound, type InstanceHooks } from './internals.js'
 import type { RouteSettings } from './options.js'
 
 /** The part of a route that matters here. */
@@ -106,21 +106,25 @@ class HookReads extends Reads implements Watch {
 function watchHooks (request: FastifyRequest, _reply: FastifyReply, done: () => void): void {
   const { [kRoute]: route } = routeConfigOf(request) as { [kRoute]?: HookedRoute }
   if (route?.watchesHooks !== true) {
-    dropOnRequest(request, watchHooks)
+    dropHook(request, 'onRequest', watchHooks)
   } else {
     const { settings: { learnVary, credentials } } = route;
     (request as unknown as Watching)[kReads] ??= new (learnVary === false ? Unwatched : HookReads)(request.raw, credentials)
   }
   done()
 }
-// Fastify binds hooks to their instance, and it would not be found among the bound ones.
-Object.defineProperty(watchHooks, 'bind', { value: () => watchHooks })
+unbound(watchHooks)
 
 /** Prepares an app for it. */
 export function prepareHookReads (fastify: FastifyInstance): void {
   fastify.decorateRequest(kReads as unknown as string, undefined)
   // Then no more can be done than to come before the hooks that are added from now on.
   if (instanceHooks(fastify) === undefined) fastify.addHook('onRequest', watchHooks)
+}
+
+/** Whether a request is one of a route that has its hooks watched. */
+export function isOfWatchedRoute (request: FastifyRequest): boolean {
+  return kRoute in routeConfigOf(request)
 }
 
 /** Has the hooks of a route watched. Returns the config to give it. */

@@ -38,6 +38,7 @@ export function prependHook (fastify: FastifyInstance, name: 'onRequest' | 'onSe
 interface RouteContext {
   readonly config: object
   onRequest: unknown[] | null
+  onSend: unknown[] | null
 }
 
 let contextSymbol: symbol | undefined
@@ -52,12 +53,18 @@ export function routeConfigOf (request: FastifyRequest): object {
   return contextOf(request)?.config ?? request.routeOptions.config
 }
 
+/** Makes a hook one that can be taken out of a route: Fastify binds hooks, and it would not be found among the bound ones. */
+export function unbound<Hook extends object> (hook: Hook): Hook {
+  return Object.defineProperty(hook, 'bind', { value: () => hook })
+}
+
 /** Takes a hook out of a request's route, for the requests after it; where that cannot be, nothing. */
-export function dropOnRequest (request: FastifyRequest, hook: unknown): void {
+export function dropHook (request: FastifyRequest, name: 'onRequest' | 'onSend', hook: unknown): void {
   const context = contextOf(request)
-  if (!Array.isArray(context?.onRequest)) return
-  const others = context.onRequest.filter(each => each !== hook)
-  context.onRequest = others.length > 0 ? others : null
+  const hooks = context?.[name]
+  if (context === undefined || !Array.isArray(hooks)) return
+  const others = hooks.filter(each => each !== hook)
+  context[name] = others.length > 0 ? others : null
 }
 
 const NO_HEADERS: Headers = Object.freeze({})

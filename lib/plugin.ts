@@ -1,7 +1,7 @@
 /**
  * The plugin: the only module that speaks Fastify's hooks, decorators and routes.
  *
- * Invariant: a route that is not coalesced gets nothing of ours but one test in `onSend`. Of one that is, only the handler is
+ * Invariant: a route that is not coalesced and only reads has nothing of ours from its second request on. Of one that is, only the handler is
  * shared: each client passes every hook, and where it waits is past every gate.
  */
 import { parse } from 'fast-querystring'
@@ -14,7 +14,7 @@ import { AlreadyRegisteredError, InvalidOptionError } from './errors.js'
 import { FastifyVisit } from './fastify-visit.js'
 import { pairHeads } from './head-routes.js'
 import { noteHijackedReplies } from './hijacked-reply.js'
-import { changeUrl, endHookReads, hasHooksBefore, hiddenIn, prepareHookReads, watchHooksOf } from './hook-reads.js'
+import { changeUrl, endHookReads, hasHooksBefore, hiddenIn, isOfWatchedRoute, prepareHookReads, watchHooksOf } from './hook-reads.js'
 import { appendCacheStatus } from './http/cache-status.js'
 import { invalidatedBy } from './http/invalidated-by.js'
 import { buildKey, KeyHead } from './http/key.js'
@@ -22,7 +22,7 @@ import { joinReason } from './http/policy.js'
 import { routeLabel } from './http/labels.js'
 import { narrowQuery, queryStart } from './http/query.js'
 import { requestDirectives } from './http/request-directives.js'
-import { forgetOriginalUrl, headersOf, instanceHooks, prependHook, routerOptions } from './internals.js'
+import { dropHook, forgetOriginalUrl, headersOf, instanceHooks, prependHook, routerOptions, unbound } from './internals.js'
 import { serveMetrics } from './observers/prometheus.js'
 import { Tally } from './observers/tally.js'
 import { readOptions, readRouteOptions, type RouteSettings, type Settings } from './options.js'
@@ -177,12 +177,22 @@ function captureResponse (request: FastifyRequest, reply: FastifyReply, payload:
   }
   endHookReads(request)
   // A POST that is coalesced is one that only reads: its route says so.
-  if (isWrite(request.method) && reply.statusCode < 400) fence(request, reply)
+  if (isWrite(request.method)) {
+    if (reply.statusCode < 400) fence(request, reply)
+  } else if (!isOfWatchedRoute(request) && !mayWrite(request)) {
+    dropHook(request, 'onSend', captureResponse)
+  }
   done()
 }
+unbound(captureResponse)
 
 function isWrite (method: string): boolean {
   return !SAFE.has(method)
+}
+
+/** Whether there are writes among the requests of a request's route; where that cannot be told, there may be. */
+function mayWrite ({ routeOptions: { method } }: FastifyRequest): boolean {
+  return method === undefined || [method].flat().some(isWrite)
 }
 
 /** A write that did well: nobody who comes now is answered with what was read before it. */

@@ -1,4 +1,4 @@
-import Fastify, { type FastifyInstance } from 'fastify'
+import Fastify, { type FastifyInstance, type FastifyRequest } from 'fastify'
 import t from 'tap'
 import coalesce, { errors } from '../../lib/index.js'
 import type { CoalesceOptions, CoalesceRouteOptions } from '../../types/index.js'
@@ -63,6 +63,24 @@ t.test('a route without the option is left alone', async t => {
   t.equal(handler.runs, 4)
   t.equal(app.coalesce.stats().totalRequests, 0)
   t.equal((await get('/seen')).body, '{"coalesce":true}')
+})
+
+t.test('a route that is not coalesced and only reads has no hook of the plugin\'s from its second request on', async t => {
+  const hooks = (request: FastifyRequest): unknown => {
+    const context = Object.getOwnPropertySymbols(request).find(({ description }) => description === 'fastify.context') as symbol
+    const { onRequest, onSend } = (request as unknown as Record<symbol, Record<string, unknown[] | null>>)[context] as Record<string, unknown[] | null>
+    return [onRequest?.length ?? 0, onSend?.length ?? 0]
+  }
+  const { get } = await serve(t, app => {
+    app.get('/plain', async request => hooks(request))
+    app.get('/own', { onSend: async (_request, _reply, payload) => payload }, async request => hooks(request))
+    app.get('/coalesced', ON, async request => hooks(request))
+    app.put('/write', async request => hooks(request))
+  })
+  for (const [path, method, left] of [['/plain', 'GET', '[0,0]'], ['/own', 'GET', '[0,1]'], ['/coalesced', 'GET', '[1,2]'], ['/write', 'PUT', '[0,1]']] as const) {
+    await get(path, { method })
+    t.equal((await get(path, { method })).body, left, path)
+  }
 })
 
 t.test('global turns it on for every GET route but those that say false', async t => {

@@ -126,3 +126,24 @@ t.test('a write whose handler hijacks is a barrier as well', async t => {
   read.gate.open()
   await Promise.all([...before, ...after])
 })
+
+t.test('a write is a barrier whatever its route, or none, has answered to reads before', async t => {
+  const read = held()
+  const server = await serve(t, app => {
+    app.get('/read', { config: { coalesce: true } }, read)
+    app.route({ method: ['GET', 'PUT'], url: '/both', handler: (_request, reply) => reply.header('location', '/read').send('') })
+    app.setNotFoundHandler((_request, reply) => reply.code(200).header('location', '/read').send(''))
+  })
+  const answers = [server.get('/read')]
+  await server.arrived(1)
+  for (const path of ['/both', '/nowhere']) {
+    await server.get(path)
+    await server.get(path)
+    await server.get(path, { method: 'PUT' })
+    answers.push(server.get('/read'))
+    await server.arrived(answers.length)
+    t.equal(read.runs, answers.length, path)
+  }
+  read.gate.open()
+  await Promise.all(answers)
+})
