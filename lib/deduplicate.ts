@@ -13,7 +13,7 @@ import { Flights, type Limits } from './core/flights.js'
 import { Refreshes } from './core/refreshes.js'
 import { Shelf } from './core/shelf.js'
 import { atOnce } from './http/at-once.js'
-import { all, type Log, type Observer } from './observers/observer.js'
+import type { Log, Observer } from './observers/observer.js'
 import { SILENT, StoreTally } from './observers/store-tally.js'
 import { Tally, tallying } from './observers/tally.js'
 import { readFunctionOptions } from './function-options.js'
@@ -124,7 +124,7 @@ export function deduplicator (terminal: () => Terminal): Deduplicate {
 export function standalone (clock: Clock = systemClock): Terminal {
   return {
     flights: new Flights(LIMITS, clock),
-    observer: all(tallying),
+    observer: tallying,
     log: SILENT,
     track () {},
     store: undefined,

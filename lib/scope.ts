@@ -17,7 +17,7 @@ import { inventory } from './inventory.js'
 import { Keeper } from './keeper.js'
 import { publishing } from './observers/channels.js'
 import { logging } from './observers/log.js'
-import { all } from './observers/observer.js'
+import { both } from './observers/observer.js'
 import { Instruments } from './observers/prometheus.js'
 import { StoreTally } from './observers/store-tally.js'
 import { Tally, tallying } from './observers/tally.js'
@@ -63,7 +63,7 @@ export interface Scope {
 
 export function createScope (log: FastifyBaseLogger, settings: Settings, around: Scope | undefined): Scope {
   const { clock, storeTimeout } = settings
-  const observer = all(tallying, logging, publishing)
+  const observer = both(tallying, both(logging, publishing))
   const storeTally = new StoreTally(log, clock)
   const shelf = new Shelf(settings.store ?? memoryStore({ clock }), storeTimeout, clock, storeTally)
   const coalescer = new Coalescer(settings, new Keeper(shelf, observer), observer)
@@ -152,6 +152,7 @@ export function createScope (log: FastifyBaseLogger, settings: Settings, around:
     close () {
       coalescer.keeper.close()
       terminal.refreshes.close()
+      for (const flights of [coalescer.flights, calls]) flights.deadlines.sweep()
       instruments?.remove(source)
     }
   }

@@ -5,7 +5,7 @@ import t, { type Test } from 'tap'
 import coalesce, { abstractCacheStore, deduplicate, deduplicated, memoryStore, nullStore } from '../lib/index.js'
 import { sizeOf } from '../lib/size.js'
 import type { CoalesceOptions, DeduplicateOptions } from '../types/index.js'
-import { gate, TestClock, until, type Gate } from './fixtures/gate.js'
+import { type Gate, gate, TestClock, timersGone } from './fixtures/gate.js'
 import { lines } from './fixtures/lines.js'
 import { metric } from './fixtures/server.js'
 import { chaos, GARBAGE, POISON_NAMES, type Failure, type Poison } from './stores/chaos.js'
@@ -175,7 +175,7 @@ t.test('a stale result is given at once, and the function runs once in the backg
   t.equal(it.runs(), 2)
   t.equal(seen, undefined)
   opened.open()
-  await until(() => it.clock.timers === 0)
+  await timersGone(it.clock)
   t.equal((await it.lookUp('a')).run, 2)
   t.equal(it.runs(), 2)
   t.equal(await metric(it.app, 'coalesce_cache_refreshes_total', { route: 'lookUp', result: 'refreshed' }), 1)
@@ -195,7 +195,7 @@ t.test('a fresh result is refreshed early where that is wanted', async t => {
   it.clock.advance(1)
   t.equal((await it.lookUp('a')).run, 1)
   t.equal(it.runs(), 2)
-  await until(() => it.clock.timers === 0)
+  await timersGone(it.clock)
   it.clock.advance(5_000)
   t.equal((await it.lookUp('a')).run, 2)
 })
@@ -295,7 +295,7 @@ t.test('a refresh that fails is tried again later and later, and one that hangs 
   await it.lookUp('a')
   it.clock.advance(10_000)
   t.match(log.event('refresh-failed').at(-1)?.err?.message, /took longer than 10000 ms/)
-  await until(() => it.clock.timers === 0, 'no timers')
+  await timersGone(it.clock)
 })
 
 t.test('a refresh has a signal that no caller aborts', async t => {
@@ -388,7 +388,7 @@ t.test('a refresh that was in the air when its key was purged is not kept', asyn
   await it.lookUp('a')
   it.lookUp.invalidate('a')
   opened.open()
-  await until(() => it.clock.timers === 0)
+  await timersGone(it.clock)
   t.equal((await it.lookUp('a')).run, 3)
   t.equal(await metric(it.app, 'coalesce_cache_refreshes_total', { result: 'not-kept' }), 1)
 })
@@ -415,7 +415,7 @@ t.test('the registration purges by tags, of functions with a store of their own 
     t.equal((await it.lookUp('b')).run, 2)
     it.app.coalesce.invalidate({ tags: ['all'], soft: true })
     t.equal((await it.lookUp('b')).run, 2, 'stale, and refreshed')
-    await until(() => it.clock.timers === 0)
+    await timersGone(it.clock)
     t.equal((await it.lookUp('b')).run, 4)
 
     const opened = gate()
@@ -538,7 +538,7 @@ t.test('with a slow store callers board first, one looks, and all are given what
   t.ok((await Promise.all(calls)).every(({ run }) => run === 1))
   t.equal(it.runs(), 1)
   t.equal(await outcome(it, 'hit', 'fresh'), 50)
-  await until(() => it.clock.timers === 0, 'no timers')
+  await timersGone(it.clock)
 })
 
 t.test('who leaves while the store is asked ends its own wait only', async t => {

@@ -4,7 +4,7 @@ import Fastify, { type FastifyInstance } from 'fastify'
 import t, { type Test } from 'tap'
 import coalesce, { deduplicate, deduplicated, nullStore } from '../lib/index.js'
 import type { CoalesceOptions, DeduplicateOptions } from '../types/index.js'
-import { gate, TestClock, until, type Gate } from './fixtures/gate.js'
+import { type Gate, gate, TestClock, timersGone } from './fixtures/gate.js'
 import { metric } from './fixtures/server.js'
 
 /** A function whose runs the test ends, one gate each. */
@@ -222,7 +222,7 @@ t.test('a caller whose patience ends runs the function for itself, and the other
   runs[0]?.open('shared')
 
   t.strictSame(await Promise.all(calls), ['shared', 'own', 'shared'])
-  await until(() => clock.timers === 0, 'no timers')
+  await timersGone(clock)
   t.match(app.coalesce.stats(), { totalRequests: 3, deduplicatedRequests: 1, actualExecutions: 2 })
 })
 
@@ -237,7 +237,7 @@ t.test('with onWaitTimeout error a caller whose patience ends is told so', async
 
   t.strictSame(await outcomes(calls), ['late', 'FST_COALESCE_WAIT_TIMEOUT', 'FST_COALESCE_WAIT_TIMEOUT'])
   t.equal(runs.length, 1)
-  await until(() => clock.timers === 0, 'no timers')
+  await timersGone(clock)
 })
 
 t.test('many whose patience ends share one more run, and when it ends again run for themselves a few at a time', async t => {
@@ -258,7 +258,7 @@ t.test('many whose patience ends share one more run, and when it ends again run 
 
   t.strictSame(started, [66, 130, 194, 201])
   t.strictSame(new Set(await Promise.all(calls)), new Set(['r']))
-  await until(() => clock.timers === 0, 'no timers')
+  await timersGone(clock)
 })
 
 t.test('a run that takes too long is given up for one other, and the late result is its own caller\'s', async t => {
@@ -279,7 +279,7 @@ t.test('a run that takes too long is given up for one other, and the late result
 
   t.strictSame(await Promise.all(calls), ['late', 'second', 'second', 'second'])
   t.equal(runs.length, 2, 'the late run did not free its successor\'s key')
-  await until(() => clock.timers === 0, 'no timers')
+  await timersGone(clock)
 })
 
 t.test('runs that all take too long let those who wait go after one more', async t => {
@@ -295,7 +295,7 @@ t.test('runs that all take too long let those who wait go after one more', async
   for (const [index, run] of runs.entries()) run.open(`run ${index}`)
 
   t.strictSame(await Promise.all(calls), ['run 0', 'run 1', 'run 2', 'run 3', 'run 4', 'run 5'])
-  await until(() => clock.timers === 0, 'no timers')
+  await timersGone(clock)
 })
 
 t.test('clone gives each caller that waited a result of its own', async t => {
@@ -446,7 +446,7 @@ t.test('who waits for a turn to run and leaves does not run, and has an outcome'
   await turn()
 
   t.equal(runs.length, 66)
-  await until(() => clock.timers === 0, 'no timers')
+  await timersGone(clock)
   t.equal(await metric(app, 'coalesce_requests_total'), 67)
   t.equal(await metric(app, 'coalesce_requests_total', { outcome: 'follower', reason: 'client-left' }), 1)
 })

@@ -2,10 +2,13 @@
  * Calls those who take too long, with one timer for all that have the same limit.
  *
  * Invariant: those with one limit come due in the order in which they started, so that only the oldest needs a timer. It is
- * moved on when it fires, not whenever one of them ends, and taken away at the end of a turn of the event loop after which
- * nobody is left: in a busy process starting and ending cost no timer and no allocation.
+ * moved on when it fires, not whenever one of them ends, and it fires at least once a second: so long it may outlive the last
+ * of them. In a busy process starting and ending cost no timer and no allocation.
  */
 import type { Clock } from '../../types/index.js'
+
+/** The longest that a timer is set for, in milliseconds. */
+const MOST = 1000
 
 export abstract class Timed {
   /** When it started, by the clock. */
@@ -31,8 +34,6 @@ interface Queue {
 export class Deadlines {
   readonly #clock: Clock
   readonly #queues = new Map<number, Queue>()
-  /** The timers that nobody needs go at the end of this turn. */
-  #sweeps = false
 
   constructor (clock: Clock) {
     this.#clock = clock
@@ -60,14 +61,10 @@ export class Deadlines {
     if (later === undefined) queue.newest = earlier
     else later.earlier = earlier
     timed.queue = timed.earlier = timed.later = undefined
-    if (queue.oldest !== undefined || this.#sweeps) return
-    this.#sweeps = true
-    setImmediate(this.sweep).unref()
   }
 
-  /** Takes away the timers that nobody needs. */
-  readonly sweep = (): void => {
-    this.#sweeps = false
+  /** Takes away the timers that nobody needs any more, at once. */
+  sweep (): void {
     for (const queue of this.#queues.values()) {
       if (queue.oldest !== undefined || queue.timer === undefined) continue
       this.#clock.clearTimeout(queue.timer)
@@ -76,7 +73,7 @@ export class Deadlines {
   }
 
   #arm (queue: Queue, delay: number): void {
-    queue.timer = this.#clock.setTimeout(() => { this.#fire(queue) }, delay)
+    queue.timer = this.#clock.setTimeout(() => { this.#fire(queue) }, Math.min(delay, MOST))
   }
 
   #fire (queue: Queue): void {

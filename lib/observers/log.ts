@@ -6,23 +6,26 @@
  */
 import type { Observer, Subject } from './observer.js'
 
-function write (subject: Subject, event: string, fields: object): void {
-  const { log, tally } = subject
+/** Whether anything comes of a line. */
+function isHeard ({ log }: Subject): boolean {
   // Who does the same for debug and for error, as Fastify's does when logging is off, does nothing.
-  if (log.isLevelEnabled?.('debug') === false || log.debug === log.error) return
-  log.debug({ coalesce: { event, method: tally.method, route: tally.route, leaderId: subject.leaderId, ...fields } }, `coalesce ${event}`)
+  return log.debug !== log.error && log.isLevelEnabled?.('debug') !== false
+}
+
+function write ({ log, tally, leaderId }: Subject, event: string, fields: object): void {
+  log.debug({ coalesce: { event, method: tally.method, route: tally.route, leaderId, ...fields } }, `coalesce ${event}`)
 }
 
 export const logging: Observer = Object.freeze({
-  started (leader) { write(leader, 'started', {}) },
-  joined (follower, waiters) { write(follower, 'joined', { waiters }) },
-  landed (leader, landing, reason, followers) { write(leader, landing, { reason, followers }) },
-  cleanedUp (leader) { write(leader, 'cleaned up', {}) },
-  cutOff (subject, reason) { write(subject, 'cut off', { reason }) },
-  settled (subject, outcome, reason, waited) { write(subject, 'settled', { outcome, reason, waited: Math.round(waited) }) },
+  started (leader) { if (isHeard(leader)) write(leader, 'started', {}) },
+  joined (follower, waiters) { if (isHeard(follower)) write(follower, 'joined', { waiters }) },
+  landed (leader, landing, reason, followers) { if (isHeard(leader)) write(leader, landing, { reason, followers }) },
+  cleanedUp (leader) { if (isHeard(leader)) write(leader, 'cleaned up', {}) },
+  cutOff (subject, reason) { if (isHeard(subject)) write(subject, 'cut off', { reason }) },
+  settled (subject, outcome, reason, waited) { if (isHeard(subject)) write(subject, 'settled', { outcome, reason, waited: Math.round(waited) }) },
   refreshed (subject, result, err) {
     if (result !== 'failed') {
-      write(subject, 'refreshed', { result })
+      if (isHeard(subject)) write(subject, 'refreshed', { result })
       return
     }
     const { log, tally } = subject

@@ -44,15 +44,36 @@ export interface Observer {
   refreshed (subject: Subject, result: RefreshResult, error: unknown): void
 }
 
-/** Tells each of `observers`. */
-export function all (...observers: readonly Observer[]): Observer {
+/** Tells both. */
+export function both (first: Observer, second: Observer): Observer {
   return {
-    started (leader) { for (const each of observers) each.started(leader) },
-    joined (follower, waiters) { for (const each of observers) each.joined(follower, waiters) },
-    landed (leader, landing, reason, followers) { for (const each of observers) each.landed(leader, landing, reason, followers) },
-    cleanedUp (leader) { for (const each of observers) each.cleanedUp(leader) },
-    cutOff (subject, reason) { for (const each of observers) each.cutOff(subject, reason) },
-    settled (subject, outcome, reason, waited) { for (const each of observers) each.settled(subject, outcome, reason, waited) },
-    refreshed (subject, result, error) { for (const each of observers) each.refreshed(subject, result, error) }
+    started (leader) {
+      first.started(leader)
+      second.started(leader)
+    },
+    joined (follower, waiters) {
+      first.joined(follower, waiters)
+      second.joined(follower, waiters)
+    },
+    landed (leader, landing, reason, followers) {
+      first.landed(leader, landing, reason, followers)
+      second.landed(leader, landing, reason, followers)
+    },
+    cleanedUp (leader) {
+      first.cleanedUp(leader)
+      second.cleanedUp(leader)
+    },
+    cutOff (subject, reason) {
+      first.cutOff(subject, reason)
+      second.cutOff(subject, reason)
+    },
+    settled (subject, outcome, reason, waited) {
+      first.settled(subject, outcome, reason, waited)
+      second.settled(subject, outcome, reason, waited)
+    },
+    refreshed (subject, result, error) {
+      first.refreshed(subject, result, error)
+      second.refreshed(subject, result, error)
+    }
   }
 }

@@ -2,7 +2,7 @@ import t from 'tap'
 import { once } from 'node:events'
 import { held, times } from '../fixtures/crowd.js'
 import { leave, waiting } from '../fixtures/endings.js'
-import { TestClock, until } from '../fixtures/gate.js'
+import { TestClock, timersGone } from '../fixtures/gate.js'
 import { serve } from '../fixtures/server.js'
 
 // A connection that is kept alive is for Fastify to close, in its own time.
@@ -60,7 +60,7 @@ t.test('closing ends although a leader hangs, once its flight\'s time and its fo
   t.same(new Set((await Promise.all(answers)).map(({ status }) => status)), new Set([503]))
   await leave(first)
   await closed
-  await until(() => clock.timers === 0, 'the end of all timers')
+  await timersGone(clock)
   t.equal(runs, 1)
 })
 
@@ -90,6 +90,16 @@ t.test('after the close nothing of a flight that was cut off is left', async t =
   await server.arrived(5)
   await server.app.close()
   t.same(new Set((await settled).map(({ status }) => status)), new Set(['rejected']))
-  await until(() => clock.timers === 0, 'the end of all timers')
+  await timersGone(clock)
   t.equal(handler.runs, 1)
+})
+
+t.test('after the close no timer of runs that have ended is left', async t => {
+  const clock = new TestClock()
+  const { app, get, close } = await serve(t, app => { app.get('/', { config: { coalesce: true } }, async () => 'body') }, { clock })
+  await get('/', ONCE)
+  await app.coalesce.deduplicate(async () => 'result', { key: () => 'key', flightTimeout: '5s' })()
+  t.equal(clock.timers, 2, 'for a second at most')
+  await close()
+  t.equal(clock.timers, 0)
 })

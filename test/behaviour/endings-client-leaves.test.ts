@@ -6,7 +6,7 @@ import { PassThrough } from 'node:stream'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { held, queue, times } from '../fixtures/crowd.js'
 import { grounded, leave, outcomes, waiting } from '../fixtures/endings.js'
-import { gate, TestClock, until } from '../fixtures/gate.js'
+import { gate, TestClock, timersGone, until } from '../fixtures/gate.js'
 import { serve, type Pending, type TestServer } from '../fixtures/server.js'
 
 /** A server elsewhere that a handler asks. */
@@ -121,7 +121,7 @@ t.test('a leader without followers leaves, and its signal aborts', async t => {
   await leave(leader)
   await until(() => signal?.aborted === true, 'the abort')
   await grounded(server.app)
-  await until(() => clock.timers === 0, 'no timers')
+  await timersGone(clock)
   t.same(await outcomes(server.app), { 'leader client-left': 1 })
 })
 

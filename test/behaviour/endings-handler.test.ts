@@ -5,7 +5,7 @@ import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import type { CoalesceRouteOptions } from '../../types/index.js'
 import { queue, times } from '../fixtures/crowd.js'
 import { grounded, leave, outcomes } from '../fixtures/endings.js'
-import { gate, TestClock, until } from '../fixtures/gate.js'
+import { gate, TestClock, timersGone, until } from '../fixtures/gate.js'
 import { serve, type Answer, type TestServer } from '../fixtures/server.js'
 
 const CLIENTS = 5
@@ -164,7 +164,7 @@ t.test('a handler that hangs is given up after its time, and one follower runs i
   t.equal(runs, 2, 'its successor\'s flight is still there to be joined')
   openings[1]?.open()
   t.same(new Set((await Promise.all([...others, late])).map(brief)), new Set(['200 run 2']))
-  await until(() => clock.timers === 0, 'no timers')
+  await timersGone(clock)
   await grounded(server.app)
 })
 

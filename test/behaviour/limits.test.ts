@@ -1,7 +1,7 @@
 import t, { type Test } from 'tap'
 import type { CoalesceOptions } from '../../types/index.js'
 import { distinct, held, queue, times, type HeldHandler } from '../fixtures/crowd.js'
-import { gate, TestClock, until } from '../fixtures/gate.js'
+import { gate, TestClock, timersGone } from '../fixtures/gate.js'
 import { metric, serve, type TestServer } from '../fixtures/server.js'
 
 const ON = { config: { coalesce: true } }
@@ -31,7 +31,7 @@ t.test('a follower whose patience ends runs for itself, and the flight goes on',
   t.strictSame(distinct(answers.map(answer => [answer?.status, answer?.body])), [[200, '{"hello":"world"}']])
   t.equal(handler.runs, 2)
   t.strictSame([await served(server, 'leader', 'shared'), await served(server, 'follower', 'shared')], [2, 1])
-  await until(() => clock.timers === 0, 'no timers')
+  await timersGone(clock)
 })
 
 t.test("a follower whose patience ends is answered 503 with Retry-After, with onWaitTimeout: 'error'", async t => {
@@ -49,7 +49,7 @@ t.test("a follower whose patience ends is answered 503 with Retry-After, with on
   handler.gate.open()
   t.strictSame([(await leader)?.status, (await late)?.status], [200, 200])
   t.equal(handler.runs, 1, 'the flight went on, and who came later shares it')
-  await until(() => clock.timers === 0, 'no timers')
+  await timersGone(clock)
 })
 
 t.test('waiting is as patient as each route says, in any unit', async t => {
@@ -70,7 +70,7 @@ t.test('waiting is as patient as each route says, in any unit', async t => {
   t.ok(handler.runs > 3)
   handler.gate.open()
   await Promise.all(answers)
-  await until(() => clock.timers === 0, 'no timers')
+  await timersGone(clock)
 })
 
 t.test('many who lose patience twice at once run a few at a time', async t => {
@@ -126,7 +126,7 @@ t.test('flightTimeout promotes exactly one, and the late leader answers its own 
   t.strictSame(distinct((await Promise.all([...followers, newcomer])).map(answer => answer?.body)), ['in time'])
   t.equal(runs, 2)
   t.strictSame([await served(server, 'leader', 'flight-timeout'), await served(server, 'leader', 'shared')], [1, 1])
-  await until(() => clock.timers === 0, 'no timers')
+  await timersGone(clock)
 })
 
 t.test('a flight that nobody waits for frees its key when it takes too long', async t => {
@@ -138,7 +138,7 @@ t.test('a flight that nobody waits for frees its key when it takes too long', as
   t.equal(handler.runs, 2)
   handler.gate.open()
   t.strictSame([(await leader)?.status, (await next)?.status], [200, 200])
-  await until(() => clock.timers === 0, 'no timers')
+  await timersGone(clock)
 })
 
 t.test('leaders that take too long one after the other do not make a queue', async t => {
@@ -148,7 +148,7 @@ t.test('leaders that take too long one after the other do not make a queue', asy
   t.equal(handler.runs, 10, 'after one promotion the rest runs for itself')
   handler.gate.open()
   t.strictSame(distinct((await Promise.all(answers)).map(({ status }) => status)), [200])
-  await until(() => clock.timers === 0, 'no timers')
+  await timersGone(clock)
 })
 
 t.test('over maxFlights, a request for another key bypasses, and one for a flight in the air joins', async t => {

@@ -110,7 +110,7 @@ export class Airport {
   /** What should be nothing when all is over. */
   get left (): { flights: number, waiters: number, leaders: number, timers: number } {
     const { flights, clock } = this
-    // The end of the turn, for tests that do not wait for it.
+    // Instead of the second for which its timers may outlive them.
     flights.deadlines.sweep()
     return { flights: flights.size, waiters: flights.waiters, leaders: flights.leaders().length, timers: clock.timers }
   }

@@ -1,6 +1,6 @@
 import t from 'tap'
 import { logging } from '../../lib/observers/log.js'
-import { all, type Observer } from '../../lib/observers/observer.js'
+import { both, type Observer } from '../../lib/observers/observer.js'
 import { TestSubject } from './subjects.js'
 
 /** All that an observer can be told. */
@@ -69,7 +69,7 @@ t.test('a refresh is told of at debug level, and one that failed is warned of, w
   t.match(chatty.lines, [{ level: 'debug', fields: { coalesce: { event: 'refreshed', result: 'revalidated', route: '/word/:word' } } }])
 })
 
-t.test('several observers are all told everything, in their order', async t => {
+t.test('two observers are both told everything, in their order', async t => {
   const heard: unknown[][] = []
   const hearing = (name: string): Observer => ({
     cutOff (...told) { heard.push([name, 'cutOff', ...told]) },
@@ -82,13 +82,13 @@ t.test('several observers are all told everything, in their order', async t => {
   })
   const subject = new TestSubject('req-1')
 
-  const both = all(hearing('one'), hearing('two'))
-  both.started(subject)
-  both.joined(subject, 3)
-  both.landed(subject, 'failed', 'failed', 4)
-  both.cleanedUp(subject)
-  both.settled(subject, 'alone', 'vary', 5)
-  both.refreshed(subject, 'failed', 'down')
+  const pair = both(hearing('one'), hearing('two'))
+  pair.started(subject)
+  pair.joined(subject, 3)
+  pair.landed(subject, 'failed', 'failed', 4)
+  pair.cleanedUp(subject)
+  pair.settled(subject, 'alone', 'vary', 5)
+  pair.refreshed(subject, 'failed', 'down')
 
   t.strictSame(heard.map(([name, event, , ...rest]) => [name, event, ...rest].join(' ')), [
     'one started', 'two started', 'one joined 3', 'two joined 3', 'one landed failed failed 4', 'two landed failed failed 4',
