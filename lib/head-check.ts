@@ -46,7 +46,7 @@ export class HeadCheck {
     this.#set = undefined
     if (reply.statusCode !== 200 || this.#reading.all || typeof vary === 'string') return
     const known = this.#found.variant.names
-    if (this.#reading.names(vary, () => false).every(name => known.includes(name))) this.#set = headerDelta(this.#before, headers).set
+    if (this.#reading.names(vary).every(name => known.includes(name))) this.#set = headerDelta(this.#before, headers).set
   }
 
   /** The last moment before the response's headers leave. */

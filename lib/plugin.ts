@@ -26,7 +26,7 @@ import { dropHook, forgetOriginalUrl, headersOf, instanceHooks, prependHook, rou
 import { serveMetrics } from './observers/prometheus.js'
 import { Tally } from './observers/tally.js'
 import { readOptions, readRouteOptions, type RouteSettings, type Settings } from './options.js'
-import { takeErrand } from './refresh.js'
+import { takeErrand, type Errand } from './refresh.js'
 import { Bypass, bypassOf, kVisit, replyViewOf, setVisit, viewOf, visitOf } from './request-visit.js'
 import { onHeaders } from './payload.js'
 import { noteReturnedReplies } from './returned-reply.js'
@@ -395,9 +395,9 @@ function admit (coalescer: Coalescer, route: FastifyRoute, request: FastifyReque
     bypass(coalescer, route, request, reason)
     return undefined
   }
-  const result = buildKey(route.keyHead, request, route.settings, hidden.text)
-  if (result.key === undefined) {
-    const { fault, error } = result
+  const key = buildKey(route.keyHead, request, route.settings, hidden.text)
+  if (typeof key !== 'string') {
+    const { fault, error } = key
     if (error !== undefined) request.log.warn({ err: error, coalesce: { event: fault, route: route.url } }, `coalesce: ${fault}`)
     bypass(coalescer, route, request, fault)
     return undefined
@@ -405,17 +405,17 @@ function admit (coalescer: Coalescer, route: FastifyRoute, request: FastifyReque
   const visit = new FastifyVisit(coalescer, route, request, reply)
   if (demands !== undefined) visit.demands = demands
   setVisit(request, visit)
-  if (errand !== undefined) {
-    errand.cancel = error => {
-      // What comes later is nobody's.
-      visit.role = 'done'
-      visit.cancel(error)
-    }
-    if (coalescer.refresh(visit, errand.refresh, result.key)) visit.begin()
-  } else if (coalescer.arrive(visit, result.key)) {
-    visit.begin()
-  }
+  if (errand === undefined ? coalescer.arrive(visit, key) : runsErrand(coalescer, visit, errand, key)) visit.begin()
   return visit
+}
+
+function runsErrand (coalescer: Coalescer, visit: FastifyVisit, errand: Errand, key: string): boolean {
+  errand.cancel = error => {
+    // What comes later is nobody's.
+    visit.role = 'done'
+    visit.cancel(error)
+  }
+  return coalescer.refresh(visit, errand.refresh, key)
 }
 
 function bypass (coalescer: Coalescer, route: FastifyRoute, request: FastifyRequest, reason: string): void {

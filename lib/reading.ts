@@ -14,6 +14,11 @@ import { unwatchSocket, UNWATCHED, watchSocket, type Lookers, type Looking } fro
 
 export const NO_NAMES: readonly string[] = Object.freeze([])
 
+/** Who asks the handler something by headers of its own. */
+export interface Asker {
+  readonly asks: (name: string) => boolean
+}
+
 export class Reading {
   /** Undefined: the route trusts what the response itself says. */
   readonly reads: Reads | undefined
@@ -54,16 +59,16 @@ export class Reading {
    * The names of what the response depends on.
    *
    * @param vary what its Vary names, or is known from before
-   * @param asks tells the headers that are not the client's
+   * @param asker has put headers there that are not the client's
    */
-  names (vary: readonly string[], asks: (name: string) => boolean): readonly string[] {
+  names (vary: readonly string[], asker?: Asker): readonly string[] {
     const { learnVary } = this.#settings
     const reads = this.reads?.names
     if (vary.length === 0 && this.#declared === undefined && (reads === undefined || reads.size === 0)) return NO_NAMES
     const ignored = learnVary === false ? NO_NAMES : learnVary.ignore
     const names = new Set(vary)
     for (const name of reads ?? NO_NAMES) {
-      if (!asks(name) && !ignored.includes(name === CLIENT_ADDRESS ? 'ip' : name)) names.add(name)
+      if (asker?.asks(name) !== true && !ignored.includes(name === CLIENT_ADDRESS ? 'ip' : name)) names.add(name)
     }
     for (const name of this.#declared ?? NO_NAMES) names.add(name)
     return byMeaning([...names].filter(name => !keyCovers(name, this.#request, this.#settings)), vary)

@@ -17,7 +17,7 @@ import { CLIENT_ADDRESS } from './http/reads.js'
 import type { Refresh } from './keeper.js'
 import type { RouteSettings } from './options.js'
 
-interface Errand {
+export interface Errand {
   readonly refresh: Refresh
   /** What it asks for. A hook before its route may ask the app something else in the same context. */
   readonly method: string

@@ -156,7 +156,7 @@ export class Run {
         else passed = this.#record(source, headers['content-length'])
       }
     }
-    const vary = headers.vary === undefined ? NO_NAMES : parseVary(headers.vary)
+    const vary = parseVary(headers.vary)
     // Nobody gets what is decided upon at once and that nobody waits for.
     const wanted = reason === undefined &&
       (!last || this.#broadcast !== undefined || visit.hasFollowers || visit.route.settings.ttl !== undefined)
@@ -250,14 +250,18 @@ export class Run {
     const live = broadcast !== undefined && !broadcast.complete
     this.#body = broadcast === undefined ? body : live ? broadcast : broadcast.whole()
     const varies = this.#variesOn(live ? [...vary, ...coalescer.variants.lateReads(visit.route)] : vary)
-    const reads = this.#reading.reads
-    if (live && reads !== undefined) {
-      reads.onRead = () => { this.#readLate(reads, broadcast, varies) }
-      reads.start()
-    }
+    if (live) this.#watchOn(broadcast, varies)
     coalescer.land(visit, varies, failed, live)
     // Its followers are somebody else's now, or it had none.
     if (live && visit.flight === undefined && visit.role !== 'refresher') broadcast.close()
+  }
+
+  /** What makes the rest of a stream may look at the request as well. */
+  #watchOn (broadcast: Broadcast, known: readonly string[]): void {
+    const { reads } = this.#reading
+    if (reads === undefined) return
+    reads.onRead = () => { this.#readLate(reads, broadcast, known) }
+    reads.start()
   }
 
   /** A body that others are given already, or that only the shelf waits for, is all there. */
@@ -316,6 +320,6 @@ export class Run {
 
   /** The request headers that the response depends on, besides those that the key covers. */
   #variesOn (vary: readonly string[]): readonly string[] {
-    return this.#reading.names(vary, name => this.#revalidation?.asks(name) === true)
+    return this.#reading.names(vary, this.#revalidation)
   }
 }

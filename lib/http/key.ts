@@ -2,7 +2,8 @@
  * The key: two requests are identical if and only if their keys are equal.
  *
  * Invariant: the encoding is injective. A key is a JSON array whose parts are strings, nulls and arrays of these, each at a
- * place of its own; nothing is joined by a delimiter. An absent header is null, an empty one is ''.
+ * place of its own; nothing is joined by a delimiter. An absent header is null, an empty one is ''. What no request of a route
+ * has is left out at the end.
  */
 import type { IncomingHttpHeaders } from 'node:http'
 import type { KeySettings } from '../options.js'
@@ -35,9 +36,7 @@ export interface KeySource {
 export type KeyFault = 'no-identity' | 'identity-threw' | 'no-key' | 'key-threw' | 'body-unknown'
 
 /** A key, or the reason why there is none. */
-export type KeyResult =
-  | { readonly key: string }
-  | { readonly key: undefined, readonly fault: KeyFault, readonly error?: unknown }
+export type KeyResult = string | { readonly fault: KeyFault, readonly error?: unknown }
 
 type Part = string | null | Part[]
 
@@ -76,24 +75,25 @@ export function buildKey<S extends KeySource> (head: KeyHead, request: S, settin
   if (settings.identity !== undefined) {
     try {
       const answer = atOnce(settings.identity(request))
-      if (typeof answer !== 'string' || answer === '') return { key: undefined, fault: 'no-identity' }
+      if (typeof answer !== 'string' || answer === '') return { fault: 'no-identity' }
       identity = answer
     } catch (error) {
-      return { key: undefined, fault: 'identity-threw', error }
+      return { fault: 'identity-threw', error }
     }
   }
 
   let target: string
   if (settings.key === undefined) {
     const { originalUrl } = request.raw as { originalUrl?: string }
-    target = `[${targetOf(request.url, settings)},${originalUrl === undefined ? 'null' : quote(originalUrl)}]`
+    target = targetOf(request.url, settings)
+    if (originalUrl !== undefined) target = `[${target},${quote(originalUrl)}]`
   } else {
     try {
       const answer = atOnce(settings.key(request))
-      if (!isKey(answer)) return { key: undefined, fault: 'no-key' }
+      if (!isKey(answer)) return { fault: 'no-key' }
       target = encode(typeof answer === 'string' ? answer : [...answer])
     } catch (error) {
-      return { key: undefined, fault: 'key-threw', error }
+      return { fault: 'key-threw', error }
     }
   }
 
@@ -101,18 +101,15 @@ export function buildKey<S extends KeySource> (head: KeyHead, request: S, settin
   if (settings.body !== undefined && request.method !== 'GET' && request.method !== 'HEAD') {
     const digest = digestBody(request.body, settings.body.maxBytes)
     // Nothing, or null, is what a parser gives that leaves a body to the handler.
-    if (digest === undefined || ((request.body ?? null) === null && sendsBody(request))) return { key: undefined, fault: 'body-unknown' }
+    if (digest === undefined || ((request.body ?? null) === null && sendsBody(request))) return { fault: 'body-unknown' }
     body = [headerOf(request.headers, 'content-type'), digest]
   }
 
   const { headers, cookies } = settings
   const start = head.of(request) + target
-  const end = hidden === undefined ? ']' : `,${quote(hidden)}]`
-  return {
-    key: identity === null && body === null && headers.length === 0 && cookies.length === 0
-      ? `${start},null,null,null,null${end}`
-      : `${start},${encode(identity)},${encode(headersOf(request, headers))},${encode(cookiesOf(request.headers, cookies))},${encode(body)}${end}`
-  }
+  if (identity === null && body === null && headers.length === 0 && cookies.length === 0 && hidden === undefined) return start + ']'
+  const parts = [identity, headersOf(request, headers), cookiesOf(request.headers, cookies), body]
+  return `${start},${[...parts, ...hidden === undefined ? [] : [hidden]].map(encode).join(',')}]`
 }
 
 /** As JSON.stringify would, which takes longer for text that it writes as it is: printable ASCII without `"` and `\`. */

@@ -52,7 +52,10 @@ export function joinReason (request: RequestFacts, settings: JoinSettings): Join
     headers['x-method-override'] !== undefined) return 'method-override'
   if (headers.connection !== undefined && !isPlainConnection(headers.connection)) return 'connection-header'
   if (settings.identity === undefined) {
-    for (const name of settings.credentials) {
+    const { credentials } = settings
+    // V8 makes objects of the steps of an iterator over a frozen array.
+    for (let index = 0; index < credentials.length; index++) {
+      const name = credentials[index] as string
       if (headers[name] !== undefined && !coversCredential(name, headers, settings)) return 'credentials'
     }
     if (hasClientCertificate(request.raw.socket)) return 'client-certificate'

@@ -5,9 +5,11 @@
  */
 import { lines, tokenList, type FieldValue } from './fields.js'
 
+const NO_NAMES: readonly string[] = Object.freeze([])
+
 /** The names, in lower case; or the reason why there is no telling. */
 export function parseVary (value: FieldValue): readonly string[] | 'vary-any' | 'vary-malformed' {
-  if (value === undefined) return []
+  if (value === undefined) return NO_NAMES
   const names: string[] = []
   for (const line of lines(value)) {
     const members = tokenList(line)
