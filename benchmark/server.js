@@ -6,7 +6,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import Fastify from 'fastify'
 import coalesce from 'fastify-coalesce'
-import { spin } from './work.js'
+import { record, spin } from './work.js'
 
 /**
  * `bare`: no plugin. `registered`: the plugin with metrics, and no route of it. `coalesced`: every route.
@@ -45,18 +45,18 @@ if (variant !== 'bare') await app.register(coalesce, { metrics: true })
 /** @type {Record<string, (id: string) => Promise<unknown>>} */
 const routes = {
   async instant (id) {
-    return { id }
+    return { id, record }
   },
   async query5 (id) {
     await sleep(5)
-    return { id }
+    return { id, record }
   },
   async query10 (id) {
     await sleep(10)
-    return { id }
+    return { id, record }
   },
   async work50 (id) {
-    return { id, state: spin(Number(turns)) }
+    return { id, record, state: spin(Number(turns)) }
   }
 }
 

@@ -1,8 +1,23 @@
 // @ts-check
 /**
  * What the handlers of the benchmark spend: CPU time by the turn of a loop, so that two processes do the same work and a
- * disturbed one takes longer, as it would with real work.
+ * disturbed one takes longer, as it would with real work; and what they answer with.
  */
+
+/** Of an API's usual size: 700 bytes of JSON, with the id of a request. */
+export const record = {
+  word: 'serendipity',
+  language: 'en',
+  pronunciations: [{ text: 'ser-uhn-DIP-i-tee', region: 'UK' }, { text: 'ser-uhn-DIP-uh-dee', region: 'US' }],
+  meanings: [
+    { part: 'noun', definition: 'An unsought, unintended, unexpected, but fortunate discovery that happens by accident.', examples: 2 },
+    { part: 'noun', definition: 'The faculty of making such discoveries, or of finding what one does not look for.', examples: 1 }
+  ],
+  synonyms: ['chance', 'luck', 'fortuity', 'happenstance'],
+  related: [{ word: 'serendipitous', kind: 'adjective' }, { word: 'serendipitously', kind: 'adverb' }, { word: 'zemblanity', kind: 'opposite' }],
+  origin: { year: 1754, by: 'Horace Walpole', after: 'The Three Princes of Serendip' },
+  seen: 48_211
+}
 
 /**
  * @param {number} turns
