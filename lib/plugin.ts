@@ -20,7 +20,7 @@ import { invalidatedBy } from './http/invalidated-by.js'
 import { buildKey, KeyHead } from './http/key.js'
 import { joinReason } from './http/policy.js'
 import { routeLabel } from './http/labels.js'
-import { narrowQuery, queryStart } from './http/query.js'
+import { narrowQuery, queryStart, type Covers } from './http/query.js'
 import { requestDirectives } from './http/request-directives.js'
 import { dropHook, forgetOriginalUrl, headersOf, instanceHooks, prependHook, routerOptions, unbound } from './internals.js'
 import { serveMetrics } from './observers/prometheus.js'
@@ -316,7 +316,7 @@ function addRoute (fastify: FastifyInstance, scope: Scope, options: RouteOptions
     })
   }
   function parkOnRequest (request: FastifyRequest, reply: FastifyReply, done: Done): void {
-    narrow(request, settings)
+    if (typeof settings.query === 'object') narrow(request, settings.query.covers, settings.router)
     const visit = route.parksAt === 'onRequest' ? admit(scope.coalescer, route, request, reply) : undefined
     if (visit === undefined || visit.runsNow) done()
     else visit.park(done)
@@ -424,11 +424,10 @@ function bypass (coalescer: Coalescer, route: FastifyRoute, request: FastifyRequ
 }
 
 /** Leaves of the query only what the key covers, so that a handler cannot depend on more. */
-function narrow (request: FastifyRequest, { query, router }: RouteSettings): void {
-  if (typeof query !== 'object') return
+function narrow (request: FastifyRequest, covers: Covers, router: RouteSettings['router']): void {
   const narrowed = (url: string): string => {
     const start = queryStart(url, router.semicolonDelimits)
-    const rest = narrowQuery(url.slice(start + 1), query.covers)
+    const rest = narrowQuery(url.slice(start + 1), covers)
     return rest === '' ? url.slice(0, start) : `${url.slice(0, start)}?${rest}`
   }
   const raw = request.raw as { originalUrl?: string }
