@@ -2,7 +2,8 @@
  * Whether a response is kept, and for how long: what its route says, within what the response itself allows.
  *
  * Invariant: pure but for the jitter. No option overrides a response that says that it is private, not to be stored, expired
- * or to be validated each time, or that sets a cookie; and what is stale is served no longer than the response allows.
+ * or to be validated each time, or that sets a cookie; and what is stale is served no longer than the response allows. No option
+ * has an error of the server's served stale.
  */
 import { trimmed, parseHttpDate } from './conditional.js'
 import { combined } from './fields.js'
@@ -62,7 +63,10 @@ export function planKeeping (response: Keepable, settings: KeepSettings, ttlOf: 
   const lifetime = freshness.lifetime * (1 - settings.ttlJitter * Math.random())
   const fresh = lifetime - freshness.age
   const usedUp = Math.max(-fresh, 0)
-  const stale = (own: number | undefined, option: number): number => freshness.mayServeStale ? Math.max((own ?? option) - usedUp, 0) : 0
+  // What is served stale is served in the place of an error: one that has had its time must not hide that there is none any more.
+  const optional = (option: number): number => status >= 500 ? 0 : option
+  const stale = (own: number | undefined, option: number): number =>
+    freshness.mayServeStale ? Math.max((own ?? optional(option)) - usedUp, 0) : 0
   const durations = {
     freshFor: Math.max(fresh, 0),
     staleWhileRevalidate: stale(freshness.staleWhileRevalidate, settings.staleWhileRevalidate),

@@ -135,6 +135,23 @@ t.test('the handler is tried again ever more seldom, and its recovery is noticed
   t.equal(server.runs(), runs + 3, 'the pauses begin anew')
 })
 
+t.test('an error is kept for no longer than `negativeTtl` says, however long its handler had failed', async t => {
+  for (const option of ['staleIfError', 'staleWhileRevalidate']) {
+    let down = true
+    const server = await keeping(t, {
+      route: { ttl: '10s', [option]: '10m', negativeTtl: { 503: '2s' } },
+      handler: (run, _request, reply) => down ? reply.code(503).send({ error: run }) : { run }
+    })
+    for (let tries = 1; tries <= 5; tries++) {
+      t.match(await server.get('/thing/1'), { status: 503, body: `{"error":${tries}}` }, option)
+      server.clock.advance(2000)
+    }
+    down = false
+    t.match(await server.get('/thing/1'), { status: 200, body: '{"run":6}' }, option)
+    await server.close()
+  }
+})
+
 t.test('an error that must be told is told: what is not to be served stale is not', async t => {
   for (const value of ['must-revalidate', 'proxy-revalidate', 's-maxage=10']) {
     let down = false

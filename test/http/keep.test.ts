@@ -87,6 +87,14 @@ t.test('what the response says of its time as stale outweighs the route, where i
   t.same(seconds({ settings, response: { headers } }), [10, 5, 5])
 })
 
+t.test('an error from 500 is served stale only if it says so itself', async t => {
+  const settings = { staleWhileRevalidate: 5 * S, staleIfError: 5 * S, negativeTtl: new Map<number, number | 'headers'>([[404, S], [500, S], [503, 'headers']]) }
+  const headers = { 'cache-control': 'max-age=1, stale-while-revalidate=2' }
+  t.same(seconds({ settings, response: { status: 404 } }), [1, 5, 5])
+  t.same(seconds({ settings, response: { status: 500 } }), [1, 0, 0])
+  t.same(seconds({ settings, response: { status: 503, headers } }), [1, 2, 0])
+})
+
 t.test('a response that forbids it is not served stale', async t => {
   const settings = { staleWhileRevalidate: 5 * S, staleIfError: 5 * S }
   const headers = { 'cache-control': 'max-age=10, must-revalidate' }
