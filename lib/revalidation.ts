@@ -14,6 +14,8 @@ import { asksForPart } from './http/represent.js'
 interface Completed {
   readonly body: Body
   readonly labels: readonly string[]
+  /** The request headers that it depends on: whoever says that it is still good need not look at them. */
+  readonly varies: readonly string[]
 }
 
 export class Revalidation {
@@ -63,12 +65,12 @@ export class Revalidation {
   complete (reply: FastifyReply, before: Headers, answer: Headers): Completed | undefined {
     if (reply.statusCode !== 304) return undefined
     const { set } = headerDelta(before, answer)
-    const { status, headers, body, kept } = this.#stored
+    const { status, headers, body, kept, variant } = this.#stored
     if (!validates(headers.set, set)) return undefined
     // Of its own bytes, which are none.
     for (const [name] of set) if (OF_THE_BYTES.has(name)) reply.removeHeader(name)
     for (const [name, value] of freshen(headers.set, set)) reply.header(name, typeof value === 'string' ? value : [...value])
     reply.code(status)
-    return { body: body as Body, labels: kept.labels }
+    return { body: body as Body, labels: kept.labels, varies: variant.names }
   }
 }

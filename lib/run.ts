@@ -39,7 +39,9 @@ export class Run {
   readonly #reading: Reading
   /** The question whether what is kept is still good. */
   readonly #revalidation: Revalidation | undefined
+  /** The labels of what is still good, and the request headers that it depends on. */
   #inherited = NO_NAMES
+  #inheritedVaries = NO_NAMES
   #tags: Set<string> | undefined
   #capture: Capture | undefined
   #decided = false
@@ -283,6 +285,7 @@ export class Run {
     const complete = revalidation.complete(reply, this.before, headersOf(reply))
     if (complete === undefined) return payload
     this.#inherited = complete.labels
+    this.#inheritedVaries = complete.varies
     this.#visit.revalidated = true
     return complete.body
   }
@@ -320,6 +323,7 @@ export class Run {
 
   /** The request headers that the response depends on, besides those that the key covers. */
   #variesOn (vary: readonly string[]): readonly string[] {
-    return this.#reading.names(vary, this.#revalidation)
+    const names = this.#reading.names(vary, this.#revalidation)
+    return this.#inheritedVaries.length === 0 ? names : [...new Set([...names, ...this.#inheritedVaries])]
   }
 }

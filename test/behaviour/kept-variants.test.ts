@@ -5,7 +5,7 @@ import t from 'tap'
 import { Readable } from 'node:stream'
 import type { Entry } from '../../types/index.js'
 import { keeping, mapStore, STORES, type Handler } from '../fixtures/kept.js'
-import { TestClock } from '../fixtures/gate.js'
+import { gate, TestClock } from '../fixtures/gate.js'
 
 const learned: Handler = (run, request) => ({ run, tenant: request.headers['x-tenant'] ?? null })
 const said: Handler = (run, request, reply) => {
@@ -79,6 +79,30 @@ t.test('of many who come at once to a process that begins anew each gets its own
     t.equal((JSON.parse(body) as { tenant: string }).tenant, tenant)
   }))
   t.equal(second.runs(), 0)
+})
+
+t.test('a variant that is found to be still good is one, whatever its handler looked at and whatever has been forgotten', async t => {
+  const opening = gate()
+  const server = await keeping(t, {
+    route: { key: request => (request.params as { id: string }).id.padEnd(request.url === '/thing/1' ? 1 : 2 ** 23) },
+    handler: async (_run, request, reply) => {
+      reply.header('etag', '"v1"')
+      if (request.headers['if-none-match'] === undefined) return { tenant: request.headers['x-tenant'] }
+      await opening.promise
+      return reply.code(304).send()
+    }
+  })
+  const get = async (path: string, tenant: string): Promise<string> => (await server.get(path, { headers: { 'x-tenant': tenant } })).body
+  await get('/thing/1', 'a')
+  server.clock.advance(61_000)
+  const asked = get('/thing/1', 'a')
+  await server.arrived(2)
+  // Keys so long that what is known of the first one has to give way.
+  for (const path of ['/thing/2', '/thing/3', '/thing/4']) await get(path, 'a')
+  opening.open()
+  t.equal(await asked, '{"tenant":"a"}')
+  t.equal(await get('/thing/1', 'b'), '{"tenant":"b"}')
+  t.equal(await get('/thing/1', 'a'), '{"tenant":"a"}')
 })
 
 t.test('what tells variants apart is bounded: past that, what the last response depends on is what is known', async t => {
