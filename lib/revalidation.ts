@@ -2,7 +2,8 @@
  * Asking the handler whether a kept response is still good (RFC 9111 section 4.3).
  *
  * Invariant: the question is there for the handler only: hooks before and after it see the request as its client made it. An
- * answer that says "not modified" to this question becomes the whole response, and is then treated like any other.
+ * answer that says "not modified" to this question becomes the whole response, and is then treated like any other. No client that
+ * did not ask is told "not modified".
  */
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { conditionsFor, freshen, OF_THE_BYTES, validates } from './http/freshen.js'
@@ -20,7 +21,8 @@ interface Completed {
 
 export class Revalidation {
   readonly #request: FastifyRequest
-  readonly #stored: KeptRecording
+  /** What is kept. */
+  readonly stored: KeptRecording
   readonly #names: readonly string[]
 
   /** Undefined where there is nothing to ask with, or the client has conditions of its own. */
@@ -46,7 +48,7 @@ export class Revalidation {
 
   private constructor (request: FastifyRequest, stored: KeptRecording, names: readonly string[]) {
     this.#request = request
-    this.#stored = stored
+    this.stored = stored
     this.#names = names
   }
 
@@ -61,12 +63,15 @@ export class Revalidation {
     for (const name of this.#names) delete headers[name]
   }
 
-  /** Makes of the answer to the question what the handler would have answered without it; undefined if it is no such answer. */
-  complete (reply: FastifyReply, before: Headers, answer: Headers): Completed | undefined {
+  /**
+   * Makes of the answer to the question what the handler would have answered without it; undefined if it is no such answer.
+   * `'another'`: it says "not modified" of something else than what is kept.
+   */
+  complete (reply: FastifyReply, before: Headers, answer: Headers): Completed | 'another' | undefined {
     if (reply.statusCode !== 304) return undefined
     const { set } = headerDelta(before, answer)
-    const { status, headers, body, kept, variant } = this.#stored
-    if (!validates(headers.set, set)) return undefined
+    const { status, headers, body, kept, variant } = this.stored
+    if (!validates(headers.set, set)) return 'another'
     // Of its own bytes, which are none.
     for (const [name] of set) if (OF_THE_BYTES.has(name)) reply.removeHeader(name)
     for (const [name, value] of freshen(headers.set, set)) reply.header(name, typeof value === 'string' ? value : [...value])

@@ -127,6 +127,7 @@ export class Run {
     let body = isResponse(payload) && !payload.bodyUsed ? this.#unwrap(payload) : payload
     this.status = reply.statusCode
     if (this.#revalidation !== undefined) body = this.#revalidated(this.#revalidation, body)
+    if (this.#decided) return body
     const status = reply.statusCode
     const failed = visit.failed || status >= 500
     if (status >= 500) {
@@ -280,13 +281,21 @@ export class Run {
 
   /** What the handler answered, if it was asked whether what is kept is still good: then its answer may be that. */
   #revalidated (revalidation: Revalidation, payload: unknown): unknown {
-    const { reply } = this.#visit
+    const visit = this.#visit
+    const { coalescer, reply } = visit
     revalidation.end()
     const complete = revalidation.complete(reply, this.before, headersOf(reply))
     if (complete === undefined) return payload
+    if (complete === 'another') {
+      // There is nothing else to give its client, and it is not asked about again.
+      this.#decided = true
+      coalescer.keeper.outlived(visit)
+      visit.keepToItself('status', false)
+      return visit.substitute(revalidation.stored, payload, this.before)
+    }
     this.#inherited = complete.labels
     this.#inheritedVaries = complete.varies
-    this.#visit.revalidated = true
+    visit.revalidated = true
     return complete.body
   }
 

@@ -4,7 +4,7 @@
  * Invariant: pure, never throws; names are in lower case. A kept body keeps the fields that say how to read it. When in doubt,
  * the answer is not about what is kept.
  */
-import { matchesStrongly, matchesWeakly, parseEntityTag, parseHttpDate, trimmed } from './conditional.js'
+import { matchesWeakly, parseEntityTag, parseHttpDate, trimmed } from './conditional.js'
 import { combined } from './fields.js'
 import { travelling, type HeaderDelta, type Headers } from './headers.js'
 
@@ -15,7 +15,7 @@ export type HeaderPairs = HeaderDelta['set']
  * RFC 9530); and a cookie would be given to everybody.
  */
 export const OF_THE_BYTES: ReadonlySet<string> = new Set([
-  'content-length', 'content-encoding', 'content-type', 'content-range', 'content-digest', 'content-md5', 'digest', 'repr-digest'
+  'content-length', 'content-encoding', 'content-type', 'content-range', 'content-digest', 'content-md5', 'digest', 'repr-digest', 'etag'
 ])
 const OF_ONE_CLIENT = new Set(['set-cookie', 'set-cookie2', 'proxy-authentication-info', 'authentication-info'])
 
@@ -43,7 +43,8 @@ export function conditionsFor (stored: HeaderPairs, now: number): Readonly<Recor
 
 /**
  * Whether a 304 is about the kept response that was asked for with `conditionsFor` (RFC 9111 section 4.3.4): its strongest
- * validator is the kept one's. A 304 that has none can only mean the one that it was asked about.
+ * validator is the kept one's. A 304 that has none can only mean the one that it was asked about. Tags are compared as the
+ * question has them compared (RFC 9110 section 13.1.2): servers that make one weak when they compress send it as it was with 304.
  */
 export function validates (stored: HeaderPairs, notModified: HeaderPairs): boolean {
   const kept = fieldsOf(stored)
@@ -51,7 +52,7 @@ export function validates (stored: HeaderPairs, notModified: HeaderPairs): boole
   if (etag === undefined) return modified === undefined || sameText(modified, kept['last-modified'])
   const [theirs, ours] = [parseEntityTag(etag), parseEntityTag(kept.etag)]
   if (theirs === undefined || ours === undefined) return sameText(etag, kept.etag)
-  return theirs.weak ? matchesWeakly(theirs, ours) : matchesStrongly(theirs, ours)
+  return matchesWeakly(theirs, ours)
 }
 
 /**

@@ -6,7 +6,7 @@ import t from 'tap'
 import Fastify, { type FastifyInstance, type FastifyRequest } from 'fastify'
 import coalesce from '../../lib/index.js'
 import { distinct, times } from '../fixtures/crowd.js'
-import { gate, TestClock } from '../fixtures/gate.js'
+import { gate, TestClock, until } from '../fixtures/gate.js'
 import { keeping, type Handler } from '../fixtures/kept.js'
 import { listen } from '../fixtures/server.js'
 
@@ -65,14 +65,61 @@ t.test('a client that has conditions of its own is answered by them', async t =>
   }
 })
 
-t.test('a 304 that is about something else is its client\'s affair, and nothing is kept of it', async t => {
+for (const [kept, answered] of [['"v1"', '"v2"'], [undefined, '"v1"']] as const) {
+  t.test(`a 304 that is about ${answered} where ${kept ?? 'what has no tag'} is kept: nobody who did not ask is given it, and nothing is kept of it`, async t => {
+    const server = await keeping(t, {
+      before: app => { app.addHook('onRequest', async (request, reply) => { reply.header('x-hook', request.headers['x-request-id'] ?? 'none') }) },
+      handler: (run, _request, reply) => {
+        reply.header('last-modified', DATE)
+        if (run === 2) return reply.headers({ etag: answered, 'x-hook': 'down' }).code(304).send()
+        if (kept !== undefined) reply.header('etag', kept)
+        return { run }
+      }
+    })
+    await server.get('/thing/1')
+    server.clock.advance(61_000)
+    t.match(await server.get('/thing/1', { headers: { 'x-request-id': 'own' } }),
+      { status: 200, body: '{"run":1}', headers: { etag: kept, 'last-modified': DATE, age: '61', 'x-hook': 'own' } })
+    t.match(await server.get('/thing/1'), { status: 200, body: '{"run":3}', headers: { age: undefined } })
+    t.match(await server.get('/thing/1'), { status: 200, body: '{"run":3}', headers: { age: '0' } }, 'and what comes next is')
+  })
+}
+
+t.test('who waits for a 304 that is about something else runs by itself, and a refresh that comes to one keeps nothing', async t => {
+  const opening = gate()
   const server = await keeping(t, {
-    handler: (run, _request, reply) => run === 1 ? reply.header('etag', '"v1"').send({ run }) : run === 2 ? reply.header('etag', '"v2"').code(304).send() : { run }
+    route: { staleWhileRevalidate: '10s' },
+    handler: async (run, request, reply) => {
+      const tag = request.headers['if-none-match']
+      if (run === 2) await opening.promise
+      return tag === undefined ? await reply.header('etag', `"v${run}"`).send({ run }) : await reply.header('etag', '"other"').code(304).send()
+    }
+  })
+  await server.get('/thing/1')
+  server.clock.advance(71_000)
+  const answers = times(3, server, '/thing/1').map(send => send())
+  await server.arrived(4)
+  opening.open()
+  t.strictSame((await Promise.all(answers)).map(({ status, body }) => [status, body]).sort(), [[200, '{"run":1}'], [200, '{"run":3}'], [200, '{"run":4}']])
+  await server.get('/thing/1')
+  server.clock.advance(61_000)
+  t.equal((await server.get('/thing/1')).body, '{"run":5}')
+  await until(() => server.runs() === 6)
+  t.equal((await server.get('/thing/1')).body, '{"run":7}')
+})
+
+t.test('a server that makes its tag weak when it compresses, and says it as it is with 304, is understood', async t => {
+  const server = await keeping(t, {
+    handler: (run, request, reply) => request.headers['if-none-match'] === 'W/"v1"'
+      ? reply.headers({ etag: '"v1"', 'x-run': String(run) }).code(304).send()
+      : reply.header('etag', 'W/"v1"').send({ run })
   })
   await server.get('/thing/1')
   server.clock.advance(61_000)
-  await server.get('/thing/1')
-  t.match(await server.get('/thing/1'), { status: 200, body: '{"run":3}' })
+  for (const who of ['its client', 'who comes later']) {
+    t.match(await server.get('/thing/1'), { status: 200, body: '{"run":1}', headers: { etag: 'W/"v1"', 'x-run': '2' } }, who)
+  }
+  t.equal(server.runs(), 2)
 })
 
 t.test('what 304 says of bytes that it does not have is not said of those that are kept', async t => {
