@@ -95,7 +95,7 @@ export class Replay {
     if (kept === undefined) return
     reply.header('age', deltaSecondsText(kept.age + this.#now - kept.storedAt))
     // What is fresh for how long counts from then.
-    if (!reply.hasHeader('date')) reply.header('date', kept.date)
+    reply.header('date', kept.date)
   }
 
   /** The payload that the hooks are given. */
@@ -113,7 +113,7 @@ export class Replay {
   finish (payload: unknown, last: boolean): unknown {
     const { statusCode } = this.#reply
     // An error took its place, of a stream that failed before the range came.
-    if (this.#status === 206 && statusCode !== 206) this.#reply.removeHeader('content-range')
+    if (this.#status === 206) this.#reply.removeHeader('content-range')
     if (this.#status === 304 && statusCode === 304) {
       // Hooks that make an empty payload of none, as that of an automatic HEAD route does, say that it has no bytes.
       this.#reply.removeHeader('content-length')

@@ -47,6 +47,34 @@ t.test('a response is kept for its ttl, and served without a run', async t => {
   t.match(server.app.coalesce.stats(), { totalRequests: 3, cacheHits: 1, actualExecutions: 2, deduplicatedRequests: 0 })
 })
 
+t.test('a hit says when it was made: when its Date says, in whatever form, or else when it came', async t => {
+  const hour = 3_600_000
+  const said = new Date(Math.floor(Date.now() / 1000) * 1000 + hour - 5000).toUTCString()
+  for (const [date, made] of [
+    [said, said],
+    [said.replace(/^(...), (..) (...) (....) (.*) GMT$/, '$1 $3 $2 $5 $4'), said],
+    ['yesterday', undefined],
+    [undefined, undefined]
+  ] as const) {
+    const server = await keep(t, { ttl: '60s' }, (run, _request, reply) => {
+      reply.header('age', '7')
+      if (date !== undefined) reply.header('date', date)
+      return { run }
+    })
+    // So that it is not what Node would say.
+    server.clock.advance(hour)
+    const before = Date.now()
+    await server.get('/thing/1')
+    const after = Date.now()
+    server.clock.advance(30_000)
+    const { headers } = await server.get('/thing/1')
+    const told = Date.parse(headers.date as string)
+    if (made !== undefined) t.equal(headers.date, made)
+    else t.ok(told > before + hour - 2000 && told < after + hour + 2000, `${headers.date}`)
+    t.ok(Number(headers.age) >= 37, `${headers.age}`)
+  }
+})
+
 t.test('another key has its own response', async t => {
   const server = await keep(t, { ttl: '60s' })
   await server.get('/thing/1')
