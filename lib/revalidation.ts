@@ -25,9 +25,12 @@ export class Revalidation {
   readonly stored: KeptRecording
   readonly #names: readonly string[]
 
-  /** Undefined where there is nothing to ask with, or the client has conditions of its own. */
+  /**
+   * Undefined where there is nothing to ask with, or the client has conditions of its own. A POST would be answered 412, to
+   * whoever had not asked (RFC 9110 section 13.1.2).
+   */
   static begin (request: FastifyRequest, stored: KeptRecording | undefined, now: number): Revalidation | undefined {
-    if (stored === undefined || asksForPart(request.headers)) return undefined
+    if (stored === undefined || request.method === 'POST' || asksForPart(request.headers)) return undefined
     const conditions = conditionsFor(stored.headers.set, now)
     const names = Object.keys(conditions)
     if (names.length === 0) return undefined

@@ -8,7 +8,7 @@ import coalesce from '../../lib/index.js'
 import { distinct, times } from '../fixtures/crowd.js'
 import { gate, TestClock, until } from '../fixtures/gate.js'
 import { keeping, type Handler } from '../fixtures/kept.js'
-import { listen } from '../fixtures/server.js'
+import { listen, serve } from '../fixtures/server.js'
 
 const DATE = 'Wed, 01 Jan 2025 00:00:00 GMT'
 
@@ -120,6 +120,31 @@ t.test('a server that makes its tag weak when it compresses, and says it as it i
     t.match(await server.get('/thing/1'), { status: 200, body: '{"run":1}', headers: { etag: 'W/"v1"', 'x-run': '2' } }, who)
   }
   t.equal(server.runs(), 2)
+})
+
+t.test('a QUERY is asked about as a GET is, and a POST is not: to that the answer would be 412', async t => {
+  const asked: unknown[] = []
+  const clock = new TestClock()
+  const server = await serve(t, app => {
+    app.route({
+      method: ['QUERY', 'POST'],
+      url: '/search',
+      config: { coalesce: { ttl: '60s', body: true } },
+      handler: async (request, reply) => {
+        const tag = request.headers['if-none-match']
+        asked.push(tag)
+        reply.header('etag', '"v1"')
+        return tag === '"v1"' ? await reply.code(request.method === 'QUERY' ? 304 : 412).send() : { found: 1 }
+      }
+    })
+  }, { clock })
+  for (const method of ['QUERY', 'POST']) {
+    for (const wait of [0, 61_000]) {
+      clock.advance(wait)
+      t.match(await server.get('/search', { method, headers: { 'content-type': 'application/json' }, body: '{"q":1}' }), { status: 200, body: '{"found":1}' }, method)
+    }
+  }
+  t.strictSame(asked, [undefined, '"v1"', undefined, undefined])
 })
 
 t.test('what 304 says of bytes that it does not have is not said of those that are kept', async t => {
