@@ -251,6 +251,7 @@ t.test('what is larger than maxEntryBytes is not kept', async t => {
   await server.get('/thing/1234')
   await server.get('/thing/12345')
   t.strictSame(server.app.coalesce.entries().map(({ path }) => path), ['/thing/1234'])
+  t.equal((await server.get('/thing/1234')).headers.age, '0', 'and what is as large is served')
 })
 
 t.test('a stream is kept once it is complete', async t => {

@@ -110,6 +110,14 @@ t.test('what a route serves while it is refreshed is limited by max-stale and mi
   }
 })
 
+t.test('what was purged softly has no time left that it is fresh', async t => {
+  const { app, ask } = await start(t)
+  await ask()
+  app.coalesce.invalidate({ route: '/word', soft: true })
+  t.equal(await ask('min-fresh=1'), 'run 2')
+  t.equal(await ask('min-fresh=1'), 'run 2')
+})
+
 t.test('max-stale does not take what was purged softly', async t => {
   const { app, ask } = await start(t, { staleWhileRevalidate: 0, staleIfError: 60_000 })
   await ask()
