@@ -2,6 +2,7 @@ import t, { type Test } from 'tap'
 import type { CoalesceOptions } from '../../types/index.js'
 import { TestClock } from '../fixtures/gate.js'
 import { outcomes } from '../fixtures/endings.js'
+import { mapStore } from '../fixtures/kept.js'
 import { serve } from '../fixtures/server.js'
 
 async function start (t: Test, options: CoalesceOptions = {}) {
@@ -61,6 +62,19 @@ t.test('max-stale takes what is stale, and only so stale', async t => {
   t.equal(await ask('max-stale=5'), 'run 1')
   t.equal(await ask('max-stale'), 'run 1')
   t.equal(await ask('max-stale=4'), 'run 2')
+})
+
+t.test('max-stale takes nothing where nothing is to be served stale', async t => {
+  for (const [options, wanted] of [
+    [{ staleWhileRevalidate: 0, staleIfError: 0 }, 'run 2'],
+    [{ staleWhileRevalidate: '1s', staleIfError: 0 }, 'run 1'],
+    [{ staleWhileRevalidate: 0, staleIfError: '1s' }, 'run 1']
+  ] as const) {
+    const { ask, clock } = await start(t, { ...options, store: mapStore() })
+    await ask()
+    clock.advance(15_000)
+    t.equal(await ask('max-stale'), wanted, JSON.stringify(options))
+  }
 })
 
 t.test('one that wants what is young is not given what is stale', async t => {
