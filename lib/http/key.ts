@@ -18,6 +18,8 @@ export interface BodySource {
   readonly raw: {
     /** Of HTTP/2, where a body needs no header that tells of it. */
     readonly stream?: { readonly endAfterHeaders?: boolean }
+    /** Fields that came after the body. */
+    readonly rawTrailers?: readonly string[]
   }
 }
 
@@ -30,7 +32,7 @@ export interface KeySource {
   readonly headers: IncomingHttpHeaders
   readonly body: unknown
   /** Node's own request, with `originalUrl` if the app rewrites URLs. */
-  readonly raw: object
+  readonly raw: BodySource['raw'] & { readonly originalUrl?: string }
 }
 
 export type KeyFault = 'no-identity' | 'identity-threw' | 'no-key' | 'key-threw' | 'body-unknown'
@@ -84,7 +86,7 @@ export function buildKey<S extends KeySource> (head: KeyHead, request: S, settin
 
   let target: string
   if (settings.key === undefined) {
-    const { originalUrl } = request.raw as { originalUrl?: string }
+    const { originalUrl } = request.raw
     target = targetOf(request.url, settings)
     if (originalUrl !== undefined) target = `[${target},${quote(originalUrl)}]`
   } else {
@@ -100,8 +102,10 @@ export function buildKey<S extends KeySource> (head: KeyHead, request: S, settin
   let body: Part = null
   if (settings.body !== undefined && request.method !== 'GET' && request.method !== 'HEAD') {
     const digest = digestBody(request.body, settings.body.maxBytes)
-    // Nothing, or null, is what a parser gives that leaves a body to the handler.
-    if (digest === undefined || ((request.body ?? null) === null && sendsBody(request))) return { fault: 'body-unknown' }
+    // Nothing, or null, is what a parser gives that leaves a body to the handler. Trailers come after what can be compared.
+    if (digest === undefined || ((request.body ?? null) === null && sendsBody(request)) || (request.raw.rawTrailers ?? []).length > 0) {
+      return { fault: 'body-unknown' }
+    }
     body = [headerOf(request.headers, 'content-type'), digest]
   }
 

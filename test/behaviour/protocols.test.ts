@@ -160,6 +160,23 @@ t.test('request trailers belong to a body, with which a GET runs by itself', asy
   t.same(await outcomes(server.app), { 'bypass request-body': 1 })
 })
 
+t.test('request trailers of a POST are no part of its key, and each is answered by its own', async t => {
+  const handler = held(({ raw }) => String(raw.trailers['x-tenant']))
+  const server = await serve(t, app => { app.post('/', { config: { coalesce: { body: true } } }, handler) })
+  const wires = ['first', 'second', 'second', undefined, undefined].map(tenant => {
+    const wire = open(t, server.port)
+    const trailer = tenant === undefined ? '' : `x-tenant: ${tenant}\r\n`
+    wire.socket.write('POST / HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n' +
+      `Connection: close\r\n\r\n2\r\n{}\r\n0\r\n${trailer}\r\n`)
+    return wire
+  })
+  await server.arrived(5)
+  handler.gate.open()
+  await Promise.all(wires.map(async ({ closed }) => { await closed }))
+  t.strictSame(wires.map(({ received }) => received().split('\r\n').at(-1)), ['first', 'second', 'second', 'undefined', 'undefined'])
+  t.same(await outcomes(server.app), { 'bypass body-unknown': 3, 'leader shared': 1, 'follower shared': 1 })
+})
+
 t.test('early hints of a handler are the leader\'s, and the final response is everybody\'s', async t => {
   const handler = held(() => 'page')
   const server = await serve(t, app => {
