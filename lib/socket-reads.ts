@@ -2,7 +2,7 @@
  * Looks at a client's connection that go past `request`: `request.raw.socket`, `request.raw.connection`, `reply.raw.socket`.
  *
  * Invariant: what a socket says of its client counts as read for every run that goes on for a request on it. A socket is prepared
- * once, when its first run begins; what others have put on it stays. Those of HTTP/2 and of injected requests are left alone.
+ * once, when its first run begins; what others have put on it is what is seen. Those of HTTP/2 and of injected requests are left alone.
  */
 import { Socket } from 'node:net'
 
@@ -33,37 +33,36 @@ function note (socket: object): void {
   for (const each of (socket as Required<Prepared>)[kLookers]) each.readAddress()
 }
 
-/** What stands before that which a socket inherits. */
-const LOOKS: PropertyDescriptorMap = {}
-for (const name of ['remoteAddress', 'remoteFamily', 'remotePort']) {
-  LOOKS[name] = {
+const NAMES = ['remoteAddress', 'remoteFamily', 'remotePort', 'address', 'getPeerCertificate', 'getPeerX509Certificate'] as const
+
+/** What stands in the place of what others have put on a socket: the client's address, as a proxy told it. */
+function watched (name: PropertyKey, own: PropertyDescriptor): PropertyDescriptor {
+  return {
     configurable: true,
+    enumerable: own.enumerable ?? false,
     get () {
       note(this as object)
-      return Reflect.get(Object.getPrototypeOf(this) as object, name, this) as unknown
+      return own.get === undefined ? own.value as unknown : own.get.call(this) as unknown
     },
     set (value: unknown) {
-      Object.defineProperty(this, name, { value, configurable: true, enumerable: true, writable: true })
+      Object.defineProperty(this, name, watched(name, { value, enumerable: true }))
     }
   }
 }
-for (const name of ['address', 'getPeerCertificate', 'getPeerX509Certificate']) {
-  LOOKS[name] = {
-    configurable: true,
-    writable: true,
-    value (...args: unknown[]) {
-      note(this as object)
-      return (Reflect.get(Object.getPrototypeOf(this) as object, name) as (...args: unknown[]) => unknown).apply(this, args)
-    }
-  }
-}
+
+/** What stands before that which a socket inherits. */
+const LOOKS = new Map(NAMES.map(name => [name, watched(name, {
+  get () { return Reflect.get(Object.getPrototypeOf(this) as object, name, this) as unknown }
+})]))
 
 /** An object of its own between a socket and what it inherits from would be simpler, and costs each request on it 8 µs. */
 function prepare (socket: object): Lookers {
   // An injected request has what is no socket.
   if (!(socket instanceof Socket)) return NOBODY
-  for (const name in LOOKS) {
-    if (name in socket && !Object.hasOwn(socket, name)) Object.defineProperty(socket, name, LOOKS[name] as PropertyDescriptor)
+  for (const [name, look] of LOOKS) {
+    if (!(name in socket)) continue
+    const own = Object.getOwnPropertyDescriptor(socket, name)
+    if (own?.configurable !== false) Object.defineProperty(socket, name, own === undefined ? look : watched(name, own))
   }
   const lookers: Lookers = []
   Object.defineProperty(socket, kLookers, { value: lookers })

@@ -74,6 +74,42 @@ for (const [name, look] of Object.entries(looks)) {
   })
 }
 
+const TOLD: Record<string, (address: string) => PropertyDescriptor> = {
+  'as a property': value => ({ value, configurable: true, writable: true, enumerable: true }),
+  'with a getter': address => ({ get: () => address, configurable: true })
+}
+
+for (const [how, told] of Object.entries(TOLD)) {
+  t.test(`where a connection was given the address that its proxy tells, ${how}, a handler that looks at it answers clients at that address`, async t => {
+    const handler = held(({ raw }) => raw.socket.remoteAddress)
+    const addresses = ['10.0.0.1', '10.0.0.2', '10.0.0.1']
+    let connections = 0
+    const server = await serve(t, app => {
+      app.server.prependListener('connection', socket => {
+        Object.defineProperty(socket, 'remoteAddress', told(addresses[connections++ % 3] as string))
+      })
+      app.get('/', { config: { coalesce: true } }, handler)
+    })
+    for (const burst of [1, 2]) {
+      const asked: Array<Promise<string>> = []
+      for (let count = 1; count <= 3; count++) {
+        asked.push(getFrom(server, '127.0.0.1', '/'))
+        await server.arrived(3 * (burst - 1) + count)
+      }
+      handler.gate.open()
+      t.strictSame(await Promise.all(asked), addresses)
+    }
+    t.ok(handler.runs < 6, `${handler.runs} runs for 6 requests`)
+  })
+}
+
+t.test('an address that cannot be changed is left alone', async t => {
+  const socket = Object.defineProperty(new Socket(), 'remoteAddress', { value: '10.0.0.1' })
+  const looking = { readAddress () {} }
+  unwatchSocket(watchSocket({ socket, httpVersionMajor: 1 }, looking), looking)
+  t.equal(socket.remoteAddress, '10.0.0.1')
+})
+
 t.test('what hooks and the log make of request.raw.socket keeps nobody from sharing', async t => {
   const look = async ({ raw }: FastifyRequest): Promise<void> => { raw.socket.address() }
   const handler = held(() => 'shared')
