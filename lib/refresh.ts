@@ -22,8 +22,8 @@ export interface Errand {
   /** What it asks for. A hook before its route may ask the app something else in the same context. */
   readonly method: string
   readonly url: string
-  /** Whether who saw that it is needed came over TLS, by what a trusted proxy says as well. */
-  readonly encrypted: boolean
+  /** What the connection of who saw that it is needed was: over TLS, by what a trusted proxy says as well, and begun with which name. */
+  readonly socket: { readonly servername: unknown, readonly encrypted?: true }
   /** Its request has come. */
   taken: boolean
   cancel: ((reason: Error) => void) | undefined
@@ -41,7 +41,7 @@ export function takeErrand (request: FastifyRequest): Errand | undefined {
   errand.taken = true
   const { originalUrl } = request.raw as { originalUrl?: string }
   if (originalUrl === undefined && replacedUrl(request) === undefined) changeUrl(request, () => errand.url)
-  if (errand.encrypted) Object.assign(request.raw.socket, { encrypted: true })
+  Object.assign(request.raw.socket, errand.socket)
   return errand
 }
 
@@ -62,7 +62,9 @@ export async function runErrand (
 ): Promise<void> {
   const injection = requestLike(request, settings, variant)
   const { method, url } = injection
-  const errand: Errand = { refresh, method, url, encrypted: request.protocol === 'https', taken: false, cancel: undefined }
+  const { servername } = request.raw.socket as { servername?: unknown }
+  const socket = { servername, ...request.protocol === 'https' ? { encrypted: true as const } : {} }
+  const errand: Errand = { refresh, method, url, socket, taken: false, cancel: undefined }
   let timer: unknown
   const timeout = new Promise<never>((_resolve, reject) => {
     timer = clock.setTimeout(() => {

@@ -32,7 +32,7 @@ export interface KeySource {
   readonly headers: IncomingHttpHeaders
   readonly body: unknown
   /** Node's own request, with `originalUrl` if the app rewrites URLs. */
-  readonly raw: BodySource['raw'] & { readonly originalUrl?: string }
+  readonly raw: BodySource['raw'] & { readonly originalUrl?: string, readonly socket?: object | null }
 }
 
 export type KeyFault = 'no-identity' | 'identity-threw' | 'no-key' | 'key-threw' | 'body-unknown'
@@ -55,17 +55,28 @@ export class KeyHead {
     this.#route = route
   }
 
-  of ({ method: own, protocol, host }: KeySource): string {
+  of ({ method: own, protocol, host, raw: { socket } }: KeySource): string {
     // What answers GET answers HEAD as well.
     const method = own === 'HEAD' ? 'GET' : own
+    const name = (socket as { readonly servername?: unknown } | null | undefined)?.servername
+    if (typeof name === 'string' && !isNameOf(host, name)) return this.#textOf(method, protocol, `[${quote(host)},${quote(name)}]`)
     if (host !== this.#host || method !== this.#method || protocol !== this.#protocol || this.#text === '') {
       this.#method = method
       this.#protocol = protocol
       this.#host = host
-      this.#text = `[${this.#route},${quote(method)},${quote(protocol)},${quote(host)},`
+      this.#text = this.#textOf(method, protocol, quote(host))
     }
     return this.#text
   }
+
+  #textOf (method: string, protocol: string, host: string): string {
+    return `[${this.#route},${quote(method)},${quote(protocol)},${host},`
+  }
+}
+
+/** Whether TLS was begun with the name of the host that was asked for then, as clients do that mean well. */
+function isNameOf (host: string, name: string): boolean {
+  return host.startsWith(name) && (host.length === name.length || host.charAt(name.length) === ':')
 }
 
 /**

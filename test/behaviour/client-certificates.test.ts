@@ -2,13 +2,14 @@ import { connect } from 'node:http2'
 import { Agent, request as httpsRequest } from 'node:https'
 import type { AddressInfo } from 'node:net'
 import type { TLSSocket } from 'node:tls'
-import Fastify, { type FastifyInstance, type FastifyRequest } from 'fastify'
+import Fastify, { type FastifyInstance, type FastifyRequest, type FastifyServerOptions } from 'fastify'
 import t from 'tap'
 import coalesce from '../../lib/index.js'
 import type { CoalesceRouteOptions } from '../../types/index.js'
 import { certificate } from '../fixtures/certificate.js'
 import { arrivedAt, held, type HeldHandler } from '../fixtures/crowd.js'
 import { outcomes } from '../fixtures/endings.js'
+import { TestClock, until } from '../fixtures/gate.js'
 
 type Who = 'first' | 'second' | 'nobody'
 
@@ -122,3 +123,43 @@ t.test('over HTTP/2, too, clients with certificates are each answered by their o
   t.strictSame(await Promise.all(asked), ['first', 'second', 'nobody', 'nobody'])
   t.same(await outcomes(app), { 'bypass client-certificate': 2, 'leader shared': 1, 'follower shared': 1 })
 })
+
+for (const http2 of [false, true]) {
+  t.test(`clients of one host that began TLS with other names${http2 ? ' over HTTP/2' : ''} are each answered by their own, kept and refreshed as well`, async t => {
+    const clock = new TestClock()
+    const runs: string[] = []
+    const app = Fastify({ http2, https: certificate('server') } as unknown as FastifyServerOptions) as unknown as FastifyInstance
+    await app.register(coalesce, { clock })
+    app.get('/', { config: { coalesce: { ttl: '10s', staleWhileRevalidate: '10m' } } }, async ({ raw }) => {
+      const name = String((raw.socket as unknown as { servername: unknown }).servername)
+      runs.push(name)
+      return name
+    })
+    await app.listen({ port: 0, host: '127.0.0.1' })
+    t.teardown(async () => { await app.close() })
+    const { port } = app.server.address() as AddressInfo
+    const get = async (servername: string): Promise<string> => {
+      const own = { servername, rejectUnauthorized: false }
+      let body = ''
+      if (http2) {
+        const session = connect(`https://127.0.0.1:${port}`, own)
+        for await (const chunk of session.request({ ':path': '/', ':authority': 'one.example:1' }).setEncoding('utf8')) body += String(chunk)
+        session.close()
+        return body
+      }
+      return await new Promise((resolve, reject) => {
+        httpsRequest({ host: '127.0.0.1', port, path: '/', agent: false, headers: { host: 'one.example:1' }, ...own }, response => {
+          response.setEncoding('utf8').on('data', (chunk: string) => { body += chunk }).on('end', () => { resolve(body) })
+        }).on('error', reject).end()
+      })
+    }
+    const names = ['one.example', 'two.example', 'one.exampl', 'one.example', 'two.example']
+    for (const name of names) t.equal(await get(name), name)
+    t.strictSame(runs, ['one.example', 'two.example', 'one.exampl'])
+    clock.advance(11_000)
+    for (const name of ['one.example', 'two.example']) t.equal(await get(name), name)
+    await until(() => runs.length === 5, 'the refreshes')
+    t.strictSame(runs.slice(3), ['one.example', 'two.example'])
+    for (const name of ['one.example', 'two.example']) t.equal(await get(name), name)
+  })
+}
