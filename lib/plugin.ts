@@ -411,9 +411,10 @@ function admit (coalescer: Coalescer, route: FastifyRoute, request: FastifyReque
 
 function runsErrand (coalescer: Coalescer, visit: FastifyVisit, errand: Errand, key: string): boolean {
   errand.cancel = error => {
-    // What comes later is nobody's.
+    // What comes later is nobody's, and a stream that has no end would be read for ever.
     visit.role = 'done'
     visit.cancel(error)
+    visit.reply.raw.destroy()
   }
   return coalescer.refresh(visit, errand.refresh, key)
 }

@@ -9,6 +9,7 @@ import { request as httpsRequest } from 'node:https'
 import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { Readable } from 'node:stream'
 import formbody from '@fastify/formbody'
 import { fastifyRequestContext } from '@fastify/request-context'
 import t from 'tap'
@@ -20,7 +21,7 @@ import { distinct, times } from '../fixtures/crowd.js'
 import { gate, until } from '../fixtures/gate.js'
 import { keeping, type Keeping, type KeepingOptions } from '../fixtures/kept.js'
 import { lines } from '../fixtures/lines.js'
-import type { Answer, GetOptions } from '../fixtures/server.js'
+import { metric, type Answer, type GetOptions } from '../fixtures/server.js'
 
 const ROUTE: CoalesceRouteOptions = { ttl: '10s', staleWhileRevalidate: '10m' }
 
@@ -192,6 +193,29 @@ t.test('a refresh that hangs is given up after flightTimeout, and told so', asyn
   await server.get('/thing/1')
   await ended('refreshed')
   t.equal((await server.get('/thing/1')).body, '{"run":3}')
+})
+
+t.test('the stream of a refresh that has no end is destroyed after flightTimeout, and nothing is held of it', async t => {
+  let source: Readable | undefined
+  const server = await stale(t, {
+    route: { flightTimeout: '5s' },
+    handler: run => {
+      if (run !== 2) return { run }
+      source = new Readable({ read () {} })
+      source.push('a beginning')
+      return source
+    }
+  })
+  await server.get('/thing/1')
+  server.clock.advance(11_000)
+  await server.get('/thing/1')
+  await until(() => server.runs() === 2)
+  for (let turn = 0; turn < 2000 && await metric(server.app, 'coalesce_recorded_bytes') === 0; turn++) await new Promise(resolve => setImmediate(resolve))
+  t.equal(await metric(server.app, 'coalesce_recorded_bytes'), 11)
+  server.clock.advance(5000)
+  await ended('failed')
+  await until(() => source?.destroyed === true, 'the end of the stream')
+  t.equal(await metric(server.app, 'coalesce_recorded_bytes'), 0)
 })
 
 t.test('what a refresh brings that is for one client only is given to nobody, and ends what was kept', async t => {
