@@ -23,6 +23,7 @@ import type { Refresh } from './keeper.js'
 import type { Log } from './observers/observer.js'
 import { headersOf, isHandlingError, snapshotHeaders } from './internals.js'
 import { isHandlerTimeout, onHeaders } from './payload.js'
+import { closeWithConnection } from './queued-reply.js'
 import { isRefreshable, NO_ADDRESS, runErrand } from './refresh.js'
 import { Replay, type Join } from './replay.js'
 import { Run } from './run.js'
@@ -354,6 +355,7 @@ export class FastifyVisit extends Visit implements Listener {
     if (this.#watched) return
     this.#watched = true
     const { raw } = this.reply
+    closeWithConnection(raw, this.request.raw.socket)
     if (raw.destroyed) this.closed()
     else raw.once('close', () => { this.closed() })
   }

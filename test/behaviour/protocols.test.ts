@@ -3,6 +3,7 @@
  */
 import { connect as connectHttp2 } from 'node:http2'
 import { connect, type Socket } from 'node:net'
+import { Readable } from 'node:stream'
 import type { FastifyInstance } from 'fastify'
 import Fastify from 'fastify'
 import t from 'tap'
@@ -10,7 +11,7 @@ import coalesce from '../../lib/index.js'
 import { held, queue, times } from '../fixtures/crowd.js'
 import { outcomes } from '../fixtures/endings.js'
 import { gate, until } from '../fixtures/gate.js'
-import { listen, serve } from '../fixtures/server.js'
+import { listen, metric, serve } from '../fixtures/server.js'
 
 const ON = { config: { coalesce: true } }
 
@@ -66,6 +67,83 @@ t.test('pipelined requests on one connection share a run and are answered in ord
   handler.gate.open()
   await until(() => wire.received().endsWith('last'), 'the last answer')
   t.same([count(wire.received(), 'HTTP/1.1 200'), count(wire.received(), '\r\n\r\nshared'), handler.runs], [4, 3, 1])
+})
+
+t.test('what waits for its turn on a connection that is closed is let go, a stream as well as a place on a flight', async t => {
+  const first = gate()
+  const source = new Readable({ read () {} })
+  const handler = held(() => 'shared')
+  const server = await serve(t, app => {
+    app.get('/first', async () => { await first.promise })
+    app.get('/stream', ON, async () => source)
+    app.get('/held', ON, handler)
+  })
+  const leader = server.get('/held')
+  await server.arrived(1)
+  const wire = open(t, server.port)
+  wire.socket.write(['/first', '/stream', '/held', '/held'].map(path => `GET ${path} HTTP/1.1\r\nHost: 127.0.0.1:${server.port}\r\n\r\n`).join(''))
+  await server.arrived(4)
+  source.push('a beginning')
+  while (await metric(server.app, 'coalesce_recorded_bytes') === 0) await new Promise(resolve => setImmediate(resolve))
+  t.equal(await metric(server.app, 'coalesce_waiters'), 2)
+  wire.socket.destroy()
+  await until(() => source.destroyed, 'the end of the stream')
+  t.equal(await metric(server.app, 'coalesce_recorded_bytes'), 0)
+  t.equal(await metric(server.app, 'coalesce_waiters'), 0)
+  first.open()
+  handler.gate.open()
+  t.equal((await leader).body, 'shared')
+  t.match(await outcomes(server.app), { 'follower client-left': 2 })
+})
+
+t.test('a request that waits for its turn while its connection closes under its hooks is not waited for', async t => {
+  const opening = gate()
+  let hooks = 0
+  const handler = held(() => 'shared')
+  const sockets: Socket[] = []
+  const server = await serve(t, app => {
+    app.server.on('connection', socket => { sockets.push(socket) })
+    app.get('/first', async () => { await opening.promise })
+    app.addHook('onRequest', async request => {
+      if (request.headers['x-late'] === undefined) return
+      hooks++
+      await opening.promise
+    })
+    app.get('/held', ON, handler)
+  })
+  const leader = server.get('/held')
+  await server.arrived(1)
+  const wire = open(t, server.port)
+  wire.socket.write(`GET /first HTTP/1.1\r\nHost: x\r\n\r\nGET /held HTTP/1.1\r\nHost: 127.0.0.1:${server.port}\r\nX-Late: yes\r\n\r\n`)
+  await until(() => hooks === 1, 'the hook')
+  wire.socket.destroy()
+  await until(() => sockets.at(-1)?.closed === true, 'the end of the connection')
+  opening.open()
+  await server.arrived(2)
+  t.equal(await metric(server.app, 'coalesce_waiters'), 0)
+  handler.gate.open()
+  t.equal((await leader).body, 'shared')
+})
+
+t.test('what had to wait for its turn, and then has it when its connection is closed, is let go once', async t => {
+  const first = gate<string>()
+  const handler = held(() => 'shared')
+  const server = await serve(t, app => {
+    app.get('/first', async () => await first.promise)
+    app.get('/held', ON, handler)
+  })
+  const leader = server.get('/held')
+  await server.arrived(1)
+  const wire = open(t, server.port)
+  wire.socket.write(['/first', '/held'].map(path => `GET ${path} HTTP/1.1\r\nHost: 127.0.0.1:${server.port}\r\n\r\n`).join(''))
+  await server.arrived(2)
+  first.open('first')
+  await until(() => wire.received().endsWith('first'), 'the first answer')
+  wire.socket.destroy()
+  for (let turn = 0; turn < 2000 && await metric(server.app, 'coalesce_waiters') > 0; turn++) await new Promise(resolve => setImmediate(resolve))
+  handler.gate.open()
+  t.equal((await leader).body, 'shared')
+  t.same(await outcomes(server.app), { 'leader shared': 1, 'follower client-left': 1 })
 })
 
 t.test('a kept connection leads, follows and leads again', async t => {
