@@ -17,7 +17,7 @@ import { HeadCheck } from './head-check.js'
 import { headerOf } from './http/key.js'
 import { followReason, type FollowReason } from './http/policy.js'
 import { queryStart } from './http/query.js'
-import { CLIENT_ADDRESS } from './http/reads.js'
+import { CLIENT_ADDRESS, type Reads } from './http/reads.js'
 import type { Recording, Variant } from './http/recording.js'
 import type { Refresh } from './keeper.js'
 import type { Log } from './observers/observer.js'
@@ -98,6 +98,11 @@ export class FastifyVisit extends Visit implements Listener {
   /** Set once its handler has forwarded the request to an upstream. */
   get forwarded (): Forwarded | undefined {
     return this.#run?.forwarded
+  }
+
+  /** What its run was seen to read; undefined without one, or where the route trusts what the response says. */
+  get reads (): Reads | undefined {
+    return this.#run?.reads
   }
 
   /** Aborts when nobody needs this run any more. `own`: Fastify's, which aborts as soon as this request's client is gone. */

@@ -11,16 +11,21 @@ export interface RouterOptions {
   readonly querystringParser?: (query: string) => unknown
 }
 
-/** The instance-level hooks that run before the handler, and those after it. */
+/** Hooks that run because a connection has ended, or is about to, while the handler may go on. */
+export type PartingHook = 'onRequestAbort' | 'onTimeout'
+
+/** The instance-level hooks that run before the handler, those after it, and those that may run any time. */
 export interface InstanceHooks {
   readonly onRequest: readonly unknown[]
   readonly preParsing: readonly unknown[]
   readonly preValidation: readonly unknown[]
   readonly preHandler: readonly unknown[]
   readonly onSend: readonly unknown[]
+  readonly onRequestAbort: readonly unknown[]
+  readonly onTimeout: readonly unknown[]
 }
 
-const HOOKS = ['onRequest', 'preParsing', 'preValidation', 'preHandler', 'onSend'] as const
+const HOOKS = ['onRequest', 'preParsing', 'preValidation', 'preHandler', 'onSend', 'onRequestAbort', 'onTimeout'] as const
 
 /** The hooks of a route's instance; complete once the app is ready. */
 export function instanceHooks (fastify: FastifyInstance): InstanceHooks | undefined {
@@ -29,7 +34,7 @@ export function instanceHooks (fastify: FastifyInstance): InstanceHooks | undefi
 }
 
 /** Makes a hook the first that the instance's routes run, before those of the instances around it. False: that cannot be. */
-export function prependHook (fastify: FastifyInstance, name: 'onRequest' | 'onSend', hook: unknown): boolean {
+export function prependHook (fastify: FastifyInstance, name: 'onRequest' | 'onSend' | PartingHook, hook: unknown): boolean {
   const hooks = instanceHooks(fastify)?.[name] as unknown[] | undefined
   if (hooks?.includes(hook) === false) hooks.unshift(hook)
   return hooks !== undefined
@@ -39,6 +44,8 @@ interface RouteContext {
   readonly config: object
   onRequest: unknown[] | null
   onSend: unknown[] | null
+  onRequestAbort: unknown[] | null
+  onTimeout: unknown[] | null
 }
 
 let contextSymbol: symbol | undefined
@@ -59,12 +66,18 @@ export function unbound<Hook extends object> (hook: Hook): Hook {
 }
 
 /** Takes a hook out of a request's route, for the requests after it; where that cannot be, nothing. */
-export function dropHook (request: FastifyRequest, name: 'onRequest' | 'onSend', hook: unknown): void {
+export function dropHook (request: FastifyRequest, name: 'onRequest' | 'onSend' | PartingHook, hook: unknown): void {
   const context = contextOf(request)
   const hooks = context?.[name]
   if (context === undefined || !Array.isArray(hooks)) return
   const others = hooks.filter(each => each !== hook)
   context[name] = others.length > 0 ? others : null
+}
+
+/** Takes a hook out of a request's route if it is the only one of its name. */
+export function dropLoneHook (request: FastifyRequest, name: PartingHook, hook: unknown): void {
+  const context = contextOf(request)
+  if (context?.[name]?.every(each => each === hook) === true) context[name] = null
 }
 
 const NO_HEADERS: Headers = Object.freeze({})

@@ -67,6 +67,11 @@ export class Run {
     return this.#capture !== undefined
   }
 
+  /** What it was seen to read; undefined where the route trusts what the response says. */
+  get reads (): Reads | undefined {
+    return this.#reading.reads
+  }
+
   /** Whether somebody listens to a stream of its that is not over. */
   get heard (): boolean {
     return this.#broadcast?.heard === true
@@ -74,7 +79,7 @@ export class Run {
 
   /** Notes that the handler looked at the client's address. */
   readAddress (): void {
-    this.#reading.reads?.address()
+    this.reads?.address()
   }
 
   /** Declares what the response depends on. */
@@ -193,7 +198,7 @@ export class Run {
       this.#land()
     } else {
       // What makes a stream's chunks may look at the request as well. Hooks between have had their own looks.
-      this.#reading.reads?.start()
+      this.reads?.start()
       if (visit.gone) visit.reader?.destroy()
       this.#broadcast.start()
     }

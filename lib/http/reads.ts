@@ -63,7 +63,7 @@ class Watch<T extends object> implements ProxyHandler<object> {
 
   get (_target: object, name: string | symbol): unknown {
     if (name === kAll) {
-      this.reads.noteAll()
+      this.reads.readAll()
       return this.watched
     }
     if (typeof name === 'string') this.note(name)
@@ -83,7 +83,7 @@ class Watch<T extends object> implements ProxyHandler<object> {
   }
 
   ownKeys (): Array<string | symbol> {
-    this.reads.noteAll()
+    this.reads.readAll()
     return Reflect.ownKeys(this.watched)
   }
 
@@ -119,7 +119,7 @@ class Watch<T extends object> implements ProxyHandler<object> {
 /** An array of names and values: there is no reading one of them only. */
 class WatchAll extends Watch<string[]> {
   override note (): void {
-    this.reads.noteAll()
+    this.reads.readAll()
   }
 }
 
@@ -131,6 +131,8 @@ export class Reads {
   all = false
   /** Whether the watch is on. */
   on = false
+  /** Whether those who look just now are others, whose looks do not count. */
+  private aside = false
   /** Told of each name when it is read first, and of the first read of all, before the reader has the value. */
   onRead: (() => void) | undefined
   private noted: Set<string> | undefined
@@ -158,7 +160,7 @@ export class Reads {
 
   /** Notes that a header was read. */
   note (name: string): void {
-    if (!this.on || this.noted?.has(name) === true) return
+    if (!this.on || this.aside || this.noted?.has(name) === true) return
     this.noted ??= new Set()
     this.noted.add(name)
     // The address that a trusted proxy reports depends on that of the connection.
@@ -178,6 +180,11 @@ export class Reads {
   }
 
   /** Notes that all headers were read. */
+  readAll (): void {
+    if (!this.aside) this.noteAll()
+  }
+
+  /** Whatever a header was, it may have been read. */
   noteAll (): void {
     if (!this.on || this.all) return
     this.all = true
@@ -210,6 +217,17 @@ export class Reads {
     // Those that somebody put in their place stay.
     this.put(headers === this.watchedHeaders ? this.headers as IncomingHttpHeaders : headers,
       rawHeaders === this.watchedRawHeaders ? this.rawHeaders : rawHeaders)
+  }
+
+  /** Calls `action`, whose looks do not count; what it changes does. */
+  apart (action: () => void): void {
+    const was = this.aside
+    this.aside = true
+    try {
+      action()
+    } finally {
+      this.aside = was
+    }
   }
 
   /** Notes the headers that are not as the client sent them, so that what put them there counts. */
