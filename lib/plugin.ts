@@ -230,7 +230,10 @@ function decideResponse (request: FastifyRequest, reply: FastifyReply, payload: 
   const cacheStatus = served?.route.settings.cacheStatus
   if (served !== undefined && cacheStatus !== undefined) sayStatus(served, reply, cacheStatus)
   completeCacheControl(request, reply)
-  done(null, passed)
+  const reads = visit?.reads
+  // What makes a stream's chunks is watched from now on, and what other plugins' hooks make of them for this client is not.
+  if (reads?.on === true) reads.apart(() => { done(null, passed) })
+  else done(null, passed)
 }
 
 /** Says in the response how it was served (RFC 9211). */

@@ -6,6 +6,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { Readable } from 'node:stream'
 import accepts from '@fastify/accepts'
 import auth from '@fastify/auth'
 import basicAuth from '@fastify/basic-auth'
@@ -93,6 +94,12 @@ const cases: Record<string, Case> = {
   caching: { register: app => app.register(caching, { expiresIn: 300, privacy: 'public' }), clients: anonymous, runs: 1 },
   'circuit-breaker': { register: app => app.register(circuitBreaker), route: app => ({ preHandler: app.circuitBreaker() }), clients: anonymous, runs: 1 },
   compress: { register: app => app.register(compress, { threshold: 0 }), clients: headers({ 'accept-encoding': 'gzip' }, { 'accept-encoding': 'br' }, {}, { 'accept-encoding': 'zstd' }, { 'accept-encoding': 'gzip, br' }), runs: 1 },
+  'compress, of a stream': {
+    register: app => app.register(compress, { threshold: 0 }),
+    answer: (_request, reply) => reply.type('text/plain').send(Readable.from([TEXT])),
+    clients: headers({ 'accept-encoding': 'gzip' }, { 'accept-encoding': 'br' }, {}, { 'accept-encoding': 'gzip' }),
+    runs: 1
+  },
   cookie: {
     register: app => app.register(cookie),
     answer: request => request.cookies.theme ?? 'none',
