@@ -31,9 +31,19 @@ function measure (value: unknown, seen: Set<object>): number {
     const names = value instanceof Map ? [...first(value.keys())] : []
     return OBJECT + sampled([...first(value.values())], value.size, seen) + sampled(names, value.size, seen)
   }
+  if (Array.isArray(value)) {
+    // Of a long list it takes longer to name its members than to measure them.
+    const looked = Math.min(value.length, SAMPLE)
+    const own = Array.from({ length: looked }, (_, index) => String(index)).filter(name => Object.hasOwn(value, name))
+    return OBJECT + sampled(membersOf(value, own), own.length / looked * value.length, seen)
+  }
   const names = Object.keys(value)
-  const members = names.slice(0, SAMPLE).map(name => Object.getOwnPropertyDescriptor(value, name)?.value as unknown)
-  return OBJECT + sampled(members, names.length, seen) + (Array.isArray(value) ? 0 : sampled(names.slice(0, SAMPLE), names.length, seen))
+  const some = names.slice(0, SAMPLE)
+  return OBJECT + sampled(membersOf(value, some), names.length, seen) + sampled(some, names.length, seen)
+}
+
+function membersOf (value: object, names: readonly string[]): unknown[] {
+  return names.map(name => Object.getOwnPropertyDescriptor(value, name)?.value as unknown)
 }
 
 function * first<T> (members: Iterator<T>): Generator<T> {

@@ -658,6 +658,13 @@ t.test('a result that cannot be measured counts as little, and is kept', async t
   for (let level = 0; level < 4; level++) wide = Array.from({ length: 50 }, () => structuredClone(wide))
   t.ok(sizeOf(wide) > 10_000 * 16)
 
+  const list = Array.from({ length: 1000 }, () => 'a')
+  const unnamed = new Proxy(list, { ownKeys () { throw new Error('all members were named') } })
+  t.equal(sizeOf(unnamed), 56 + 18_000, 'the members of a long list are not all named')
+  const sparse: number[] = []
+  sparse[1_000_000] = 1
+  t.equal(sizeOf(sparse), 56, 'what a list does not have counts for nothing')
+
   const store = memoryStore()
   const odd = deduplicate(async (_key: string) => proxy, { key: key => key, ttl: '60s', name: 'odd', store })
   odd('a').catch(() => {})
