@@ -4,12 +4,20 @@
  * Invariant: pure. No two different keys have the same text.
  */
 
-/** The caller's signal: the last argument, or the `signal` of the last argument. */
+/** The caller's signal: the last argument, or the `signal` of the last argument, be that a controller or a plain object. */
 export function signalIn (args: readonly unknown[]): AbortSignal | undefined {
   const last: unknown = args.at(-1)
   if (last instanceof AbortSignal) return last
-  if (typeof last !== 'object' || last === null || !('signal' in last)) return undefined
+  if (!isCopied(last) || !('signal' in last)) return undefined
   return last.signal instanceof AbortSignal ? last.signal : undefined
+}
+
+/** A copy of it with another signal is as good. A request has a signal as well, and is more than what can be copied of it. */
+function isCopied (value: unknown): value is object {
+  if (typeof value !== 'object' || value === null) return false
+  if (value instanceof AbortController) return true
+  const prototype: unknown = Object.getPrototypeOf(value)
+  return prototype === Object.prototype || prototype === null
 }
 
 /** The arguments for a run that is not one caller's: its signal instead of the caller's. */

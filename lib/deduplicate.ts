@@ -138,9 +138,9 @@ export function standalone (clock: Clock = systemClock): Terminal {
 /**
  * Makes a function of which one call runs for any number of identical ones that are made while it does.
  *
- * Results are shared by reference unless `clone` says otherwise; so are errors. If the last argument is an AbortSignal, or an
- * object with a `signal`, it ends its own caller's wait, and the run gets a signal that aborts once no caller is left. With `ttl`
- * results are kept, and `invalidate` of the function it makes, called like that, purges one.
+ * Results are shared by reference unless `clone` says otherwise; so are errors. If the last argument is an AbortSignal, an
+ * AbortController, or a plain object with a `signal`, it ends its own caller's wait, and the run gets a signal that aborts once no
+ * caller is left. With `ttl` results are kept, and `invalidate` of the function it makes, called like that, purges one.
  *
  * @throws FST_COALESCE_INVALID_OPTION if an option is wrong
  * @example

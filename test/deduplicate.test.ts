@@ -1,6 +1,6 @@
 import { AsyncLocalStorage } from 'node:async_hooks'
 import { setImmediate as turn } from 'node:timers/promises'
-import Fastify, { type FastifyInstance } from 'fastify'
+import Fastify, { type FastifyInstance, type FastifyRequest } from 'fastify'
 import t, { type Test } from 'tap'
 import coalesce, { deduplicate, deduplicated, nullStore } from '../lib/index.js'
 import type { CoalesceOptions, DeduplicateOptions } from '../types/index.js'
@@ -397,6 +397,27 @@ t.test('what only looks like a signal is an argument like any other', async t =>
 
   t.equal((seen[0] as unknown[])[0], argument)
   t.strictSame(seen, [[argument], [null], []])
+})
+
+t.test('a request is an argument like any other, although it has a signal', async t => {
+  const app: FastifyInstance = Fastify()
+  await app.register(coalesce)
+  t.teardown(async () => { await app.close() })
+  const describe = app.coalesce.deduplicate(async (request: FastifyRequest) => ({ url: request.url, agent: request.headers['x-agent'] }), {
+    key: request => request.url
+  })
+  app.post('/word', async request => await describe(request))
+  const address = await app.listen({ port: 0 })
+
+  // Once its body has been read, Fastify takes its client for gone.
+  const response = await fetch(`${address}/word`, {
+    method: 'POST', body: '{}', headers: { 'content-type': 'application/json', 'x-agent': 'one' }
+  })
+  t.strictSame(await response.json(), { url: '/word', agent: 'one' })
+  const webRequest = new Request(address)
+  t.equal(await deduplicate(async (request: Request) => request, { key: request => request.url })(webRequest), webRequest)
+  const bare = Object.assign(Object.create(null) as object, { signal: AbortSignal.abort(new Error('left')) })
+  await t.rejects(deduplicate(async (_options: object) => {}, { key: () => 'k' })(bare), { message: 'left' })
 })
 
 t.test('a call with a signal that is aborted already neither runs nor counts', async t => {
