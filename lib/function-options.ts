@@ -31,6 +31,14 @@ const resultTtl: Reader<CallSettings<readonly unknown[], unknown>['ttl']> = (val
   }
 }
 
+const cloner: Reader<(result: unknown) => unknown> = (value, name) => {
+  const cloneOf = callable<(result: unknown) => unknown>(value, name)
+  return function checkedClone (result) {
+    const own = atOnce(cloneOf(result))
+    return own instanceof Promise ? fail(`the answer of ${name}`, 'a copy, and no promise of one', own) : own
+  }
+}
+
 const NO_TAGS = Object.freeze([])
 
 const resultTags: Reader<CallSettings<readonly unknown[], unknown>['tags']> = (value, name) => {
@@ -50,7 +58,7 @@ export function readFunctionOptions<A extends readonly unknown[], R> (options: D
     ...functionReaders,
     key: callable<DeduplicateOptions<A, R>['key']>,
     name: optional((value: unknown, name: string) => isName(value) ? value : fail(name, 'a non-empty string', value)),
-    clone: optional(callable<NonNullable<DeduplicateOptions<A, R>['clone']>>),
+    clone: optional(cloner) as Reader<CallSettings<A, R>['clone']>,
     ttl: resultTtl as Reader<CallSettings<A, R>['ttl']>,
     ...keepingReaders,
     store: optional(store),

@@ -354,6 +354,17 @@ t.test('a clone that throws makes a result unkept, or its own caller\'s call fai
   await t.rejects(it.lookUp('a'), { message: 'cannot clone' })
 })
 
+t.test('a clone that answers with a promise gives nobody one, and its failure ends no process', async t => {
+  const log = lines('warn')
+  const clone = async (): Promise<Result> => { throw new Error('cannot clone') }
+  const it = await desk(t, { ttl: '60s', clone: clone as unknown as (result: Result) => Result }, {}, log.logger)
+  const [first, second] = await Promise.allSettled([it.lookUp('a'), it.lookUp('a')])
+  t.match(first, { value: { run: 1 } })
+  t.match(second, { reason: { message: 'the answer of deduplicate options.clone must be a copy, and no promise of one, got {}' } })
+  t.equal((await it.lookUp('a')).run, 2, 'was not kept')
+  t.equal(log.event('not-kept').length, 2)
+})
+
 t.test('invalidate purges one key, and what is in the air for it', async t => {
   const it = await desk(t, { ttl: '60s' })
   await it.lookUp('a')

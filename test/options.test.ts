@@ -202,9 +202,8 @@ t.test('functions and the clock are kept as they are', async t => {
   t.equal(settings.routes.identity, identity)
   t.equal(settings.routes.key, key)
   t.equal(settings.clock, clock)
-  const clone = (result: unknown): unknown => result
-  t.match({ ...call({ key, clone, name: 'n', onError: 'promote', onWaitTimeout: 'error', flightTimeout: '1s' }) }, {
-    waitTimeout: 30_000, onWaitTimeout: 'error', flightTimeout: 1000, onError: 'promote', key, name: 'n', clone
+  t.match({ ...call({ key, name: 'n', onError: 'promote', onWaitTimeout: 'error', flightTimeout: '1s' }) }, {
+    waitTimeout: 30_000, onWaitTimeout: 'error', flightTimeout: 1000, onError: 'promote', key, name: 'n'
   })
   t.match({ ...call({ key }) }, {
     waitTimeout: 30_000, onWaitTimeout: 'run', flightTimeout: 60_000, onError: 'share', key, name: undefined, clone: undefined
