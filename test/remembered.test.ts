@@ -1,9 +1,11 @@
 import t from 'tap'
+import { deduplicate } from '../lib/index.js'
 import { Refreshes } from '../lib/core/refreshes.js'
 import { Unshareable } from '../lib/unshareable.js'
 import { Variants } from '../lib/variants.js'
 import type { Visit } from '../lib/visit.js'
 import { TestClock } from './fixtures/gate.js'
+import { memoryUsed } from './fixtures/heap.js'
 
 t.test('however long its keys are, what is remembered of them takes little room', t => {
   const clock = new TestClock()
@@ -26,5 +28,15 @@ t.test('however long its keys are, what is remembered of them takes little room'
     t.ok(known.length > 1_000 && known.length < 1_100, what)
     t.ok(has(keys.at(-1) as string))
   }
+  t.end()
+})
+
+t.test('a function that keeps its results takes no room for failures before it fails', t => {
+  const make = () => deduplicate(async (word: string) => word, { key: word => word, ttl: '1m' })
+  const functions = [make()]
+  const before = memoryUsed()
+  while (functions.length <= 50) functions.push(make())
+  const each = (memoryUsed() - before) / 50
+  t.ok(each < 50_000, `${Math.round(each)} bytes each`)
   t.end()
 })

@@ -21,7 +21,8 @@ interface Failing {
 export class Refreshes {
   readonly #now: () => number
   readonly #running = new Set<string>()
-  readonly #failing = new LRUCache<string, Failing>(MEMORY)
+  /** Room for the places of all is taken at once, so not before one fails. */
+  #failing: LRUCache<string, Failing> | undefined
   #closed = false
 
   /** @param now the time, in milliseconds; never goes back */
@@ -45,19 +46,20 @@ export class Refreshes {
   /** The key's runs fail: for a while what is stale is served at once, and nothing is refreshed. */
   failed (key: string): void {
     const now = this.#now()
-    const failing = this.#failing.get(key)
+    const all = this.#failing ??= new LRUCache<string, Failing>(MEMORY)
+    const failing = all.get(key)
     if (failing !== undefined && failing.until > now) return
     const times = (failing?.times ?? 0) + 1
-    this.#failing.set(key, { times, until: now + Math.min(FIRST_PAUSE * 2 ** (times - 1), LONGEST_PAUSE) })
+    all.set(key, { times, until: now + Math.min(FIRST_PAUSE * 2 ** (times - 1), LONGEST_PAUSE) })
   }
 
   /** The key's run did well. */
   recovered (key: string): void {
-    if (this.#failing.size > 0) this.#failing.delete(key)
+    this.#failing?.delete(key)
   }
 
   isPausing (key: string): boolean {
-    return this.#failing.size > 0 && (this.#failing.get(key)?.until ?? 0) > this.#now()
+    return (this.#failing?.get(key)?.until ?? 0) > this.#now()
   }
 
   /** Starts none any more. */
