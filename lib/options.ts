@@ -11,6 +11,7 @@ import { systemClock } from './clock.js'
 import { atOnce } from './http/at-once.js'
 import { CACHE_NAME, isCacheName } from './http/cache-status.js'
 import { pathLabel, routeLabel, tagLabel } from './http/labels.js'
+import { answersOneOnly } from './http/policy.js'
 import type { Recording } from './http/recording.js'
 import { coversAllBut, coversOnly, type Covers } from './http/query.js'
 import {
@@ -108,7 +109,7 @@ export interface FunctionSettings {
 
 const METRIC_PREFIX = /^(?:[a-zA-Z_:][a-zA-Z0-9_:]*)?$/
 const isShareableStatus = (value: unknown): value is number =>
-  Number.isInteger(value) && (value as number) >= 200 && (value as number) <= 599 && value !== 206 && value !== 304
+  Number.isInteger(value) && (value as number) >= 200 && (value as number) <= 599 && !answersOneOnly(value as number)
 
 const query: Reader<KeySettings['query']> = (value, name) => {
   if (value === true) return 'sorted'
@@ -168,19 +169,19 @@ const ttl: Reader<RouteSettings['ttl']> = (value, name) => {
 }
 
 const negativeTtl: Reader<RouteSettings['negativeTtl']> = (value, name) => {
-  if (!isObject(value)) return fail(name, "an object of status codes from 400 to 599, each with a duration or 'headers'", value)
+  if (!isObject(value)) return fail(name, "an object of status codes from 400 to 599 without 412 and 416, each with a duration or 'headers'", value)
   const byStatus = new Map<number, number | 'headers'>()
   for (const [status, time] of Object.entries(value)) {
-    if (!/^[45]\d\d$/.test(status)) fail(name, 'made of status codes from 400 to 599', status)
+    if (!/^[45]\d\d$/.test(status) || answersOneOnly(Number(status))) fail(name, 'made of status codes from 400 to 599 without 412 and 416', status)
     byStatus.set(Number(status), time === 'headers' ? time : durationOr("'headers'")(time, `${name}.${status}`))
   }
   return Object.freeze(byStatus)
 }
 
 export const store: Reader<Store> = (value, name) =>
-  isObject(value) && ['get', 'set', 'delete'].every(method => typeof value[method] === 'function')
+  isObject(value) && !(value instanceof Map) && ['get', 'set', 'delete'].every(method => typeof value[method] === 'function')
     ? value as unknown as Store
-    : fail(name, 'an object with get, set and delete', value)
+    : fail(name, 'an object with get(key), set(entry, keepFor) and delete(key), so no Map', value)
 
 const cacheControl: Reader<CacheControlSettings | false> = (value, name) => {
   if (value === false) return false
@@ -224,7 +225,7 @@ const routeReaders: Readers<UserRouteSettings> = {
   key: optional(callable<NonNullable<RouteSettings['key']>>),
   body,
   credentials: headers,
-  statuses: listOf('an array of status codes from 200 to 599 without 206 and 304', isShareableStatus),
+  statuses: listOf('an array of status codes from 200 to 599 without 206, 304, 412 and 416', isShareableStatus),
   maxBodyBytes: integer(0),
   maxWaitersPerKey: integer(0),
   releaseConcurrency: integer(1),
@@ -318,6 +319,7 @@ const REGISTRATION_DEFAULTS: Omit<Settings, 'routes'> = Object.freeze({
 
 /** Reads the options of a registration. */
 export function readOptions (options: CoalesceOptions, router: Router): Settings {
+  if (!isObject(options)) fail('coalesce options', 'an object', options)
   // Fastify itself reads these from the options of a registration.
   const { prefix, logLevel, logSerializers, ...own } = options as Record<string, unknown>
   const { global, metrics, maxFlights, maxWaiters, maxRecordedBytes, clock, store, storeTimeout, purgeOnWrite, cacheControl, ...routes } =

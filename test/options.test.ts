@@ -235,8 +235,8 @@ const ROUTE_OPTIONS: Array<[name: string, wanted: string, wrong: Array<[value: u
   ['body.maxBytes', 'a whole number from 1', [[{ maxBytes: 0 }, '0'], [{ maxBytes: '1mb' }, '"1mb"'], [{ maxBytes: NaN }, 'NaN'], [{ maxBytes: 1.5 }, '1.5']]],
   ['body', 'made of maxBytes', [[{ maxbytes: 5 }, '"maxbytes"']]],
   ['credentials', 'an array of header names', [['cookie', '"cookie"'], [[null], '[null]'], [false, 'false']]],
-  ['statuses', 'an array of status codes from 200 to 599 without 206 and 304',
-    [[[206], '[206]'], [[304], '[304]'], [[199], '[199]'], [[600], '[600]'], [['302'], '["302"]'], [[200.5], '[200.5]'], [302, '302']]],
+  ['statuses', 'an array of status codes from 200 to 599 without 206, 304, 412 and 416',
+    [[[206], '[206]'], [[304], '[304]'], [[412], '[412]'], [[416], '[416]'], [[199], '[199]'], [[600], '[600]'], [['302'], '["302"]'], [[200.5], '[200.5]'], [302, '302']]],
   ['onWaitTimeout', "'run' or 'error'", [['stale', '"stale"'], [503, '503']]],
   ['onError', "'share' or 'promote'", [['retry', '"retry"'], [true, 'true']]],
   ['maxBodyBytes', 'a whole number from 0', [[-1, '-1'], ['8mb', '"8mb"'], [Infinity, 'Infinity'], [1n, '1'], [2 ** 53, '9007199254740992']]],
@@ -250,8 +250,8 @@ const ROUTE_OPTIONS: Array<[name: string, wanted: string, wrong: Array<[value: u
   ['staleIfError', `${DURATION}; or 0`, [[false, 'false'], [NaN, 'NaN']]],
   ['ttlJitter', 'a number from 0 to 1', [[1.1, '1.1'], [-0.1, '-0.1'], ['10%', '"10%"'], [NaN, 'NaN']]],
   ['eagerRefresh', 'a number from 0 to 1, or false', [[2, '2'], [true, 'true']]],
-  ['negativeTtl', "an object of status codes from 400 to 599, each with a duration or 'headers'", [[404, '404'], [[404], '[404]'], [null, 'null']]],
-  ['negativeTtl', 'made of status codes from 400 to 599', [[{ 200: '1s' }, '"200"'], [{ 600: 1 }, '"600"'], [{ 40: 1 }, '"40"'], [{ '4xx': 1 }, '"4xx"']]],
+  ['negativeTtl', "an object of status codes from 400 to 599 without 412 and 416, each with a duration or 'headers'", [[404, '404'], [[404], '[404]'], [null, 'null']]],
+  ['negativeTtl', 'made of status codes from 400 to 599 without 412 and 416', [[{ 200: '1s' }, '"200"'], [{ 412: '1s' }, '"412"'], [{ 416: '1s' }, '"416"'], [{ 600: 1 }, '"600"'], [{ 40: 1 }, '"40"'], [{ '4xx': 1 }, '"4xx"']]],
   ['negativeTtl.404', `${DURATION}; or 'headers'`, [[{ 404: true }, 'true'], [{ 404: 0 }, '0']]],
   ['maxEntryBytes', 'a whole number from 0', [['1mb', '"1mb"'], [-1, '-1']]],
   ['tags', 'an array of names', [['a', '"a"'], [[''], '[""]']]],
@@ -271,7 +271,7 @@ const REGISTRATION_OPTIONS: typeof ROUTE_OPTIONS = [
   ['maxFlights', 'a whole number from 0', [[-1, '-1'], ['1', '"1"']]],
   ['maxWaiters', 'a whole number from 0', [[NaN, 'NaN']]],
   ['maxRecordedBytes', 'a whole number from 0', [['1gb', '"1gb"']]],
-  ['store', 'an object with get, set and delete', [[{}, '{}'], ['memory', '"memory"'], [Map, 'function Map'], [null, 'null']]],
+  ['store', 'an object with get(key), set(entry, keepFor) and delete(key), so no Map', [[{}, '{}'], [new Map(), '{}'], ['memory', '"memory"'], [Map, 'function Map'], [null, 'null']]],
   ['storeTimeout', DURATION, [[0, '0'], [null, 'null']]],
   ['purgeOnWrite', 'true or false', [['no', '"no"']]],
   ['cacheControl', 'false or { privacy, expiresIn, serverExpiresIn }', [[true, 'true'], ['public', '"public"']]],
@@ -327,6 +327,11 @@ t.test('an unknown option throws and is named, even one that every object has', 
 t.test('options of a route are true or an object', async t => {
   const wrong: Array<[unknown, string]> = [[null, 'null'], [1, '1'], ['on', '"on"'], [[], '[]'], [[true], '[true]'], [() => true, 'function (anonymous)'], [function on () {}, 'function on']]
   t.strictSame(wrong.map(([value]) => verdict(route, value)), wrong.map(([, got]) => `config.coalesce of GET /word/:word must be true, false or an object, got ${got}`))
+})
+
+t.test('options of a registration are an object', async t => {
+  const wrong: Array<[unknown, string]> = [[null, 'null'], [1, '1'], [[], '[]'], ['on', '"on"']]
+  t.strictSame(wrong.map(([value]) => verdict(registration, value)), wrong.map(([, got]) => `coalesce options must be an object, got ${got}`))
 })
 
 t.test('whatever was got can be told', async t => {
