@@ -52,13 +52,13 @@ export function deduplicateAt<A extends readonly unknown[], R> (
   terminal: Terminal,
   fn: AnyFunction<A, R>,
   options: DeduplicateOptions<A, R>,
-  ownName = fn.name,
+  ownName?: string,
   identify: (self: unknown) => string = () => ''
 ): AnyFunction<A, R> & { invalidate: (...args: A) => void } {
   if (typeof fn !== 'function') throw new TypeError('deduplicate wants a function')
   const settings = readFunctionOptions(options)
   const { flights, observer, log } = terminal
-  const tally = new Tally('FUNCTION', settings.name ?? (ownName || 'anonymous'))
+  const tally = new Tally('FUNCTION', settings.name ?? ((ownName ?? fn.name) || 'anonymous'))
   let prefix = String(++functions)
   let results: Results<A, R> | undefined
   if (settings.ttl !== undefined) {

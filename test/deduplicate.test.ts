@@ -708,7 +708,9 @@ t.test('a wrong option is an error that names it', async t => {
   }
   t.throws(() => deduplicated({} as DeduplicateOptions)(fn, { name: 'm' } as ClassMethodDecoratorContext<unknown>),
     { code: 'FST_COALESCE_INVALID_OPTION' })
-  t.throws(() => deduplicate('fn' as unknown as typeof fn, { key: () => 'k' }), TypeError)
+  for (const none of ['fn', {}, undefined, null]) {
+    t.throws(() => deduplicate(none as unknown as typeof fn, { key: () => 'k' }), new TypeError('deduplicate wants a function'))
+  }
 })
 
 t.test('a call whose patience ends runs by itself where there is no room for one more flight', async t => {
