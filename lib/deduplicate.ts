@@ -33,8 +33,8 @@ export interface Terminal {
   /** A shelf on a store, or on that of all of its functions. */
   readonly shelve: (store: Store | undefined, timeout: number | undefined) => Shelf
   readonly refreshes: Refreshes
-  /** The names under which its functions keep results in stores that were given. */
-  readonly names: Set<string>
+  /** The names under which functions keep results in a store that was given. */
+  readonly names: (store: Store) => Set<string>
 }
 
 const LIMITS: Limits = Object.freeze({ maxFlights: 10_000, maxWaiters: 50_000 })
@@ -46,6 +46,8 @@ const PROCESS = randomUUID()
 let functions = 0
 /** What functions without an app keep in. */
 let common: Store | undefined
+/** The names of those that keep in a store that was given. */
+const namesIn = new WeakMap<Store, Set<string>>()
 
 /** What `deduplicate` and `@deduplicated` do, at a terminal. `identify` tells apart calls on different objects. */
 export function deduplicateAt<A extends readonly unknown[], R> (
@@ -62,7 +64,8 @@ export function deduplicateAt<A extends readonly unknown[], R> (
   let prefix = String(++functions)
   let results: Results<A, R> | undefined
   if (settings.ttl !== undefined) {
-    if ((settings.store ?? terminal.store) !== undefined) prefix = JSON.stringify(claim(terminal, settings.name))
+    const given = settings.store ?? terminal.store
+    if (given !== undefined) prefix = JSON.stringify(claim(terminal.names(given), settings.name))
     const shelf = terminal.shelve(settings.store, settings.storeTimeout)
     results = new Results(shelf, terminal.refreshes, settings, observer, flights.clock)
   }
@@ -104,7 +107,7 @@ export function deduplicateAt<A extends readonly unknown[], R> (
 }
 
 /** What a function keeps in a store that was given is told apart by this name. */
-function claim ({ names }: Terminal, name: string | undefined): string {
+function claim (names: Set<string>, name: string | undefined): string {
   const option = 'deduplicate options.name'
   if (name === undefined) return fail(option, 'a name of its own, because results are kept in a store that was given', name)
   if (names.has(name)) return fail(option, 'no other function\'s that keeps results in a store that was given', name)
@@ -131,7 +134,11 @@ export function standalone (clock: Clock = systemClock): Terminal {
     shelve: (store, timeout = STORE_TIMEOUT) =>
       new Shelf(store ?? (common ??= memoryStore()), timeout, clock, new StoreTally(SILENT, clock)),
     refreshes: new Refreshes(clock.now),
-    names: new Set()
+    names (store) {
+      const names = namesIn.get(store) ?? new Set()
+      namesIn.set(store, names)
+      return names
+    }
   }
 }
 

@@ -86,6 +86,7 @@ export function createScope (log: FastifyBaseLogger, settings: Settings, around:
     : settings.metrics === undefined ? around?.instruments : Instruments.in(settings.metrics, around?.instruments?.registry)
   instruments?.add(source)
 
+  const names = new Set<string>()
   const terminal: Terminal = {
     flights: calls,
     observer,
@@ -100,7 +101,7 @@ export function createScope (log: FastifyBaseLogger, settings: Settings, around:
       return own
     },
     refreshes: new Refreshes(() => shelf.now()),
-    names: new Set()
+    names: () => names
   }
   const setDisabled = (disabled: boolean, selector: RouteSelector | undefined): void => {
     if (selector === undefined) {

@@ -496,6 +496,13 @@ t.test('a store that was given needs a name, one for each function', async t => 
   t.throws(() => it.app.coalesce.deduplicate(fn, { ...options, name: 'lookUp' }), wrong)
   t.doesNotThrow(() => it.app.coalesce.deduplicate(fn, { key: () => 'k' }), 'nothing is kept')
   t.doesNotThrow(() => it.app.coalesce.deduplicate(fn, { ...options, name: 'other' }))
+
+  const store = memoryStore()
+  const users = deduplicate(async () => 'a user', { ...options, store, name: 'find' })
+  t.throws(() => deduplicate(async () => 'an order', { ...options, store, name: 'find' }), wrong)
+  t.throws(() => deduplicated({ ...options, store, name: 'find' })(fn, { name: 'm' } as ClassMethodDecoratorContext<unknown>), wrong)
+  const orders = deduplicate(async () => 'an order', { ...options, store: memoryStore(), name: 'find' })
+  t.strictSame([await users(), await orders()], ['a user', 'an order'])
 })
 
 t.test('another process finds what is kept in a store that both have', async t => {
