@@ -7,9 +7,10 @@
 import type { FastifyVisit } from './fastify-visit.js'
 import { headerDelta, type HeaderDelta, type Headers } from './http/headers.js'
 import type { KeptRecording } from './http/recording.js'
+import { shareReason } from './http/policy.js'
 import { parseVary } from './http/vary.js'
 import { headersOf, snapshotHeaders } from './internals.js'
-import { restrictionOf } from './payload.js'
+import { hasTrailers, restrictionOf } from './payload.js'
 import { Reading } from './reading.js'
 
 export class HeadCheck {
@@ -42,11 +43,12 @@ export class HeadCheck {
     const { reply } = this.#visit
     this.#reading.stop()
     const headers = headersOf(reply)
-    const vary = parseVary(headers.vary)
     this.#set = undefined
-    if (reply.statusCode !== 200 || this.#reading.all || typeof vary === 'string') return
+    if (reply.statusCode !== 200 || this.#reading.all ||
+      shareReason({ status: 200, headers, trailers: hasTrailers(reply), failed: false }, []) !== undefined) return
     const known = this.#found.variant.names
-    if (this.#reading.names(vary).every(name => known.includes(name))) this.#set = headerDelta(this.#before, headers).set
+    const names = this.#reading.names(parseVary(headers.vary) as readonly string[])
+    if (names.every(name => known.includes(name))) this.#set = headerDelta(this.#before, headers).set
   }
 
   /** The last moment before the response's headers leave. */

@@ -19,7 +19,6 @@ import {
   acceptable, acceptableOnError, NO_REQUEST_DIRECTIVES, type Kept as KeptFacts, type RequestDirectives
 } from './http/request-directives.js'
 import { MAX_TAGS } from './http/tags.js'
-import { shareReason } from './http/policy.js'
 import { byteLength, isOfVariant, type Body, type KeptRecording, type Recording } from './http/recording.js'
 import type { Observer, RefreshResult } from './observers/observer.js'
 import type { Kept, Visit } from './visit.js'
@@ -168,7 +167,7 @@ export class Keeper {
     const { boardedKey } = visit
     if (!headAgrees(found.headers.set, set, found.bytes)) {
       this.shelf.purge([boardedKey], true)
-    } else if (shareReason({ status: 200, headers, trailers: false, failed: false }, []) === undefined) {
+    } else {
       const recording = { ...found, headers: { ...found.headers, set: freshen(found.headers.set, set) } }
       this.keep(visit, recording, boardedKey, names, { status: 200, headers, failed: false, tags: [], inherited: found.kept.labels })
     }

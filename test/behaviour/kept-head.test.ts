@@ -57,7 +57,64 @@ t.test('a HEAD that varies on more than what is kept, or declares that it does, 
   }
 })
 
+t.test('a HEAD whose handler says that it may not be shared changes nothing, whatever a hook makes of that', async t => {
+  for (const [name, value] of [['cache-control', 'private'], ['vary', '*'], ['content-type', 'text/event-stream']] as const) {
+    const server = await keeping(t, {
+      before: app => { app.addHook('onSend', async (_request, reply) => { if (name === 'cache-control') reply.header(name, 'public') }) },
+      handler: (run, request, reply) => {
+        reply.header('etag', '"v1"')
+        if (request.method === 'HEAD') reply.headers({ [name]: value, 'x-client': 'its own' })
+        return reply.send(`run ${run}`)
+      }
+    })
+    await server.get('/thing/1')
+    server.clock.advance(61_000)
+    await server.get('/thing/1', { method: 'HEAD' })
+    t.match(await server.get('/thing/1'), { body: 'run 3', headers: { 'x-client': undefined } }, name)
+  }
+})
+
 t.test('a HEAD that a hook makes private changes nothing', async t => {
   const server = await checked(t, run => ({ run }), 'onSend', 'cache-control')
   t.match(await server.get('/thing/1', as('carol')), { body: '{"run":3}' })
+})
+
+t.test('a HEAD that finds another version makes what is kept stale, and no more than that', async t => {
+  for (const [down, wanted, runs] of [[false, { status: 200, body: '{"version":2}' }, 3], [true, { status: 200, body: '{"version":1}' }, 3]] as const) {
+    const now = { version: 1, down: false }
+    const server = await keeping(t, {
+      route: { staleIfError: '10m', respectRequestCacheControl: true },
+      handler: (_run, _request, reply) => {
+        if (now.down) throw new Error('down')
+        return reply.header('etag', `"v${now.version}"`).send({ version: now.version })
+      }
+    })
+    await server.get('/thing/1')
+    now.version = 2
+    t.match(await server.get('/thing/1', { method: 'HEAD', headers: { 'cache-control': 'no-cache' } }), { headers: { etag: '"v2"' } })
+    now.down = down
+    t.match(await server.get('/thing/1'), wanted)
+    t.equal(server.runs(), runs)
+  }
+})
+
+t.test('a HEAD that finds the same version makes it fresh again, with the headers that it has', async t => {
+  const server = await keeping(t, {
+    route: { tags: ['words'] },
+    handler: (run, request, reply) => {
+      reply.headers({ etag: '"v1"', 'x-run': String(run) })
+      if (request.method === 'GET') reply.header('x-get', 'yes')
+      reply.coalesce?.tag('one')
+      return reply.send({ same: true })
+    }
+  })
+  await server.get('/thing/1')
+  server.clock.advance(61_000)
+  t.match(await server.get('/thing/1', { method: 'HEAD' }), { headers: { 'x-run': '2' } })
+  server.clock.advance(59_000)
+  t.match(await server.get('/thing/1'), { body: '{"same":true}', headers: { age: '59', etag: '"v1"', 'x-run': '2', 'x-get': 'yes' } })
+  t.equal(server.runs(), 2)
+  t.strictSame(server.app.coalesce.entries().map(({ tags }) => tags), [['words', 'one']])
+  server.app.coalesce.invalidate({ tags: ['one'] })
+  t.match(await server.get('/thing/1'), { headers: { 'x-run': '3' } })
 })
