@@ -229,8 +229,7 @@ export class Keeper {
 /** Whether a request's own directives forbid what its route allows. */
 function isForbidden (kept: KeptFacts, demands: RequestDirectives): boolean {
   if (demands === NO_REQUEST_DIRECTIVES) return false
-  const maxStale = demands.maxStale ?? (demands.minFresh === undefined ? Infinity : 0)
-  return !acceptable({ ...kept, mayServeStale: true }, { ...demands, maxStale })
+  return !acceptable({ ...kept, mayServeStale: true }, { ...demands, maxStale: demands.maxStale ?? Infinity })
 }
 
 function recordingOf ({ freshFor, labels, storedAt }: Entry, response: KeptResponse): KeptRecording {

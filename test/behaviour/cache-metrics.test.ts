@@ -127,6 +127,25 @@ t.test('failures of a store are counted by operation and reason, and its answers
   t.equal(log.event('store-failed').length, 2)
 })
 
+t.test('a miss is told by what was there: purged softly, too old, or not what its request wants', async t => {
+  const clock = new TestClock()
+  const server = await app(t, { clock, staleIfError: '1m', respectRequestCacheControl: true })
+  const misses: unknown[] = []
+  for (const step of [
+    () => {},
+    () => { server.coalesce.invalidate({ tags: ['none'], soft: true }) },
+    () => { server.coalesce.invalidate({ route: '/word/:word', soft: true }) },
+    () => { clock.advance(61_000) }
+  ]) {
+    step()
+    await server.inject('/word/a')
+    misses.push(await Promise.all(['none', 'purged', 'expired', 'request'].map(async reason => await metric(server, 'coalesce_cache_misses_total', { reason }))))
+  }
+  await server.inject({ url: '/word/a', headers: { 'cache-control': 'no-cache' } })
+  t.strictSame(misses, [[1, 0, 0, 0], [1, 0, 0, 0], [1, 1, 0, 0], [1, 1, 1, 0]])
+  t.equal(await metric(server, 'coalesce_cache_misses_total', { reason: 'request' }), 1)
+})
+
 t.test('a store that registrations share counts once, and what went from it stays counted', async t => {
   const registry = new Registry()
   const store = memoryStore({ maxEntries: 2 })

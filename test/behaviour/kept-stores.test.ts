@@ -112,6 +112,16 @@ t.test('a body that was cut off, or grew, reaches no client, though no header sa
   }
 })
 
+t.test('what has a header more or less than it was kept with, or a longer one, reaches no client', async t => {
+  for (const headers of [[], [['x-own', 'yes']], [['content-type', 'text/plain; x=1']], [['content-type', 'text/plain'], ['x', '']]]) {
+    const store = altering(value => ({ value: { ...value, headers } }))
+    const server = await keeping(t, { options: { store }, handler: (run, _request, reply) => reply.header('content-type', 'text/plain').send(`run ${run}`) })
+    await server.get('/thing/1')
+    t.equal((await server.get('/thing/1')).body, 'run 2', JSON.stringify(headers))
+    await server.close()
+  }
+})
+
 t.test('a body that is larger than what the route keeps reaches no client', async t => {
   const large = 'x'.repeat(1001)
   const store = altering((value, entry) => ({ bytes: entry.bytes + 1001 - 5, value: { ...value, body: large } }))
