@@ -22,7 +22,7 @@ import type { Recording, Variant } from './http/recording.js'
 import type { Refresh } from './keeper.js'
 import type { Log } from './observers/observer.js'
 import { headersOf, isHandlingError, snapshotHeaders } from './internals.js'
-import { isHandlerTimeout, onHeaders } from './payload.js'
+import { breakOff, isHandlerTimeout, onHeaders } from './payload.js'
 import { closeWithConnection } from './queued-reply.js'
 import { isRefreshable, NO_ADDRESS, runErrand } from './refresh.js'
 import { Replay, type Join } from './replay.js'
@@ -382,6 +382,7 @@ export class FastifyVisit extends Visit implements Listener {
 
   cutOff (reason: Cut, cause: Error | undefined): Error {
     this.coalescer.cutOff(this, reason)
+    breakOff(this.reply)
     return cause ?? (reason === 'vary' ? new OtherVariantError() : new FellBehindError())
   }
 }

@@ -3,6 +3,7 @@
  *
  * Invariant: where something cannot be told, the answer is the one that keeps a response from being shared.
  */
+import type { Http2Stream } from 'node:http2'
 import { Readable } from 'node:stream'
 import type { ReadableStream } from 'node:stream/web'
 import type { FastifyReply } from 'fastify'
@@ -72,6 +73,15 @@ export function onHeaders ({ raw }: FastifyReply, written: () => void): void {
       return writeHead.apply(raw, args)
     }
   })
+}
+
+/** RFC 9113 section 7. */
+const INTERNAL_ERROR = 2
+
+/** Over HTTP/2 a response that is destroyed ends as one that is complete does, unless its stream is closed for an error. */
+export function breakOff ({ raw }: FastifyReply): void {
+  const { stream } = raw as { stream?: Pick<Http2Stream, 'close'> }
+  if (raw.headersSent) stream?.close(INTERNAL_ERROR)
 }
 
 /** A serializer for what is serialized already. */

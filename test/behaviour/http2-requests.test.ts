@@ -1,5 +1,6 @@
 import { connect, type Http2ServerRequest } from 'node:http2'
 import type { AddressInfo } from 'node:net'
+import { Readable } from 'node:stream'
 import Fastify, { type FastifyInstance } from 'fastify'
 import t from 'tap'
 import coalesce from '../../lib/index.js'
@@ -107,4 +108,49 @@ t.test('what is kept of HTTP/2 requests is refreshed, where a hook looks for the
   let text = await ask()
   for (let turn = 0; turn < 100 && text === '1'; turn++) text = await ask()
   t.strictSame([text, runs], ['2', 2])
+})
+
+t.test('an HTTP/2 response that is cut off does not end as one that is complete, whyever', async t => {
+  for (const late of [false, true]) {
+    const app = Fastify({ http2: true }) as unknown as FastifyInstance
+    const [opening, rest] = [gate(), gate()]
+    await app.register(coalesce)
+    app.get('/', { config: { coalesce: true } }, async request => {
+      await opening.promise
+      return Readable.from((async function * () {
+        yield 'a part '
+        await rest.promise
+        if (!late) throw new Error('cut off')
+        yield `for ${String(request.headers['x-tenant'])}`
+      })())
+    })
+    await app.listen({ port: 0, host: '127.0.0.1' })
+    const session = connect(`http://127.0.0.1:${(app.server.address() as AddressInfo).port}`)
+    t.teardown(async () => {
+      session.destroy()
+      await app.close()
+    })
+    let begun = 0
+    const answers = ['first', 'second', 'first'].map(async (tenant, index) => {
+      await until(() => app.coalesce.stats().totalRequests === index, 'those before')
+      const stream = session.request({ ':path': '/', 'x-tenant': tenant })
+      let text = ''
+      try {
+        for await (const chunk of stream) {
+          if (text === '') begun++
+          text += String(chunk)
+        }
+      } catch (error) {
+        return (error as { code?: string }).code
+      }
+      return text
+    })
+    await until(() => app.coalesce.stats().totalRequests === 3, 'all requests')
+    opening.open()
+    await until(() => begun === 3, 'the beginnings')
+    rest.open()
+    t.strictSame(await Promise.all(answers), late
+      ? ['a part for first', 'ERR_HTTP2_STREAM_ERROR', 'a part for first']
+      : ['ERR_HTTP2_STREAM_ERROR', 'ERR_HTTP2_STREAM_ERROR', 'ERR_HTTP2_STREAM_ERROR'])
+  }
 })
