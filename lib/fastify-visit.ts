@@ -23,7 +23,7 @@ import type { Refresh } from './keeper.js'
 import type { Log } from './observers/observer.js'
 import { headersOf, isHandlingError, snapshotHeaders } from './internals.js'
 import { breakOff, isHandlerTimeout, onHeaders } from './payload.js'
-import { closeWithConnection } from './queued-reply.js'
+import { closeWithConnection, isClosed } from './queued-reply.js'
 import { isRefreshable, NO_ADDRESS, runErrand } from './refresh.js'
 import { Replay, type Join } from './replay.js'
 import { Run } from './run.js'
@@ -215,7 +215,7 @@ export class FastifyVisit extends Visit implements Listener {
   /** Notes that the handler looked at the connection. */
   readSocket (): void {
     // Whether it is still open is what Fastify asks, of a run that goes on at an upstream after its client left.
-    if (this.forwarded === undefined || !this.reply.raw.destroyed) this.readAddress()
+    if (this.forwarded === undefined || !isClosed(this.reply.raw)) this.readAddress()
   }
 
   /** Declares what the response depends on. */
@@ -319,7 +319,8 @@ export class FastifyVisit extends Visit implements Listener {
     const { role } = this
     const { raw } = this.reply
     this.over()
-    this.#clientLeft = !raw.writableFinished
+    // Over HTTP/2 whatever is closed is finished.
+    this.#clientLeft = !raw.writableEnded || !raw.writableFinished
     if (role === 'leader' && raw.writableEnded && this.#run?.captured !== true) {
       this.keepToItself('unrecorded', true)
       return
@@ -361,7 +362,7 @@ export class FastifyVisit extends Visit implements Listener {
     this.#watched = true
     const { raw } = this.reply
     closeWithConnection(raw, this.request.raw.socket)
-    if (raw.destroyed) this.closed()
+    if (isClosed(raw)) this.closed()
     else raw.once('close', () => { this.closed() })
   }
 

@@ -1,7 +1,8 @@
 /**
- * Replies to pipelined requests, which wait until those before them are complete.
+ * Replies whose connection closes: those to pipelined requests, which wait until the ones before them are complete, and those of HTTP/2.
  *
- * Invariant: a reply closes with its connection, whether it had its turn or not. Node tells only the one that has it.
+ * Invariant: a reply closes with its connection, whether it had its turn or not, and a closed one is known as such. Node tells only
+ * the one whose turn it is, and of HTTP/2 only those that listen then.
  */
 import type { ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
@@ -38,4 +39,10 @@ export function closeWithConnection (raw: Raw, socket: Socket): void {
   }
   queue.add(raw)
   raw.once('close', () => { queue.delete(raw) })
+}
+
+/** Whether it is closed. Over HTTP/2 a reply does not say so itself. */
+export function isClosed (raw: ServerResponse): boolean {
+  const { stream } = raw as { stream?: { readonly destroyed: boolean } }
+  return raw.destroyed || stream?.destroyed === true
 }

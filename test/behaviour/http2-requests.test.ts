@@ -1,10 +1,11 @@
-import { connect, type Http2ServerRequest } from 'node:http2'
+import { connect, type ClientHttp2Stream, type Http2ServerRequest } from 'node:http2'
 import type { AddressInfo } from 'node:net'
 import { Readable } from 'node:stream'
 import Fastify, { type FastifyInstance } from 'fastify'
 import t from 'tap'
 import coalesce from '../../lib/index.js'
 import { gate, TestClock, until } from '../fixtures/gate.js'
+import { metric } from '../fixtures/server.js'
 
 t.test('an HTTP/2 GET with a body of untold length bypasses, and one without leads', async t => {
   const app = Fastify({ http2: true }) as unknown as FastifyInstance
@@ -153,4 +154,49 @@ t.test('an HTTP/2 response that is cut off does not end as one that is complete,
       ? ['a part for first', 'ERR_HTTP2_STREAM_ERROR', 'a part for first']
       : ['ERR_HTTP2_STREAM_ERROR', 'ERR_HTTP2_STREAM_ERROR', 'ERR_HTTP2_STREAM_ERROR'])
   }
+})
+
+t.test('an HTTP/2 client that leaves before its answer, or before it waits for one, is not waited for', async t => {
+  const app = Fastify({ http2: true }) as unknown as FastifyInstance
+  const [hook, opening] = [gate(), gate()]
+  const source = new Readable({ read () {} })
+  let hooked = 0
+  const closed: boolean[] = []
+  await app.register(coalesce, { metrics: true })
+  app.addHook('onRequest', async request => {
+    request.raw.once('close', () => { closed.push(true) })
+    if (request.url !== '/held' || ++hooked === 1) return
+    await hook.promise
+  })
+  app.get('/stream', { config: { coalesce: true } }, async () => {
+    await opening.promise
+    return source
+  })
+  app.get('/held', { config: { coalesce: true } }, async () => {
+    await opening.promise
+    return 'held'
+  })
+  await app.listen({ port: 0, host: '127.0.0.1' })
+  const session = connect(`http://127.0.0.1:${(app.server.address() as AddressInfo).port}`)
+  t.teardown(async () => {
+    session.destroy()
+    await app.close()
+  })
+  const ask = (path: string): ClientHttp2Stream => session.request({ ':path': path }).on('error', () => {})
+  const stays = ask('/held').setEncoding('utf8')
+  await until(() => app.coalesce.stats().totalRequests === 1, 'the leader')
+  const leave = [ask('/held'), ask('/stream')]
+  await until(() => app.coalesce.stats().totalRequests === 2 && hooked === 2, 'the others')
+  for (const each of leave) each.close(8)
+  await until(() => closed.length === 2, 'their leaving')
+  hook.open()
+  await until(() => app.coalesce.stats().totalRequests === 3, 'the one with the hook')
+  t.equal(await metric(app, 'coalesce_waiters'), 0)
+  source.push('a beginning')
+  opening.open()
+  await until(() => source.destroyed, 'the end of the stream')
+  t.equal(await metric(app, 'coalesce_recorded_bytes'), 0)
+  let text = ''
+  for await (const chunk of stays) text += String(chunk)
+  t.equal(text, 'held')
 })
