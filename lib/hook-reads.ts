@@ -1,5 +1,6 @@
 /**
- * What hooks read before a request boards: a hook may make of a header what the handler then answers with.
+ * What hooks read before a request boards: a hook may make of a header what the handler then answers with. So may what others put
+ * around its handler, a parser of bodies, and a validation whose error the handler is told.
  *
  * Invariant: on a route where hooks of others run before boarding, all that they read is noted from the first of them on, but
  * what they read for other purposes than the response. It counts for who leads and for nobody else: where a leader and a
@@ -136,17 +137,27 @@ export function watchHooksOf (fastify: FastifyInstance, config: object | undefin
   return { ...config, [kRoute]: route }
 }
 
-/**
- * Whether there is something to watch.
- *
- * @param park ours, on each route
- */
+/** What is ours on a route. */
+export interface Ours {
+  readonly park: unknown
+  readonly handler: unknown
+  /** Bodies are part of its keys. */
+  readonly hasBody: boolean
+}
+
+/** Whether there is something to watch. */
 export function hasHooksBefore (
-  parksAt: 'onRequest' | 'preHandler', instance: InstanceHooks | undefined, options: RouteOptions, park: unknown
+  parksAt: 'onRequest' | 'preHandler', instance: InstanceHooks | undefined, options: RouteOptions, { park, handler, hasBody }: Ours
 ): boolean {
   if (instance === undefined) return true
+  if (parksAt === 'preHandler' && (hasBody || options.handler !== handler || isToldOfHeaders(options))) return true
   return BEFORE.slice(0, parksAt === 'onRequest' ? 1 : BEFORE.length)
     .some(name => [instance[name], options[name] ?? []].flat(2).some(hook => hook !== watchHooks && hook !== park))
+}
+
+/** Whether a handler is told by `validationError` what a schema found in the headers. */
+function isToldOfHeaders ({ attachValidation, schema }: RouteOptions): boolean {
+  return attachValidation === true && (schema as Record<string, unknown> | undefined)?.headers !== undefined
 }
 
 /** Takes the watch off a request. Who leads puts it on again. */

@@ -327,7 +327,8 @@ function addRoute (fastify: FastifyInstance, scope: Scope, options: RouteOptions
   function settle (): void {
     const { parksAt, why, skips } = choosePlace()
     route.parksAt = parksAt
-    route.watchesHooks &&= hasHooksBefore(parksAt, instanceHooks(fastify), options, parkOnRequest)
+    const ours = { park: parkOnRequest, handler: coalescedHandler, hasBody }
+    route.watchesHooks &&= hasHooksBefore(parksAt, instanceHooks(fastify), options, ours)
     route.decidesAtOnce = [...instanceHooks(fastify)?.onSend ?? [undefined], ...options.onSend as unknown[]]
       .every(hook => hook === captureResponse || hook === decideResponse)
     route.decidesLast = (options.onSend as unknown[]).at(-1) === decideResponse

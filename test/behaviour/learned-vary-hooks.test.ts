@@ -176,6 +176,48 @@ for (const [name, build] of Object.entries(places)) {
   })
 }
 
+/** What runs before a handler besides hooks. */
+const around: Record<string, (app: FastifyInstance, handler: HeldHandler) => unknown> = {
+  'what a plugin puts around a handler': (app, handler) => {
+    app.addHook('onRoute', route => {
+      const { handler: inner } = route
+      route.handler = async function (request, reply) {
+        await derive(request)
+        return await inner.call(this, request, reply)
+      }
+    })
+    app.get('/', on(), handler)
+  },
+  'a parser of bodies': (app, handler) => {
+    app.addContentTypeParser('text/x-own', { parseAs: 'string' }, async (request: FastifyRequest, body: string) => {
+      await derive(request)
+      return body
+    })
+    app.post('/', on({ body: true }), handler)
+  },
+  'a validation of headers that the handler is told of': (app, handler) => {
+    const schema = { headers: { type: 'object', properties: { 'x-tenant': { enum: ['acme'] } } } }
+    app.get('/', { ...on(), schema, attachValidation: true }, async (request, reply) => {
+      made.set(request, request.validationError === undefined ? 'acme' : 'umbrella')
+      return await handler(request, reply)
+    })
+  }
+}
+
+for (const [what, route] of Object.entries(around)) {
+  t.test(`tenants that ${what} tells apart never see each other's data`, async t => {
+    const handler = held(answer)
+    const server = await serve(t, app => { route(app, handler) })
+    const method = server.app.hasRoute({ method: 'POST', url: '/' }) ? 'POST' : 'GET'
+    const answers = await meet(server, handler, TENANTS.map(tenant => () => server.get('/', {
+      method,
+      headers: { 'x-tenant': tenant, ...method === 'POST' ? { 'content-type': 'text/x-own' } : {} },
+      ...method === 'POST' ? { body: 'the same' } : {}
+    })))
+    t.same([answers.map(({ body }) => body), handler.runs], [OWN, 2])
+  })
+}
+
 t.test('what is known of a key splits the next burst at once', async t => {
   let handler = held(answer)
   const server = await serve(t, app => {
