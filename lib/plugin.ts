@@ -9,6 +9,7 @@ import type { FastifyInstance, FastifyReply, FastifyRequest, RouteOptions } from
 import type { CoalesceOptions } from '../types/index.js'
 import { completeCacheControl, sendCacheControl } from './cache-control-headers.js'
 import { bypassStatus, cacheStatusOf } from './cache-status-of.js'
+import { checkChoice, isCoalesced, methodsOf } from './chosen-routes.js'
 import type { Coalescer } from './coalescer.js'
 import { AlreadyRegisteredError, InvalidOptionError } from './errors.js'
 import { FastifyVisit } from './fastify-visit.js'
@@ -25,7 +26,7 @@ import { requestDirectives } from './http/request-directives.js'
 import { dropHook, forgetOriginalUrl, headersOf, instanceHooks, prependHook, routerOptions, unbound } from './internals.js'
 import { serveMetrics } from './observers/prometheus.js'
 import { Tally } from './observers/tally.js'
-import { readOptions, readRouteOptions, type RouteSettings, type Settings } from './options.js'
+import { readOptions, readRouteOptions, type RouteSettings } from './options.js'
 import { takeErrand, type Errand } from './refresh.js'
 import { Bypass, bypassOf, kVisit, replyViewOf, setVisit, viewOf, visitOf } from './request-visit.js'
 import { onHeaders } from './payload.js'
@@ -244,28 +245,13 @@ function sayStatus (served: FastifyVisit | Bypass, reply: FastifyReply, name: st
   reply.header('cache-status', appendCacheStatus(headersOf(reply)['cache-status'], member))
 }
 
-const METHODS = ['GET', 'HEAD', 'QUERY', 'POST']
-
-function methodsOf (options: RouteOptions): string[] {
-  return Array.isArray(options.method) ? options.method : [options.method]
-}
-
-function isCoalesced (options: RouteOptions, settings: Settings): boolean {
-  const choice = options.config?.coalesce
-  if (choice !== undefined) return choice !== false
-  return settings.global && methodsOf(options).some(method => method === 'GET' || method === 'HEAD')
-}
-
 /** Puts a route's hooks and its handler's wrapper in place. `options` is what Fastify makes the route from. */
 function addRoute (fastify: FastifyInstance, scope: Scope, options: RouteOptions): void {
   const methods = methodsOf(options)
   const name = `${methods.join(',')} ${options.url}`
   const choice = options.config?.coalesce
   const settings = readRouteOptions(choice === undefined || choice === false ? true : choice, scope.settings.routes, name)
-  if (choice !== undefined && !methods.some(method => METHODS.includes(method) && (settings.body !== undefined || method === 'GET' || method === 'HEAD'))) {
-    throw new InvalidOptionError(`config.coalesce of ${name}`, 'on a GET or HEAD route, or on a QUERY or POST route with body: true', methods.join(','))
-  }
-
+  checkChoice(options, settings, name)
   const hasBody = settings.body !== undefined && methods.some(method => method === 'QUERY' || method === 'POST')
   if (hasBody && settings.hook === 'onRequest') {
     throw new InvalidOptionError(`config.coalesce of ${name}.hook`, "'auto' or 'preHandler', because there is no body before", "'onRequest'")

@@ -1,5 +1,7 @@
+import websocket from '@fastify/websocket'
 import Fastify, { type FastifyInstance, type FastifyRequest } from 'fastify'
 import t from 'tap'
+import { WebSocket } from 'undici'
 import coalesce, { errors } from '../../lib/index.js'
 import type { CoalesceOptions, CoalesceRouteOptions } from '../../types/index.js'
 import { arrivedAt, distinct, errorOf, held, meet, times } from '../fixtures/crowd.js'
@@ -243,3 +245,38 @@ t.test('wrong options of a route throw where it is defined, and name the route',
   t.match(await errorOf(define(true, 'POST')), { message: /^config\.coalesce of POST \/word must be on .*body: true, got POST$/ })
   t.notOk(app.hasRoute({ method: 'GET', url: '/word' }), 'no half-made route is left')
 })
+
+for (const order of ['before', 'after'] as const) {
+  t.test(`where all routes are coalesced those for WebSockets only are not, with @fastify/websocket registered ${order}`, async t => {
+    const app = Fastify() as unknown as FastifyInstance
+    if (order === 'before') await app.register(websocket)
+    await app.register(coalesce, { global: true })
+    if (order === 'after') await app.register(websocket)
+    const handler = held(() => 'answered')
+    const { message } = await errorOf(() => { app.get('/asks', { ...ON, websocket: true }, () => {}) })
+    t.match(message, /^config\.coalesce of GET \/asks must be on a route that answers requests, got websocket: true without a wsHandler$/)
+    app.get('/socket', { websocket: true }, socket => {
+      socket.send('hello')
+      socket.close()
+    })
+    app.route({
+      method: 'GET',
+      url: '/both',
+      handler,
+      wsHandler (socket) {
+        socket.send('hello')
+        socket.close()
+      }
+    })
+    const server = await listen(t, app)
+    const greeting = (path: string): Promise<unknown> => new Promise(resolve => {
+      const socket = new WebSocket(`ws://127.0.0.1:${server.port}${path}`)
+      socket.addEventListener('message', ({ data }) => { resolve(data) })
+      socket.addEventListener('close', ({ code }) => { resolve(code) })
+      socket.addEventListener('error', () => {})
+    })
+    t.strictSame([await greeting('/socket'), await greeting('/both')], ['hello', 'hello'])
+    t.strictSame((await meet(server, handler, times(2, server, '/both'))).map(({ body }) => body), ['answered', 'answered'])
+    t.equal(handler.runs, 1)
+  })
+}
