@@ -20,8 +20,8 @@ const fastifyCoalesce: FastifyPluginCallback<CoalesceOptions> = fp(coalesce, { f
 export default fastifyCoalesce
 export { fastifyCoalesce }
 export { deduplicate, deduplicated } from './deduplicate.js'
-export { abstractCacheStore } from './stores/abstract-cache.js'
-export { memoryStore } from './stores/memory.js'
+export { abstractCacheStore, type AbstractCache, type AbstractCacheStoreOptions } from './stores/abstract-cache.js'
+export { memoryStore, type MemoryStore, type MemoryStoreOptions } from './stores/memory.js'
 export { nullStore } from './stores/null.js'
 export * as errors from './errors.js'
 export { sharedZlib, type SharedZlib } from './shared-zlib.js'

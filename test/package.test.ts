@@ -87,7 +87,11 @@ function compile (files: readonly string[], options: ts.CompilerOptions): string
   for (const file of files) program.emit(program.getSourceFile(file))
   return program.getSourceFiles()
     .filter(({ fileName }) => files.includes(fileName) || fileName.includes('/node_modules/fastify-coalesce/'))
-    .flatMap(source => [...program.getSyntacticDiagnostics(source), ...program.getSemanticDiagnostics(source)])
+    .flatMap(source => [
+      ...program.getSyntacticDiagnostics(source),
+      ...program.getSemanticDiagnostics(source),
+      ...options.declaration === true && !source.isDeclarationFile ? program.getDeclarationDiagnostics(source) : []
+    ])
     .map(({ file, messageText }) => `${basename(file?.fileName ?? '')}: ${ts.flattenDiagnosticMessageText(messageText, '\n')}`)
 }
 
@@ -151,7 +155,17 @@ t.test('the package', { timeout: 300_000 }, async t => {
     'commonjs.cjs': program("const Fastify = require('fastify')", '', 'true', "require('fastify-coalesce')"),
     'nodenext.mts': program(imports, typed, 'options'),
     'wrong.mts': program(imports, typed.replace('query', 'qeury'), 'options'),
-    'interop.ts': program(imports, typed, 'options')
+    'interop.ts': program(imports, typed, 'options'),
+    'library.mts': "import * as front from 'fastify-coalesce'\n" + Object.entries({
+      plugin: 'front.fastifyCoalesce',
+      store: 'front.memoryStore()',
+      none: 'front.nullStore',
+      cached: 'front.abstractCacheStore({ get () {}, set () {} })',
+      lookUp: 'front.deduplicate(async (word: string) => word, { key: word => word })',
+      decorator: 'front.deduplicated({ key: (word: string) => word })',
+      zlib: 'front.sharedZlib',
+      error: 'front.errors.WaitTimeoutError'
+    }).map(([name, value]) => `export const ${name} = ${value}\n`).join('')
   }).map(async ([name, content]) => { await writeFile(join(consumer, name), content) }))
 
   await t.test('is used by import', async t => { await serves(t, consumer, 'esm.mjs') })
@@ -163,6 +177,10 @@ t.test('the package', { timeout: 300_000 }, async t => {
   await t.test('is used from TypeScript, as ECMAScript modules', async t => {
     t.match(compile([nodenext, wrong], NODENEXT), [/^wrong\.mts: .*'qeury' does not exist in type 'CoalesceRouteOptions'/s])
     await serves(t, consumer, 'nodenext.mjs')
+  })
+
+  await t.test('has a name for each type that a library may hand on', async t => {
+    t.same(compile([join(consumer, 'library.mts')], { ...NODENEXT, declaration: true }), [])
   })
 
   await t.test('is used from TypeScript, as CommonJS', async t => {
