@@ -44,7 +44,7 @@ export class HeadCheck {
     this.#reading.stop()
     const headers = headersOf(reply)
     this.#set = undefined
-    if (reply.statusCode !== 200 || this.#reading.all ||
+    if (reply.statusCode !== 200 || this.#reading.untold !== undefined ||
       shareReason({ status: 200, headers, trailers: hasTrailers(reply), failed: false }, []) !== undefined) return
     const known = this.#found.variant.names
     const names = this.#reading.names(parseVary(headers.vary) as readonly string[])

@@ -9,6 +9,7 @@ import { byMeaning } from './http/accept-encoding.js'
 import { leadOn } from './hook-reads.js'
 import { keyCovers } from './http/policy.js'
 import { CLIENT_ADDRESS, Reads } from './http/reads.js'
+import { parseVary } from './http/vary.js'
 import type { RouteSettings } from './options.js'
 import { unwatchSocket, UNWATCHED, watchSocket, type Lookers, type Looking } from './socket-reads.js'
 
@@ -28,6 +29,7 @@ export class Reading {
   /** Those on its connection. */
   readonly #lookers: Lookers
   #declared: Set<string> | undefined
+  #untold: 'vary-any' | 'vary-malformed' | undefined
 
   /** @param looking told of looks at the connection */
   constructor (request: FastifyRequest, settings: RouteSettings, looking: Looking) {
@@ -44,15 +46,20 @@ export class Reading {
     unwatchSocket(this.#lookers, this.#looking)
   }
 
-  /** Whether the handler leaves no telling what it looked at. */
-  get all (): boolean {
-    return this.reads?.all === true
+  /** Why there is no telling what the response depends on; undefined if there is. */
+  get untold (): 'reads-all-headers' | 'vary-any' | 'vary-malformed' | undefined {
+    return this.#untold ?? (this.reads?.all === true ? 'reads-all-headers' : undefined)
   }
 
-  /** Declares what the response depends on. */
+  /** Declares what the response depends on, in the words of Vary. */
   declare (names: readonly string[]): void {
+    const declared = parseVary(names)
+    if (typeof declared === 'string') {
+      this.#untold = declared
+      return
+    }
     this.#declared ??= new Set()
-    for (const name of names) this.#declared.add(name.toLowerCase())
+    for (const name of declared) this.#declared.add(name)
   }
 
   /**

@@ -249,9 +249,10 @@ export class Run {
     const { body, failed, vary } = this.#capture as Capture
     const broadcast = this.#broadcast
     this.stop()
-    if (this.#reading.all) {
-      coalescer.variants.warnOfReads(visit)
-      visit.keepToItself('reads-all-headers', true)
+    const { untold } = this.#reading
+    if (untold !== undefined) {
+      if (untold === 'reads-all-headers') coalescer.variants.warnOfReads(visit)
+      visit.keepToItself(untold, true)
       broadcast?.close()
       return
     }
@@ -278,7 +279,7 @@ export class Run {
     if (!broadcast.complete || this.#body !== broadcast) return
     const visit = this.#visit
     const { vary } = this.#capture as Capture
-    if (this.#reading.all) return
+    if (this.#reading.untold !== undefined) return
     this.#body = broadcast.whole()
     visit.coalescer.completed(visit, this.#variesOn([...vary, ...visit.coalescer.variants.lateReads(visit.route)]))
     this.#body = broadcast

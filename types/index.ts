@@ -542,7 +542,7 @@ export interface RequestCoalesce {
   readonly leaderId: string | undefined
   /** Aborts when nobody needs this run any more. */
   readonly signal: AbortSignal
-  /** Declares that the response depends on these request headers, as if `Vary` named them. */
+  /** Declares that the response depends on these request headers, as if `Vary` named them; `'*'` that nobody else may have it. */
   varyOn: (...headers: string[]) => void
 }
 

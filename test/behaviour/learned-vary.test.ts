@@ -5,7 +5,7 @@ import type { CoalesceRouteOptions } from '../../types/index.js'
 import { held, meet, times } from '../fixtures/crowd.js'
 import { getFrom, outcomes } from '../fixtures/endings.js'
 import { lines, WARN } from '../fixtures/lines.js'
-import { serve } from '../fixtures/server.js'
+import { metric, serve } from '../fixtures/server.js'
 
 type Reading = (request: FastifyRequest) => unknown
 
@@ -135,6 +135,22 @@ t.test('what a handler says by hand counts as read', async t => {
   const server = await serve(t, app => { app.get('/', { config: { coalesce: { learnVary: false } } }, handler) })
   const answers = await meet(server, handler, TENANTS.map(tenant => () => server.get('/', { headers: { 'x-tenant': tenant } })))
   t.same([answers.map(({ body }) => body), handler.runs], [TENANTS.map(tenant => `run for ${tenant}`), 2])
+})
+
+t.test('what a handler says by hand is read as Vary is: lists, and a star for what nobody else may have', async t => {
+  const said: Array<[string[], number, string]> = [
+    [['Accept, X-Tenant'], 2, 'shared'], [['X-Tenant', '*'], 3, 'vary-any'], [['X-Tenant;'], 3, 'vary-malformed']
+  ]
+  for (const [names, runs, reason] of said) {
+    const handler = held(request => {
+      request.coalesce?.varyOn(...names)
+      return `run for ${String(request.raw.headers['x-tenant'])}`
+    })
+    const server = await serve(t, app => { app.get('/', { config: { coalesce: { learnVary: false } } }, handler) })
+    const answers = await meet(server, handler, ['a', 'b', 'a'].map(tenant => () => server.get('/', { headers: { 'x-tenant': tenant } })))
+    t.same([answers.map(({ body }) => body), handler.runs], [['a', 'b', 'a'].map(tenant => `run for ${tenant}`), runs], String(names))
+    t.ok(await metric(server.app, 'coalesce_requests_total', { outcome: 'leader', reason }) > 0, reason)
+  }
 })
 
 t.test('an error that depends on a header is for those who match', async t => {
