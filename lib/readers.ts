@@ -15,7 +15,8 @@ export type Readers<T> = { readonly [Name in keyof T]: Reader<T[Name]> }
 const MAX_TIMEOUT = 2 ** 31 - 1
 /** RFC 9111 section 1.2.2. */
 const MAX_SECONDS = 2 ** 31
-const HEADER_NAME = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/
+/** Without the star of RFC 9110: no name has it, and who writes it means any rest, as in a query's `ignore`. */
+const HEADER_NAME = /^[!#$%&'+\-.^_`|~0-9A-Za-z]+$/
 
 export function fail (name: string, wanted: string, got: unknown): never {
   throw new InvalidOptionError(name, wanted, describe(got))
