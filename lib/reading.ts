@@ -30,6 +30,7 @@ export class Reading {
   readonly #lookers: Lookers
   #declared: Set<string> | undefined
   #untold: 'vary-any' | 'vary-malformed' | undefined
+  #onMore: (() => void) | undefined
 
   /** @param looking told of looks at the connection */
   constructor (request: FastifyRequest, settings: RouteSettings, looking: Looking) {
@@ -42,8 +43,17 @@ export class Reading {
 
   /** What is looked at from now on is no longer the handler's doing. */
   stop (): void {
+    this.#onMore = undefined
     this.reads?.stop()
     unwatchSocket(this.#lookers, this.#looking)
+  }
+
+  /** Tells of all that is looked at or declared from now on, until it is stopped. */
+  follow (onMore: () => void): void {
+    this.#onMore = onMore
+    if (this.reads === undefined) return
+    this.reads.onRead = onMore
+    this.reads.start()
   }
 
   /** Why there is no telling what the response depends on; undefined if there is. */
@@ -54,12 +64,9 @@ export class Reading {
   /** Declares what the response depends on, in the words of Vary. */
   declare (names: readonly string[]): void {
     const declared = parseVary(names)
-    if (typeof declared === 'string') {
-      this.#untold = declared
-      return
-    }
-    this.#declared ??= new Set()
-    for (const name of declared) this.#declared.add(name)
+    if (typeof declared === 'string') this.#untold = declared
+    else this.#declared = new Set([...this.#declared ?? NO_NAMES, ...declared])
+    this.#onMore?.()
   }
 
   /**

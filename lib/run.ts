@@ -13,7 +13,6 @@ import { watchForwarding, type Forwarded } from './forwarding.js'
 import { Broadcast } from './http/broadcast.js'
 import { headerDelta, type HeaderDelta, type Headers } from './http/headers.js'
 import { answersOneOnly, shareReason } from './http/policy.js'
-import type { Reads } from './http/reads.js'
 import { byteLength, isLarger, snapshot, type Body, type Recording, type Variant } from './http/recording.js'
 import { tagsOf } from './http/tags.js'
 import { parseVary } from './http/vary.js'
@@ -267,10 +266,7 @@ export class Run {
 
   /** What makes the rest of a stream may look at the request as well. */
   #watchOn (broadcast: Broadcast, known: readonly string[]): void {
-    const { reads } = this.#reading
-    if (reads === undefined) return
-    reads.onRead = () => { this.#readLate(reads, broadcast, known) }
-    reads.start()
+    this.#reading.follow(() => { this.#readLate(broadcast, known) })
   }
 
   /** A body that others are given already, or that only the shelf waits for, is all there. */
@@ -321,19 +317,23 @@ export class Run {
     return { status, headers, body, bytes, leaderId: this.#visit.id, variant }
   }
 
-  /** What makes a stream looks at the request after others have been given its first bytes: what comes next is not for all. */
-  #readLate (reads: Reads, broadcast: Broadcast, known: readonly string[]): void {
+  /**
+   * What makes a stream looks at the request, or declares what it depends on, after others have been given its first bytes: what
+   * comes next is not for all.
+   */
+  #readLate (broadcast: Broadcast, known: readonly string[]): void {
     const visit = this.#visit
-    reads.stop()
+    const { reads, untold } = this.#reading
+    reads?.stop()
     const names = this.#variesOn(NO_NAMES).filter(name => !known.includes(name))
-    if (reads.all || names.length > 0) {
+    if (untold !== undefined || names.length > 0) {
       visit.coalescer.close(visit)
       visit.coalescer.variants.readLate(visit.route, names)
       visit.coalescer.variants.of(visit, [...new Set([...known, ...names])])
       broadcast.cut(listener => listener !== visit &&
-        (reads.all || names.some(name => (listener as FastifyVisit).value(name) !== visit.value(name))))
+        (untold !== undefined || names.some(name => (listener as FastifyVisit).value(name) !== visit.value(name))))
     }
-    reads.start()
+    reads?.start()
   }
 
   /** The request headers that the response depends on, besides those that the key covers. */

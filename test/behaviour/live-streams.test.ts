@@ -5,6 +5,7 @@ import { createHash } from 'node:crypto'
 import { connect } from 'node:net'
 import { PassThrough } from 'node:stream'
 import { setTimeout as delay } from 'node:timers/promises'
+import type { FastifyRequest } from 'fastify'
 import t from 'tap'
 import { distinct, queue, times } from '../fixtures/crowd.js'
 import { grounded, leave, outcomes } from '../fixtures/endings.js'
@@ -191,6 +192,32 @@ t.test('a header that a stream reads after its first byte ends it for those whos
   sources[2]?.end('data of b')
   t.same((await Promise.all(next)).map(({ body }) => body), ['data of a', 'data of b', 'data of a'])
 })
+
+for (const learnVary of [true, false]) {
+  t.test(`what a stream declares after its first byte ends it for who differs in it (learnVary: ${learnVary})`, async t => {
+    const sources: PassThrough[] = []
+    const requests: FastifyRequest[] = []
+    const server = await serve(t, app => {
+      app.get('/', { config: { coalesce: { learnVary } } }, async (request, reply) => {
+        requests.push(request)
+        sources.push(new PassThrough())
+        return await reply.type('text/plain').send(sources.at(-1))
+      })
+    })
+    const answers = await queue(server, ['a', 'b', 'a'].map(tenant => () => server.get('/', { headers: { 'x-tenant': tenant } })))
+    const ends = answers.map(ending)
+    const begun = answers.map(firstByte)
+    sources[0]?.write('data of ')
+    await Promise.all(begun)
+    requests[0]?.coalesce?.varyOn('x-tenant')
+    sources[0]?.write('a')
+    t.equal(await ends[1], 'cut off')
+    requests[0]?.coalesce?.varyOn('*')
+    sources[0]?.end(' alone')
+    t.same(await Promise.all(ends), ['data of a alone', 'cut off', 'cut off'])
+    requests[0]?.coalesce?.varyOn('x-tenant')
+  })
+}
 
 for (const [what, says] of [['its Vary', true], ['what its handler read', false]] as const) {
   t.test(`newcomers who match a stream that varies, by ${what}, join the very first`, async t => {
