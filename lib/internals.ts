@@ -115,13 +115,23 @@ export function serializerOf (reply: FastifyReply): Serializer | null {
 
 let nextHandlerSymbol: symbol | undefined
 
+/** The handler of errors around the one that is at it: Fastify's own has one without a function, and none is there before the first. */
+function nextHandlerOf (reply: FastifyReply): { readonly func?: unknown } | null | false | undefined {
+  nextHandlerSymbol ??= Object.getOwnPropertySymbols(reply).find(({ description }) => description === 'fastify.reply.nextErrorHandler')
+  if (nextHandlerSymbol === undefined) return undefined
+  return (reply as unknown as Record<symbol, { readonly func?: unknown } | null | false>)[nextHandlerSymbol]
+}
+
 /** Whether a handler of errors that the app has set is at it. Where that cannot be told, it may be. */
 export function isHandlingError (reply: FastifyReply): boolean {
-  nextHandlerSymbol ??= Object.getOwnPropertySymbols(reply).find(({ description }) => description === 'fastify.reply.nextErrorHandler')
-  if (nextHandlerSymbol === undefined) return true
-  // The one around it: Fastify's own has none around it, and none is there before the first.
-  const next = (reply as unknown as Record<symbol, { func?: unknown } | null | false>)[nextHandlerSymbol]
-  return typeof next === 'object' && next?.func !== undefined
+  const next = nextHandlerOf(reply)
+  return nextHandlerSymbol === undefined || (typeof next === 'object' && next?.func !== undefined)
+}
+
+/** Whether Fastify's own handler of errors is at it, which logs them. Where that cannot be told, it is not. */
+export function isLoggingError (reply: FastifyReply): boolean {
+  const next = nextHandlerOf(reply)
+  return typeof next === 'object' && next !== null && next.func === undefined
 }
 
 export function routerOptions (fastify: FastifyInstance): RouterOptions {

@@ -17,7 +17,7 @@ import type { Reads } from './http/reads.js'
 import { byteLength, isLarger, snapshot, type Body, type Recording, type Variant } from './http/recording.js'
 import { tagsOf } from './http/tags.js'
 import { parseVary } from './http/vary.js'
-import { headersOf, snapshotHeaders } from './internals.js'
+import { headersOf, isLoggingError, snapshotHeaders } from './internals.js'
 import { hasTrailers, isHandlerTimeout, isResponse, readableOf, restrictionOf, type Capture } from './payload.js'
 import { NO_NAMES, Reading } from './reading.js'
 import { Revalidation } from './revalidation.js'
@@ -59,7 +59,9 @@ export class Run {
     }
     this.#revalidation?.endWith(reply)
     this.#reading = new Reading(request, settings, visit)
-    watchForwarding(this, visit, this.#reading.reads)
+    // Fastify logs a handler's error with its request.
+    if (this.reads !== undefined) this.reads.ignores = () => isLoggingError(reply)
+    watchForwarding(this, visit, this.reads)
   }
 
   /** Whether its response has been captured. */

@@ -133,6 +133,8 @@ export class Reads {
   on = false
   /** Whether those who look just now are others, whose looks do not count. */
   private aside = false
+  /** Asked whether who looks just now is somebody whose looks do not count. */
+  ignores: (() => boolean) | undefined
   /** Told of each name when it is read first, and of the first read of all, before the reader has the value. */
   onRead: (() => void) | undefined
   private noted: Set<string> | undefined
@@ -160,7 +162,7 @@ export class Reads {
 
   /** Notes that a header was read. */
   note (name: string): void {
-    if (!this.on || this.aside || this.noted?.has(name) === true) return
+    if (!this.on || this.aside || this.noted?.has(name) === true || this.ignores?.() === true) return
     this.noted ??= new Set()
     this.noted.add(name)
     // The address that a trusted proxy reports depends on that of the connection.
@@ -181,7 +183,7 @@ export class Reads {
 
   /** Notes that all headers were read. */
   readAll (): void {
-    if (!this.aside) this.noteAll()
+    if (!this.aside && this.ignores?.() !== true) this.noteAll()
   }
 
   /** Whatever a header was, it may have been read. */

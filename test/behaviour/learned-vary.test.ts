@@ -263,3 +263,42 @@ t.test('a handler that changes headers that nobody has read shares', async t => 
   await meet(server, handler, times(3, server, '/'))
   t.equal(handler.runs, 1)
 })
+
+t.test('a failure that Fastify logs with all that there is of its request is shared, behind a proxy as well', async t => {
+  const handler = held(() => { throw new Error('out of order') })
+  const logged: string[] = []
+  const server = await serve(t, app => { app.get('/', { config: { coalesce: true } }, handler) }, {}, {
+    trustProxy: true,
+    logger: {
+      level: 'error',
+      stream: { write (line: string) { logged.push(line) } },
+      serializers: { req: ({ headers, host, ip, raw }: FastifyRequest) => ({ all: { ...headers }, raw: raw.rawHeaders.join(), host, ip }) as never }
+    }
+  })
+  const answers = await meet(server, handler, ['192.0.2.1', '192.0.2.2', '192.0.2.3'].map(address => () =>
+    server.get('/', { headers: { 'x-forwarded-for': address } })))
+  t.same(answers.map(({ status }) => status), [500, 500, 500])
+  t.equal(handler.runs, 1)
+  t.match(logged, [/out of order/])
+})
+
+t.test('what an onError hook, or a handler of errors, answers with of a header tells clients apart', async t => {
+  for (const place of ['hook', 'handler']) {
+    const handler = held(() => { throw new Error('out of order') })
+    const server = await serve(t, app => {
+      const tell = (request: FastifyRequest, reply: FastifyReply): void => { reply.header('x-told', String(request.headers['x-client'])) }
+      if (place === 'hook') app.addHook('onError', async (request, reply) => { tell(request, reply) })
+      else {
+        app.setErrorHandler(async (_error, request, reply) => {
+          tell(request, reply)
+          reply.code(500)
+          return 'told'
+        })
+      }
+      app.get('/', { config: { coalesce: true } }, handler)
+    })
+    const answers = await meet(server, handler, ['a', 'b', 'a'].map(client => () => server.get('/', { headers: { 'x-client': client } })))
+    t.same(answers.map(({ headers }) => headers['x-told']), ['a', 'b', 'a'], place)
+    t.equal(handler.runs, 2)
+  }
+})
