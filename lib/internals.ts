@@ -11,8 +11,8 @@ export interface RouterOptions {
   readonly querystringParser?: (query: string) => unknown
 }
 
-/** Hooks that run because a connection has ended, or is about to, while the handler may go on. */
-export type PartingHook = 'onRequestAbort' | 'onTimeout'
+/** Hooks that run because a client has left, while the handler may go on. */
+export type PartingHook = 'onRequestAbort'
 
 /** The instance-level hooks that run before the handler, those after it, and those that may run any time. */
 export interface InstanceHooks {
@@ -22,10 +22,9 @@ export interface InstanceHooks {
   readonly preHandler: readonly unknown[]
   readonly onSend: readonly unknown[]
   readonly onRequestAbort: readonly unknown[]
-  readonly onTimeout: readonly unknown[]
 }
 
-const HOOKS = ['onRequest', 'preParsing', 'preValidation', 'preHandler', 'onSend', 'onRequestAbort', 'onTimeout'] as const
+const HOOKS = ['onRequest', 'preParsing', 'preValidation', 'preHandler', 'onSend', 'onRequestAbort'] as const
 
 /** The hooks of a route's instance; complete once the app is ready. */
 export function instanceHooks (fastify: FastifyInstance): InstanceHooks | undefined {
@@ -45,7 +44,6 @@ interface RouteContext {
   onRequest: unknown[] | null
   onSend: unknown[] | null
   onRequestAbort: unknown[] | null
-  onTimeout: unknown[] | null
 }
 
 let contextSymbol: symbol | undefined

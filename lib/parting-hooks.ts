@@ -1,10 +1,10 @@
 /**
- * Hooks of others that run while a run goes on: because its client has left, or its connection is about to time out.
+ * Hooks of others that run while a run goes on: because its client has left.
  *
  * Invariant: what they look at is for logs, and neither the handler's doing nor that of a stream that flows to others. That holds
  * as far as they do it at once: what they look at after a wait cannot be told apart, and counts.
  */
-import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { dropHook, dropLoneHook, prependHook, unbound } from './internals.js'
 import { visitOf } from './request-visit.js'
 
@@ -19,22 +19,15 @@ function onRequestAbort (request: FastifyRequest, done: () => void): void {
   goOnApart(request, done)
 }
 
-function onTimeout (request: FastifyRequest, _reply: FastifyReply, done: () => void): void {
-  goOnApart(request, done)
-}
-
 unbound(onRequestAbort)
-unbound(onTimeout)
 
 /** Comes before all such hooks of an instance's routes. */
 export function precedePartingHooks (fastify: FastifyInstance): void {
   prependHook(fastify, 'onRequestAbort', onRequestAbort)
-  prependHook(fastify, 'onTimeout', onTimeout)
 }
 
 /** Leaves the route of a request alone that is not coalesced, or has no such hooks of others: each costs its requests a listener. */
 export function leaveIdle (request: FastifyRequest, coalesced: boolean): void {
   const drop = coalesced ? dropLoneHook : dropHook
   drop(request, 'onRequestAbort', onRequestAbort)
-  drop(request, 'onTimeout', onTimeout)
 }

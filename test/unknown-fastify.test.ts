@@ -24,7 +24,7 @@ t.test('a request that keeps its route elsewhere is asked for its config, and ke
   const request = { routeOptions: { config } } as unknown as FastifyRequest
   t.equal(routeConfigOf(request), config)
   t.doesNotThrow(() => { dropHook(request, 'onRequest', () => {}) })
-  t.doesNotThrow(() => { dropLoneHook(request, 'onTimeout', () => {}) })
+  t.doesNotThrow(() => { dropLoneHook(request, 'onRequestAbort', () => {}) })
   t.end()
 })
 

@@ -73,27 +73,6 @@ for (const [what, look] of Object.entries(looks)) {
   })
 }
 
-t.test('an onTimeout hook that looks at a header leaves those who wait one run', async t => {
-  const handler = held(() => 'for all')
-  let timeouts = 0
-  const server = await serve(t, app => {
-    app.addHook('onTimeout', async request => {
-      timeouts++
-      return request.headers['x-client']
-    })
-    app.get('/', { config: { coalesce: true } }, handler)
-  }, {}, { connectionTimeout: 400 })
-  const leader = server.get('/', { headers: { 'x-client': 'a' } })
-  await server.arrived(1)
-  const left = leader.then(() => 'answered', () => 'left')
-  await until(() => timeouts === 1, 'the hook')
-  t.equal(await left, 'left')
-  const others = await queue(server, ['b', 'c'].map(client => () => server.get('/', { headers: { 'x-client': client } })))
-  handler.gate.open()
-  t.same(await bodies(others), ['for all', 'for all'])
-  t.equal(handler.runs, 1)
-})
-
 t.test('what such a hook looks at after a wait cannot be told from what the handler looks at, and counts', async t => {
   const handler = held(request => `for ${String(request.headers['x-client'])}`)
   let ran = false
