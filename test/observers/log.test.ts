@@ -12,6 +12,7 @@ function tellAll (observer: Observer, leader: TestSubject, follower: TestSubject
   observer.landed(leader, 'unshareable', 'set-cookie', 1)
   observer.landed(leader, 'abandoned', 'hijacked', 1)
   observer.cleanedUp(leader)
+  observer.cutOff(leader, 'fell-behind')
   observer.settled(follower, 'follower', 'shared', 12.6)
 }
 
@@ -29,7 +30,8 @@ t.test('each event is one line at debug level, with its route and its leader', a
     line('coalesce failed', { event: 'failed', reason: 'failed', followers: 1 }),
     line('coalesce unshareable', { event: 'unshareable', reason: 'set-cookie', followers: 1 }),
     line('coalesce abandoned', { event: 'abandoned', reason: 'hijacked', followers: 1 }),
-    line('coalesce cleaned up', { event: 'cleaned up' })
+    line('coalesce cleaned up', { event: 'cleaned up' }),
+    line('coalesce cut off', { event: 'cut off', reason: 'fell-behind' })
   ])
   t.strictSame(follower.lines, [
     line('coalesce joined', { event: 'joined', waiters: 2 }),
