@@ -43,7 +43,7 @@ interface Watch {
 }
 
 interface Watching {
-  [kReads]: Watch | undefined
+  [kReads]?: Watch
 }
 
 /** On a route that does not learn what is read: the credentials of a request count as read by its hooks. */
@@ -120,7 +120,6 @@ unbound(watchHooks)
 
 /** Prepares an app for it. */
 export function prepareHookReads (fastify: FastifyInstance): void {
-  fastify.decorateRequest(kReads as unknown as string, undefined)
   // Then no more can be done than to come before the hooks that are added from now on.
   if (instanceHooks(fastify) === undefined) fastify.addHook('onRequest', watchHooks)
 }

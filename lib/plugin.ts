@@ -28,7 +28,7 @@ import { serveMetrics } from './observers/prometheus.js'
 import { Tally } from './observers/tally.js'
 import { readOptions, readRouteOptions, type RouteSettings } from './options.js'
 import { takeErrand, type Errand } from './refresh.js'
-import { Bypass, bypassOf, kVisit, replyViewOf, setVisit, viewOf, visitOf } from './request-visit.js'
+import { Bypass, bypassOf, replyViewOf, setVisit, viewOf, visitOf } from './request-visit.js'
 import { onHeaders } from './payload.js'
 import { noteReturnedReplies } from './returned-reply.js'
 import { createScope, type FastifyRoute, type Scope } from './scope.js'
@@ -89,7 +89,6 @@ function onReady (fastify: FastifyInstance, scope: Scope): void {
 
 /** Gives requests their `coalesce`, and a leader the signal of its flight. */
 function decorate (fastify: FastifyInstance): void {
-  fastify.decorateRequest(kVisit as unknown as string, undefined)
   prepareHookReads(fastify)
   fastify.decorateReply('coalesce', { getter (this: FastifyReply) { return replyViewOf(this.request) } } as never)
   fastify.decorateRequest('coalesce', { getter (this: FastifyRequest) { return viewOf(this) } } as never)

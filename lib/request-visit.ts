@@ -8,8 +8,8 @@ import type { ReplyCoalesce, RequestCoalesce } from '../types/index.js'
 import type { FastifyVisit } from './fastify-visit.js'
 import type { Route } from './visit.js'
 
-/** The symbol under which a request keeps its visit. */
-export const kVisit = Symbol('fastify-coalesce.visit')
+/** The symbol under which a request keeps its visit. It is no decorator: requests of routes that are not coalesced have nothing of it. */
+const kVisit = Symbol('fastify-coalesce.visit')
 
 /** Stands for the visit of a request that never boarded. */
 export class Bypass {
@@ -23,7 +23,7 @@ export class Bypass {
 }
 
 interface Visiting {
-  [kVisit]: FastifyVisit | Bypass | undefined
+  [kVisit]?: FastifyVisit | Bypass
 }
 
 /** The request's visit; undefined before it boarded, and for those that never do. */
