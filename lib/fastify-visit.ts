@@ -296,9 +296,8 @@ export class FastifyVisit extends Visit implements Listener {
         return payload
       default:
         this.#replay?.sent()
-        this.#run?.stop()
         this.#check?.capture()
-        return this.#standIn(payload)
+        return this.#standIn(this.#run === undefined ? payload : this.#run.captureForOne(payload))
     }
   }
 

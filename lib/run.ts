@@ -184,6 +184,12 @@ export class Run {
     return passed
   }
 
+  /** The first moment after a handler whose flight is over: only its own client has it. Returns the payload to go on with. */
+  captureForOne (payload: unknown): unknown {
+    this.stop()
+    return this.#revalidation === undefined ? payload : this.#revalidated(this.#revalidation, payload)
+  }
+
   /** The last moment before the response's headers leave: decides who may have it. */
   decide (): void {
     if (this.#capture !== undefined && !this.#decided) this.#decide(this.#capture.reason ?? restrictionOf(this.#visit.reply))

@@ -7,7 +7,7 @@ import Fastify, { type FastifyInstance, type FastifyRequest } from 'fastify'
 import coalesce from '../../lib/index.js'
 import { distinct, times } from '../fixtures/crowd.js'
 import { gate, TestClock, until } from '../fixtures/gate.js'
-import { keeping, type Handler } from '../fixtures/kept.js'
+import { keeping, type Handler, type Keeping } from '../fixtures/kept.js'
 import { listen, serve } from '../fixtures/server.js'
 
 const DATE = 'Wed, 01 Jan 2025 00:00:00 GMT'
@@ -107,6 +107,33 @@ t.test('who waits for a 304 that is about something else runs by itself, and a r
   await until(() => server.runs() === 6)
   t.equal((await server.get('/thing/1')).body, '{"run":7}')
 })
+
+for (const [what, lose] of Object.entries<(server: Keeping) => void>({
+  'has taken too long': server => { server.clock.advance(6_000) },
+  'is not shared any more': server => { server.app.coalesce.disable() }
+})) {
+  t.test(`the 304 of a run that ${what} is given to nobody who did not ask`, async t => {
+    for (const [tag, told] of [['"v1"', { age: undefined, 'x-run': '2' }], ['"v2"', { age: /^6[17]$/, 'x-run': '1' }]] as const) {
+      const opening = gate()
+      const server = await keeping(t, {
+        route: { flightTimeout: '5s' },
+        handler: async (run, _request, reply) => {
+          reply.header('x-run', String(run))
+          if (run === 1) return await reply.header('etag', '"v1"').send({ run })
+          await opening.promise
+          return await reply.header('etag', tag).code(304).send()
+        }
+      })
+      await server.get('/thing/1')
+      server.clock.advance(61_000)
+      const answer = server.get('/thing/1')
+      await until(() => server.runs() === 2)
+      lose(server)
+      opening.open()
+      t.match(await answer, { status: 200, body: '{"run":1}', headers: { etag: '"v1"', ...told } }, tag)
+    }
+  })
+}
 
 t.test('a server that makes its tag weak when it compresses, and says it as it is with 304, is understood', async t => {
   const server = await keeping(t, {
