@@ -27,10 +27,11 @@ export class Revalidation {
 
   /**
    * Undefined where there is nothing to ask with, or the client has conditions of its own. A POST would be answered 412, to
-   * whoever had not asked (RFC 9110 section 13.1.2).
+   * whoever had not asked (RFC 9110 section 13.1.2). And 304 would never be about an error or a redirect (section 13.2.1), though
+   * they may have the validator of what should have been there.
    */
   static begin (request: FastifyRequest, stored: KeptRecording | undefined, now: number): Revalidation | undefined {
-    if (stored === undefined || request.method === 'POST' || asksForPart(request.headers)) return undefined
+    if (stored === undefined || stored.status >= 300 || request.method === 'POST' || asksForPart(request.headers)) return undefined
     const conditions = conditionsFor(stored.headers.set, now)
     const names = Object.keys(conditions)
     if (names.length === 0) return undefined

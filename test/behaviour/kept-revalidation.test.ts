@@ -174,6 +174,22 @@ t.test('a QUERY is asked about as a GET is, and a POST is not: to that the answe
   t.strictSame(asked, [undefined, '"v1"', undefined, undefined])
 })
 
+t.test('an error or a redirect is not asked about: it may have the tag of what should have been there, and 304 would be about that', async t => {
+  for (const status of [302, 404, 500]) {
+    const server = await keeping(t, {
+      route: { negativeTtl: { 404: '5s', 500: '5s' }, statuses: [302] },
+      handler: async (run, request, reply) => {
+        reply.header('etag', '"v1"')
+        if (run === 1) return await reply.code(status).send({ status })
+        return request.headers['if-none-match'] === '"v1"' ? await reply.code(304).send() : { run }
+      }
+    })
+    t.equal((await server.get('/thing/1')).status, status)
+    server.clock.advance(61_000)
+    t.match(await server.get('/thing/1'), { status: 200, body: '{"run":2}' }, String(status))
+  }
+})
+
 t.test('what 304 says of bytes that it does not have is not said of those that are kept', async t => {
   const other = await keeping(t, {
     handler: (run, _request, reply) => run === 1
