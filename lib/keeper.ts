@@ -160,12 +160,12 @@ export class Keeper {
    * A run for HEAD says whether what is kept for GET is still what it would be (RFC 9111 section 4.3.5).
    *
    * @param found what is kept, and too old to be served
-   * @param set the headers that its handler set
+   * @param set the headers that its handler set with 200
    * @param headers all of them
    */
   headCame (visit: Visit, found: KeptRecording, set: HeaderPairs, headers: Headers, names: readonly string[]): void {
     const { boardedKey } = visit
-    if (!headAgrees(found.headers.set, set, found.bytes)) {
+    if (found.status !== 200 || !headAgrees(found.headers.set, set, found.bytes)) {
       this.shelf.purge([boardedKey], true)
     } else {
       const recording = { ...found, headers: { ...found.headers, set: freshen(found.headers.set, set) } }

@@ -118,3 +118,16 @@ t.test('a HEAD that finds the same version makes it fresh again, with the header
   server.app.coalesce.invalidate({ tags: ['one'] })
   t.match(await server.get('/thing/1'), { headers: { 'x-run': '3' } })
 })
+
+t.test('a HEAD that finds again what was not there makes nothing of that fresh', async t => {
+  const now = { gone: true }
+  const server = await keeping(t, {
+    route: { negativeTtl: { 404: '5s' } },
+    handler: (_run, _request, reply) => reply.header('etag', '"v1"').code(now.gone ? 404 : 200).send(now.gone ? 'gone' : 'back')
+  })
+  t.match(await server.get('/thing/1'), { status: 404 })
+  now.gone = false
+  server.clock.advance(6_000)
+  t.match(await server.get('/thing/1', { method: 'HEAD' }), { status: 200 })
+  t.match(await server.get('/thing/1'), { status: 200, body: 'back' })
+})
