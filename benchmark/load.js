@@ -28,6 +28,7 @@ import { connect as connectTo } from 'node:net'
 
 const MAX_REQUESTS = 500_000
 const ZIPF_KEYS = 1000
+const CLOSED = new Error('the server has closed a connection')
 
 /** A connection, with one request at a time. */
 class Client {
@@ -46,7 +47,7 @@ class Client {
     this.#socket = connectTo({ host: hostname, port: Number(port), noDelay: true }).setEncoding('latin1')
     this.#socket.on('data', text => { this.#read(String(text)) })
     this.#socket.on('error', error => { this.#onError(error) })
-    this.#socket.on('close', () => { this.#onError(new Error('the server has closed a connection')) })
+    this.#socket.on('close', () => { this.#onError(CLOSED) })
   }
 
   /**
@@ -57,7 +58,9 @@ class Client {
   get (path, onAnswer, onError) {
     this.#onAnswer = onAnswer
     this.#onError = onError
-    this.#socket.write(`GET ${path} HTTP/1.1\r\nhost: ${this.#host}\r\nconnection: keep-alive\r\naccept: application/json\r\nuser-agent: load\r\n\r\n`)
+    // It may have been closed while no round lasted: nothing more is told of it.
+    if (this.#socket.destroyed) onError(CLOSED)
+    else this.#socket.write(`GET ${path} HTTP/1.1\r\nhost: ${this.#host}\r\nconnection: keep-alive\r\naccept: application/json\r\nuser-agent: load\r\n\r\n`)
   }
 
   /** @param {string} text */
