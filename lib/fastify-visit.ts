@@ -5,7 +5,7 @@
  * does so in its own asynchronous context.
  */
 import { AsyncResource } from 'node:async_hooks'
-import { Readable } from 'node:stream'
+import type { Readable } from 'node:stream'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { Coalescer } from './coalescer.js'
 import { FellBehindError, NobodyWaitsError, OtherVariantError } from './errors.js'
@@ -22,7 +22,7 @@ import type { Recording, Variant } from './http/recording.js'
 import type { Refresh } from './keeper.js'
 import type { Log } from './observers/observer.js'
 import { headersOf, isHandlingError, snapshotHeaders } from './internals.js'
-import { breakOff, isHandlerTimeout, onHeaders } from './payload.js'
+import { breakOff, discard, isHandlerTimeout, onHeaders } from './payload.js'
 import { closeWithConnection, isClosed } from './queued-reply.js'
 import { isRefreshable, NO_ADDRESS, runErrand } from './refresh.js'
 import { Replay, type Join } from './replay.js'
@@ -182,7 +182,7 @@ export class FastifyVisit extends Visit implements Listener {
   /** Answers with a recording in the place of what its handler did. `before`: the reply's headers when that began. */
   substitute (recording: Recording, payload: unknown, before: Headers): unknown {
     const { reply } = this
-    if (payload instanceof Readable) payload.destroy()
+    discard(payload)
     for (const name of Object.keys(headersOf(reply))) {
       const value = before[name]
       if (value === undefined) reply.removeHeader(name)

@@ -60,6 +60,11 @@ export function readableOf (payload: unknown): Readable | undefined {
   return undefined
 }
 
+/** Lets go of a payload that nobody will read. There are streams that call that an error, and an error that nobody hears ends the process. */
+export function discard (payload: unknown): void {
+  if (payload instanceof Readable) payload.on('error', () => {}).destroy()
+}
+
 /** Calls `written` before headers leave, by whatever way; at once if they have left. */
 export function onHeaders ({ raw }: FastifyReply, written: () => void): void {
   if (raw.headersSent) {

@@ -15,6 +15,10 @@ const FAILURES: Readonly<Record<string, (reply: FastifyReply) => unknown>> = {
   'it throws': () => { throw new Error('down') },
   'it answers 503': reply => reply.code(503).send({ error: 'down' }),
   'it answers 500 with a stream': reply => reply.code(500).send(Readable.from(['down'])),
+  'it answers 502 with a stream that calls it an error to be destroyed unread': reply => reply.code(502).send(new Readable({
+    read () {},
+    destroy (error, done) { setImmediate(done, error ?? new Error('aborted')) }
+  })),
   'its upstream refuses the connection': () => { throw Object.assign(new Error('connect ECONNREFUSED'), { code: 'ECONNREFUSED' }) },
   'its stream fails before the first byte': reply => reply.send(new Readable({ read () { this.destroy(new Error('down')) } })),
   'its stream has failed already': reply => {
