@@ -18,7 +18,7 @@ import { byteLength, isLarger, snapshot, type Body, type Recording, type Variant
 import { tagsOf } from './http/tags.js'
 import { parseVary } from './http/vary.js'
 import { headersOf, isLoggingError, snapshotHeaders } from './internals.js'
-import { hasTrailers, isHandlerTimeout, isResponse, readableOf, restrictionOf, type Capture } from './payload.js'
+import { discard, hasTrailers, isHandlerTimeout, isResponse, readableOf, restrictionOf, type Capture } from './payload.js'
 import { NO_NAMES, Reading } from './reading.js'
 import { Revalidation } from './revalidation.js'
 import { shareEncodings } from './shared-zlib.js'
@@ -304,6 +304,8 @@ export class Run {
       visit.keepToItself('status', false)
       return visit.substitute(revalidation.stored, payload, this.before)
     }
+    // An upstream's connection may be held by a body of no bytes until that is read.
+    discard(payload)
     this.#inherited = complete.labels
     this.#inheritedVaries = complete.varies
     visit.revalidated = true

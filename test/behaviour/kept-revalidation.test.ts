@@ -1,6 +1,7 @@
 /**
  * "What is kept and has a validator is asked about; `304` makes it fresh again."
  */
+import { Readable } from 'node:stream'
 import etag from '@fastify/etag'
 import t from 'tap'
 import Fastify, { type FastifyInstance, type FastifyRequest } from 'fastify'
@@ -204,6 +205,22 @@ t.test('what 304 says of bytes that it does not have is not said of those that a
     t.match(headers, { 'content-length': '9', 'content-encoding': undefined, 'content-range': undefined, 'content-type': 'text/plain' })
   }
   t.equal(other.runs(), 2)
+})
+
+t.test('the stream of a 304 is let go of, which may hold the connection to an upstream', async t => {
+  const streams: Readable[] = []
+  const server = await keeping(t, {
+    handler: (run, _request, reply) => {
+      reply.header('etag', '"v1"')
+      if (run === 1) return { run }
+      streams.push(new Readable({ read () {}, destroy (error, done) { done(error ?? new Error('aborted')) } }))
+      return reply.code(304).send(streams[0])
+    }
+  })
+  await server.get('/thing/1')
+  server.clock.advance(61_000)
+  t.match(await server.get('/thing/1'), { status: 200, body: '{"run":1}' })
+  t.strictSame(streams.map(({ destroyed }) => destroyed), [true])
 })
 
 t.test('that it was asked counts as no dependence on the conditions of its client', async t => {
