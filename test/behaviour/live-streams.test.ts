@@ -219,6 +219,32 @@ for (const learnVary of [true, false]) {
   })
 }
 
+t.test('a stream that says after its first byte that nobody else may have it ends for all others, and is not kept', async t => {
+  const sources: PassThrough[] = []
+  const requests: FastifyRequest[] = []
+  const server = await serve(t, app => {
+    app.get('/', { config: { coalesce: { ttl: '60s' } } }, async (request, reply) => {
+      requests.push(request)
+      sources.push(new PassThrough())
+      return await reply.type('text/plain').send(sources.at(-1))
+    })
+  })
+  const answers = await queue(server, times(2, server, '/'))
+  const ends = answers.map(ending)
+  const begun = answers.map(firstByte)
+  sources[0]?.write('for ')
+  await Promise.all(begun)
+  requests[0]?.coalesce?.varyOn('*')
+  t.equal(await ends[1], 'cut off')
+  const next = server.get('/')
+  await until(() => sources.length === 2)
+  sources[0]?.end('one')
+  t.equal(await ends[0], 'for one')
+  t.strictSame(server.app.coalesce.entries(), [])
+  sources[1]?.end('next')
+  t.match(await next, { body: 'next' })
+})
+
 for (const [what, says] of [['its Vary', true], ['what its handler read', false]] as const) {
   t.test(`newcomers who match a stream that varies, by ${what}, join the very first`, async t => {
     const sources: PassThrough[] = []
