@@ -27,11 +27,11 @@ export function checkChoice (options: RouteOptions, { body }: RouteSettings, nam
     throw new InvalidOptionError(`config.coalesce of ${name}`, 'on a GET or HEAD route, or on a QUERY or POST route with body: true', methods.join(','))
   }
   if (isForWebSockets(options)) {
-    throw new InvalidOptionError(`config.coalesce of ${name}`, 'on a route that answers requests', 'websocket: true without a wsHandler')
+    throw new InvalidOptionError(`config.coalesce of ${name}`, 'on a route that answers requests', 'websocket: true')
   }
 }
 
-/** Whether the handler of a route is given sockets by `@fastify/websocket`, and no requests. */
-function isForWebSockets (options: RouteOptions & { readonly websocket?: unknown, readonly wsHandler?: unknown }): boolean {
-  return options.websocket === true && options.wsHandler === undefined
+/** Whether the handler of a route is given sockets by `@fastify/websocket`, and no requests: so it is whatever `wsHandler` says. */
+function isForWebSockets ({ websocket }: RouteOptions & { readonly websocket?: unknown }): boolean {
+  return websocket === true
 }

@@ -255,10 +255,20 @@ for (const order of ['before', 'after'] as const) {
     if (order === 'after') await app.register(websocket)
     const handler = held(() => 'answered')
     const { message } = await errorOf(() => { app.get('/asks', { ...ON, websocket: true }, () => {}) })
-    t.match(message, /^config\.coalesce of GET \/asks must be on a route that answers requests, got websocket: true without a wsHandler$/)
+    t.match(message, /^config\.coalesce of GET \/asks must be on a route that answers requests, got websocket: true$/)
     app.get('/socket', { websocket: true }, socket => {
       socket.send('hello')
       socket.close()
+    })
+    app.route({
+      method: 'GET',
+      url: '/socket-too',
+      websocket: true,
+      handler: ((socket: { send (text: string): void, close (): void }) => {
+        socket.send('hello')
+        socket.close()
+      }) as never,
+      wsHandler () {}
     })
     app.route({
       method: 'GET',
@@ -276,7 +286,7 @@ for (const order of ['before', 'after'] as const) {
       socket.addEventListener('close', ({ code }) => { resolve(code) })
       socket.addEventListener('error', () => {})
     })
-    t.strictSame([await greeting('/socket'), await greeting('/both')], ['hello', 'hello'])
+    t.strictSame([await greeting('/socket'), await greeting('/socket-too'), await greeting('/both')], ['hello', 'hello', 'hello'])
     t.strictSame((await meet(server, handler, times(2, server, '/both'))).map(({ body }) => body), ['answered', 'answered'])
     t.equal(handler.runs, 1)
   })
