@@ -2,7 +2,7 @@ import type { IncomingHttpHeaders } from 'node:http'
 import t from 'tap'
 import fc from 'fast-check'
 import { buildKey, KeyHead, headerOf, sendsBody, type KeyResult, type KeySource } from '../../lib/http/key.js'
-import { coversOnly } from '../../lib/http/query.js'
+import { coversOnly, normalizeQuery } from '../../lib/http/query.js'
 import type { KeySettings } from '../../lib/options.js'
 import { textOf } from './arbitraries.js'
 
@@ -21,8 +21,10 @@ const REQUEST: KeySource = {
 }
 
 /** The key of a request that differs from another one in `request`. */
-function keyOf (request: Partial<KeySource>, settings: Partial<KeySettings<KeySource>> = {}, route = 'r'): string | undefined {
-  const key = buildKey(new KeyHead(JSON.stringify(route)), { ...REQUEST, ...request }, { ...SETTINGS, ...settings })
+function keyOf (
+  request: Partial<KeySource>, settings: Partial<KeySettings<KeySource>> = {}, route = 'r', hidden?: string
+): string | undefined {
+  const key = buildKey(new KeyHead(JSON.stringify(route)), { ...REQUEST, ...request }, { ...SETTINGS, ...settings }, hidden)
   return typeof key === 'string' ? key : undefined
 }
 
@@ -224,3 +226,30 @@ t.test('a request and one that differs from it in one part never have one key', 
   }), { numRuns: 4_000 })
   t.pass()
 })
+
+const rare = fc.record({
+  method: fc.constantFrom('GET', 'POST'),
+  host: textOf('a:,"[]', 0, 3),
+  url: textOf('/?a"', 0, 3),
+  servername: fc.option(textOf('a:,"[]', 0, 3), { nil: undefined }),
+  originalUrl: fc.option(textOf('/?a"', 0, 3), { nil: undefined }),
+  hidden: fc.option(textOf('n",[]', 0, 2), { nil: undefined }),
+  body: fc.option(textOf('a"', 0, 2), { nil: undefined })
+})
+type Rare = typeof rare extends fc.Arbitrary<infer T> ? T : never
+
+for (const identity of [undefined, () => 'me']) {
+  t.test(`what few requests have keeps keys apart that have ${identity === undefined ? 'nothing' : 'something'} else`, async t => {
+    const rareKeyOf = ({ method, host, url, servername, originalUrl, hidden, body }: Rare): string | undefined =>
+      keyOf({ method, host, url, body, raw: { originalUrl, socket: { servername } } }, { identity, body: { maxBytes: 1000 } }, 'r', hidden)
+    const rareMeaning = ({ method, host, url, servername: name, body, ...rest }: Rare): string => JSON.stringify([
+      method, host, url.replace(/\?.*/, query => `?${normalizeQuery(query.slice(1))}`), method === 'POST' ? body ?? null : null,
+      name === undefined || host === name || host.startsWith(`${name}:`) ? null : name, rest.originalUrl ?? null, rest.hidden ?? null
+    ])
+    fc.assert(fc.property(rare, rare, fc.constantFrom('method', 'host', 'url', 'servername', 'originalUrl', 'hidden', 'body'), (one, other, part) => {
+      const near = { ...one, [part]: other[part as keyof Rare] }
+      return [near, other].every(each => (rareKeyOf(one) === rareKeyOf(each)) === (rareMeaning(one) === rareMeaning(each)))
+    }), { numRuns: 4_000 })
+    t.pass()
+  })
+}
