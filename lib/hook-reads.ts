@@ -13,7 +13,6 @@ import { isPlumbing } from './http/plumbing.js'
 import { Reads, type Watched } from './http/reads.js'
 import { dropHook, instanceHooks, prependHook, routeConfigOf, unbound, type InstanceHooks } from './internals.js'
 import type { RouteSettings } from './options.js'
-import { leaveIdle, precedePartingHooks } from './parting-hooks.js'
 
 /** The part of a route that matters here. */
 export interface HookedRoute {
@@ -107,7 +106,6 @@ class HookReads extends Reads implements Watch {
 /** The hook that puts the watch on. Where it has nothing to do it takes itself out of the route. */
 function watchHooks (request: FastifyRequest, _reply: FastifyReply, done: () => void): void {
   const { [kRoute]: route } = routeConfigOf(request) as { [kRoute]?: HookedRoute }
-  leaveIdle(request, route !== undefined)
   if (route?.watchesHooks !== true) {
     dropHook(request, 'onRequest', watchHooks)
   } else {
@@ -132,7 +130,6 @@ export function isOfWatchedRoute (request: FastifyRequest): boolean {
 /** Has the hooks of a route watched. Returns the config to give it. */
 export function watchHooksOf (fastify: FastifyInstance, config: object | undefined, route: HookedRoute): object {
   prependHook(fastify, 'onRequest', watchHooks)
-  precedePartingHooks(fastify)
   return { ...config, [kRoute]: route }
 }
 

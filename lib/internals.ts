@@ -11,20 +11,16 @@ export interface RouterOptions {
   readonly querystringParser?: (query: string) => unknown
 }
 
-/** Hooks that run because a client has left, while the handler may go on. */
-export type PartingHook = 'onRequestAbort'
-
-/** The instance-level hooks that run before the handler, those after it, and those that may run any time. */
+/** The instance-level hooks that run before the handler, and those after it. */
 export interface InstanceHooks {
   readonly onRequest: readonly unknown[]
   readonly preParsing: readonly unknown[]
   readonly preValidation: readonly unknown[]
   readonly preHandler: readonly unknown[]
   readonly onSend: readonly unknown[]
-  readonly onRequestAbort: readonly unknown[]
 }
 
-const HOOKS = ['onRequest', 'preParsing', 'preValidation', 'preHandler', 'onSend', 'onRequestAbort'] as const
+const HOOKS = ['onRequest', 'preParsing', 'preValidation', 'preHandler', 'onSend'] as const
 
 /** The hooks of a route's instance; complete once the app is ready. */
 export function instanceHooks (fastify: FastifyInstance): InstanceHooks | undefined {
@@ -33,7 +29,7 @@ export function instanceHooks (fastify: FastifyInstance): InstanceHooks | undefi
 }
 
 /** Makes a hook the first that the instance's routes run, before those of the instances around it. False: that cannot be. */
-export function prependHook (fastify: FastifyInstance, name: 'onRequest' | 'onSend' | PartingHook, hook: unknown): boolean {
+export function prependHook (fastify: FastifyInstance, name: 'onRequest' | 'onSend', hook: unknown): boolean {
   const hooks = instanceHooks(fastify)?.[name] as unknown[] | undefined
   if (hooks?.includes(hook) === false) hooks.unshift(hook)
   return hooks !== undefined
@@ -43,7 +39,6 @@ interface RouteContext {
   readonly config: object
   onRequest: unknown[] | null
   onSend: unknown[] | null
-  onRequestAbort: unknown[] | null
 }
 
 let contextSymbol: symbol | undefined
@@ -64,18 +59,12 @@ export function unbound<Hook extends object> (hook: Hook): Hook {
 }
 
 /** Takes a hook out of a request's route, for the requests after it; where that cannot be, nothing. */
-export function dropHook (request: FastifyRequest, name: 'onRequest' | 'onSend' | PartingHook, hook: unknown): void {
+export function dropHook (request: FastifyRequest, name: 'onRequest' | 'onSend', hook: unknown): void {
   const context = contextOf(request)
   const hooks = context?.[name]
   if (context === undefined || !Array.isArray(hooks)) return
   const others = hooks.filter(each => each !== hook)
   context[name] = others.length > 0 ? others : null
-}
-
-/** Takes a hook out of a request's route if it is the only one of its name. */
-export function dropLoneHook (request: FastifyRequest, name: PartingHook, hook: unknown): void {
-  const context = contextOf(request)
-  if (context?.[name]?.every(each => each === hook) === true) context[name] = null
 }
 
 const NO_HEADERS: Headers = Object.freeze({})

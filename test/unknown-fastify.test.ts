@@ -4,7 +4,7 @@
 import Fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify'
 import t from 'tap'
 import coalesce from '../lib/index.js'
-import { dropHook, dropLoneHook, headersOf, routeConfigOf, snapshotHeaders } from '../lib/internals.js'
+import { dropHook, headersOf, routeConfigOf, snapshotHeaders } from '../lib/internals.js'
 import { hasTrailers } from '../lib/payload.js'
 import { held, meet, times } from './fixtures/crowd.js'
 import { lines } from './fixtures/lines.js'
@@ -24,7 +24,6 @@ t.test('a request that keeps its route elsewhere is asked for its config, and ke
   const request = { routeOptions: { config } } as unknown as FastifyRequest
   t.equal(routeConfigOf(request), config)
   t.doesNotThrow(() => { dropHook(request, 'onRequest', () => {}) })
-  t.doesNotThrow(() => { dropLoneHook(request, 'onRequestAbort', () => {}) })
   t.end()
 })
 

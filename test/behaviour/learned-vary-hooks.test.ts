@@ -15,7 +15,7 @@ import coalesce from '../../lib/index.js'
 import { PLUMBING } from '../../lib/http/plumbing.js'
 import type { CoalesceOptions, CoalesceRouteOptions } from '../../types/index.js'
 import { held, meet, queue, times, type HeldHandler } from '../fixtures/crowd.js'
-import { getFrom, outcomes } from '../fixtures/endings.js'
+import { getFrom, leave, outcomes } from '../fixtures/endings.js'
 import { lines, WARN } from '../fixtures/lines.js'
 import { listen, metric, serve, type TestServer } from '../fixtures/server.js'
 
@@ -629,4 +629,25 @@ t.test('what a hook puts in the place of the headers is told apart by its values
       t.same(answers.map(({ body }) => body), [...OWN, 'data of undefined'], `${name}${hooked ? ', with a hook after the handler' : ''}`)
     }
   }
+})
+
+t.test('what a handler reads as an onRequestAbort hook has it go on counts', async t => {
+  let runs = 0
+  let goOn: (() => void) | undefined
+  const server = await serve(t, app => {
+    app.addHook('onRequestAbort', (_request, done) => {
+      goOn?.()
+      done()
+    })
+    app.get('/', { config: { coalesce: true } }, async request => {
+      if (++runs > 1) return `for ${String(request.headers['x-who'])}`
+      return await new Promise(resolve => { goOn = () => { resolve(`for ${String(request.headers['x-who'])}`) } })
+    })
+  })
+  const first = server.get('/', { headers: { 'x-who': 'a' } })
+  await server.arrived(1)
+  const second = server.get('/', { headers: { 'x-who': 'b' } })
+  await server.arrived(2)
+  await leave(first)
+  t.equal((await second).body, 'for b')
 })
