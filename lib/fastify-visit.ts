@@ -21,7 +21,7 @@ import { CLIENT_ADDRESS, type Reads } from './http/reads.js'
 import type { Recording, Variant } from './http/recording.js'
 import type { Refresh } from './keeper.js'
 import type { Log } from './observers/observer.js'
-import { headersOf, isHandlingError, snapshotHeaders } from './internals.js'
+import { headersOf, isHandlingError, isLoggingError, snapshotHeaders } from './internals.js'
 import { breakOff, discard, isHandlerTimeout, onHeaders } from './payload.js'
 import { closeWithConnection, isClosed } from './queued-reply.js'
 import { isRefreshable, NO_ADDRESS, runErrand } from './refresh.js'
@@ -210,6 +210,11 @@ export class FastifyVisit extends Visit implements Listener {
     if (this.failed && !isHandlingError(this.reply)) return
     this.#run?.readAddress()
     this.#check?.readAddress()
+  }
+
+  ignoresLooks (): boolean {
+    // Fastify logs a handler's error with its request.
+    return isLoggingError(this.reply)
   }
 
   /** Notes that the handler looked at the connection. */

@@ -122,8 +122,8 @@ export function prepareHookReads (fastify: FastifyInstance): void {
   if (instanceHooks(fastify) === undefined) fastify.addHook('onRequest', watchHooks)
 }
 
-/** Whether a request is one of a route that has its hooks watched. */
-export function isOfWatchedRoute (request: FastifyRequest): boolean {
+/** Whether a request is one of a route that is coalesced. */
+export function isOfCoalescedRoute (request: FastifyRequest): boolean {
   return kRoute in routeConfigOf(request)
 }
 
@@ -141,8 +141,8 @@ export interface Ours {
   readonly hasBody: boolean
 }
 
-/** Whether there is something to watch. */
-export function hasHooksBefore (
+/** Whether others than ours come before a request of a route boards, so that there is something to watch. */
+export function hasOthersBefore (
   parksAt: 'onRequest' | 'preHandler', instance: InstanceHooks | undefined, options: RouteOptions, { park, handler, hasBody }: Ours
 ): boolean {
   if (instance === undefined) return true

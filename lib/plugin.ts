@@ -15,7 +15,7 @@ import { AlreadyRegisteredError, InvalidOptionError } from './errors.js'
 import { FastifyVisit } from './fastify-visit.js'
 import { pairHeads } from './head-routes.js'
 import { noteHijackedReplies } from './hijacked-reply.js'
-import { changeUrl, endHookReads, hasHooksBefore, hiddenIn, isOfWatchedRoute, prepareHookReads, watchHooksOf } from './hook-reads.js'
+import { changeUrl, endHookReads, hasOthersBefore, hiddenIn, isOfCoalescedRoute, prepareHookReads, watchHooksOf } from './hook-reads.js'
 import { appendCacheStatus } from './http/cache-status.js'
 import { invalidatedBy } from './http/invalidated-by.js'
 import { buildKey, KeyHead } from './http/key.js'
@@ -179,7 +179,7 @@ function captureResponse (request: FastifyRequest, reply: FastifyReply, payload:
   // A POST that is coalesced is one that only reads: its route says so.
   if (isWrite(request.method)) {
     if (reply.statusCode < 400) fence(request, reply)
-  } else if (!isOfWatchedRoute(request) && !mayWrite(request)) {
+  } else if (!isOfCoalescedRoute(request) && !mayWrite(request)) {
     dropHook(request, 'onSend', captureResponse)
   }
   done()
@@ -313,7 +313,7 @@ function addRoute (fastify: FastifyInstance, scope: Scope, options: RouteOptions
     const { parksAt, why, skips } = choosePlace()
     route.parksAt = parksAt
     const ours = { park: parkOnRequest, handler: coalescedHandler, hasBody }
-    route.watchesHooks &&= hasHooksBefore(parksAt, instanceHooks(fastify), options, ours)
+    route.watchesHooks &&= hasOthersBefore(parksAt, instanceHooks(fastify), options, ours)
     route.decidesAtOnce = [...instanceHooks(fastify)?.onSend ?? [undefined], ...options.onSend as unknown[]]
       .every(hook => hook === captureResponse || hook === decideResponse)
     route.decidesLast = (options.onSend as unknown[]).at(-1) === decideResponse

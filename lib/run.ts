@@ -17,7 +17,7 @@ import type { Reads } from './http/reads.js'
 import { byteLength, isLarger, snapshot, type Body, type Recording, type Variant } from './http/recording.js'
 import { tagsOf } from './http/tags.js'
 import { parseVary } from './http/vary.js'
-import { headersOf, isLoggingError, snapshotHeaders } from './internals.js'
+import { headersOf, snapshotHeaders } from './internals.js'
 import { discard, hasTrailers, isHandlerTimeout, isResponse, readableOf, restrictionOf, type Capture } from './payload.js'
 import { NO_NAMES, Reading } from './reading.js'
 import { Revalidation } from './revalidation.js'
@@ -59,8 +59,7 @@ export class Run {
     }
     this.#revalidation?.endWith(reply)
     this.#reading = new Reading(request, settings, visit)
-    // Fastify logs a handler's error with its request.
-    if (this.reads !== undefined) this.reads.ignores = () => isLoggingError(reply)
+    if (this.reads !== undefined) this.reads.runner = visit
     watchForwarding(this, visit, this.reads)
   }
 

@@ -2,8 +2,8 @@
  * The key: two requests are identical if and only if their keys are equal.
  *
  * Invariant: the encoding is injective. A key is a JSON array whose parts are strings, nulls and arrays of these, each at a
- * place of its own; nothing is joined by a delimiter. An absent header is null, an empty one is ''. What no request of a route
- * has is left out at the end.
+ * place of its own; nothing is joined by a delimiter. An absent header is null, an empty one is ''. Where there is nothing
+ * to say after the target, all of that is left out.
  */
 import type { IncomingHttpHeaders } from 'node:http'
 import type { KeySettings } from '../options.js'

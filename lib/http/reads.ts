@@ -125,6 +125,12 @@ class WatchAll extends Watch<string[]> {
 
 const NO_NAMES: ReadonlySet<string> = Object.freeze(new Set<string>())
 
+/** Who runs a handler. */
+export interface Runner {
+  /** Whether who looks just now is somebody whose looks do not count. */
+  readonly ignoresLooks: () => boolean
+}
+
 /** The reads of one run. */
 export class Reads {
   /** Whether all headers were read at once, so that there is no telling on which the response depends. */
@@ -133,8 +139,8 @@ export class Reads {
   on = false
   /** Whether those who look just now are others, whose looks do not count. */
   private aside = false
-  /** Asked whether who looks just now is somebody whose looks do not count. */
-  ignores: (() => boolean) | undefined
+  /** Whose run it is. */
+  runner: Runner | undefined
   /** Told of each name when it is read first, and of the first read of all, before the reader has the value. */
   onRead: (() => void) | undefined
   private noted: Set<string> | undefined
@@ -162,7 +168,7 @@ export class Reads {
 
   /** Notes that a header was read. */
   note (name: string): void {
-    if (!this.on || this.aside || this.noted?.has(name) === true || this.ignores?.() === true) return
+    if (!this.on || this.aside || this.noted?.has(name) === true || this.runner?.ignoresLooks() === true) return
     this.noted ??= new Set()
     this.noted.add(name)
     // The address that a trusted proxy reports depends on that of the connection.
@@ -183,7 +189,7 @@ export class Reads {
 
   /** Notes that all headers were read. */
   readAll (): void {
-    if (!this.aside && this.ignores?.() !== true) this.noteAll()
+    if (!this.aside && this.runner?.ignoresLooks() !== true) this.noteAll()
   }
 
   /** Whatever a header was, it may have been read. */
