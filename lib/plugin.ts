@@ -21,7 +21,7 @@ import { invalidatedBy } from './http/invalidated-by.js'
 import { buildKey, KeyHead } from './http/key.js'
 import { joinReason } from './http/policy.js'
 import { routeLabel } from './http/labels.js'
-import { narrowQuery, queryStart, type Covers } from './http/query.js'
+import { narrowQuery, queryStart, type Covers, type Parser } from './http/query.js'
 import { requestDirectives } from './http/request-directives.js'
 import { dropHook, forgetOriginalUrl, headersOf, instanceHooks, prependHook, routerOptions, unbound } from './internals.js'
 import { serveMetrics } from './observers/prometheus.js'
@@ -415,9 +415,10 @@ function bypass (coalescer: Coalescer, route: FastifyRoute, request: FastifyRequ
 
 /** Leaves of the query only what the key covers, so that a handler cannot depend on more. */
 function narrow (request: FastifyRequest, covers: Covers, router: RouteSettings['router']): void {
+  const parser: Parser = { parse: routerOptions(request.server).querystringParser ?? parse, isOwn: router.parsesItself }
   const narrowed = (url: string): string => {
     const start = queryStart(url, router.semicolonDelimits)
-    const rest = narrowQuery(url.slice(start + 1), covers)
+    const rest = narrowQuery(url.slice(start + 1), covers, parser)
     return rest === '' ? url.slice(0, start) : `${url.slice(0, start)}?${rest}`
   }
   const raw = request.raw as { originalUrl?: string }
@@ -425,7 +426,7 @@ function narrow (request: FastifyRequest, covers: Covers, router: RouteSettings[
   if (raw.originalUrl !== undefined) raw.originalUrl = narrowed(raw.originalUrl)
   forgetOriginalUrl(request)
   const start = queryStart(request.url, router.semicolonDelimits)
-  request.query = (routerOptions(request.server).querystringParser ?? parse)(request.url.slice(start + 1))
+  request.query = parser.parse(request.url.slice(start + 1))
 }
 
 function isPromise (value: unknown): value is PromiseLike<unknown> {

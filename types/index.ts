@@ -20,7 +20,7 @@ export type Duration = number | string
  */
 export type Outcome = 'bypass' | 'leader' | 'follower' | 'hit' | 'stale' | 'peer' | 'alone'
 
-/** Which part of the query string tells requests apart. */
+/** Which part of the query string tells requests apart. Names are those that the app's parser gives, however they are encoded. */
 export type QueryOption =
   /** All of it, pairs sorted by name (default). */
   | true

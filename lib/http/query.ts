@@ -3,11 +3,18 @@
  *
  * Invariant: two queries have one normalized form only if they are the same `name=value` pairs, names in any order, the
  * values of a repeated name in the same order. Nothing is decoded, dropped or lower-cased, so that what a handler could
- * tell apart stays apart.
+ * tell apart stays apart. Only which pairs are part of the key is told by their names as the app's parser gives them.
  */
 
-/** Tells whether a pair's raw name is part of the key. */
-export type Covers = (name: string) => boolean
+/** Tells whether a pair is part of the key, by the names that it has. */
+export type Covers = (names: readonly string[]) => boolean
+
+/** What makes an object of a query. */
+export interface Parser {
+  readonly parse: (query: string) => unknown
+  /** It is the app's own: nobody knows what it does. */
+  readonly isOwn: boolean
+}
 
 /** Where the path ends, as the router sees it. */
 export function queryStart (url: string, semicolonDelimits: boolean): number {
@@ -23,6 +30,10 @@ function nameOf (pair: string): string {
   return end === -1 ? pair : pair.slice(0, end)
 }
 
+function isEncoded (name: string): boolean {
+  return name.includes('%') || name.includes('+')
+}
+
 /**
  * The pairs of a raw query, sorted stably by raw name; as it is where a name is encoded, because two names that differ raw
  * may be one when decoded, and then their order counts.
@@ -30,26 +41,77 @@ function nameOf (pair: string): string {
 export function normalizeQuery (query: string): string {
   if (!query.includes('&')) return query
   const pairs = query.split('&').map(pair => ({ name: nameOf(pair), pair }))
-  if (pairs.some(({ name }) => name.includes('%') || name.includes('+'))) return query
+  if (pairs.some(({ name }) => isEncoded(name))) return query
   // Array.prototype.sort is stable, and < compares code units, whatever the locale.
   pairs.sort((a, b) => a.name < b.name ? -1 : a.name > b.name ? 1 : 0)
   return pairs.map(({ pair }) => pair).join('&')
 }
 
-/** The pairs of a raw query whose names are covered, in their own order. */
-export function narrowQuery (query: string, covers: Covers): string {
-  return query.split('&').filter(pair => pair !== '' && covers(nameOf(pair))).join('&')
+function decode (text: string): string {
+  try {
+    return decodeURIComponent(text)
+  } catch {
+    return text
+  }
+}
+
+/** Deeper than that nobody names what a parser has nested. */
+const MAX_DEPTH = 8
+
+/** The names of what a parser made of one pair, nested ones with brackets: `filter` and `filter[name]`, `ids` and `ids[]`. */
+function nestedNames (parsed: unknown): string[] {
+  const names = keysOf(parsed)
+  const [first] = names
+  if (first === undefined) return names
+  let name = first
+  let node = (parsed as Record<string, unknown>)[first]
+  for (let depth = 0; depth < MAX_DEPTH; depth++) {
+    const [key] = keysOf(node)
+    if (key === undefined) break
+    if (Array.isArray(node)) names.push(`${name}[${key}]`)
+    name += Array.isArray(node) ? '[]' : `[${key}]`
+    names.push(name)
+    node = (node as Record<string, unknown>)[key]
+  }
+  return names
+}
+
+function keysOf (value: unknown): string[] {
+  return typeof value === 'object' && value !== null ? Object.keys(value) : []
+}
+
+/** The names of a pair: as the app's parser gives them, and of a parser of the app's own also as it was sent, decoded. */
+export function namesOf (pair: string, { parse, isOwn }: Parser): readonly string[] {
+  const raw = nameOf(pair)
+  if (!isOwn) return isEncoded(raw) ? Object.keys(parse(raw) as object) : [raw]
+  const sent = decode(raw.replaceAll('+', ' '))
+  try {
+    return [sent, ...nestedNames(parse(pair))]
+  } catch {
+    return [sent]
+  }
+}
+
+/** The pairs of a raw query that are covered, in their own order. */
+export function narrowQuery (query: string, covers: Covers, parser: Parser): string {
+  return query.split('&').filter(pair => pair !== '' && covers(namesOf(pair, parser))).join('&')
+}
+
+/** Names as they are written, and decoded where they are written as they are sent. */
+function spellings (names: readonly string[]): string[] {
+  return names.flatMap(name => name.includes('%') ? [name, decode(name)] : [name])
 }
 
 /** Compiles `['q', 'page']`. */
 export function coversOnly (names: readonly string[]): Covers {
-  const set = new Set(names)
-  return name => set.has(name)
+  const set = new Set(spellings(names))
+  return own => own.some(name => set.has(name))
 }
 
 /** Compiles `['utm_*', 'gclid']`; a star at the end of a name stands for any rest. */
 export function coversAllBut (patterns: readonly string[]): Covers {
-  const names = new Set(patterns.filter(pattern => !pattern.endsWith('*')))
-  const prefixes = patterns.filter(pattern => pattern.endsWith('*')).map(pattern => pattern.slice(0, -1))
-  return name => !names.has(name) && !prefixes.some(prefix => name.startsWith(prefix))
+  const all = spellings(patterns)
+  const names = new Set(all.filter(pattern => !pattern.endsWith('*')))
+  const prefixes = all.filter(pattern => pattern.endsWith('*')).map(pattern => pattern.slice(0, -1))
+  return own => !own.some(name => names.has(name) || prefixes.some(prefix => name.startsWith(prefix)))
 }

@@ -1,6 +1,7 @@
 import t, { type Test } from 'tap'
 import type { CoalesceRouteOptions } from '../../types/index.js'
 import { distinct, held, meet, times } from '../fixtures/crowd.js'
+import { parseNested } from '../fixtures/queries.js'
 import { metric, serve, type GetOptions } from '../fixtures/server.js'
 
 interface Ask extends GetOptions {
@@ -49,10 +50,36 @@ t.test('query: { ignore } shares whatever these names say, and the handler does 
   t.strictSame(distinct(answers.map(({ query }) => query)), [{ q: '1' }, { q: '1', gclid_: '3' }])
 })
 
-t.test('an encoded name is not a covered one, and does not reach the handler as if it were', async t => {
-  const { runs, answers } = await runsOf(t, { query: ['q'] }, paths('?%71=secret', '?q=1', '?q=1&%71=2'))
-  t.equal(runs, 2)
-  t.strictSame(distinct(answers.map(({ query }) => query)), [{}, { q: '1' }])
+const NAMES: Readonly<Record<string, string>> = {
+  'filter[name]': 'filter%5Bname%5D', 'ids[]': 'ids%5B%5D', größe: 'gr%C3%B6%C3%9Fe', 'page size': 'page+size', $top: '%24top', q: '%71'
+}
+
+for (const [name, sent] of Object.entries(NAMES)) {
+  t.test(`query: ['${name}'] covers what clients send as ${sent}, and { ignore: ['${name}'] } ignores it`, async t => {
+    const only = await runsOf(t, { query: [name] }, paths(`?${sent}=1&x=1`, `?x=2&${sent}=1`, `?${sent}=2`))
+    t.equal(only.runs, 2)
+    t.strictSame(distinct(only.answers.map(({ query }) => query)), [{ [name]: '1' }, { [name]: '2' }])
+    const but = await runsOf(t, { query: { ignore: [name] } }, paths(`?${sent}=1&x=1`, `?x=1&${sent}=2`, `?${sent}=2`))
+    t.equal(but.runs, 2)
+    t.strictSame(distinct(but.answers.map(({ query }) => query)), [{ x: '1' }, {}])
+  })
+}
+
+t.test('with a parser of nested objects names are those that it gives, or the way to a value', async t => {
+  for (const [query, seen] of [
+    [['filter'], { filter: { name: 'x', age: '1' } }],
+    [['filter[name]'], { filter: { name: 'x' } }],
+    [['ids'], { ids: ['2', '3'] }],
+    [['ids[]'], { ids: ['2', '3'] }],
+    [{ ignore: ['filter', 'me'] }, { ids: ['2', '3'] }],
+    [{ ignore: ['filter[age]', 'ids[]', 'me'] }, { filter: { name: 'x' } }]
+  ] as const) {
+    const handler = held(request => request.query)
+    const server = await serve(t, app => { app.get('/', { config: { coalesce: { query } } }, handler) }, {}, { routerOptions: { querystringParser: parseNested } })
+    const answers = await meet(server, handler, ['a', 'b'].map(me => () => server.get(`/?filter%5Bname%5D=x&me=${me}&filter[age]=1&ids%5B%5D=2&ids[]=3`)))
+    t.strictSame(distinct(answers.map(({ body }) => JSON.parse(body) as unknown)), [seen], JSON.stringify(query))
+    t.equal(handler.runs, 1)
+  }
 })
 
 t.test('a request that bypasses sees the narrowed query as well', async t => {
