@@ -66,6 +66,8 @@ export class FastifyVisit extends Visit implements Listener {
   /** How it is answered with another one's run. */
   #replay: Replay | undefined
   #controller: AbortController | undefined
+  /** Its client's address as it was when somebody looked first: a stream of HTTP/2 that is closed does not tell it any more. */
+  #address: string | undefined
 
   constructor (coalescer: Coalescer, route: Route, request: FastifyRequest, reply: FastifyReply) {
     super(coalescer, route)
@@ -149,7 +151,7 @@ export class FastifyVisit extends Visit implements Listener {
   }
 
   override value (name: string): string | null {
-    if (name === CLIENT_ADDRESS) return addressOf(this.request)
+    if (name === CLIENT_ADDRESS) return this.#addressOnce()
     return name === ENCODINGS ? normalizeAcceptEncoding(this.#header('accept-encoding')) : this.#header(name)
   }
 
@@ -208,8 +210,18 @@ export class FastifyVisit extends Visit implements Listener {
   readAddress (): void {
     // Fastify's own log of an error reads it, as others' may, and that is not the response's doing.
     if (this.failed && !isHandlingError(this.reply)) return
+    this.#addressOnce()
     this.#run?.readAddress()
     this.#check?.readAddress()
+  }
+
+  #addressOnce (): string {
+    if (this.#address === undefined) {
+      // To look at it comes by here again.
+      this.#address = NO_ADDRESS
+      this.#address = addressOf(this.request)
+    }
+    return this.#address
   }
 
   ignoresLooks (): boolean {

@@ -126,6 +126,13 @@ export function routerOptions (fastify: FastifyInstance): RouterOptions {
   return options?.routerOptions ?? (fastify.initialConfig as { routerOptions?: RouterOptions }).routerOptions ?? {}
 }
 
+/** Whether whose word Fastify takes depends on the address that it comes from. Where that cannot be told, it does. */
+export function trustsByAddress (fastify: FastifyInstance): boolean {
+  const options = internal(fastify, 'fastify.options') as { readonly trustProxy?: unknown } | undefined
+  // A number of proxies trusts nobody by itself.
+  return options === undefined || !['undefined', 'boolean', 'number'].includes(typeof options.trustProxy)
+}
+
 function internal (fastify: FastifyInstance, description: string): unknown {
   for (let object: object | null = fastify; object !== null; object = Object.getPrototypeOf(object) as object | null) {
     const symbol = Object.getOwnPropertySymbols(object).find(each => each.description === description)

@@ -19,12 +19,14 @@ import {
   seconds, span, type Reader, type Readers
 } from './readers.js'
 
-/** What of the app's router a key depends on. */
+/** What a key depends on that the app has chosen. */
 export interface Router {
   /** It ends a path at `;`. */
   readonly semicolonDelimits: boolean
   /** It has a query string parser of its own. */
   readonly parsesItself: boolean
+  /** The address of a connection decides whether a proxy's word is taken. */
+  readonly trustsByAddress: boolean
 }
 
 export interface KeySettings<S = FastifyRequest> {

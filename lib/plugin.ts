@@ -23,7 +23,7 @@ import { joinReason } from './http/policy.js'
 import { routeLabel } from './http/labels.js'
 import { narrowQuery, queryStart, type Covers, type Parser } from './http/query.js'
 import { requestDirectives } from './http/request-directives.js'
-import { dropHook, forgetOriginalUrl, headersOf, instanceHooks, prependHook, routerOptions, unbound } from './internals.js'
+import { dropHook, forgetOriginalUrl, headersOf, instanceHooks, prependHook, routerOptions, trustsByAddress, unbound } from './internals.js'
 import { serveMetrics } from './observers/prometheus.js'
 import { Tally } from './observers/tally.js'
 import { readOptions, readRouteOptions, type RouteSettings } from './options.js'
@@ -58,7 +58,8 @@ function register (fastify: FastifyInstance, options: CoalesceOptions): void {
   const around = scopeOf(fastify) as Scope | undefined
   const settings = readOptions(options, {
     semicolonDelimits: routerOptions(fastify).useSemicolonDelimiter === true,
-    parsesItself: routerOptions(fastify).querystringParser !== undefined
+    parsesItself: routerOptions(fastify).querystringParser !== undefined,
+    trustsByAddress: trustsByAddress(fastify)
   })
   const scope = createScope(fastify.log, settings, around)
   Object.defineProperty(fastify, kScope, { value: scope })

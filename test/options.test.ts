@@ -7,7 +7,7 @@ import { readOptions, readPurge, readRouteOptions, type Router, type RouteSettin
 import type { CoalesceOptions, CoalesceRouteOptions, DeduplicateOptions, Purge } from '../types/index.js'
 import { TestClock } from './fixtures/gate.js'
 
-const ROUTER: Router = Object.freeze({ semicolonDelimits: false, parsesItself: false })
+const ROUTER: Router = Object.freeze({ semicolonDelimits: false, parsesItself: false, trustsByAddress: false })
 const DEFAULTS = readOptions({}, ROUTER)
 
 // Wrong options are what these tests are about: JavaScript has no types to keep them out.

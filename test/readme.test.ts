@@ -44,7 +44,7 @@ t.test('every JavaScript snippet of the README runs', async t => {
 })
 
 t.test('the option tables of the README name every option with its default', async t => {
-  const router = { semicolonDelimits: false, parsesItself: false }
+  const router = { semicolonDelimits: false, parsesItself: false, trustsByAddress: false }
   const { routes, ...registration } = options.readOptions({}, router)
   const documented = new Set([...readme.matchAll(/^\| ((?:`\w+`(?:, )?)+) \|/gm)].flatMap(([, cell]) => [...(cell as string).matchAll(/`(\w+)`/g)].map(([, name]) => name)))
   const { router: _, ...routeOptions } = routes

@@ -48,6 +48,7 @@ export class KeyHead {
   #method = ''
   #protocol = ''
   #host = ''
+  #name: string | null | undefined
   #text = ''
 
   /** @param route what tells this route from every other, its constraints included, as JSON text */
@@ -58,20 +59,28 @@ export class KeyHead {
   of ({ method: own, protocol, host, raw: { socket } }: KeySource): string {
     // What answers GET answers HEAD as well.
     const method = own === 'HEAD' ? 'GET' : own
-    const name = (socket as { readonly servername?: unknown } | null | undefined)?.servername
-    if (typeof name === 'string' && !isNameOf(host, name)) return this.#textOf(method, protocol, `[${quote(host)},${quote(name)}]`)
-    if (host !== this.#host || method !== this.#method || protocol !== this.#protocol || this.#text === '') {
+    const name = nameOf(host, socket as NamedSocket | null | undefined)
+    if (host !== this.#host || name !== this.#name || method !== this.#method || protocol !== this.#protocol || this.#text === '') {
       this.#method = method
       this.#protocol = protocol
       this.#host = host
-      this.#text = this.#textOf(method, protocol, quote(host))
+      this.#name = name
+      const named = name === undefined ? quote(host) : `[${quote(host)},${encode(name)}]`
+      this.#text = `[${this.#route},${quote(method)},${quote(protocol)},${named},`
     }
     return this.#text
   }
+}
 
-  #textOf (method: string, protocol: string, host: string): string {
-    return `[${this.#route},${quote(method)},${quote(protocol)},${host},`
-  }
+interface NamedSocket {
+  readonly servername?: unknown
+}
+
+/** The name that TLS was begun with, if that is not the host's as of clients that mean well; null: with none. Undefined: nothing to tell. */
+function nameOf (host: string, socket: NamedSocket | null | undefined): string | null | undefined {
+  const name = socket?.servername
+  if (typeof name === 'string') return isNameOf(host, name) ? undefined : name
+  return name === undefined ? undefined : null
 }
 
 /** Whether TLS was begun with the name of the host that was asked for then, as clients do that mean well. */

@@ -17,7 +17,7 @@ import { parseVary } from './vary.js'
 export interface RequestFacts {
   readonly method: string
   readonly headers: IncomingHttpHeaders
-  readonly raw: BodySource['raw'] & { readonly socket: object | null }
+  readonly raw: BodySource['raw'] & { readonly socket: PeerSocket | null }
 }
 
 export interface JoinSettings {
@@ -25,10 +25,15 @@ export interface JoinSettings {
   readonly headers: readonly string[]
   readonly cookies: readonly string[]
   readonly identity: unknown
+  readonly key: unknown
   readonly body: unknown
+  readonly router: {
+    /** Whether the address of a connection decides whose word is taken for the host and the protocol. */
+    readonly trustsByAddress: boolean
+  }
 }
 
-export type JoinReason = 'method' | 'credentials' | 'client-certificate' | 'request-body' | 'range' | 'upgrade' |
+export type JoinReason = 'method' | 'credentials' | 'client-certificate' | 'connection-closed' | 'request-body' | 'range' | 'upgrade' |
   'method-override' | 'connection-header'
 
 /** Why a request may not board, whatever its key; undefined if it may. */
@@ -51,6 +56,8 @@ export function joinReason (request: RequestFacts, settings: JoinSettings): Join
   if (headers['x-http-method-override'] !== undefined || headers['x-http-method'] !== undefined ||
     headers['x-method-override'] !== undefined) return 'method-override'
   if (headers.connection !== undefined && !isPlainConnection(headers.connection)) return 'connection-header'
+  const { raw: { socket } } = request
+  if (socket !== null && isClosed(socket, request) && asksConnection(socket, request, settings)) return 'connection-closed'
   if (settings.identity === undefined) {
     const { credentials } = settings
     // V8 makes objects of the steps of an iterator over a frozen array.
@@ -58,7 +65,7 @@ export function joinReason (request: RequestFacts, settings: JoinSettings): Join
       const name = credentials[index] as string
       if (headers[name] !== undefined && !coversCredential(name, headers, settings)) return 'credentials'
     }
-    if (hasClientCertificate(request.raw.socket)) return 'client-certificate'
+    if (socket?.encrypted === true) return certificateReason(socket)
   }
   return undefined
 }
@@ -93,13 +100,28 @@ export function keyCovers (name: string, { headers, host }: Pick<KeySource, 'hea
 
 interface PeerSocket {
   readonly encrypted?: boolean
+  readonly destroyed?: boolean
+  readonly readyState?: string
   getPeerCertificate? (): object | null
 }
 
-function hasClientCertificate (socket: PeerSocket | null): boolean {
-  if (socket?.encrypted !== true) return false
+/** Whether a connection, or the stream of it, has been closed: then its socket, or what stands in for it, tells nothing any more. */
+function isClosed (socket: PeerSocket, { raw }: RequestFacts): boolean {
+  // Those of HTTP/2 have their streams' word for whether they are destroyed, and are closed a little earlier.
+  return socket.destroyed === true || (raw.stream !== undefined && socket.readyState === 'closed')
+}
+
+/** Whether what tells this request apart is asked of its connection, by whomever. */
+function asksConnection (socket: PeerSocket, { headers, raw }: RequestFacts, { identity, key, router }: JoinSettings): boolean {
+  return socket.encrypted === true || raw.stream !== undefined || identity !== undefined || key !== undefined ||
+    (router.trustsByAddress && (headers['x-forwarded-host'] !== undefined || headers['x-forwarded-proto'] !== undefined))
+}
+
+function certificateReason (socket: PeerSocket): 'client-certificate' | 'connection-closed' | undefined {
   const certificate = socket.getPeerCertificate?.()
-  return certificate != null && Object.keys(certificate).length > 0
+  // Without one there is an empty object.
+  if (certificate === null) return 'connection-closed'
+  return certificate !== undefined && Object.keys(certificate).length > 0 ? 'client-certificate' : undefined
 }
 
 /** RFC 9110 section 15.1, without 206, which is a part of something else. */

@@ -1,12 +1,13 @@
 import { request as httpRequest } from 'node:http'
-import { connect as connectHttp2 } from 'node:http2'
-import { connect, Socket } from 'node:net'
+import { connect as connectHttp2, constants } from 'node:http2'
+import { connect, Socket, type AddressInfo } from 'node:net'
 import Fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify'
 import t from 'tap'
 import coalesce from '../../lib/index.js'
 import { unwatchSocket, watchSocket, type Looking } from '../../lib/socket-reads.js'
 import { arrivedAt, held } from '../fixtures/crowd.js'
-import { getFrom } from '../fixtures/endings.js'
+import { getFrom, waiting } from '../fixtures/endings.js'
+import { until } from '../fixtures/gate.js'
 import { serve } from '../fixtures/server.js'
 
 for (const [what, remote] of [['127.0.0.2', '127.0.0.2'], ['the same address', '127.0.0.1']] as const) {
@@ -261,4 +262,38 @@ t.test('what a hook and the log make of the address once a handler has failed ke
   handler.gate.open()
   t.same((await Promise.all(asked)).map(body => (JSON.parse(body) as Error).message), ['failed', 'failed', 'failed'])
   t.same([seen, handler.runs], [['127.0.0.1'], 1])
+})
+
+t.test('over HTTP/2, what a handler made of the address of a client that left meanwhile goes to those at that address, and is kept for them', async t => {
+  const handler = held()
+  const app = Fastify({ http2: true }) as unknown as FastifyInstance
+  await app.register(coalesce, { metrics: true })
+  let led: FastifyRequest | undefined
+  app.get('/', { config: { coalesce: { ttl: '1m' } } }, async (request, reply) => {
+    led ??= request
+    const { ip } = request
+    await handler(request, reply)
+    return ip
+  })
+  await app.listen({ port: 0, host: '127.0.0.1' })
+  const session = connectHttp2(`http://127.0.0.1:${(app.server.address() as AddressInfo).port}`)
+  t.teardown(async () => {
+    session.close()
+    await app.close()
+  })
+  const ask = async (stream = session.request({ ':path': '/' })): Promise<string> => {
+    let body = ''
+    for await (const chunk of stream.setEncoding('utf8')) body += String(chunk)
+    return body
+  }
+  const first = session.request({ ':path': '/' })
+  await arrivedAt(app.coalesce.stats, 1)
+  const others = [ask(), ask()]
+  await waiting(app, 2)
+  first.close(constants.NGHTTP2_CANCEL)
+  await until(() => led?.raw.socket.destroyed === true, 'the end of its stream')
+  handler.gate.open()
+  t.strictSame(await Promise.all(others), ['127.0.0.1', '127.0.0.1'])
+  t.equal(await ask(), '127.0.0.1')
+  t.equal(handler.runs, 1)
 })

@@ -125,7 +125,7 @@ t.test('over HTTP/2, too, clients with certificates are each answered by their o
 })
 
 for (const http2 of [false, true]) {
-  t.test(`clients of one host that began TLS with other names${http2 ? ' over HTTP/2' : ''} are each answered by their own, kept and refreshed as well`, async t => {
+  t.test(`clients of one host that began TLS with other names, or none,${http2 ? ' over HTTP/2' : ''} are each answered by their own, kept and refreshed as well`, async t => {
     const clock = new TestClock()
     const runs: string[] = []
     const app = Fastify({ http2, https: certificate('server') } as unknown as FastifyServerOptions) as unknown as FastifyInstance
@@ -139,7 +139,8 @@ for (const http2 of [false, true]) {
     t.teardown(async () => { await app.close() })
     const { port } = app.server.address() as AddressInfo
     const get = async (servername: string): Promise<string> => {
-      const own = { servername, rejectUnauthorized: false }
+      // Without a name: as for an address.
+      const own = { servername: servername === 'false' ? '' : servername, rejectUnauthorized: false }
       let body = ''
       if (http2) {
         const session = connect(`https://127.0.0.1:${port}`, own)
@@ -153,13 +154,13 @@ for (const http2 of [false, true]) {
         }).on('error', reject).end()
       })
     }
-    const names = ['one.example', 'two.example', 'one.exampl', 'one.example', 'two.example']
+    const names = ['one.example', 'two.example', 'false', 'one.exampl', 'one.example', 'two.example', 'false']
     for (const name of names) t.equal(await get(name), name)
-    t.strictSame(runs, ['one.example', 'two.example', 'one.exampl'])
+    t.strictSame(runs, ['one.example', 'two.example', 'false', 'one.exampl'])
     clock.advance(11_000)
-    for (const name of ['one.example', 'two.example']) t.equal(await get(name), name)
-    await until(() => runs.length === 5, 'the refreshes')
-    t.strictSame(runs.slice(3), ['one.example', 'two.example'])
-    for (const name of ['one.example', 'two.example']) t.equal(await get(name), name)
+    for (const name of ['one.example', 'two.example', 'false']) t.equal(await get(name), name)
+    await until(() => runs.length === 7, 'the refreshes')
+    t.strictSame(runs.slice(4), ['one.example', 'two.example', 'false'])
+    for (const name of ['one.example', 'two.example', 'false']) t.equal(await get(name), name)
   })
 }

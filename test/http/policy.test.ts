@@ -2,7 +2,13 @@ import t from 'tap'
 import { followReason, joinReason, shareReason, type JoinSettings, type RequestFacts, type ResponseFacts } from '../../lib/http/policy.js'
 
 const SETTINGS: JoinSettings = {
-  credentials: ['authorization', 'proxy-authorization', 'cookie', 'x-api-key'], headers: [], cookies: [], identity: undefined, body: undefined
+  credentials: ['authorization', 'proxy-authorization', 'cookie', 'x-api-key'],
+  headers: [],
+  cookies: [],
+  identity: undefined,
+  key: undefined,
+  body: undefined,
+  router: { trustsByAddress: false }
 }
 
 function join (headers: RequestFacts['headers'], settings: Partial<JoinSettings> = {}, method = 'GET', socket: object | null = {}) {
@@ -73,8 +79,29 @@ t.test('a client certificate keeps a request from joining, unless the route tell
   const tls = (certificate: object | null) => ({ encrypted: true, getPeerCertificate: () => certificate })
   t.equal(join({}, {}, 'GET', tls({ subject: {} })), 'client-certificate')
   t.equal(join({}, { identity: () => 'me' }, 'GET', tls({ subject: {} })), undefined)
-  const without = [tls({}), tls(null), { encrypted: true }, {}, null, { ...tls({ subject: {} }), encrypted: false }]
+  const without = [tls({}), { encrypted: true }, {}, null, { ...tls({ subject: {} }), encrypted: false }]
   t.same(without.filter(socket => join({}, {}, 'GET', socket) !== undefined), [])
+})
+
+t.test('a request joins if nothing is asked of its connection that is closed', async t => {
+  const closed = { destroyed: true }
+  const reasons = (socket: object, settings: Partial<JoinSettings> = {}, headers = {}, stream?: object) =>
+    joinReason({ method: 'GET', headers, raw: { socket, ...stream === undefined ? {} : { stream } } }, { ...SETTINGS, ...settings })
+  t.equal(reasons(closed), undefined)
+  t.equal(reasons({ destroyed: false }, { identity: () => 'me' }), undefined)
+  t.equal(reasons({ ...closed, encrypted: true }), 'connection-closed')
+  t.equal(reasons({ encrypted: true, getPeerCertificate: () => null }), 'connection-closed', 'what it should know it does not tell any more')
+  t.equal(reasons(closed, {}, {}, {}), 'connection-closed', 'over HTTP/2 there is no telling whether it was encrypted')
+  t.equal(reasons({ destroyed: false, readyState: 'closed' }, { identity: () => 'me' }, {}, {}), 'connection-closed')
+  t.equal(reasons({ destroyed: false, readyState: 'open' }, { identity: () => 'me' }, {}, {}), undefined)
+  t.equal(reasons(closed, { identity: () => 'me' }), 'connection-closed')
+  t.equal(reasons(closed, { key: () => 'one' }), 'connection-closed')
+  const trusting = { router: { trustsByAddress: true } }
+  t.equal(reasons(closed, trusting), undefined)
+  for (const name of ['x-forwarded-host', 'x-forwarded-proto']) {
+    t.equal(reasons(closed, trusting, { [name]: 'https' }), 'connection-closed')
+    t.equal(reasons(closed, {}, { [name]: 'https' }), undefined)
+  }
 })
 
 function share (headers: ResponseFacts['headers'] = {}, facts: Partial<ResponseFacts> = {}, statuses: readonly number[] = []) {
