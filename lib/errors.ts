@@ -30,6 +30,10 @@ export const NobodyWaitsError: FastifyErrorConstructor<{ code: string }, []> = c
 export const FlightTimeoutError: FastifyErrorConstructor<{ code: string }, [flightTimeout: number]> = createError<[flightTimeout: number]>(
   'FST_COALESCE_FLIGHT_TIMEOUT', 'the run took longer than %d ms', 504)
 
+/** What is kept could not be refreshed. Only logged. */
+export const RefreshError: FastifyErrorConstructor<{ code: string }, [why: string]> = createError<[why: string]>(
+  'FST_COALESCE_REFRESH_FAILED', 'nothing was refreshed: %s')
+
 /** A client took a stream so much more slowly than others that what it needed next was held no longer. */
 export const FellBehindError: FastifyErrorConstructor<{ code: string }, []> = createError<[]>(
   'FST_COALESCE_FELL_BEHIND', 'the client fell too far behind the stream')

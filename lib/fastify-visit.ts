@@ -282,6 +282,7 @@ export class FastifyVisit extends Visit implements Listener {
   fail (error: unknown): void {
     this.failed = true
     this.error = error
+    if (this.refresh !== undefined) this.refresh.error ??= error
   }
 
   /** The handler, or whatever came first while it waited, takes the response into its own hands. */

@@ -44,6 +44,8 @@ export interface Refresh {
   readonly since: number
   /** What came of it. */
   result: RefreshResult
+  /** What went wrong, if something threw. */
+  error: unknown
 }
 
 export type KeepReason = 'stored' | 'purged' | 'too-many-tags' | PlanReason
@@ -203,7 +205,7 @@ export class Keeper {
   #refresh (visit: Visit, stored: KeptRecording): void {
     const { boardedKey } = visit
     if (!visit.refreshable || !this.#refreshes.begin(boardedKey)) return
-    const refresh: Refresh = { key: visit.key, boardedKey, stored, since: this.shelf.stamp(), result: 'failed' }
+    const refresh: Refresh = { key: visit.key, boardedKey, stored, since: this.shelf.stamp(), result: 'failed', error: undefined }
     const over = (error?: unknown): void => {
       this.#refreshes.end(boardedKey, refresh.result === 'failed')
       this.#observer.refreshed(visit, refresh.result, error)

@@ -11,7 +11,7 @@ import { completeCacheControl, sendCacheControl } from './cache-control-headers.
 import { bypassStatus, cacheStatusOf } from './cache-status-of.js'
 import { checkChoice, isCoalesced, methodsOf } from './chosen-routes.js'
 import type { Coalescer } from './coalescer.js'
-import { AlreadyRegisteredError, InvalidOptionError } from './errors.js'
+import { AlreadyRegisteredError, InvalidOptionError, RefreshError } from './errors.js'
 import { FastifyVisit } from './fastify-visit.js'
 import { pairHeads } from './head-routes.js'
 import { noteHijackedReplies } from './hijacked-reply.js'
@@ -27,7 +27,7 @@ import { dropHook, forgetOriginalUrl, headersOf, instanceHooks, prependHook, rou
 import { serveMetrics } from './observers/prometheus.js'
 import { Tally } from './observers/tally.js'
 import { readOptions, readRouteOptions, type RouteSettings } from './options.js'
-import { takeErrand, type Errand } from './refresh.js'
+import { errandOf, type Errand } from './refresh.js'
 import { Bypass, bypassOf, replyViewOf, setVisit, viewOf, visitOf } from './request-visit.js'
 import { onHeaders } from './payload.js'
 import { noteReturnedReplies } from './returned-reply.js'
@@ -219,8 +219,13 @@ function noteHijack (reply: FastifyReply): void {
 
 function noteError (request: FastifyRequest, _reply: FastifyReply, error: Error, done: () => void): void {
   const visit = visitOf(request)
-  if (visit === undefined) endHookReads(request)
-  else visit.fail(error)
+  if (visit === undefined) {
+    endHookReads(request)
+    const errand = errandOf(request)
+    if (errand !== undefined) errand.refresh.error ??= error
+  } else {
+    visit.fail(error)
+  }
   done()
 }
 
@@ -290,6 +295,7 @@ function addRoute (fastify: FastifyInstance, scope: Scope, options: RouteOptions
     if (known !== undefined) return runHandler.call(this, known, request, reply)
     if (route.parksAt !== 'preHandler') return handler.call(this, request, reply)
     const visit = admit(scope.coalescer, route, request, reply)
+    if (visit === null) return undefined
     if (visit === undefined) return handler.call(this, request, reply)
     if (visit.runsNow) return runHandler.call(this, visit, request, reply)
     return new Promise((resolve, reject) => {
@@ -307,6 +313,7 @@ function addRoute (fastify: FastifyInstance, scope: Scope, options: RouteOptions
   function parkOnRequest (request: FastifyRequest, reply: FastifyReply, done: Done): void {
     if (typeof settings.query === 'object') narrow(request, settings.query.covers, settings.router)
     const visit = route.parksAt === 'onRequest' ? admit(scope.coalescer, route, request, reply) : undefined
+    if (visit === null) return
     if (visit === undefined || visit.runsNow) done()
     else visit.park(done)
   }
@@ -369,44 +376,56 @@ function idOf (scope: Scope, methods: readonly string[], options: RouteOptions, 
   return JSON.stringify(same === 0 ? id : [...id, same])
 }
 
-/** Asks whether a request may board, and lets it; undefined: it bypasses. */
-function admit (coalescer: Coalescer, route: FastifyRoute, request: FastifyRequest, reply: FastifyReply): FastifyVisit | undefined {
+/** Asks whether a request may board, and lets it. Undefined: it bypasses; null: it is answered. */
+function admit (coalescer: Coalescer, route: FastifyRoute, request: FastifyRequest, reply: FastifyReply): FastifyVisit | undefined | null {
   // It turns out now whether it leads.
   endHookReads(request)
-  const errand = route.settings.ttl === undefined ? undefined : takeErrand(request)
+  const errand = errandOf(request)
   const demands = route.settings.respectRequestCacheControl ? requestDirectives(request.headers) : undefined
   const hidden = hiddenIn(request, route.settings)
   const reason = coalescer.disabled || route.disabled
     ? 'disabled'
     : joinReason(request as never, route.settings) ??
       (route.settings.identity === undefined && hidden.credential ? 'credentials' : demands?.noStore === true ? 'request-no-store' : undefined)
-  if (errand !== undefined && reason !== undefined) return undefined
   if (reason !== undefined) {
+    if (errand !== undefined) return turnAway(errand, reply, `it may not board, because of ${reason}`)
     bypass(coalescer, route, request, reason)
     return undefined
   }
   const key = buildKey(route.keyHead, request, route.settings, hidden.text)
   if (typeof key !== 'string') {
     const { fault, error } = key
+    if (errand !== undefined) return turnAway(errand, reply, `it may not board, because of ${fault}`, error)
     if (error !== undefined) request.log.warn({ err: error, coalesce: { event: fault, route: route.url } }, `coalesce: ${fault}`)
     bypass(coalescer, route, request, fault)
     return undefined
   }
   const visit = new FastifyVisit(coalescer, route, request, reply)
   if (demands !== undefined) visit.demands = demands
+  if (errand !== undefined && !runsErrand(coalescer, visit, errand, key)) {
+    return turnAway(errand, reply, 'it has another key than its client, which is made of what it does not carry')
+  }
   setVisit(request, visit)
-  if (errand === undefined ? coalescer.arrive(visit, key) : runsErrand(coalescer, visit, errand, key)) visit.begin()
+  if (errand !== undefined || coalescer.arrive(visit, key)) visit.begin()
   return visit
 }
 
+/** A refresh that can bring nothing: nobody needs its handler's answer. */
+function turnAway ({ refresh }: Errand, reply: FastifyReply, why: string, error?: unknown): null {
+  refresh.error ??= error ?? new RefreshError(why)
+  reply.code(204).send()
+  return null
+}
+
 function runsErrand (coalescer: Coalescer, visit: FastifyVisit, errand: Errand, key: string): boolean {
+  if (errand.over || !coalescer.refresh(visit, errand.refresh, key)) return false
+  errand.taken = true
   errand.cancel = error => {
     // What comes later is nobody's, and a stream that has no end would be read for ever.
     visit.role = 'done'
     visit.cancel(error)
-    visit.reply.raw.destroy()
   }
-  return coalescer.refresh(visit, errand.refresh, key)
+  return true
 }
 
 function bypass (coalescer: Coalescer, route: FastifyRoute, request: FastifyRequest, reason: string): void {

@@ -124,8 +124,7 @@ t.test('no hook of the app sees more of it', async t => {
     host: 'example.org:8080', 'x-in-key': 'k', 'x-user': 'alice', cookie: 'lang=de', 'user-agent': 'client', referer: 'http://client/', 'accept-language': 'de', 'accept-encoding': 'gzip'
   }
   await refreshed(server, '/thing/1?b=2&a=1', { method: 'GET', headers })
-  const { 'user-agent': _agent, ...refresh } = seen[2] as Record<string, unknown>
-  t.strictSame(refresh, { host: 'example.org:8080', cookie: 'lang=de', 'x-in-key': 'k', method: 'GET', url: '/thing/1?b=2&a=1', ip: '0.0.0.0' })
+  t.strictSame(seen[2], { host: 'example.org:8080', cookie: 'lang=de', 'x-in-key': 'k', method: 'GET', url: '/thing/1?b=2&a=1', ip: '0.0.0.0' })
 })
 
 const FAILURES: Readonly<Record<string, (reply: FastifyReply) => unknown>> = {
@@ -289,7 +288,7 @@ t.test('a refresh that would have another key than its client, because that is m
   const server = await stale(t, { route: { key: request => String(request.headers['x-tenant'] ?? 'nobody') } })
   const answers = await refreshed(server, '/thing/1', { headers: { 'x-tenant': 'a' } }, 'failed')
   t.strictSame(answers.map(({ body }) => body), ['{"run":1}', '{"run":1}', '{"run":1}'])
-  t.equal((await server.get('/thing/1')).body, '{"run":3}', 'nor is what it brought kept under that other key')
+  t.equal((await server.get('/thing/1')).body, '{"run":2}', 'nor does its handler run, of which nobody would have anything')
 })
 
 for (const looks of [false, true]) {
