@@ -12,7 +12,7 @@ import { Flights, type Boarding } from './core/flights.js'
 import { FlightTimeoutError, NobodyWaitsError, NotKeptError, WaitTimeoutError } from './errors.js'
 import type { Cut } from './http/broadcast.js'
 import { NO_REQUEST_DIRECTIVES } from './http/request-directives.js'
-import { isOfVariant, type Recording } from './http/recording.js'
+import { isOfVariant, variantOf, type Recording } from './http/recording.js'
 import type { Keeper, Look, Refresh } from './keeper.js'
 import type { Observer, Subject } from './observers/observer.js'
 import type { Settings } from './options.js'
@@ -48,7 +48,7 @@ export class Coalescer {
     this.budget = new Budget(settings.maxRecordedBytes)
     this.barrier = new Barrier(this.flights, keeper, settings.purgeOnWrite)
     this.#observer = observer
-    this.#unshareable = new Unshareable(settings.clock)
+    this.#unshareable = new Unshareable(settings.clock, this.variants)
   }
 
   /** Counts a request that runs the handler without having boarded. */
@@ -90,11 +90,12 @@ export class Coalescer {
    * @param live its body is still being made: the flight stays open for newcomers until `close`
    */
   land (visit: Visit, varies: readonly string[], failed: boolean, live = false): void {
-    if (!failed) this.#unshareable.forget(visit.boardedKey)
+    if (!failed) this.#unshareable.forget(visit)
     if (visit.role === 'scout') visit.role = 'done'
     if (visit.role !== 'leader' && visit.role !== 'refresher') return
     const { flight, route: { settings } } = visit
-    const variant = this.variants.of(visit, varies)
+    this.variants.learn(visit, varies)
+    const variant = variantOf(visit, varies)
     const type = failed ? 'failed' : 'shared'
     const waited = flight !== undefined && (flight.followers > 0 || live)
     const keeps = settings.ttl !== undefined && !live
@@ -113,7 +114,8 @@ export class Coalescer {
   /** A live response has come to its end: it can be kept, if its flight is still its own. */
   completed (visit: Visit, varies: readonly string[]): void {
     if (visit.route.settings.ttl === undefined || (visit.flight?.leader !== visit && visit.refresh === undefined)) return
-    this.#keep(visit, visit.record(this.variants.of(visit, varies)))
+    this.variants.learn(visit, varies)
+    this.#keep(visit, visit.record(variantOf(visit, varies)))
   }
 
   /** A visit's run failed: what it is answered with instead, as all are who wait for it. Undefined: with the failure. */
@@ -145,14 +147,19 @@ export class Coalescer {
     visit.replay(recording)
   }
 
-  /** Nobody but this visit's own client may have its response. */
-  unshareable (visit: Visit, reason: string, remember: boolean): void {
+  /**
+   * Nobody but this visit's own client may have its response.
+   *
+   * @param names the request headers that this depends on, in the order in which they were read
+   */
+  unshareable (visit: Visit, reason: string, remember: boolean, names: readonly string[] = []): void {
+    const variant = variantOf(visit, names)
     if (remember) {
-      this.#unshareable.remember(visit.boardedKey, visit.route.settings.unshareableTtl)
+      this.#unshareable.remember(visit, variant, visit.route.settings.unshareableTtl)
       this.keeper.outlived(visit)
     }
     if (visit.role === 'scout') visit.role = 'done'
-    this.#land(visit, { type: 'unshareable', reason }, 'unshareable', reason)
+    this.#land(visit, { type: 'unshareable', reason, variant }, 'unshareable', reason)
   }
 
   /** This visit leads and its run comes to nothing. */
@@ -220,6 +227,9 @@ export class Coalescer {
         this.#boardAgain(visit, flight)
         return
       case 'unshareable':
+        if (isOfVariant(visit, ending.variant)) this.#runAlone(visit, ending.reason, flight)
+        else this.#boardAgain(visit, flight)
+        return
       case 'abandoned':
         this.#runAlone(visit, ending.reason, flight)
         return
@@ -272,7 +282,7 @@ export class Coalescer {
   #board (visit: Visit, now: number): Place | 'unshareable' {
     visit.boardings++
     visit.boardedKey = this.variants.keyOf(visit)
-    if (this.#unshareable.has(visit.boardedKey)) return visit.placeless(visit.mayLead ? 'unshareable' : 'no-flight')
+    if (this.#unshareable.has(visit)) return visit.placeless(visit.mayLead ? 'unshareable' : 'no-flight')
     return this.#enter(visit, visit.boardedKey, now)
   }
 
@@ -354,7 +364,7 @@ export class Coalescer {
   /** Learns what tells a key's variants apart; false if that was known. */
   #tellApart (visit: Visit, names: readonly string[]): boolean {
     const { boardedKey } = visit
-    this.variants.of(visit, names)
+    this.variants.learn(visit, names)
     return (visit.boardedKey = this.variants.keyOf(visit)) !== boardedKey
   }
 

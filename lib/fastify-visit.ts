@@ -355,7 +355,7 @@ export class FastifyVisit extends Visit implements Listener {
 
   /** Lets everybody go who waits for this response. */
   keepToItself (reason: string, remember: boolean): void {
-    this.coalescer.unshareable(this, reason, remember)
+    this.coalescer.unshareable(this, reason, remember, this.#run?.varies)
     if (this.#clientLeft) this.cancel(new NobodyWaitsError())
   }
 

@@ -311,6 +311,11 @@ export class Run {
     return complete.body
   }
 
+  /** What it is known to depend on so far. */
+  get varies (): readonly string[] {
+    return this.#variesOn(this.#capture?.vary ?? NO_NAMES)
+  }
+
   /** What it came to, for who keeps it. */
   response (): Outcome {
     const { status, failed } = this.#capture as Capture
@@ -339,7 +344,7 @@ export class Run {
     if (untold !== undefined || names.length > 0) {
       visit.coalescer.close(visit)
       visit.coalescer.variants.readLate(visit.route, names)
-      visit.coalescer.variants.of(visit, [...new Set([...known, ...names])])
+      visit.coalescer.variants.learn(visit, [...new Set([...known, ...names])])
       broadcast.cut(listener => listener !== visit &&
         (untold !== undefined || names.some(name => (listener as FastifyVisit).value(name) !== visit.value(name))))
     }

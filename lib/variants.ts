@@ -5,7 +5,7 @@
  */
 import { LRUCache } from 'lru-cache'
 import { MEMORY } from './core/memory.js'
-import { NO_VARIANT, type Variant } from './http/recording.js'
+import { NO_VARIANT } from './http/recording.js'
 import type { Route, Visit } from './visit.js'
 
 /** How many names for each, and for the streams of a route: with more than a response can well depend on, what is known is not worth knowing. */
@@ -23,19 +23,18 @@ export class Variants {
     return this.#dimensions.get(key) ?? NO_VARIANT.names
   }
 
-  /** A visit's variant of a response that depends on `varies`; which is remembered for who comes next. */
-  of (visit: Visit, varies: readonly string[]): Variant {
-    if (varies.length === 0) return NO_VARIANT
+  /** Remembers, for who comes next, what a response of a visit's key depends on. */
+  learn (visit: Visit, varies: readonly string[]): void {
+    if (varies.length === 0) return
     const known = this.#dimensions.get(visit.key)
     if (known === undefined || !varies.every(name => known.includes(name))) {
       const names = [...new Set([...known ?? [], ...varies])].sort()
       this.#dimensions.set(visit.key, names.length > MOST_NAMES ? [...varies].sort() : names)
     }
-    return { names: varies, values: varies.map(name => visit.value(name)) }
   }
 
   /** A visit's key, and the values of what its responses are known to vary on. */
-  keyOf (visit: Visit): string {
+  keyOf (visit: Pick<Visit, 'key' | 'value'>): string {
     const names = this.#dimensions.size === 0 ? undefined : this.#dimensions.get(visit.key)
     return names === undefined ? visit.key : visit.key + JSON.stringify([names, names.map(name => visit.value(name))])
   }

@@ -1,6 +1,7 @@
 import t from 'tap'
 import { deduplicate } from '../lib/index.js'
 import { Refreshes } from '../lib/core/refreshes.js'
+import { NO_VARIANT } from '../lib/http/recording.js'
 import { Unshareable } from '../lib/unshareable.js'
 import { Variants } from '../lib/variants.js'
 import type { Visit } from '../lib/visit.js'
@@ -9,13 +10,14 @@ import { memoryUsed } from './fixtures/heap.js'
 
 t.test('however long its keys are, what is remembered of them takes little room', t => {
   const clock = new TestClock()
-  const unshareable = new Unshareable(clock)
   const variants = new Variants()
+  const unshareable = new Unshareable(clock, new Variants())
+  const visiting = (key: string) => ({ key, boardedKey: key, value: () => null }) as unknown as Visit
   const refreshes = new Refreshes(() => clock.now())
   const memories: Record<string, { remember: (key: string) => unknown, has: (key: string) => boolean }> = {
-    'that it cannot be shared': { remember: key => { unshareable.remember(key, 1_000) }, has: key => unshareable.has(key) },
+    'that it cannot be shared': { remember: key => { unshareable.remember(visiting(key), NO_VARIANT, 1_000) }, has: key => unshareable.has(visiting(key)) },
     'what tells its variants apart': {
-      remember: key => variants.of({ key, value: () => null } as unknown as Visit, ['x-tenant']),
+      remember: key => { variants.learn(visiting(key), ['x-tenant']) },
       has: key => variants.namesOf(key).length > 0
     },
     'that it fails': { remember: key => { refreshes.failed(key) }, has: key => refreshes.isPausing(key) }

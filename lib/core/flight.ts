@@ -29,6 +29,12 @@ export interface Passenger<R> {
 
 export type AbortReason = 'nobody-waits' | 'flight-timeout'
 
+/** What may tell passengers of a flight apart, and what it is for one of them. */
+export interface Differences {
+  readonly names: readonly string[]
+  readonly values: ReadonlyArray<string | null>
+}
+
 /** How a flight ends, for everybody on it. */
 export type Landing<R> =
   | { readonly type: 'shared', readonly recording: R }
@@ -37,7 +43,8 @@ export type Landing<R> =
   | { readonly type: 'kept', readonly recording: R, readonly reason: string }
   /** The key turns out to have variants, and nothing is known of them but that. */
   | { readonly type: 'mismatch' }
-  | { readonly type: 'unshareable', readonly reason: string }
+  /** For its leader's client only; it says nothing of followers who differ from that in one of these. */
+  | { readonly type: 'unshareable', readonly reason: string, readonly variant: Differences }
   | { readonly type: 'abandoned', readonly reason: string }
 
 /** How it ends for one follower. */

@@ -168,7 +168,8 @@ export class Reads {
 
   /** Notes that a header was read. */
   note (name: string): void {
-    if (!this.on || this.aside || this.noted?.has(name) === true || this.runner?.ignoresLooks() === true) return
+    // Who lists all of them looks at each: they tell no more of it.
+    if (!this.on || this.all || this.aside || this.noted?.has(name) === true || this.runner?.ignoresLooks() === true) return
     this.noted ??= new Set()
     this.noted.add(name)
     // The address that a trusted proxy reports depends on that of the connection.

@@ -45,6 +45,16 @@ export function isOfVariant (request: { value (name: string): string | null }, {
   return names.every((name, index) => request.value(name) === values[index])
 }
 
+/** A request's variant of a response that depends on these headers. */
+export function variantOf (request: { value (name: string): string | null }, names: readonly string[]): Variant {
+  return names.length === 0 ? NO_VARIANT : { names, values: names.map(name => request.value(name)) }
+}
+
+/** How many characters it has. */
+export function sizeOfVariant ({ names, values }: Variant): number {
+  return names.reduce((sum, name, index) => sum + name.length + (values[index]?.length ?? 0), 0)
+}
+
 /** Makes text or bytes a body that nobody else holds. */
 export function snapshot (payload: string | Uint8Array | null | undefined): Body {
   if (payload === undefined || payload === null) return null

@@ -62,7 +62,7 @@ function describe (ending: Ending<string>): string {
 
 export const shared = (recording: string): Landing<string> => ({ type: 'shared', recording })
 export const failed = (recording: string): Landing<string> => ({ type: 'failed', recording })
-export const unshareable = (reason: string): Landing<string> => ({ type: 'unshareable', reason })
+export const unshareable = (reason: string): Landing<string> => ({ type: 'unshareable', reason, variant: { names: [], values: [] } })
 
 /** A flight, and a passenger for each name. */
 export interface Crew<Names extends readonly string[]> {

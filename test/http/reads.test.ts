@@ -165,6 +165,10 @@ t.test('nothing is noted while the watch is off, not even by who kept the header
   t.equal(raw.headers, headers)
 })
 
+t.test('who lists all headers looks at each of them, which says no more', async t => {
+  t.same(look(raw => [raw.headers.host, { ...raw.headers }]), { names: ['host'], all: true })
+})
+
 t.test('all stays noted once it was', async t => {
   const raw = request()
   const reads = new Reads(raw)
