@@ -10,8 +10,8 @@ import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { Coalescer } from './coalescer.js'
 import { FellBehindError, NobodyWaitsError, OtherVariantError } from './errors.js'
 import type { Forwarded } from './forwarding.js'
-import { ENCODINGS, normalizeAcceptEncoding } from './http/accept-encoding.js'
 import type { Cut, Listener } from './http/broadcast.js'
+import { meaningOf } from './http/dimensions.js'
 import type { Headers } from './http/headers.js'
 import { HeadCheck } from './head-check.js'
 import { headerOf } from './http/key.js'
@@ -102,9 +102,9 @@ export class FastifyVisit extends Visit implements Listener {
     return this.#run?.forwarded
   }
 
-  /** What its run was seen to read; undefined without one, or where the route trusts what the response says. */
+  /** What its run, or that for HEAD, was seen to read; undefined without one, or where the route trusts what the response says. */
   get reads (): Reads | undefined {
-    return this.#run?.reads
+    return this.#run?.reads ?? this.#check?.reads
   }
 
   /** Aborts when nobody needs this run any more. `own`: Fastify's, which aborts as soon as this request's client is gone. */
@@ -152,7 +152,7 @@ export class FastifyVisit extends Visit implements Listener {
 
   override value (name: string): string | null {
     if (name === CLIENT_ADDRESS) return this.#addressOnce()
-    return name === ENCODINGS ? normalizeAcceptEncoding(this.#header('accept-encoding')) : this.#header(name)
+    return meaningOf(name, header => this.#header(header))
   }
 
   /** A header as it was when the response was captured, or is now. */

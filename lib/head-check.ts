@@ -8,6 +8,7 @@ import type { FastifyVisit } from './fastify-visit.js'
 import { headerDelta, type HeaderDelta, type Headers } from './http/headers.js'
 import type { KeptRecording } from './http/recording.js'
 import { shareReason } from './http/policy.js'
+import type { Reads } from './http/reads.js'
 import { parseVary } from './http/vary.js'
 import { headersOf, snapshotHeaders } from './internals.js'
 import { hasTrailers, restrictionOf } from './payload.js'
@@ -28,9 +29,14 @@ export class HeadCheck {
     this.#reading = new Reading(visit.request, visit.route.settings, visit)
   }
 
+  /** What it was seen to read; undefined where the route trusts what the response itself says. */
+  get reads (): Reads | undefined {
+    return this.#reading.reads
+  }
+
   /** Notes that the handler looked at the client's address. */
   readAddress (): void {
-    this.#reading.reads?.address()
+    this.reads?.address()
   }
 
   /** Declares what the response depends on. */

@@ -9,6 +9,7 @@
  * puts another one in place of, is in the key, and a credential counts as there.
  */
 import type { FastifyInstance, FastifyReply, FastifyRequest, RouteOptions } from 'fastify'
+import { besidesAddresses, FORWARDED } from './http/forwarded.js'
 import { isPlumbing } from './http/plumbing.js'
 import { Reads, type Watched } from './http/reads.js'
 import { dropHook, instanceHooks, prependHook, routeConfigOf, unbound, type InstanceHooks } from './internals.js'
@@ -74,10 +75,10 @@ class HookReads extends Reads implements Watch {
   override note (name: string): void {
     if (this.#leads) {
       super.note(name)
-    } else if (!isPlumbing(name)) {
+    } else if (!this.aside && !isPlumbing(name)) {
       if (this.seen?.has(name) !== true) (this.seen ??= new Map()).set(name, this.headers?.[name])
       // Who is asking is for the key to tell, with credentials.
-      if (!this.#credentials.includes(name) && !this.#isElsewhere(name)) super.note(name)
+      if (!this.#credentials.includes(name) && !this.#isElsewhere(name)) super.note(name === 'forwarded' ? FORWARDED : name)
     }
   }
 
@@ -195,7 +196,10 @@ export function hiddenIn (request: FastifyRequest, settings: HiddenSettings): Hi
     return value !== undefined && request.headers[name] !== value
   })
   const url = settings.key === undefined ? replacedUrl(request) : undefined
+  // Of what one says of addresses a hook has made nothing.
   const others = replacedHeaders(request, settings)
+    .map(([name, value]) => name === 'forwarded' ? [FORWARDED, besidesAddresses(value as string | undefined ?? null)] : [name, value])
+    .filter(([name, value]) => name !== FORWARDED || value !== null)
   if (!credential && url === undefined && others.length === 0) return NOTHING
   return { credential, text: url === undefined && others.length === 0 ? undefined : JSON.stringify([url ?? null, others]) }
 }

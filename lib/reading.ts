@@ -6,6 +6,7 @@
  */
 import type { FastifyRequest } from 'fastify'
 import { byMeaning } from './http/accept-encoding.js'
+import { headerOfName } from './http/dimensions.js'
 import { leadOn } from './hook-reads.js'
 import { keyCovers } from './http/policy.js'
 import { CLIENT_ADDRESS, Reads } from './http/reads.js'
@@ -82,7 +83,7 @@ export class Reading {
     const ignored = learnVary === false ? NO_NAMES : learnVary.ignore
     const names = new Set(vary)
     for (const name of reads ?? NO_NAMES) {
-      if (asker?.asks(name) !== true && !ignored.includes(name === CLIENT_ADDRESS ? 'ip' : name)) names.add(name)
+      if (asker?.asks(name) !== true && !ignored.includes(name === CLIENT_ADDRESS ? 'ip' : headerOfName(name))) names.add(name)
     }
     for (const name of this.#declared ?? NO_NAMES) names.add(name)
     return byMeaning([...names].filter(name => !keyCovers(name, this.#request, this.#settings)), vary)

@@ -8,8 +8,8 @@ import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { FastifyRequest } from 'fastify'
 import type { Clock } from '../types/index.js'
 import { FlightTimeoutError, RefreshError } from './errors.js'
-import { ENCODINGS } from './http/accept-encoding.js'
 import { carriesOnly } from './http/cookies.js'
+import { headerOfName } from './http/dimensions.js'
 import { headerOf } from './http/key.js'
 import { replacedHeaders, replacedUrl } from './hook-reads.js'
 import { CLIENT_ADDRESS } from './http/reads.js'
@@ -91,7 +91,7 @@ function requestLike (request: FastifyRequest, settings: RouteSettings, variant:
   const { body, method, protocol, raw } = request
   const given = request.headers
   const headers: Record<string, unknown> = { host: request.host }
-  const names = ['accept-version', ...settings.headers, ...variant.map(name => name === ENCODINGS ? 'accept-encoding' : name)]
+  const names = ['accept-version', ...settings.headers, ...variant.map(headerOfName)]
   if (settings.cookies.length > 0) names.push('cookie')
   if (body !== undefined) names.push('content-type')
   for (const name of names) if (given[name] !== undefined && !name.startsWith(':')) headers[name] = given[name]

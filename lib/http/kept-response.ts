@@ -5,10 +5,9 @@
  * bytes of a body) and can be sent: no field that Node would refuse or that belongs to one client, connection or message.
  */
 import { validateHeaderName, validateHeaderValue } from 'node:http'
-import { ENCODINGS } from './accept-encoding.js'
+import { isMeaning } from './dimensions.js'
 import { HOP_BY_HOP, type HeaderDelta } from './headers.js'
 import { answersOneOnly } from './policy.js'
-import { CLIENT_ADDRESS } from './reads.js'
 import { byteLength, type Body, type Variant } from './recording.js'
 
 export interface KeptResponse {
@@ -149,5 +148,5 @@ function isSharedField (value: unknown): value is string {
 
 /** A request header, or what stands among their names for something else. A `*` would be any of them. */
 function isDimension (value: unknown): value is string {
-  return value === CLIENT_ADDRESS || value === ENCODINGS || (isFieldName(value) && value !== '*')
+  return isMeaning(value) || (isFieldName(value) && value !== '*')
 }

@@ -22,9 +22,9 @@ const FRAMING = [
   'content-encoding', 'expect', 'upgrade'
 ] as const
 
-/** The client's address, and the way that the request came. */
+/** The client's address, and the way that the request came. Forwarded says more, and counts for that. */
 const FORWARDING = [
-  'x-forwarded-for', 'forwarded', 'forwarded-for', 'x-real-ip', 'x-client-ip', 'x-cluster-client-ip', 'x-envoy-external-address', 'via',
+  'x-forwarded-for', 'forwarded-for', 'x-real-ip', 'x-client-ip', 'x-cluster-client-ip', 'x-envoy-external-address', 'via',
   'cf-connecting-ip', 'cf-connecting-ipv6', 'true-client-ip', 'fastly-client-ip', 'fly-client-ip', 'do-connecting-ip',
   'x-appengine-user-ip', 'x-azure-clientip', 'x-azure-socketip'
 ] as const

@@ -7,6 +7,7 @@
 import type { IncomingHttpHeaders } from 'node:http'
 import { parseCacheControl, type Restriction } from './cache-control.js'
 import { carriesOnly } from './cookies.js'
+import { headerOfName } from './dimensions.js'
 import { combined, tokenList } from './fields.js'
 import type { Headers } from './headers.js'
 import { headerOf, sendsBody, type BodySource, type KeySource } from './key.js'
@@ -90,7 +91,7 @@ function coversCredential (name: string, headers: IncomingHttpHeaders, settings:
 
 /** Whether the key holds all that a request header says, of a request that has boarded. */
 export function keyCovers (name: string, { headers, host }: Pick<KeySource, 'headers' | 'host'>, settings: JoinSettings): boolean {
-  return settings.headers.includes(name) ||
+  return settings.headers.includes(headerOfName(name)) ||
     ((name === 'host' || name === ':authority') && headers[name] === host) ||
     (settings.credentials.includes(name) && (name === 'cookie'
       // A Cookie header says more than who is asking; without an identity nobody boards with other cookies than those of the key.

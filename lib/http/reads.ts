@@ -138,7 +138,7 @@ export class Reads {
   /** Whether the watch is on. */
   on = false
   /** Whether those who look just now are others, whose looks do not count. */
-  private aside = false
+  protected aside = false
   /** Whose run it is. */
   runner: Runner | undefined
   /** Told of each name when it is read first, and of the first read of all, before the reader has the value. */
