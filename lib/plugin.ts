@@ -28,6 +28,7 @@ import { serveMetrics } from './observers/prometheus.js'
 import { Tally } from './observers/tally.js'
 import { readOptions, readRouteOptions, type RouteSettings } from './options.js'
 import { errandOf, type Errand } from './refresh.js'
+import { overrideGetter } from './request-getters.js'
 import { Bypass, bypassOf, replyViewOf, setVisit, viewOf, visitOf } from './request-visit.js'
 import { onHeaders } from './payload.js'
 import { noteReturnedReplies } from './returned-reply.js'
@@ -119,45 +120,6 @@ function decorate (fastify: FastifyInstance): void {
     if (!asksProtocol) visitOf(request)?.readSocket()
     return own.call(request)
   })
-}
-
-type OwnGetter<T> = (this: FastifyRequest) => T
-
-/** Puts a getter in front of one of Fastify's own on requests of this app. */
-function overrideGetter<T> (
-  fastify: FastifyInstance, name: 'signal' | 'ip' | 'socket' | 'protocol', get: (request: FastifyRequest, own: OwnGetter<T>) => T
-): void {
-  /** Fastify's own, by the prototype of requests: each instance has one. */
-  const own = new WeakMap<object, OwnGetter<T>>()
-  let last: object | undefined
-  let lastBelow: OwnGetter<T>
-  const getter: OwnGetter<T> = function () {
-    const prototype = Object.getPrototypeOf(this) as object
-    if (prototype !== last) {
-      lastBelow = own.get(prototype) ?? getterBelow(prototype, name, getter) as OwnGetter<T>
-      own.set(prototype, lastBelow)
-      last = prototype
-    }
-    return get(this, lastBelow)
-  }
-  try {
-    fastify.decorateRequest(name, { getter } as never)
-  } catch (error) {
-    // With trustProxy Fastify defines these where they cannot be replaced; they read X-Forwarded-… then, which is noted.
-    if (name !== 'ip' && name !== 'protocol') throw error
-  }
-}
-
-function getterBelow (prototype: object, name: string, above: unknown): unknown {
-  let object = prototype
-  let passed = false
-  let getter: unknown
-  do {
-    getter = Object.getOwnPropertyDescriptor(object, name)?.get
-    passed ||= getter === above
-    object = Object.getPrototypeOf(object) as object
-  } while (!passed || getter === undefined || getter === above)
-  return getter
 }
 
 /** The hooks that serve this scope and those inside it: Fastify calls them for the routes of inner instances too. */
