@@ -14,6 +14,7 @@ import type { CallSettings } from './function-options.js'
 import { tagLabel } from './http/labels.js'
 import { MAX_TAGS } from './http/tags.js'
 import type { Observer, RefreshResult, Subject } from './observers/observer.js'
+import { warn } from './observers/warn.js'
 import { sizeOf } from './size.js'
 
 /** A result that was kept, and why it may be served. */
@@ -43,6 +44,8 @@ export class Results<A extends readonly unknown[], R> {
   readonly #settings: CallSettings<A, R>
   readonly #observer: Observer
   readonly #clock: Clock
+  /** Results of which it is known that they are some, by what is in the store. */
+  readonly #known = new WeakMap<object, { readonly result: R }>()
 
   constructor (shelf: Shelf, refreshes: Refreshes, settings: CallSettings<A, R>, observer: Observer, clock: Clock) {
     this.shelf = shelf
@@ -82,7 +85,8 @@ export class Results<A extends readonly unknown[], R> {
       if (lifetime !== undefined && labels.length <= MAX_TAGS) {
         const freshFor = lifetime * (1 - ttlJitter * Math.random())
         // What the caller does to its own object is not done to what is kept.
-        const result = clone === undefined ? value : clone(value)
+        const kept = { result: clone === undefined ? value : clone(value) }
+        this.#known.set(kept, kept)
         return this.shelf.keep({
           version: 1,
           key,
@@ -92,12 +96,12 @@ export class Results<A extends readonly unknown[], R> {
           staleWhileRevalidate,
           staleIfError,
           labels,
-          bytes: sizeOf(result),
-          value: { result }
+          bytes: sizeOf(kept.result),
+          value: kept
         }, freshFor + Math.max(staleWhileRevalidate, staleIfError))
       }
     } catch (err) {
-      log.warn({ err, coalesce: { event: 'not-kept', route: tally.route } }, 'coalesce: a result could not be kept')
+      warn(log, err, { event: 'not-kept', route: tally.route }, 'coalesce: a result could not be kept')
     }
     if (replaces) this.shelf.drop(key)
     return false
@@ -133,13 +137,13 @@ export class Results<A extends readonly unknown[], R> {
       tally.miss('none')
       return NOTHING
     }
-    const result = read<R>(found.entry.value)
-    if (result === undefined) {
+    const known = this.#read(found.entry.value)
+    if (known === undefined) {
       this.shelf.reject()
       tally.miss('rejected')
       return NOTHING
     }
-    const { value } = result
+    const { result: value } = known
     const serve = (reason: KeptResult<R>['reason'], refresh: boolean): Look<R> => ({ kept: { value, reason }, refresh, standby: undefined })
     if (isFresh(found)) return serve('fresh', isDue(found, this.#settings.eagerRefresh))
     if (servesWhileRefreshed(found)) return serve('stale-while-revalidate', true)
@@ -148,11 +152,24 @@ export class Results<A extends readonly unknown[], R> {
     tally.miss(found.outdated ? 'purged' : 'expired')
     return { kept: undefined, refresh: false, standby: until === undefined ? undefined : { value, until, entry: found.entry } }
   }
-}
 
-/** What was put in an entry, if it is of this form and no other. */
-function read<R> (value: unknown): { readonly value: R } | undefined {
-  if (typeof value !== 'object' || value === null) return undefined
-  const [name, ...others] = Object.keys(value)
-  return name === 'result' && others.length === 0 ? { value: (value as { readonly result: R }).result } : undefined
+  /** The result that was put in an entry, if it is of this form and no other: a copy of it, where there is a way to make one. */
+  #read (value: unknown): { readonly result: R } | undefined {
+    if (typeof value !== 'object' || value === null) return undefined
+    const known = this.#known.get(value)
+    if (known !== undefined) return known
+    try {
+      if (Object.keys(value).join() !== 'result') return undefined
+      const found = Object.getOwnPropertyDescriptor(value, 'result')?.value as R
+      const { clone } = this.#settings
+      const result = clone === undefined ? found : clone(found)
+      // What is to be awaited is no result, and would be at who is given it.
+      if (typeof (result as { then?: unknown } | null | undefined)?.then === 'function') return undefined
+      const read = { result }
+      this.#known.set(value, read)
+      return read
+    } catch {
+      return undefined
+    }
+  }
 }

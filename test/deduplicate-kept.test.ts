@@ -641,6 +641,16 @@ t.test('an entry that is no result of a function is never given to a caller', as
   t.equal(await metric(it.app, 'coalesce_store_rejected_entries_total', { reason: 'garbage' }), values.length)
 })
 
+t.test('what a store gives in the place of a result that is to be awaited is never given to a caller', async t => {
+  for (const result of [{ then () { throw new Error('awaited') } }, { get then () { throw new Error('looked at') } }]) {
+    const inner = memoryStore()
+    const store = { ...inner, get: (key: string) => { const entry = inner.get(key); return entry && { ...entry, value: { result } } } }
+    const { lookUp } = await desk(t, { ttl: '10s', store })
+    t.match(await lookUp('a'), { run: 1 })
+    t.match(await lookUp('a'), { run: 2 })
+  }
+})
+
 t.test('a store that keeps nothing changes nothing', async t => {
   const it = await desk(t, { ttl: '60s' }, { store: nullStore })
   t.strictSame([(await it.lookUp('a')).run, (await it.lookUp('a')).run], [1, 2])

@@ -6,9 +6,10 @@
  * store still takes it.
  */
 import type { Clock, Entry, Store } from '../../types/index.js'
+import { wholeEntry, type AnyEntry } from './entry.js'
 import { Marks } from './marks.js'
 
-export type Operation = 'get' | 'set' | 'delete'
+export type Operation = 'get' | 'set' | 'delete' | 'entries'
 
 /** Told what goes wrong, and how long the store takes. */
 export interface ShelfWatch {
@@ -126,11 +127,16 @@ export class Shelf {
 
   /** All that is kept and was not purged; undefined if the store cannot tell. */
   entries (): readonly Listed[] | undefined {
-    if (this.store.entries === undefined) return undefined
     const found: Listed[] = []
-    for (const entry of this.store.entries()) {
-      // What is listed under no key is found under none.
-      if (isEntry(entry) && typeof entry.key === 'string' && !this.isPurged(entry)) found.push({ entry, outdated: this.#isOutdated(entry) })
+    try {
+      if (this.store.entries === undefined) return undefined
+      for (const given of this.store.entries()) {
+        const entry = listed(given)
+        if (entry !== undefined && !this.isPurged(entry)) found.push({ entry, outdated: this.#isOutdated(entry) })
+      }
+    } catch (error) {
+      this.#watch.failed('entries', 'error', error)
+      return undefined
     }
     return found
   }
@@ -156,13 +162,14 @@ export class Shelf {
     return found !== undefined && !isPromise(found) && found.entry.since > since
   }
 
-  #found (key: string, entry: unknown): Found | undefined {
-    if (entry === undefined || entry === null) return undefined
-    if (!isEntry(entry) || Math.max(entry.since, entry.storedAt) > this.now() + MAX_AHEAD) {
+  #found (key: string, given: unknown): Found | undefined {
+    if (given === undefined || given === null) return undefined
+    const entry = wholeEntry(given)
+    if (entry === undefined || Math.max(entry.since, entry.storedAt) > this.now() + MAX_AHEAD) {
       this.#watch.rejected('garbage')
       return undefined
     }
-    if (entry.version !== 1 || entry.key !== key) {
+    if (!isCurrent(entry) || entry.key !== key) {
       this.#watch.rejected(entry.version === 1 ? 'key' : 'version')
       return undefined
     }
@@ -228,10 +235,16 @@ function isPromise (value: unknown): value is PromiseLike<unknown> {
   return typeof value === 'object' && value !== null && typeof (value as { then?: unknown }).then === 'function'
 }
 
-const DURATIONS = ['since', 'storedAt', 'freshFor', 'staleWhileRevalidate', 'staleIfError'] as const
+function isCurrent (entry: AnyEntry): entry is Entry {
+  return entry.version === 1
+}
 
-function isEntry (entry: unknown): entry is Entry {
-  const given = entry as Record<string, unknown>
-  return typeof entry === 'object' && entry !== null && DURATIONS.every(name => Number.isFinite(given[name])) &&
-    Array.isArray(given.labels) && given.labels.every(label => typeof label === 'string')
+/** What can be found: what is listed under no key is found under none. */
+function listed (given: unknown): Entry | undefined {
+  try {
+    const entry = wholeEntry(given)
+    return entry !== undefined && isCurrent(entry) && typeof entry.key === 'string' ? entry : undefined
+  } catch {
+    return undefined
+  }
 }

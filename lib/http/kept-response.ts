@@ -42,7 +42,7 @@ const SINGLE = new Set([
 export function readKeptResponse (value: unknown): KeptResponse | undefined {
   return attempt(() => {
     const status = wanted(isStatus, member(value, 'status'))
-    const body = wanted(isBody, member(value, 'body'))
+    const body = bodyFrom(member(value, 'body'))
     const headers = listOf(member(value, 'headers'), line => header(line, body))
     if (new Set(headers.map(([name]) => name)).size !== headers.length) throw REFUSED
     const removed = listOf(member(value, 'removed'), name => wanted(isResponseField, name))
@@ -114,8 +114,18 @@ function isStatus (value: unknown): value is number {
   return Number.isInteger(value) && (value as number) >= 200 && (value as number) <= 599 && !answersOneOnly(value as number)
 }
 
-function isBody (value: unknown): value is Body {
-  return value === null || typeof value === 'string' || (Buffer.isBuffer(value) && ArrayBuffer.isView(value))
+const BYTES = Object.getPrototypeOf(Uint8Array.prototype) as object
+
+/** What an array of bytes is, whatever it says of itself. */
+function inner<T> (bytes: object, name: 'buffer' | 'byteOffset' | 'byteLength'): T {
+  return (Object.getOwnPropertyDescriptor(BYTES, name) as { get: () => T }).get.call(bytes)
+}
+
+/** The same bytes, in a Buffer that is nothing else. */
+function bodyFrom (value: unknown): Body {
+  if (value === null || typeof value === 'string') return value
+  if (!Buffer.isBuffer(value)) throw REFUSED
+  return Buffer.from(inner<ArrayBuffer>(value, 'buffer'), inner(value, 'byteOffset'), inner(value, 'byteLength'))
 }
 
 function isAmount (value: unknown): value is number {

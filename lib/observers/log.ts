@@ -5,6 +5,7 @@
  * for a refresh that failed: no client will tell of that.
  */
 import type { Observer, Subject } from './observer.js'
+import { warn } from './warn.js'
 
 /** Whether anything comes of a line. */
 function isHeard ({ log }: Subject): boolean {
@@ -29,6 +30,6 @@ export const logging: Observer = Object.freeze({
       return
     }
     const { log, tally } = subject
-    log.warn({ err, coalesce: { event: 'refresh-failed', method: tally.method, route: tally.route } }, 'coalesce: what is kept could not be refreshed')
+    warn(log, err, { event: 'refresh-failed', method: tally.method, route: tally.route }, 'coalesce: what is kept could not be refreshed')
   }
 } satisfies Observer)

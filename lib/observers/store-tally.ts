@@ -8,6 +8,7 @@ import { systemClock } from '../clock.js'
 import type { Operation, ShelfWatch } from '../core/shelf.js'
 import type { Log } from './observer.js'
 import { Distribution, increase } from './tally.js'
+import { warn } from './warn.js'
 
 /** Upper bounds of the histogram of looks, in seconds. */
 export const LOOK_BUCKETS: readonly number[] = Object.freeze([0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1])
@@ -36,12 +37,12 @@ export class StoreTally implements ShelfWatch {
 
   failed (operation: Operation, reason: 'error' | 'timeout' | 'full', err: unknown): void {
     this.#fail(operation, reason, 1)
-    this.#warn({ err, coalesce: { event: 'store-failed', operation, reason } }, 'coalesce: the store failed; requests go on without it')
+    this.#warn(err, { event: 'store-failed', operation, reason }, 'coalesce: the store failed; requests go on without it')
   }
 
   rejected (reason: string): void {
     increase(this.rejections, reason, 1)
-    this.#warn({ coalesce: { event: 'entry-rejected', reason } }, 'coalesce: the store gave something else than what was asked for')
+    this.#warn(undefined, { event: 'entry-rejected', reason }, 'coalesce: the store gave something else than what was asked for')
   }
 
   answered (took: number): void {
@@ -62,10 +63,10 @@ export class StoreTally implements ShelfWatch {
     increase(reasons, reason, times)
   }
 
-  #warn (fields: object, message: string): void {
+  #warn (err: unknown, fields: object, message: string): void {
     const now = this.#clock.now()
     if (now - this.#warned < QUIET) return
     this.#warned = now
-    this.#log.warn(fields, message)
+    warn(this.#log, err, fields, message)
   }
 }

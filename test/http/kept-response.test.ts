@@ -36,7 +36,8 @@ t.test('a kept response is read whole, fresh and frozen, and nothing else of it'
   t.not(read?.headers, KEPT.headers)
   t.not(read?.variant, KEPT.variant)
   const bytes = Buffer.from([0, 255])
-  for (const body of [null, '', 'ä😀', bytes, Buffer.alloc(0)]) t.equal(readKeptResponse({ ...KEPT, body })?.body, body)
+  for (const body of [null, '', 'ä😀', bytes, bytes.subarray(1), Buffer.alloc(0)]) t.strictSame(readKeptResponse({ ...KEPT, body })?.body, body)
+  t.equal((readKeptResponse({ ...KEPT, body: bytes })?.body as Buffer).buffer, bytes.buffer, 'the bytes themselves are not copied')
   t.ok(reads({ headers: [], removed: [], variant: NO_VARIANT, age: 0, date: 0 }))
 })
 
@@ -118,6 +119,18 @@ t.test('the body is text, bytes or none', async t => {
   for (const body of [undefined, 5, true, {}, [], ['body'], new Uint8Array(1), new ArrayBuffer(1), Object('body'), Object.create(Buffer.prototype), { type: 'Buffer', data: [1] }]) {
     t.notOk(reads({ body }), Object.prototype.toString.call(body))
   }
+})
+
+t.test('the bytes of a body are what they are, whatever they say of themselves', async t => {
+  const trap = { get: () => { throw new Error('trap') } }
+  class Odd extends Buffer {}
+  const odd = Object.setPrototypeOf(Object.defineProperties(Buffer.from('body'), {
+    length: trap, byteLength: trap, byteOffset: trap, buffer: trap, toString: trap, slice: trap
+  }), Odd.prototype) as Buffer
+  const body = readKeptResponse({ ...KEPT, headers: [['content-length', '4']], body: odd })?.body as Buffer
+  t.equal(body.length, 4)
+  t.equal(body.toString(), 'body')
+  t.equal(Object.getPrototypeOf(body), Buffer.prototype)
 })
 
 t.test('times are times', async t => {
