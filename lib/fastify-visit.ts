@@ -23,7 +23,7 @@ import type { Refresh } from './keeper.js'
 import type { Log } from './observers/observer.js'
 import { headersOf, isHandlingError, isLoggingError, snapshotHeaders } from './internals.js'
 import { breakOff, discard, isHandlerTimeout, onHeaders } from './payload.js'
-import { closeWithConnection, isClosed } from './queued-reply.js'
+import { isClosed, isEnded, onClose } from './queued-reply.js'
 import { isRefreshable, NO_ADDRESS, runErrand } from './refresh.js'
 import { Replay, type Join } from './replay.js'
 import { Run } from './run.js'
@@ -121,6 +121,8 @@ export class FastifyVisit extends Visit implements Listener {
 
   /** The run begins. */
   begin (): void {
+    // Whatever comes later, others need not wait for.
+    if (this.role === 'alone') onHeaders(this.reply, () => { this.over() })
     if (this.role === 'done' && this.standby !== undefined) this.#before = snapshotHeaders(this.reply)
     if (this.role === 'done' && this.found !== undefined && this.followsOnly === 'head') this.#check = new HeadCheck(this, this.found)
     if (this.role !== 'leader' && this.role !== 'scout' && this.role !== 'refresher') return
@@ -134,7 +136,8 @@ export class FastifyVisit extends Visit implements Listener {
     if (this.role !== 'leader' || this.#followed) return
     this.#followed = true
     onHeaders(this.reply, () => {
-      if (this.role === 'leader' && this.#run?.captured !== true) this.keepToItself('unrecorded', true)
+      if (this.looks) this.#answeredElsewhere()
+      else if (this.role === 'leader' && this.#run?.decided !== true) this.keepToItself('unrecorded', true)
     })
   }
 
@@ -232,7 +235,7 @@ export class FastifyVisit extends Visit implements Listener {
   /** Notes that the handler looked at the connection. */
   readSocket (): void {
     // Whether it is still open is what Fastify asks, of a run that goes on at an upstream after its client left.
-    if (this.forwarded === undefined || !isClosed(this.reply.raw)) this.readAddress()
+    if (this.forwarded === undefined || !isClosed(this.reply)) this.readAddress()
   }
 
   /** Declares what the response depends on. */
@@ -283,12 +286,17 @@ export class FastifyVisit extends Visit implements Listener {
     this.failed = true
     this.error = error
     if (this.refresh !== undefined) this.refresh.error ??= error
+    this.#run?.failedLater()
   }
 
   /** The handler, or whatever came first while it waited, takes the response into its own hands. */
   hijacked (): void {
-    if (this.looks || this.role === 'follower') this.#answeredElsewhere()
-    else this.#run?.hijacked()
+    if (this.#waits) {
+      this.#answeredElsewhere()
+      return
+    }
+    this.over()
+    this.#run?.hijacked()
   }
 
   /**
@@ -297,7 +305,7 @@ export class FastifyVisit extends Visit implements Listener {
    * @param last no other hook comes before the decision
    */
   capture (payload: unknown, last: boolean): unknown {
-    if (this.looks) {
+    if (this.#waits) {
       this.#answeredElsewhere()
       return payload
     }
@@ -306,13 +314,11 @@ export class FastifyVisit extends Visit implements Listener {
       case 'scout':
       case 'refresher':
         return (this.#run as Run).capture(payload, last)
-      case 'follower':
-        this.#answeredElsewhere()
-        return payload
       case 'alone':
         this.over()
         return payload
       default:
+        if (this.#run?.hookFailed === true) return payload
         this.#replay?.sent()
         this.#check?.capture()
         return this.#standIn(this.#run === undefined ? payload : this.#run.captureForOne(payload))
@@ -326,7 +332,7 @@ export class FastifyVisit extends Visit implements Listener {
    */
   decide (payload: unknown, last: boolean): unknown {
     if (this.#replay !== undefined) return this.#replay.finish(payload, last)
-    this.#run?.decide()
+    this.#run?.decide(payload)
     this.#check?.decide()
     return payload
   }
@@ -335,13 +341,14 @@ export class FastifyVisit extends Visit implements Listener {
   closed (): void {
     const { role } = this
     const { raw } = this.reply
-    this.over()
-    // Over HTTP/2 whatever is closed is finished.
-    this.#clientLeft = !raw.writableEnded || !raw.writableFinished
-    if (role === 'leader' && raw.writableEnded && this.#run?.captured !== true) {
-      this.keepToItself('unrecorded', true)
+    const ended = isEnded(raw)
+    this.#clientLeft = !ended || !raw.writableFinished
+    if (ended && this.#waits) {
+      this.#answeredElsewhere()
       return
     }
+    this.over()
+    if (ended && this.#run?.passedBy === true) this.#passedBy()
     this.reader?.destroy()
     // The run is for its own client only, since it landed.
     if (role === 'done' && this.#led && this.#clientLeft && this.#run?.heard !== true) this.cancel(new NobodyWaitsError())
@@ -353,10 +360,23 @@ export class FastifyVisit extends Visit implements Listener {
     }
   }
 
+  /** Its reply was ended by hand: what was captured, or is still being made, is not what its client was sent. */
+  #passedBy (): void {
+    if (this.role === 'leader' || this.role === 'scout') this.keepToItself('unrecorded', true)
+    if (this.reader?.readableEnded !== false) return
+    this.#run?.close()
+    this.coalescer.close(this)
+  }
+
   /** Lets everybody go who waits for this response. */
   keepToItself (reason: string, remember: boolean): void {
     this.coalescer.unshareable(this, reason, remember, this.#run?.varies)
     if (this.#clientLeft) this.cancel(new NobodyWaitsError())
+  }
+
+  /** It waits, for a leader, for a store, or for its turn to run by itself. */
+  get #waits (): boolean {
+    return this.looks || this.role === 'follower' || (this.role === 'alone' && this.outcome === undefined)
   }
 
   /** Something else has answered it while it waited. */
@@ -377,10 +397,7 @@ export class FastifyVisit extends Visit implements Listener {
   watchClient (): void {
     if (this.#watched) return
     this.#watched = true
-    const { raw } = this.reply
-    closeWithConnection(raw, this.request.raw.socket)
-    if (isClosed(raw)) this.closed()
-    else raw.once('close', () => { this.closed() })
+    onClose(this.reply, () => { this.closed() })
   }
 
   /** Answers in this request's own asynchronous context. */

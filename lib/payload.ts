@@ -49,6 +49,12 @@ export function isResponse (payload: unknown): payload is Response {
   return typeof payload === 'object' && Object.prototype.toString.call(payload) === '[object Response]'
 }
 
+/** Whether it is one of the payloads that Fastify sends piece by piece. */
+export function isStream (payload: unknown): boolean {
+  const stream = payload as { readonly pipe?: unknown, readonly getReader?: unknown } | null | undefined
+  return typeof stream?.pipe === 'function' || typeof stream?.getReader === 'function'
+}
+
 /** A payload as a Node stream; undefined if it is none that Fastify would send, or an old one that nobody can end. */
 export function readableOf (payload: unknown): Readable | undefined {
   const stream = payload as Partial<Record<'pipe' | 'on' | 'destroy' | 'resume' | 'write' | 'getReader' | 'locked', unknown>>
@@ -65,19 +71,37 @@ export function discard (payload: unknown): void {
   if (payload instanceof Readable) payload.on('error', () => {}).destroy()
 }
 
-/** Calls `written` before headers leave, by whatever way; at once if they have left. */
+type Methods = Record<string, (...args: unknown[]) => unknown>
+
+/** What makes headers leave. All other ways of HTTP/1 come by the one. */
+const HTTP1_WAYS = ['writeHead']
+/** Not after its client has left, of whom a reply to HTTP/2 says no more. */
+const HTTP2_WAYS = ['writeHead', 'write', 'end']
+/** Not `end`, which Node calls when a client has left as well. */
+const STREAM_WAYS = ['respond', 'respondWithFile', 'respondWithFD', 'write']
+
+/** Calls `written` before headers leave, by whatever way, or what would make them leave is called; at once if they have left. */
 export function onHeaders ({ raw }: FastifyReply, written: () => void): void {
   if (raw.headersSent) {
     written()
     return
   }
-  const { writeHead } = raw as unknown as { writeHead: (...args: unknown[]) => unknown }
-  Object.assign(raw, {
-    writeHead (...args: unknown[]): unknown {
-      written()
-      return writeHead.apply(raw, args)
-    }
-  })
+  const { stream } = raw as { stream?: object }
+  precede(raw, stream === undefined ? HTTP1_WAYS : HTTP2_WAYS, written)
+  if (stream !== undefined) precede(stream, STREAM_WAYS, written)
+}
+
+/** Calls `before` before each of these methods. */
+function precede (object: object, names: readonly string[], before: () => void): void {
+  for (const name of names) {
+    const method = (object as Methods)[name] as Methods[string]
+    Object.assign(object, {
+      [name] (...args: unknown[]): unknown {
+        before()
+        return method.apply(object, args)
+      }
+    })
+  }
 }
 
 /** RFC 9113 section 7. */

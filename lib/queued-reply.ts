@@ -1,11 +1,12 @@
 /**
- * Replies whose connection closes: those to pipelined requests, which wait until the ones before them are complete, and those of HTTP/2.
+ * How replies end: those of HTTP/1, those to pipelined requests, which wait until the ones before them are complete, and those of HTTP/2.
  *
  * Invariant: a reply closes with its connection, whether it had its turn or not, and a closed one is known as such. Node tells only
  * the one whose turn it is, and of HTTP/2 only those that listen then.
  */
 import type { ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
+import type { FastifyReply } from 'fastify'
 
 type Raw = Pick<ServerResponse, 'socket' | 'writableFinished' | 'once' | 'emit'>
 
@@ -24,7 +25,7 @@ function close (raw: Raw): void {
 }
 
 /** Closes `raw` when `socket` closes before it is its turn; at once if it has. */
-export function closeWithConnection (raw: Raw, socket: Socket): void {
+function closeWithConnection (raw: Raw, socket: Socket): void {
   if (!isQueued(raw)) return
   if (socket.destroyed) {
     close(raw)
@@ -41,8 +42,33 @@ export function closeWithConnection (raw: Raw, socket: Socket): void {
   raw.once('close', () => { queue.delete(raw) })
 }
 
-/** Whether it is closed. Over HTTP/2 a reply does not say so itself. */
-export function isClosed (raw: ServerResponse): boolean {
-  const { stream } = raw as { stream?: { readonly destroyed: boolean } }
-  return raw.destroyed || stream?.destroyed === true
+/** Of HTTP/2. Its replies do not say themselves how they are. */
+interface Stream {
+  readonly aborted: boolean
+  readonly destroyed: boolean
+  readonly writableEnded: boolean
+}
+
+function streamOf (raw: ServerResponse): Stream | undefined {
+  return (raw as { stream?: Stream }).stream
+}
+
+/** Whether a reply is closed: it has been sent, its client has left, or something destroyed it. */
+export function isClosed ({ raw, request }: FastifyReply): boolean {
+  const stream = streamOf(raw)
+  return stream === undefined ? raw.destroyed || (isQueued(raw) && request.raw.socket.destroyed) : stream.destroyed
+}
+
+/** Whether somebody has said that nothing follows. A client that leaves ends a stream of HTTP/2 as well. */
+export function isEnded (raw: ServerResponse): boolean {
+  const stream = streamOf(raw)
+  return raw.writableEnded || (stream !== undefined && stream.writableEnded && !stream.aborted)
+}
+
+/** Calls `closed` once a reply has closed; at once if it has. */
+export function onClose (reply: FastifyReply, closed: () => void): void {
+  const { raw, request } = reply
+  if (streamOf(raw) === undefined) closeWithConnection(raw, request.raw.socket)
+  if (isClosed(reply)) closed()
+  else raw.once('close', closed)
 }

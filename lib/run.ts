@@ -18,7 +18,8 @@ import { byteLength, isLarger, snapshot, type Body, type Recording, type Variant
 import { tagsOf } from './http/tags.js'
 import { parseVary } from './http/vary.js'
 import { headersOf, snapshotHeaders } from './internals.js'
-import { discard, hasTrailers, isHandlerTimeout, isResponse, readableOf, restrictionOf, type Capture } from './payload.js'
+import { discard, hasTrailers, isHandlerTimeout, isResponse, isStream, readableOf, restrictionOf, type Capture } from './payload.js'
+import { isEnded } from './queued-reply.js'
 import { NO_NAMES, Reading } from './reading.js'
 import { Revalidation } from './revalidation.js'
 import { shareEncodings } from './shared-zlib.js'
@@ -45,8 +46,12 @@ export class Run {
   #tags: Set<string> | undefined
   #capture: Capture | undefined
   #decided = false
+  /** A hook after its handler has failed: its response is not what others would get. */
+  hookFailed = false
   /** Its body, if that is a stream. */
   #broadcast: Broadcast | undefined
+  /** Its client is sent a stream as well, and not what a hook has put in the place of that. */
+  #flows = false
   /** What those get who share it. */
   #body: Body | Broadcast = null
 
@@ -66,6 +71,16 @@ export class Run {
   /** Whether its response has been captured. */
   get captured (): boolean {
     return this.#capture !== undefined
+  }
+
+  /** Whether it is known who may have its response, or no one but its client ever will. */
+  get decided (): boolean {
+    return this.#decided
+  }
+
+  /** Of a reply that is ended before others have had anything of it: whether it was ended past what was captured. */
+  get passedBy (): boolean {
+    return !this.#decided || (this.#flows && this.#visit.reply.raw.statusCode !== 204)
   }
 
   /** What it was seen to read; undefined where the route trusts what the response says. */
@@ -121,11 +136,7 @@ export class Run {
     const visit = this.#visit
     const { coalescer } = visit
     if (this.#capture !== undefined) {
-      // One of the leader's own hooks failed after its handler did well: this response is not what the others would get.
-      this.#decided = true
-      visit.reader?.destroy()
-      this.#broadcast?.close()
-      coalescer.abandon(visit, 'hook-failed')
+      this.#giveUp()
       return payload
     }
     this.stop()
@@ -183,6 +194,21 @@ export class Run {
     return passed
   }
 
+  /** The handler, or a hook, has failed. After the answer to an error that a hook spoils no hook is called any more. */
+  failedLater (): void {
+    if (this.#capture !== undefined && !this.#decided) this.#giveUp()
+  }
+
+  /** One of its own hooks failed after its handler: its response is not what the others would get. */
+  #giveUp (): void {
+    const visit = this.#visit
+    this.hookFailed = true
+    this.#decided = true
+    visit.coalescer.abandon(visit, 'hook-failed')
+    visit.reader?.destroy()
+    this.#broadcast?.close()
+  }
+
   /** The first moment after a handler whose flight is over: only its own client has it. Returns the payload to go on with. */
   captureForOne (payload: unknown): unknown {
     this.stop()
@@ -190,7 +216,8 @@ export class Run {
   }
 
   /** The last moment before the response's headers leave: decides who may have it. */
-  decide (): void {
+  decide (payload: unknown): void {
+    if (this.#broadcast !== undefined) this.#flows = isStream(payload)
     if (this.#capture !== undefined && !this.#decided) this.#decide(this.#capture.reason ?? restrictionOf(this.#visit.reply))
   }
 
@@ -256,6 +283,11 @@ export class Run {
     const { body, failed, vary } = this.#capture as Capture
     const broadcast = this.#broadcast
     this.stop()
+    if (broadcast !== undefined && isEnded(visit.reply.raw) && this.passedBy) {
+      visit.keepToItself('unrecorded', true)
+      broadcast.close()
+      return
+    }
     const { untold } = this.#reading
     if (untold !== undefined) {
       if (untold === 'reads-all-headers') coalescer.variants.warnOfReads(visit)
