@@ -38,12 +38,15 @@ export interface Desk<A extends readonly unknown[], R> {
 const RELEASE_CONCURRENCY = 64
 /** Makes of a key that of its relief flight. Keys end in a quote or a bracket, so no key ends in this. */
 const RELIEF = ' relief'
+/** The label of calls whose results are kept. No key is one: keys end in a quote or a bracket. */
+export const KEEPING = 'keeping'
 
 let calls = 0
 
 export class Call<A extends readonly unknown[], R> implements Passenger<Run<unknown>>, Subject {
   flight: Flight<Run<unknown>> | undefined
   readonly mayLead = true
+  readonly fleet = undefined
   leaderId: string | undefined
   /** When its patience began: it was made, or relieved. */
   arrived: number
@@ -91,9 +94,10 @@ export class Call<A extends readonly unknown[], R> implements Passenger<Run<unkn
     return this.#desk.tally
   }
 
-  /** Whether what it brings is kept. */
-  get keeps (): boolean {
-    return this.#desk.results !== undefined
+  get labels (): readonly string[] {
+    // Who has no key leads nothing.
+    const key = this.key as string
+    return this.#desk.results === undefined ? [key] : [key, KEEPING]
   }
 
   get waitTimeout (): number {

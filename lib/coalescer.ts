@@ -194,10 +194,10 @@ export class Coalescer {
     }
   }
 
-  /** Lets go everybody who waits on a route. */
-  release (isReleased: (route: Route) => boolean): void {
-    for (const leader of this.flights.leaders() as Visit[]) {
-      if (!isReleased(leader.route)) continue
+  /** Lets go everybody who waits, or who does on one route. */
+  release (route?: Route): void {
+    const leaders = route === undefined ? this.flights.leaders() : route.fleet.flights().map(({ leader }) => leader)
+    for (const leader of leaders as Visit[]) {
       this.close(leader)
       this.unshareable(leader, 'disabled', false)
     }

@@ -100,7 +100,7 @@ export function deduplicateAt<A extends readonly unknown[], R> (
     const key = keyOf(this, args)
     if (key === undefined) return
     results?.shelf.drop(key)
-    flights.detach(leader => (leader as Call<A, R>).key === key)
+    flights.fence(key)
   }
 
   return Object.assign(deduplicatedCall, { invalidate })

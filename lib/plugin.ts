@@ -11,6 +11,7 @@ import { completeCacheControl, sendCacheControl } from './cache-control-headers.
 import { bypassStatus, cacheStatusOf } from './cache-status-of.js'
 import { checkChoice, isCoalesced, methodsOf } from './chosen-routes.js'
 import type { Coalescer } from './coalescer.js'
+import { Fleet } from './core/fleet.js'
 import { AlreadyRegisteredError, InvalidOptionError, RefreshError } from './errors.js'
 import { FastifyVisit } from './fastify-visit.js'
 import { pairHeads } from './head-routes.js'
@@ -230,6 +231,7 @@ function addRoute (fastify: FastifyInstance, scope: Scope, options: RouteOptions
     settings,
     tally,
     label: routeLabel(options.url),
+    fleet: new Fleet(),
     methods,
     url: options.url,
     disabled: false,

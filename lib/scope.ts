@@ -5,7 +5,7 @@
  */
 import type { FastifyBaseLogger } from 'fastify'
 import type { Coalesce, RouteSelector } from '../types/index.js'
-import type { AnyCall } from './call.js'
+import { KEEPING } from './call.js'
 import { Coalescer } from './coalescer.js'
 import { Flights } from './core/flights.js'
 import { Refreshes } from './core/refreshes.js'
@@ -106,14 +106,16 @@ export function createScope (log: FastifyBaseLogger, settings: Settings, around:
   const setDisabled = (disabled: boolean, selector: RouteSelector | undefined): void => {
     if (selector === undefined) {
       coalescer.disabled = disabled
-      if (disabled) coalescer.release(() => true)
+      if (disabled) coalescer.release()
       return
     }
     const chosen = routes.filter(({ url, methods }) =>
       url === selector.url && (selector.method === undefined || methods.includes(selector.method.toUpperCase())))
     if (chosen.length === 0) throw new UnknownRouteError(`${selector.method ?? '*'} ${selector.url}`)
-    for (const route of chosen) route.disabled = disabled
-    if (disabled) coalescer.release(route => route.disabled)
+    for (const route of chosen) {
+      route.disabled = disabled
+      if (disabled) coalescer.release(route)
+    }
   }
   const api: Coalesce = Object.freeze<Coalesce>({
     stats () {
@@ -130,7 +132,7 @@ export function createScope (log: FastifyBaseLogger, settings: Settings, around:
       for (const { barrier } of coalescers) barrier.purge(labels, soft)
       for (const each of functions) {
         for (const shelf of each.shelves) shelf.purge(labels, soft)
-        if (each.shelves.size > 0) each.calls.detach(leader => (leader as AnyCall).keeps)
+        if (each.shelves.size > 0) each.calls.fence(KEEPING)
       }
     },
     entries ({ bodies = false } = {}) {

@@ -5,9 +5,11 @@
  */
 import type { Outcome } from '../types/index.js'
 import type { Coalescer } from './coalescer.js'
+import type { Fleet } from './core/fleet.js'
 import type { AbortReason, Ending, Flight, Passenger } from './core/flight.js'
 import type { Headers } from './http/headers.js'
 import type { KeyHead } from './http/key.js'
+import { pathLabel } from './http/labels.js'
 import type { FollowReason } from './http/policy.js'
 import type { KeptRecording, Recording, Variant } from './http/recording.js'
 import { NO_REQUEST_DIRECTIVES } from './http/request-directives.js'
@@ -25,6 +27,8 @@ export interface Route {
   readonly tally: Tally
   /** What all that is kept of it can be purged by. */
   readonly label: string
+  /** Its flights in the air. */
+  readonly fleet: Fleet<Recording>
   disabled: boolean
 }
 
@@ -90,6 +94,7 @@ export abstract class Visit implements Passenger<Recording>, Subject {
   finished: (() => void) | undefined
   readonly route: Route
   readonly coalescer: Coalescer
+  #labels: readonly string[] | undefined
 
   constructor (coalescer: Coalescer, route: Route) {
     this.coalescer = coalescer
@@ -148,6 +153,14 @@ export abstract class Visit implements Passenger<Recording>, Subject {
 
   get mayLead (): boolean {
     return this.followsOnly === undefined && !this.demands.onlyIfCached
+  }
+
+  get labels (): readonly string[] {
+    return (this.#labels ??= [pathLabel(this.path)])
+  }
+
+  get fleet (): Fleet<Recording> {
+    return this.route.fleet
   }
 
   get tally (): Tally {

@@ -7,6 +7,7 @@
  */
 import type { Clock } from '../../types/index.js'
 import { Timed, type Deadlines } from './deadlines.js'
+import type { Fleet } from './fleet.js'
 import { Ramp, type Run } from './ramp.js'
 
 /** A request, or a function call, as a flight sees it. */
@@ -21,6 +22,10 @@ export interface Passenger<R> {
   readonly flightTimeout: number
   /** Whether its own run could answer others as well. If not it boards flights of others only, and takes over none. */
   readonly mayLead: boolean
+  /** What keeps newcomers from the flight that it leads, once that is fenced. Asked only if something was. */
+  readonly labels: readonly string[]
+  /** Where the flights that it leads are found with others of their kind; undefined if nobody looks for them. */
+  readonly fleet: Fleet<R> | undefined
   /** How it ended for a follower of `flight`, which it is no longer on, unless it leads now. Must not throw. */
   settle (ending: Ending<R>, flight: Flight<R>): void
   /** Nobody needs this leader's run any more, and it is off the flight. Must not throw. */
@@ -81,6 +86,12 @@ export class Flight<R> extends Timed {
   readonly limit: number
   /** How many followers took the place of a leader. */
   promotions = 0
+  /** How many fences there had been when it was last known to be behind none. Written by the register alone. */
+  cleared = 0
+  readonly fleet: Fleet<R> | undefined
+  /** Its neighbours in its fleet. Written by the fleet alone. */
+  older: Flight<R> | undefined
+  younger: Flight<R> | undefined
   readonly #tower: Tower<R>
   #leader: Passenger<R> | undefined
   /** False once the leader's own client is gone: its run goes on for the followers' sake. */
@@ -106,6 +117,8 @@ export class Flight<R> extends Timed {
     this.#tower = tower
     this.#leader = leader
     leader.flight = this
+    this.fleet = leader.fleet
+    this.fleet?.add(this)
     tower.deadlines.start(this)
   }
 
@@ -284,6 +297,7 @@ export class Flight<R> extends Timed {
     const leader = this.#leader
     if (leader !== undefined) leader.flight = undefined
     this.#leader = undefined
+    this.fleet?.remove(this)
     this.#tower.deadlines.end(this)
     this.#tower.release(this)
   }

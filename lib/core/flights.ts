@@ -2,11 +2,13 @@
  * The register of flights in the air.
  *
  * Invariant: boarding is synchronous. Nothing can happen between "is there a flight for this key?" and "I lead it", so two
- * leaders of one key cannot be. A flight releases its own entry only, never one that a successor has taken under its key.
+ * leaders of one key cannot be. A flight releases its own entry only, never one that a successor has taken under its key. What a
+ * fence costs does not grow with the flights in the air: they are asked whether they are behind it when somebody wants to join.
  */
 import type { Clock } from '../../types/index.js'
 import { Deadlines } from './deadlines.js'
 import { Flight, type Passenger, type Tower } from './flight.js'
+import { Marks } from './marks.js'
 
 /** The part that a passenger got, or why it got none. */
 export type Boarding = 'leader' | 'follower' | 'no-flight' | 'max-flights' | 'max-waiters' | 'max-waiters-per-key'
@@ -26,6 +28,10 @@ export class Flights<R> implements Tower<R> {
   /** Flights that take no more passengers but have not landed. */
   readonly #detached = new Set<Flight<R>>()
   #waiters = 0
+  /** How many fences there have been; the number of the last that is for all; and those of the others, by label. */
+  #fences = 0
+  #fenceForAll = 0
+  readonly #fenced = new Marks()
 
   constructor (limits: Limits, clock: Clock) {
     this.#limits = limits
@@ -60,6 +66,7 @@ export class Flights<R> implements Tower<R> {
       if (this.size >= this.#limits.maxFlights) return 'max-flights'
       this.#settleNewest()
       this.#newest = new Flight(key, passenger, this, now)
+      this.#newest.cleared = this.#fences
       return 'leader'
     }
     if (flight.followers >= maxWaitersPerKey) return 'max-waiters-per-key'
@@ -68,15 +75,14 @@ export class Flights<R> implements Tower<R> {
     return 'follower'
   }
 
-  /** Lets no newcomer join the flights that `matches` names; those on board stay on board. */
-  detach (matches: (leader: Passenger<R>) => boolean): void {
-    this.#settleNewest()
-    for (const flight of this.#flights.values()) {
-      if (flight.leader !== undefined && matches(flight.leader)) {
-        this.#flights.delete(flight.key)
-        this.#detached.add(flight)
-      }
-    }
+  /** Lets no newcomer join the flights in the air whose leaders have this label; those on board stay on board. */
+  fence (label: string): void {
+    if (this.size > 0) this.#fenced.mark(label, ++this.#fences)
+  }
+
+  /** The same of all flights in the air. */
+  fenceAll (): void {
+    this.#fenceForAll = ++this.#fences
   }
 
   /** Lets newcomers of another key join a flight, and not those of its own; if it takes any, and the other key has no flight. */
@@ -102,9 +108,21 @@ export class Flights<R> implements Tower<R> {
     this.#waiters -= followers
   }
 
+  /** The flight that takes newcomers for `key`. */
   #find (key: string): Flight<R> | undefined {
-    if (this.#newest?.key === key) return this.#newest
-    return this.#flights.size === 0 ? undefined : this.#flights.get(key)
+    const flight = this.#newest?.key === key ? this.#newest : this.#flights.size === 0 ? undefined : this.#flights.get(key)
+    if (flight === undefined || flight.cleared === this.#fences) return flight
+    if (!this.#isFenced(flight)) {
+      flight.cleared = this.#fences
+      return flight
+    }
+    this.release(flight)
+    this.#detached.add(flight)
+    return undefined
+  }
+
+  #isFenced ({ cleared, leader }: Flight<R>): boolean {
+    return this.#fenceForAll > cleared || this.#fenced.since(cleared + 1, (leader as Passenger<R>).labels)
   }
 
   #settleNewest (): void {

@@ -4,6 +4,7 @@
  * Invariant: two fields have one normalized form only if they list the same codings with the same weights in the same order
  * (some servers take the first of equals). What is not well formed stays as it is.
  */
+import { trimmed } from './conditional.js'
 
 /** The name of the normalized field among header names; no header can be called so. */
 export const ENCODINGS = '(accept-encoding)'
@@ -15,7 +16,7 @@ export function normalizeAcceptEncoding (value: string | null): string | null {
   if (value === null) return null
   const members: string[] = []
   for (const piece of value.split(',')) {
-    const text = piece.replace(/^[ \t]+|[ \t]+$/g, '')
+    const text = trimmed(piece)
     if (text === '') continue
     const match = MEMBER.exec(text)
     if (match === null) return value

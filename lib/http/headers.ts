@@ -40,8 +40,10 @@ export function headerDelta (before: Headers, after: Headers): HeaderDelta {
 
 /** Tells the fields that belong to the response from those of this connection, which Connection names besides the known ones. */
 export function travelling (connection: HeaderValue | undefined): (name: string) => boolean {
-  const named = connection === undefined ? [] : combined(connection).toLowerCase().split(',').map(name => name.trim())
-  return name => !HOP_BY_HOP.has(name) && !named.includes(name)
+  const named = connection === undefined
+    ? undefined
+    : new Set(combined(connection).toLowerCase().split(',').map(name => name.trim()))
+  return name => !HOP_BY_HOP.has(name) && named?.has(name) !== true
 }
 
 /** As text, which is what Node sends of whatever an app sets: a Date, a URL, null. */

@@ -13,6 +13,9 @@ export interface RequestUrl {
   readonly path: string
 }
 
+/** A field that has more lines than one is wrong already (RFC 9110 section 5.3), and each is resolved against the target. */
+const MAX_LINES = 16
+
 /**
  * The paths that Location and Content-Location of its response name, each once, but for the target's own: a path is out of date
  * with any query.
@@ -24,7 +27,7 @@ export function invalidatedBy ({ protocol, host, path }: RequestUrl, headers: He
   const self = path.startsWith('/') ? parse(target.origin + path) : undefined
   const paths = new Set<string>()
   for (const value of [headers.location, headers['content-location']]) {
-    for (const line of value === undefined ? [] : lines(value)) {
+    for (const line of value === undefined ? [] : lines(value).slice(0, MAX_LINES)) {
       const named = parse(line, self ?? target)
       // Not by its origin: a blob of this origin has that, too.
       if (named?.protocol === target.protocol && named.host === target.host) paths.add(named.pathname)

@@ -18,9 +18,9 @@ export function pathLabel (path: string): string {
   return `path:${fencedPath(path)}`
 }
 
-/** @param route the label of the route */
-export function labelsOf (route: string, path: string, tags: readonly string[]): readonly string[] {
-  return [route, pathLabel(path), ...tags.map(tagLabel)]
+/** @param paths the labels of the paths */
+export function labelsOf (route: string, paths: readonly string[], tags: readonly string[]): readonly string[] {
+  return [route, ...paths, ...tags.map(tagLabel)]
 }
 
 /** What labels of a kind say. */

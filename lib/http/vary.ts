@@ -14,7 +14,8 @@ export function parseVary (value: FieldValue): readonly string[] | 'vary-any' | 
   for (const line of lines(value)) {
     const members = tokenList(line)
     if (members === undefined) return 'vary-malformed'
-    names.push(...members)
+    // Not as arguments, of which there may be too many.
+    for (const name of members) names.push(name)
   }
   return names.includes('*') ? 'vary-any' : names
 }

@@ -147,3 +147,38 @@ t.test('a write is a barrier whatever its route, or none, has answered to reads 
   read.gate.open()
   await Promise.all(answers)
 })
+
+t.test('a write looks at none of the requests that are in the air, however many and however long their paths', async t => {
+  const opening = gate()
+  let looks = 0
+  let runs = 0
+  const { app, ...server } = await serve(t, app => {
+    // Where Fastify reads it each time that somebody asks for the URL of a request.
+    app.addHook('onRequest', async ({ raw }) => {
+      const { url } = raw
+      Object.defineProperty(raw, 'url', { configurable: true, get () { looks++; return url } })
+    })
+    app.get('/slow/*', { config: { coalesce: { ttl: 60_000 } } }, async () => {
+      runs++
+      await opening.promise
+      return 'read'
+    })
+    app.post('/write', async () => 'written')
+  })
+  const looksOfAWrite = async (): Promise<number> => {
+    looks = 0
+    await server.get('/write', { method: 'POST' })
+    return looks
+  }
+  const alone = await looksOfAWrite()
+  const pending = Array.from({ length: 40 }, (_, index) => server.get(`/slow/${'%41'.repeat(1000)}/${index}`))
+  await until(() => runs === 40)
+  t.equal(await looksOfAWrite(), alone)
+  looks = 0
+  app.coalesce.invalidate({ url: '/slow/a' })
+  app.coalesce.invalidate({ tags: ['none'] })
+  app.coalesce.invalidate({ route: '/slow/*' })
+  t.equal(looks, 0)
+  opening.open()
+  await Promise.all(pending)
+})

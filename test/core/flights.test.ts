@@ -1,4 +1,5 @@
 import t from 'tap'
+import { Fleet } from '../../lib/core/fleet.js'
 import { Airport, NOTHING_LEFT, shared, type TestPassenger } from './passengers.js'
 
 t.test('the first passenger of a key leads, the others follow, and keys are apart', async t => {
@@ -80,17 +81,17 @@ t.test('followers over the limit of all do not board, and places are freed by la
   t.strictSame(airport.left, NOTHING_LEFT)
 })
 
-t.test('a detached flight takes no newcomers, lands for those on board, and leaves its successor alone', async t => {
+t.test('a fenced flight takes no newcomers, lands for those on board, and leaves its successor alone', async t => {
   const airport = new Airport()
   const { flight: old, crew: [L] } = airport.crew('x', 'L', 'a')
   airport.crew('y', 'M')
 
-  airport.flights.detach(leader => leader === L)
+  airport.flights.fence('L')
   const next = airport.passenger('N')
   t.equal(airport.board('x', next), 'leader')
   t.equal(airport.board('x', airport.passenger('b')), 'follower')
   t.equal(airport.board('y', airport.passenger('c')), 'follower', 'other flights can be joined')
-  t.equal(airport.flights.size, 3, 'a detached flight is in the air')
+  t.equal(airport.flights.size, 3, 'a fenced flight is in the air')
   t.strictSame(airport.flights.leaders().map(leader => (leader as TestPassenger).name).sort(), ['L', 'M', 'N'])
 
   t.equal(old.land(L, shared('old')), true)
@@ -102,10 +103,10 @@ t.test('a detached flight takes no newcomers, lands for those on board, and leav
   t.strictSame(airport.events(), ['b shared new', 'd shared new'])
 })
 
-t.test('a successor that lands first leaves the detached flight in the air', async t => {
+t.test('a successor that lands first leaves the fenced flight in the air', async t => {
   const airport = new Airport()
   const { flight: old, crew: [L] } = airport.crew('x', 'L')
-  airport.flights.detach(() => true)
+  airport.flights.fenceAll()
   const { flight: young, crew: [N] } = airport.crew('x', 'N')
 
   young.land(N, shared('new'))
@@ -142,7 +143,7 @@ t.test('a flight is not renamed to the key of another, nor to its own, nor once 
   }
   t.equal(airport.board('y', airport.passenger('a')), 'follower')
   t.equal(y.followers, 1)
-  airport.flights.detach(leader => leader === L)
+  airport.flights.fence('L')
   airport.flights.rename(x, 'z')
   t.equal(airport.flights.has('z'), false)
   x.land(L, shared('r'))
@@ -150,23 +151,71 @@ t.test('a flight is not renamed to the key of another, nor to its own, nor once 
   t.strictSame(airport.left, NOTHING_LEFT)
 })
 
-t.test('a flight is detached once', async t => {
+t.test('a flight that is fenced twice is in the air once', async t => {
   const airport = new Airport()
   const { flight, crew: [L] } = airport.crew('x', 'L')
-  airport.flights.detach(() => true)
-  airport.flights.detach(() => true)
+  airport.flights.fence('L')
+  t.equal(airport.flights.has('x'), false)
+  airport.flights.fenceAll()
+  t.equal(airport.flights.has('x'), false)
 
   t.equal(airport.flights.size, 1)
   flight.land(L, shared('r'))
   t.strictSame(airport.left, NOTHING_LEFT)
 })
 
-t.test('a detached flight counts for the limit', async t => {
+t.test('a fenced flight counts for the limit', async t => {
   const airport = new Airport({ maxFlights: 1 })
   airport.crew('x', 'L')
-  airport.flights.detach(() => true)
+  airport.flights.fenceAll()
 
   t.equal(airport.board('x', airport.passenger('N')), 'max-flights')
+})
+
+t.test('a fence is for what is in the air, and not for what takes off later', async t => {
+  const airport = new Airport()
+  airport.flights.fence('L')
+  airport.flights.fenceAll()
+  airport.crew('x', 'L', 'a')
+  airport.flights.fence('M')
+  airport.crew('y', 'M', 'b')
+  t.equal(airport.board('x', airport.passenger('c')), 'follower', 'another label is fenced')
+})
+
+t.test('a fence asks none of the flights in the air, and one that somebody wants to join is asked once for each fence', async t => {
+  const airport = new Airport()
+  const crews = Array.from({ length: 50 }, (_, index) => airport.crew(`k${index}`, `L${index}`).crew[0])
+  const asked = (): number => crews.reduce((sum, leader) => sum + leader.asked, 0)
+  airport.flights.fence('other')
+  airport.flights.fence('another')
+  t.equal(asked(), 0)
+  for (const name of ['a', 'b', 'c']) t.equal(airport.board('k7', airport.passenger(name)), 'follower')
+  t.equal(asked(), 1)
+  airport.flights.fence('other')
+  t.equal(airport.board('k7', airport.passenger('d')), 'follower')
+  t.equal(asked(), 2)
+})
+
+t.test('the flights of a fleet are found without looking at those of others, until they end', async t => {
+  const airport = new Airport()
+  const fleets = [new Fleet<string>(), new Fleet<string>()] as const
+  const leaders = ['a', 'b', 'c', 'd'].map((name, index) => airport.passenger(name, { fleet: fleets[index === 3 ? 1 : 0] }))
+  for (const leader of leaders) airport.board(leader.name, leader)
+  const names = (): string[][] => fleets.map(fleet => fleet.flights().map(({ leader }) => (leader as TestPassenger).name))
+  const end = (index: number): void => { leaders[index]?.flight?.land(leaders[index] as TestPassenger, shared('r')) }
+  t.strictSame(names(), [['a', 'b', 'c'], ['d']])
+  end(1)
+  t.strictSame(names(), [['a', 'c'], ['d']])
+  end(2)
+  end(3)
+  t.strictSame(names(), [['a'], []])
+  const later = airport.passenger('e', { fleet: fleets[0] })
+  airport.board('e', later)
+  end(0)
+  t.strictSame(names(), [['e'], []])
+  later.flight?.land(later, shared('r'))
+  t.strictSame(names(), [[], []])
+  t.strictSame(airport.left, NOTHING_LEFT)
 })
 
 t.test('ten thousand flights later nothing is left', async t => {

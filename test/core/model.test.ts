@@ -65,7 +65,7 @@ const COMMANDS: ReadonlyArray<{ readonly name: string, run (world: World, number
   { name: 'leave', run (world, number) { world.leave('anybody', number) } },
   { name: 'advance', run (world, number) { world.advance((number % 12 + 1) * 10) } },
   { name: 'advance far', run (world, number) { world.advance((number % 108 + 13) * 10) } },
-  { name: 'detach', run (world, number) { world.detach(KEYS[number % KEYS.length] ?? 'x') } }
+  { name: 'fence', run (world) { world.fence() } }
 ]
 
 const LANDINGS: ReadonlyArray<(name: string) => { readonly landing: Landing<string>, readonly told: string }> = [
@@ -174,9 +174,9 @@ class World {
     flight.real.leave(passenger)
   }
 
-  detach (key: string): void {
-    for (const flight of this.#flights) if (flight.key === key) flight.joinable = false
-    this.#airport.flights.detach(leader => (leader as TestPassenger).flight?.key === key)
+  fence (): void {
+    for (const flight of this.#flights) flight.joinable = false
+    this.#airport.flights.fenceAll()
   }
 
   advance (milliseconds: number): void {

@@ -2,6 +2,7 @@
  * Passengers that write down what happens to them, and a register for them.
  */
 import type { AbortReason, Ending, Flight, Landing, Passenger } from '../../lib/core/flight.js'
+import type { Fleet } from '../../lib/core/fleet.js'
 import { Flights, type Limits } from '../../lib/core/flights.js'
 import { TestClock } from '../fixtures/gate.js'
 
@@ -16,6 +17,7 @@ export interface Times {
   waitTimeout?: number
   flightTimeout?: number
   mayLead?: boolean
+  fleet?: Fleet<string> | undefined
 }
 
 export class TestPassenger implements Passenger<string> {
@@ -25,16 +27,25 @@ export class TestPassenger implements Passenger<string> {
   readonly waitTimeout: number
   readonly flightTimeout: number
   readonly mayLead: boolean
+  readonly fleet: Fleet<string> | undefined
+  /** How often it was asked for its labels. */
+  asked = 0
   onSettle: Reaction = () => {}
   readonly #events: string[]
 
-  constructor (name: string, events: string[], { arrived = 0, waitTimeout = WAIT_TIMEOUT, flightTimeout = FLIGHT_TIMEOUT, mayLead = true }: Times = {}) {
+  constructor (name: string, events: string[], { arrived = 0, waitTimeout = WAIT_TIMEOUT, flightTimeout = FLIGHT_TIMEOUT, mayLead = true, fleet }: Times = {}) {
     this.name = name
     this.#events = events
     this.arrived = arrived
     this.waitTimeout = waitTimeout
     this.flightTimeout = flightTimeout
     this.mayLead = mayLead
+    this.fleet = fleet
+  }
+
+  get labels (): readonly string[] {
+    this.asked++
+    return [this.name]
   }
 
   settle (ending: Ending<string>, flight: Flight<string>): void {

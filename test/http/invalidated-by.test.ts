@@ -69,3 +69,8 @@ t.test('nothing throws, and nothing but paths is named', async t => {
   fc.assert(fc.property(any, rest => by({ location: `http://evil.example/${rest}` }).length === 0), { numRuns: 10_000 })
   t.pass('60,000 responses were read')
 })
+
+t.test('of a field with very many lines the first are looked at', async t => {
+  const location = Array.from({ length: 1000 }, (_, index) => `/a/${index}`)
+  t.strictSame(invalidatedBy({ protocol: 'http', host: 'h', path: '/' }, { location }), location.slice(0, 16))
+})

@@ -53,3 +53,7 @@ t.test('well-formed names come out as they went in, and a star among them wins',
   fc.assert(fc.property(anyCase('x-tenant'), each => parseVary(each).at(0) === 'x-tenant'))
   t.pass('30,000 lists were read')
 })
+
+t.test('a Vary of any length is read', async t => {
+  t.equal(parseVary('a,'.repeat(200_000)).length, 200_000)
+})
