@@ -16,12 +16,13 @@ import type { Headers } from './http/headers.js'
 import { HeadCheck } from './head-check.js'
 import { headerOf } from './http/key.js'
 import { followReason, type FollowReason } from './http/policy.js'
-import { queryStart } from './http/query.js'
+import { isOfQuery, queryStart } from './http/query.js'
 import { CLIENT_ADDRESS, type Reads } from './http/reads.js'
 import type { Recording, Variant } from './http/recording.js'
 import type { Refresh } from './keeper.js'
 import type { Log } from './observers/observer.js'
 import { headersOf, isHandlingError, isLoggingError, snapshotHeaders } from './internals.js'
+import { queryValue } from './narrowing.js'
 import { breakOff, discard, isHandlerTimeout, onHeaders } from './payload.js'
 import { isClosed, isEnded, onClose } from './queued-reply.js'
 import { isRefreshable, NO_ADDRESS, runErrand } from './refresh.js'
@@ -155,6 +156,7 @@ export class FastifyVisit extends Visit implements Listener {
 
   override value (name: string): string | null {
     if (name === CLIENT_ADDRESS) return this.#addressOnce()
+    if (isOfQuery(name)) return queryValue(this.request, name, this.route.settings)
     return meaningOf(name, header => this.#header(header))
   }
 

@@ -11,15 +11,19 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest, RouteOptions } from 'fastify'
 import { besidesAddresses, FORWARDED } from './http/forwarded.js'
 import { isPlumbing } from './http/plumbing.js'
+import { REST, type Covers } from './http/query.js'
 import { Reads, type Watched } from './http/reads.js'
 import { dropHook, instanceHooks, prependHook, routeConfigOf, unbound, type InstanceHooks } from './internals.js'
 import type { RouteSettings } from './options.js'
+import { QueryWatch } from './query-watch.js'
 
 /** The part of a route that matters here. */
 export interface HookedRoute {
-  readonly settings: Pick<RouteSettings, 'learnVary' | 'credentials'>
+  readonly settings: Pick<RouteSettings, 'learnVary' | 'credentials' | 'query' | 'router'>
   /** Whether hooks of others run before its requests board. */
   watchesHooks: boolean
+  /** Whether what validation finds in a query reaches the handler although what it looked at does not. */
+  tellsValidation: boolean
 }
 
 type Asked = Watched & { readonly url?: string | undefined }
@@ -39,6 +43,8 @@ interface Watch {
   url: string | undefined
   /** What was there before, and the hooks may have made something of, as it was then. */
   readonly seen: ReadonlyMap<string, unknown> | undefined
+  /** Of a query that the key covers a part of. */
+  query: QueryWatch | undefined
   stop (): void
 }
 
@@ -50,6 +56,7 @@ interface Watching {
 class Unwatched implements Watch {
   url: string | undefined
   readonly seen = new Map<string, unknown>()
+  query: QueryWatch | undefined
 
   constructor ({ headers, url }: Asked, credentials: readonly string[]) {
     this.url = url
@@ -63,6 +70,7 @@ class Unwatched implements Watch {
 class HookReads extends Reads implements Watch {
   url: string | undefined
   seen: Map<string, unknown> | undefined
+  query: QueryWatch | undefined
   readonly #credentials: readonly string[]
   #leads = false
 
@@ -96,6 +104,16 @@ class HookReads extends Reads implements Watch {
     if (this.#leads) super.replaced()
   }
 
+  /** Notes a look at what the key leaves out of a query. */
+  noteQuery (name: string): void {
+    super.note(name)
+  }
+
+  override stop (): void {
+    super.stop()
+    this.query?.stop()
+  }
+
   /** It leads, and its handler reads from now on. */
   lead (): this {
     this.#leads = true
@@ -110,12 +128,18 @@ function watchHooks (request: FastifyRequest, _reply: FastifyReply, done: () => 
   if (route?.watchesHooks !== true) {
     dropHook(request, 'onRequest', watchHooks)
   } else {
-    const { settings: { learnVary, credentials } } = route;
-    (request as unknown as Watching)[kReads] ??= new (learnVary === false ? Unwatched : HookReads)(request.raw, credentials)
+    const { settings: { learnVary, credentials, query } } = route
+    const watch = (request as unknown as Watching)[kReads] ??= new (learnVary === false ? Unwatched : HookReads)(request.raw, credentials)
+    if (typeof query === 'object') watch.query ??= watchQuery(request, watch, query.covers, route)
   }
   done()
 }
 unbound(watchHooks)
+
+function watchQuery (request: FastifyRequest, watch: Watch, covers: Covers, { settings, tellsValidation }: HookedRoute): QueryWatch {
+  const looked = watch instanceof HookReads ? (name: string) => { watch.noteQuery(name) } : undefined
+  return new QueryWatch(request, looked, { covers, parsesItself: settings.router.parsesItself, tellsValidation })
+}
 
 /** Prepares an app for it. */
 export function prepareHookReads (fastify: FastifyInstance): void {
@@ -140,21 +164,24 @@ export interface Ours {
   readonly handler: unknown
   /** Bodies are part of its keys. */
   readonly hasBody: boolean
+  /** Its handler sees a part of a query. */
+  readonly narrows: boolean
 }
 
 /** Whether others than ours come before a request of a route boards, so that there is something to watch. */
 export function hasOthersBefore (
-  parksAt: 'onRequest' | 'preHandler', instance: InstanceHooks | undefined, options: RouteOptions, { park, handler, hasBody }: Ours
+  parksAt: 'onRequest' | 'preHandler', instance: InstanceHooks | undefined, options: RouteOptions, { park, handler, hasBody, narrows }: Ours
 ): boolean {
   if (instance === undefined) return true
-  if (parksAt === 'preHandler' && (hasBody || options.handler !== handler || isToldOfHeaders(options))) return true
+  if (parksAt === 'preHandler' && (hasBody || options.handler !== handler || isTold(options, narrows))) return true
   return BEFORE.slice(0, parksAt === 'onRequest' ? 1 : BEFORE.length)
     .some(name => [instance[name], options[name] ?? []].flat(2).some(hook => hook !== watchHooks && hook !== park))
 }
 
-/** Whether a handler is told by `validationError` what a schema found in the headers. */
-function isToldOfHeaders ({ attachValidation, schema }: RouteOptions): boolean {
-  return attachValidation === true && (schema as Record<string, unknown> | undefined)?.headers !== undefined
+/** Whether a handler is told by `validationError` what a schema found in what it does not see, or what is not in the key. */
+function isTold ({ attachValidation, schema }: RouteOptions, narrows: boolean): boolean {
+  const { headers, query, querystring } = (schema ?? {}) as Record<string, unknown>
+  return attachValidation === true && (headers !== undefined || (narrows && (querystring ?? query) !== undefined))
 }
 
 /** Takes the watch off a request. Who leads puts it on again. */
@@ -166,6 +193,22 @@ export function endHookReads (request: FastifyRequest): void {
 export function replacedUrl (request: FastifyRequest): string | undefined {
   const reads = (request as unknown as Watching)[kReads]
   return reads === undefined || reads.url === request.url ? undefined : reads.url
+}
+
+/** The target as it came, before the router rewrote it, or a hook changed it. */
+export function originalUrlOf (request: FastifyRequest): string {
+  return (request.raw as { originalUrl?: string }).originalUrl ?? replacedUrl(request) ?? request.url
+}
+
+/** What is watched of a request's query. */
+export function queryWatchOf (request: FastifyRequest): QueryWatch | undefined {
+  return (request as unknown as Watching)[kReads]?.query
+}
+
+/** Whatever there is of the query that the key does not cover, it may have been read. */
+export function noteRest (request: FastifyRequest): void {
+  const watch = (request as unknown as Watching)[kReads]
+  if (watch instanceof HookReads) watch.noteQuery(REST)
 }
 
 /** What a key must have besides what is left of a request, as text. */
@@ -204,12 +247,17 @@ export function hiddenIn (request: FastifyRequest, settings: HiddenSettings): Hi
   return { credential, text: url === undefined && others.length === 0 ? undefined : JSON.stringify([url ?? null, others]) }
 }
 
-/** Gives a request another URL, which is none of a hook's. */
-export function changeUrl (request: FastifyRequest, change: (url: string) => string): void {
-  const { raw } = request
+/** Gives a request another URL, which is none of a hook's. Returns what takes that back. */
+export function changeUrl (request: FastifyRequest, change: (url: string) => string): () => void {
+  const { raw, url } = request
   const reads = (request as unknown as Watching)[kReads]
-  if (reads?.url !== undefined) reads.url = change(reads.url)
-  raw.url = change(request.url)
+  const found = reads?.url
+  if (reads !== undefined && found !== undefined) reads.url = change(found)
+  raw.url = change(url)
+  return () => {
+    if (reads !== undefined) reads.url = found
+    raw.url = url
+  }
 }
 
 /** What a leader's hooks have read, to go on with; undefined if they were not watched. */

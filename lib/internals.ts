@@ -11,6 +11,9 @@ export interface RouterOptions {
   readonly querystringParser?: (query: string) => unknown
 }
 
+/** What Fastify has made of the schema of a query; its findings are in `errors`. */
+export type QueryValidator = (...args: unknown[]) => unknown
+
 /** The instance-level hooks that run before the handler, and those after it. */
 export interface InstanceHooks {
   readonly onRequest: readonly unknown[]
@@ -51,6 +54,17 @@ function contextOf (request: FastifyRequest): RouteContext | undefined {
 /** The `config` of a request's route; `routeOptions` makes an object of all there is. */
 export function routeConfigOf (request: FastifyRequest): object {
   return contextOf(request)?.config ?? request.routeOptions.config
+}
+
+const wrapped = new WeakSet<object>()
+
+/** Puts something in front of what validates the queries of a request's route, once. */
+export function wrapQueryValidator (request: FastifyRequest, wrap: (validate: QueryValidator) => QueryValidator): void {
+  const context = contextOf(request) as unknown as Record<symbol, unknown> | undefined
+  if (context === undefined || wrapped.has(context)) return
+  wrapped.add(context)
+  const symbol = Object.getOwnPropertySymbols(context).find(({ description }) => description === 'querystring-schema')
+  if (symbol !== undefined && typeof context[symbol] === 'function') context[symbol] = wrap(context[symbol] as QueryValidator)
 }
 
 /** Makes a hook one that can be taken out of a route: Fastify binds hooks, and it would not be found among the bound ones. */

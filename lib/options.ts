@@ -13,10 +13,10 @@ import { CACHE_NAME, isCacheName } from './http/cache-status.js'
 import { pathLabel, routeLabel, tagLabel } from './http/labels.js'
 import { answersOneOnly } from './http/policy.js'
 import type { Recording } from './http/recording.js'
-import { coversAllBut, coversOnly, type Covers } from './http/query.js'
+import { coversAllBut, coversOnly, isOfQuery, type Covers } from './http/query.js'
 import {
-  boolean, callable, clock, duration, durationOr, fail, headers, integer, isName, isObject, listOf, names, oneOf, optional, part, read,
-  seconds, span, type Reader, type Readers
+  boolean, callable, clock, duration, durationOr, fail, headers, integer, isHeaderName, isName, isObject, listOf, names, oneOf, optional,
+  part, read, seconds, span, type Reader, type Readers
 } from './readers.js'
 
 /** What a key depends on that the app has chosen. */
@@ -129,11 +129,18 @@ const body: Reader<KeySettings['body']> = (value, name) => {
   return read({ maxBytes: integer(1) }, value, BODY, name)
 }
 
+const isLook = (value: unknown): value is string => isHeaderName(value) || (typeof value === 'string' && isOfQuery(value))
+
+/** `?sig` is a parameter of the query, `?` all of them. */
+const looks: Reader<readonly string[]> = (value, name) =>
+  Object.freeze(listOf("an array of header names, and of parameters as '?name'", isLook)(value, name)
+    .map(each => isOfQuery(each) ? each : each.toLowerCase()))
+
 const learnVary: Reader<RouteSettings['learnVary']> = (value, name) => {
   if (value === false) return false
   if (value === true) return LEARN_ALL
   if (!isObject(value)) return fail(name, 'true, false or { ignore: [header names] }', value)
-  return read({ ignore: headers }, value, LEARN_ALL, name)
+  return read({ ignore: looks }, value, LEARN_ALL, name)
 }
 
 const metrics: Reader<Settings['metrics']> = (value, name) => {

@@ -117,3 +117,8 @@ export function breakOff ({ raw }: FastifyReply): void {
 export function asIs (payload: unknown): string {
   return payload as string
 }
+
+/** Whether a payload is still being made. */
+export function flows (payload: unknown): boolean {
+  return typeof payload === 'object' && payload !== null && !(payload instanceof Uint8Array)
+}

@@ -4,7 +4,6 @@
  * Invariant: a route that is not coalesced and only reads has nothing of ours from its second request on. Of one that is, only the handler is
  * shared: each client passes every hook, and where it waits is past every gate.
  */
-import { parse } from 'fast-querystring'
 import type { FastifyInstance, FastifyReply, FastifyRequest, RouteOptions } from 'fastify'
 import type { CoalesceOptions } from '../types/index.js'
 import { completeCacheControl, sendCacheControl } from './cache-control-headers.js'
@@ -16,22 +15,23 @@ import { AlreadyRegisteredError, InvalidOptionError, RefreshError } from './erro
 import { FastifyVisit } from './fastify-visit.js'
 import { pairHeads } from './head-routes.js'
 import { noteHijackedReplies } from './hijacked-reply.js'
-import { changeUrl, endHookReads, hasOthersBefore, hiddenIn, isOfCoalescedRoute, prepareHookReads, watchHooksOf } from './hook-reads.js'
+import { endHookReads, hasOthersBefore, hiddenIn, isOfCoalescedRoute, noteRest, prepareHookReads, queryWatchOf, watchHooksOf } from './hook-reads.js'
 import { appendCacheStatus } from './http/cache-status.js'
 import { invalidatedBy } from './http/invalidated-by.js'
 import { buildKey, KeyHead } from './http/key.js'
 import { joinReason } from './http/policy.js'
 import { routeLabel } from './http/labels.js'
-import { narrowQuery, queryStart, type Covers, type Parser } from './http/query.js'
+import { queryStart } from './http/query.js'
 import { requestDirectives } from './http/request-directives.js'
-import { dropHook, forgetOriginalUrl, headersOf, instanceHooks, prependHook, routerOptions, trustsByAddress, unbound } from './internals.js'
+import { dropHook, headersOf, instanceHooks, prependHook, routerOptions, trustsByAddress, unbound } from './internals.js'
+import { narrow, widen } from './narrowing.js'
 import { serveMetrics } from './observers/prometheus.js'
 import { Tally } from './observers/tally.js'
 import { readOptions, readRouteOptions, type RouteSettings } from './options.js'
 import { errandOf, type Errand } from './refresh.js'
 import { overrideGetter } from './request-getters.js'
 import { Bypass, bypassOf, replyViewOf, setVisit, viewOf, visitOf } from './request-visit.js'
-import { onHeaders } from './payload.js'
+import { flows, onHeaders } from './payload.js'
 import { noteReturnedReplies } from './returned-reply.js'
 import { createScope, type FastifyRoute, type Scope } from './scope.js'
 
@@ -136,10 +136,14 @@ function addHooks (fastify: FastifyInstance): void {
 function captureResponse (request: FastifyRequest, reply: FastifyReply, payload: unknown, done: Done): void {
   const visit = visitOf(request)
   if (visit !== undefined) {
-    done(null, visit.capture(payload, (visit.route as FastifyRoute).decidesAtOnce))
+    const passed = visit.capture(payload, (visit.route as FastifyRoute).decidesAtOnce)
+    // What makes a stream is the handler's.
+    if (!flows(passed)) widen(request)
+    done(null, passed)
     return
   }
   endHookReads(request)
+  if (!flows(payload)) widen(request)
   // A POST that is coalesced is one that only reads: its route says so.
   if (isWrite(request.method)) {
     if (reply.statusCode < 400) fence(request, reply)
@@ -239,6 +243,7 @@ function addRoute (fastify: FastifyInstance, scope: Scope, options: RouteOptions
     decidesAtOnce: false,
     decidesLast: false,
     watchesHooks: true,
+    tellsValidation: options.attachValidation === true,
     constraints: options.constraints ?? {},
     handler: options.handler,
     choice,
@@ -248,6 +253,8 @@ function addRoute (fastify: FastifyInstance, scope: Scope, options: RouteOptions
   if (settings.ttl !== undefined) scope.coalescer.keeper.open()
   scope.tallies.push(tally)
 
+  /** Gates come after it has boarded. */
+  let skipsGates = false
   const handler = options.handler as Handler
   const runHandler = function (this: FastifyInstance, visit: FastifyVisit, request: FastifyRequest, reply: FastifyReply): unknown {
     const result = handler.call(this, request, reply)
@@ -256,6 +263,7 @@ function addRoute (fastify: FastifyInstance, scope: Scope, options: RouteOptions
   }
   const coalescedHandler: Handler = function coalescedHandler (request, reply) {
     const known = visitOf(request)
+    if (skipsGates && narrow(request, settings) !== undefined) noteRest(request)
     if (known !== undefined) return runHandler.call(this, known, request, reply)
     if (route.parksAt !== 'preHandler') return handler.call(this, request, reply)
     const visit = admit(scope.coalescer, route, request, reply)
@@ -275,17 +283,23 @@ function addRoute (fastify: FastifyInstance, scope: Scope, options: RouteOptions
     })
   }
   function parkOnRequest (request: FastifyRequest, reply: FastifyReply, done: Done): void {
-    if (typeof settings.query === 'object') narrow(request, settings.query.covers, settings.router)
     const visit = route.parksAt === 'onRequest' ? admit(scope.coalescer, route, request, reply) : undefined
     if (visit === null) return
+    if (skipsGates) {
+      widen(request)
+      queryWatchOf(request)?.start()
+    }
     if (visit === undefined || visit.runsNow) done()
     else visit.park(done)
   }
   function settle (): void {
     const { parksAt, why, skips } = choosePlace()
     route.parksAt = parksAt
-    const ours = { park: parkOnRequest, handler: coalescedHandler, hasBody }
-    route.watchesHooks &&= hasOthersBefore(parksAt, instanceHooks(fastify), options, ours)
+    skipsGates = skips.length > 0
+    const narrows = typeof settings.query === 'object'
+    const ours = { park: parkOnRequest, handler: coalescedHandler, hasBody, narrows }
+    route.watchesHooks &&= hasOthersBefore(parksAt, instanceHooks(fastify), options, ours) || (narrows && skipsGates)
+    route.tellsValidation ||= skipsGates
     route.decidesAtOnce = [...instanceHooks(fastify)?.onSend ?? [undefined], ...options.onSend as unknown[]]
       .every(hook => hook === captureResponse || hook === decideResponse)
     route.decidesLast = (options.onSend as unknown[]).at(-1) === decideResponse
@@ -346,6 +360,7 @@ function admit (coalescer: Coalescer, route: FastifyRoute, request: FastifyReque
   endHookReads(request)
   const errand = errandOf(request)
   const demands = route.settings.respectRequestCacheControl ? requestDirectives(request.headers) : undefined
+  const told = narrow(request, route.settings)
   const hidden = hiddenIn(request, route.settings)
   const reason = coalescer.disabled || route.disabled
     ? 'disabled'
@@ -356,7 +371,8 @@ function admit (coalescer: Coalescer, route: FastifyRoute, request: FastifyReque
     bypass(coalescer, route, request, reason)
     return undefined
   }
-  const key = buildKey(route.keyHead, request, route.settings, hidden.text)
+  const isTold = told !== undefined && route.settings.key === undefined
+  const key = buildKey(route.keyHead, request, route.settings, isTold ? JSON.stringify([hidden.text ?? null, told]) : hidden.text)
   if (typeof key !== 'string') {
     const { fault, error } = key
     if (errand !== undefined) return turnAway(errand, reply, `it may not board, because of ${fault}`, error)
@@ -395,22 +411,6 @@ function runsErrand (coalescer: Coalescer, visit: FastifyVisit, errand: Errand, 
 function bypass (coalescer: Coalescer, route: FastifyRoute, request: FastifyRequest, reason: string): void {
   setVisit(request, new Bypass(route, reason))
   coalescer.bypass({ id: request.id, log: request.log, tally: route.tally, leaderId: request.id }, reason)
-}
-
-/** Leaves of the query only what the key covers, so that a handler cannot depend on more. */
-function narrow (request: FastifyRequest, covers: Covers, router: RouteSettings['router']): void {
-  const parser: Parser = { parse: routerOptions(request.server).querystringParser ?? parse, isOwn: router.parsesItself }
-  const narrowed = (url: string): string => {
-    const start = queryStart(url, router.semicolonDelimits)
-    const rest = narrowQuery(url.slice(start + 1), covers, parser)
-    return rest === '' ? url.slice(0, start) : `${url.slice(0, start)}?${rest}`
-  }
-  const raw = request.raw as { originalUrl?: string }
-  changeUrl(request, narrowed)
-  if (raw.originalUrl !== undefined) raw.originalUrl = narrowed(raw.originalUrl)
-  forgetOriginalUrl(request)
-  const start = queryStart(request.url, router.semicolonDelimits)
-  request.query = parser.parse(request.url.slice(start + 1))
 }
 
 function isPromise (value: unknown): value is PromiseLike<unknown> {

@@ -9,6 +9,7 @@ import { byMeaning } from './http/accept-encoding.js'
 import { headerOfName } from './http/dimensions.js'
 import { leadOn } from './hook-reads.js'
 import { keyCovers } from './http/policy.js'
+import { ignoresQuery, isOfQuery } from './http/query.js'
 import { CLIENT_ADDRESS, Reads } from './http/reads.js'
 import { parseVary } from './http/vary.js'
 import type { RouteSettings } from './options.js'
@@ -83,9 +84,13 @@ export class Reading {
     const ignored = learnVary === false ? NO_NAMES : learnVary.ignore
     const names = new Set(vary)
     for (const name of reads ?? NO_NAMES) {
-      if (asker?.asks(name) !== true && !ignored.includes(name === CLIENT_ADDRESS ? 'ip' : headerOfName(name))) names.add(name)
+      if (asker?.asks(name) !== true && !isIgnored(name, ignored)) names.add(name)
     }
     for (const name of this.#declared ?? NO_NAMES) names.add(name)
     return byMeaning([...names].filter(name => !keyCovers(name, this.#request, this.#settings)), vary)
   }
+}
+
+function isIgnored (name: string, ignored: readonly string[]): boolean {
+  return isOfQuery(name) ? ignoresQuery(ignored, name) : ignored.includes(name === CLIENT_ADDRESS ? 'ip' : headerOfName(name))
 }

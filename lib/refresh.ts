@@ -11,9 +11,10 @@ import { FlightTimeoutError, RefreshError } from './errors.js'
 import { carriesOnly } from './http/cookies.js'
 import { headerOfName } from './http/dimensions.js'
 import { headerOf } from './http/key.js'
-import { replacedHeaders, replacedUrl } from './hook-reads.js'
+import { replacedHeaders } from './hook-reads.js'
 import { CLIENT_ADDRESS } from './http/reads.js'
 import type { Refresh } from './keeper.js'
+import { targetFor } from './narrowing.js'
 import type { RouteSettings } from './options.js'
 import { ask, type Answer, type OwnRequest } from './own-request.js'
 
@@ -107,7 +108,7 @@ function requestLike (request: FastifyRequest, settings: RouteSettings, variant:
   if (knowsAddress && request.ip !== raw.socket.remoteAddress) headers['x-forwarded-for'] = given['x-forwarded-for']
   return {
     method: method === 'HEAD' ? 'GET' : method,
-    url: originalUrlOf(request),
+    url: targetFor(request, variant),
     headers,
     body: bodyOf(body, given['content-type']),
     peer: {
@@ -116,11 +117,6 @@ function requestLike (request: FastifyRequest, settings: RouteSettings, variant:
       servername: (raw.socket as { servername?: unknown }).servername
     }
   }
-}
-
-/** Before the router rewrote it, or a hook changed it. */
-function originalUrlOf (request: FastifyRequest): string {
-  return (request.raw as { originalUrl?: string }).originalUrl ?? replacedUrl(request) ?? request.url
 }
 
 /** A body as it can be sent once more from what its parser made of it. */

@@ -34,6 +34,8 @@ export interface FastifyRoute extends Omit<Route, 'keyHead'>, Pairable {
   decidesLast: boolean
   /** Whether hooks of others run before its requests board. */
   watchesHooks: boolean
+  /** Whether what validation finds in a query reaches the handler although what it looked at does not. */
+  tellsValidation: boolean
   /** Decides where to park, once all hooks are known. */
   readonly settle: () => void
 }

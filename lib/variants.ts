@@ -5,6 +5,7 @@
  */
 import { LRUCache } from 'lru-cache'
 import { MEMORY } from './core/memory.js'
+import { isOfQuery, REST } from './http/query.js'
 import { NO_VARIANT } from './http/recording.js'
 import type { Route, Visit } from './visit.js'
 
@@ -16,6 +17,7 @@ const NO_READS: ReadonlySet<string> = Object.freeze(new Set<string>())
 export class Variants {
   readonly #dimensions = new LRUCache<string, readonly string[]>(MEMORY)
   readonly #warned = new WeakSet<Route>()
+  readonly #warnedOfQuery = new WeakSet<Route>()
   readonly #lateReads = new WeakMap<Route, Set<string>>()
 
   /** The names that are known for a key, sorted. */
@@ -28,6 +30,8 @@ export class Variants {
     if (varies.length === 0) return
     const known = this.#dimensions.get(visit.key)
     if (known === undefined || !varies.every(name => known.includes(name))) {
+      const ofQuery = varies.find(isOfQuery)
+      if (ofQuery !== undefined) this.#warnOfQuery(visit, ofQuery)
       const names = [...new Set([...known ?? [], ...varies])].sort()
       this.#dimensions.set(visit.key, names.length > MOST_NAMES ? [...varies].sort() : names)
     }
@@ -45,6 +49,15 @@ export class Variants {
     this.#warned.add(route)
     log.warn({ coalesce: { event: 'reads-all-headers', route: route.tally.route } },
       'coalesce: the handler, or a hook before it, reads all request headers, so the responses are not shared; learnVary: false trusts their own Vary')
+  }
+
+  /** Warns, once a route, that responses are told apart by what its key leaves out of the query. */
+  #warnOfQuery ({ log, route }: Visit, name: string): void {
+    if (this.#warnedOfQuery.has(route)) return
+    this.#warnedOfQuery.add(route)
+    log.warn({ coalesce: { event: 'reads-query', route: route.tally.route, reads: name.slice(0, 64) } }, name === REST
+      ? "coalesce: a hook reads the URL or all of the query, so what the query option leaves out tells responses apart; learnVary: { ignore: ['?'] } says that it does not"
+      : 'coalesce: a hook reads a parameter that the query option leaves out, so it tells responses apart; learnVary: { ignore } with this name says that it does not')
   }
 
   /** The headers that a route's streams are known to depend on only after their first bytes. */

@@ -159,6 +159,7 @@ t.test('true stands for defaults, false for none', async t => {
   t.equal(route({ body: false }).body, undefined)
   t.strictSame(route({ learnVary: true }).learnVary, { ignore: [] })
   t.strictSame(route({ learnVary: {} }).learnVary, { ignore: [] })
+  t.strictSame(route({ learnVary: { ignore: ['X-A', '?Sig', '?utm_*', '?'] } }).learnVary, { ignore: ['x-a', '?Sig', '?utm_*', '?'] })
   const metrics = { path: '/metrics', registry: undefined, prefix: '', defaultMetrics: false, routeOptions: {} }
   t.strictSame(registration({ metrics: true }).metrics, metrics)
   t.strictSame(registration({ metrics: {} }).metrics, metrics)
@@ -243,7 +244,7 @@ const ROUTE_OPTIONS: Array<[name: string, wanted: string, wrong: Array<[value: u
   ['maxWaitersPerKey', 'a whole number from 0', [[-1, '-1'], [1.5, '1.5'], [null, 'null']]],
   ['releaseConcurrency', 'a whole number from 1', [[0, '0'], [NaN, 'NaN'], ['64', '"64"']]],
   ['learnVary', 'true, false or { ignore: [header names] }', [['accept', '"accept"'], [null, 'null'], [['accept'], '["accept"]']]],
-  ['learnVary.ignore', 'an array of header names', [[{ ignore: 'accept' }, '"accept"'], [{ ignore: ['a b'] }, '["a b"]'], [{ ignore: ['sec-*'] }, '["sec-*"]']]],
+  ['learnVary.ignore', "an array of header names, and of parameters as '?name'", [[{ ignore: 'accept' }, '"accept"'], [{ ignore: ['a b'] }, '["a b"]'], [{ ignore: ['sec-*'] }, '["sec-*"]']]],
   ['learnVary', 'made of ignore', [[{ ignored: [] }, '"ignored"']]],
   ['ttl', `${DURATION}; or 'headers', a function or false`, [[true, 'true'], ['forever', '"forever"'], [0, '0'], [-1, '-1'], [null, 'null'], ['header', '"header"']]],
   ['staleWhileRevalidate', `${DURATION}; or 0`, [[true, 'true'], [-1, '-1'], ['0', '"0"']]],

@@ -28,7 +28,7 @@ export type QueryOption =
   | 'raw'
   /** These names only. The handler sees no others. */
   | readonly string[]
-  /** All but these names; `*` at the end of one stands for any rest. The handler does not see the ignored ones. */
+  /** All but these names; `*` at the end of one stands for any rest. The handler does not see the ignored ones; hooks do. */
   | { readonly ignore: readonly string[] }
 
 /** Options of a route (`config.coalesce`), and defaults for all routes when given at registration. */
@@ -127,7 +127,8 @@ export interface CoalesceRouteOptions {
   unshareableTtl?: Duration
   /**
    * Whether request headers that the handler, or a hook before it, reads, and that the key does not cover, count as if the
-   * response had named them in `Vary`; `ignore` names those whose reading does not matter. Of what hooks read, the client's
+   * response had named them in `Vary`; `ignore` names those whose reading does not matter, and as
+   * `'?sig'` parameters that `query` leaves out and hooks read (`'?'`: all). Of what hooks read, the client's
    * address, request ids, traces and the like do not count (the README lists them).
    * @default true
    */

@@ -16,7 +16,8 @@ export function digestBody (body: unknown, maxBytes: number): string | undefined
   // As JSON, because lone surrogates have no UTF-8 and would all be one.
   if (typeof body === 'string') return Buffer.byteLength(body) > maxBytes ? undefined : digest('text', JSON.stringify(body), Infinity)
   if (body instanceof Uint8Array) return digest('bytes', body, maxBytes)
-  return isPlainJson(body) ? digest('json', stringify(body) as string, maxBytes) : undefined
+  const text = textOf(body)
+  return text === undefined ? undefined : digest('json', text, maxBytes)
 }
 
 function digest (kind: string, content: string | Uint8Array, maxBytes: number): string | undefined {
@@ -27,6 +28,18 @@ function digest (kind: string, content: string | Uint8Array, maxBytes: number): 
 /** Whether a prototype gives its objects nothing, as that of what the parser of forms makes. */
 function isBare (prototype: unknown): boolean {
   return prototype === null || (Reflect.ownKeys(prototype as object).length === 0 && Object.getPrototypeOf(prototype) === null)
+}
+
+/** Whether a value is an object of no class. */
+export function isPlainObject (value: unknown): value is Record<string, unknown> {
+  if (typeof value !== 'object' || value === null) return false
+  const prototype: unknown = Object.getPrototypeOf(value)
+  return prototype === Object.prototype || isBare(prototype)
+}
+
+/** A text that values have in common only if they differ in nothing but the order of members; undefined if there is none. */
+export function textOf (value: unknown): string | undefined {
+  return isPlainJson(value) ? stringify(value) : undefined
 }
 
 /** What JSON can say without loss. A stream, a file part, any other class, and numbers that it has no words for say nothing. */
@@ -42,8 +55,7 @@ export function isPlainJson (value: unknown, depth = 0): boolean {
       if (depth === MAX_DEPTH) return false
       const isMember = (member: unknown): boolean => isPlainJson(member, depth + 1)
       if (Array.isArray(value)) return value.every(isMember)
-      const prototype: unknown = Object.getPrototypeOf(value)
-      return (prototype === Object.prototype || isBare(prototype)) && Object.values(value).every(isMember)
+      return isPlainObject(value) && Object.values(value).every(isMember)
     }
     default:
       return false

@@ -1,11 +1,13 @@
 /**
- * What responses of a key can depend on: request headers, and under names that no header can have the client's address, and what
- * some headers mean.
+ * What responses of a key can depend on: request headers, and under names that no header can have the client's address, parts of
+ * the query, and what some headers mean.
  *
- * Invariant: the one list of such names. Each stands for a header, whose value tells its own, or for the address.
+ * Invariant: the one list of such names. Each stands for a header, whose value tells its own, for the address,
+ * or for a part of the query.
  */
 import { ENCODINGS, normalizeAcceptEncoding } from './accept-encoding.js'
 import { besidesAddresses, FORWARDED } from './forwarded.js'
+import { isOfQuery } from './query.js'
 import { CLIENT_ADDRESS } from './reads.js'
 
 interface Meaning {
@@ -20,15 +22,15 @@ const MEANINGS: ReadonlyMap<string, Meaning> = new Map<string, Meaning>([
 
 /** Whether a name stands for something else than the header of that name. */
 export function isMeaning (name: unknown): boolean {
-  return name === CLIENT_ADDRESS || MEANINGS.has(name as string)
+  return name === CLIENT_ADDRESS || (typeof name === 'string' && (isOfQuery(name) || MEANINGS.has(name)))
 }
 
-/** The header that a name stands for, but for the address. */
+/** The header that a name stands for, but for the address and the query. */
 export function headerOfName (name: string): string {
   return MEANINGS.get(name)?.header ?? name
 }
 
-/** What a name, but for the address, comes to in a request of whose headers `get` gives the values. */
+/** What a name, but for the address and those of the query, comes to in a request of whose headers `get` gives the values. */
 export function meaningOf (name: string, get: (header: string) => string | null): string | null {
   const meaning = MEANINGS.get(name)
   return meaning === undefined ? get(name) : meaning.of(get(meaning.header))

@@ -115,3 +115,22 @@ export function coversAllBut (patterns: readonly string[]): Covers {
   const prefixes = all.filter(pattern => pattern.endsWith('*')).map(pattern => pattern.slice(0, -1))
   return own => !own.some(name => names.has(name) || prefixes.some(prefix => name.startsWith(prefix)))
 }
+
+/** The name, among header names, under which all of a query stands that is not covered; no header can be called so. */
+export const REST = '?'
+
+/** The name under which one parameter stands among header names. */
+export function parameter (name: string): string {
+  return REST + name
+}
+
+/** Whether what stands among header names is of the query. */
+export function isOfQuery (name: string): boolean {
+  return name.startsWith(REST)
+}
+
+/** Whether a list such as `['?sig', '?utm_*']` names what stands among header names for something of the query; `?` alone is all of it. */
+export function ignoresQuery (list: readonly string[], name: string): boolean {
+  return list.some(each => isOfQuery(each) &&
+    (each === REST || each === name || (each.endsWith('*') && name.startsWith(each.slice(0, -1)))))
+}

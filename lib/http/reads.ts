@@ -47,12 +47,19 @@ const PSEUDO: ReadonlyArray<readonly [name: string, get: (headers: IncomingHttpH
 const SHADOW = new Shadow()
 const ARRAY_SHADOW = new ArrayShadow()
 
+/** Who is told of looks at an object. */
+interface Told {
+  note (name: string): void
+  readAll (): void
+  change (name: string | symbol): void
+}
+
 /** One of the watched objects. Its own handler, because a leader that reads nothing should pay for little more than a proxy. */
 class Watch<T extends object> implements ProxyHandler<object> {
   readonly watched: T
-  readonly reads: Reads
+  readonly reads: Told
 
-  constructor (watched: T, reads: Reads) {
+  constructor (watched: T, reads: Told) {
     this.watched = watched
     this.reads = reads
   }
@@ -121,6 +128,11 @@ class WatchAll extends Watch<string[]> {
   override note (): void {
     this.reads.readAll()
   }
+}
+
+/** Looks like an object, and tells of looks at it. */
+export function watched<T extends object> (object: T, told: Told): T {
+  return new Proxy<object>(SHADOW, new Watch(object, told)) as T
 }
 
 const NO_NAMES: ReadonlySet<string> = Object.freeze(new Set<string>())
@@ -208,7 +220,7 @@ export class Reads {
     // At first, or since somebody put others in their place.
     if (headers !== this.headers && headers !== this.watchedHeaders) {
       this.headers = headers
-      this.watchedHeaders = new Proxy<object>(SHADOW, new Watch(headers, this)) as IncomingHttpHeaders
+      this.watchedHeaders = watched(headers, this)
     }
     if (rawHeaders !== this.rawHeaders && rawHeaders !== this.watchedRawHeaders) {
       this.rawHeaders = rawHeaders

@@ -1,7 +1,9 @@
 import { parse } from 'fast-querystring'
 import t from 'tap'
 import fc from 'fast-check'
-import { coversAllBut, coversOnly, namesOf, narrowQuery, normalizeQuery, queryStart, type Parser } from '../../lib/http/query.js'
+import {
+  coversAllBut, coversOnly, ignoresQuery, isOfQuery, namesOf, narrowQuery, normalizeQuery, parameter, queryStart, REST, type Parser
+} from '../../lib/http/query.js'
 import { parseNested } from '../fixtures/queries.js'
 import { textOf } from './arbitraries.js'
 
@@ -148,4 +150,14 @@ t.test('with a parser of the app\'s own a name is what it gives, or what was sen
   let deep: unknown = 1
   for (let depth = 0; depth < 100; depth++) deep = { d: deep }
   t.equal(namesOf('d=1', { parse: () => deep, isOwn: true }).length, 10, 'as deep as anybody would name it')
+})
+
+t.test('a list names parameters among headers, with a star for any rest, and alone for all', async t => {
+  t.ok(ignoresQuery(['x-a', '?sig'], parameter('sig')))
+  t.notOk(ignoresQuery(['x-a', 'sig', 'x*'], parameter('sig')))
+  t.ok(ignoresQuery(['?utm_*'], parameter('utm_a')))
+  t.notOk(ignoresQuery(['?utm_*'], parameter('utm')))
+  for (const name of [parameter('a'), REST]) t.ok(ignoresQuery([REST], name) && ignoresQuery(['?*'], name))
+  t.notOk(ignoresQuery(['?a'], REST))
+  t.strictSame([REST, parameter('a'), 'a'].map(isOfQuery), [true, true, false])
 })
