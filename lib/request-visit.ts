@@ -6,6 +6,7 @@
 import type { FastifyRequest } from 'fastify'
 import type { ReplyCoalesce, RequestCoalesce } from '../types/index.js'
 import type { FastifyVisit } from './fastify-visit.js'
+import { errandOf } from './refresh.js'
 import type { Route } from './visit.js'
 
 /** The symbol under which a request keeps its visit. It is no decorator: requests of routes that are not coalesced have nothing of it. */
@@ -52,9 +53,13 @@ export function replyViewOf (request: FastifyRequest): ReplyCoalesce | undefined
 /** What `request.coalesce` is. */
 export function viewOf (request: FastifyRequest): RequestCoalesce | undefined {
   const visit = (request as unknown as Visiting)[kVisit]
-  if (visit === undefined) return undefined
-  if (visit instanceof Bypass) return { outcome: 'bypass', leaderId: request.id, signal: request.signal, varyOn () {} }
+  if (visit === undefined) {
+    if (errandOf(request) === undefined) return undefined
+    return { refresh: true, outcome: undefined, leaderId: undefined, get signal () { return request.signal }, varyOn () {} }
+  }
+  if (visit instanceof Bypass) return { refresh: false, outcome: 'bypass', leaderId: request.id, signal: request.signal, varyOn () {} }
   return {
+    refresh: visit.refresh !== undefined,
     get outcome () { return visit.outcome ?? (visit.role === 'leader' || visit.role === 'refresher' ? 'leader' : 'follower') },
     get leaderId () { return visit.leaderId },
     get signal () { return request.signal },

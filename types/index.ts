@@ -535,8 +535,13 @@ export interface ReplyCoalesce {
   tag: (...tags: string[]) => void
 }
 
-/** What `request.coalesce` is, on coalesced routes. */
+/** What `request.coalesce` is, on coalesced routes. A client's request has none before it boarded. */
 export interface RequestCoalesce {
+  /**
+   * The request is one of the app's own, which refreshes what is kept; all hooks can tell, from the first one on. Nothing that a
+   * client sends makes it so.
+   */
+  readonly refresh: boolean
   /** How the request is being served, as far as it is known; undefined before it boarded. */
   readonly outcome: Outcome | undefined
   /** The id of the request that runs the handler for this one; its own for a leader. */
@@ -561,7 +566,7 @@ declare module 'fastify' {
     readonly coalesce: ReplyCoalesce | undefined
   }
   interface FastifyRequest {
-    /** How this request is coalesced; undefined on routes that are not. */
+    /** How this request is coalesced; undefined on routes that are not, and for a client's before it boarded. */
     readonly coalesce: RequestCoalesce | undefined
   }
 }
