@@ -234,6 +234,10 @@ export class Call<A extends readonly unknown[], R> implements Passenger<Run<unkn
     }
   }
 
+  takes (ending: Ending<Run<unknown>>): boolean {
+    return ending.type !== 'wait-timeout' || this.#relieved || this.#desk.settings.onWaitTimeout !== 'run'
+  }
+
   abort (reason: AbortReason): void {
     const timedOut = reason === 'flight-timeout'
     if (timedOut) this.#desk.observer.cleanedUp(this)

@@ -7,12 +7,12 @@
 import type { Clock, Outcome } from '../types/index.js'
 import { Barrier } from './barrier.js'
 import { Budget } from './budget.js'
-import { CLOSED, MISMATCH, NOBODY_WAITS, type AbortReason, type Ending, type Flight, type Landing } from './core/flight.js'
+import { MISMATCH, NOBODY_WAITS, type AbortReason, type Ending, type Flight, type Landing } from './core/flight.js'
 import { Flights, type Boarding } from './core/flights.js'
+import { pace } from './core/pace.js'
 import { FlightTimeoutError, NobodyWaitsError, NotKeptError, WaitTimeoutError } from './errors.js'
 import type { Cut } from './http/broadcast.js'
-import { NO_REQUEST_DIRECTIVES } from './http/request-directives.js'
-import { isOfVariant, variantOf, type Recording } from './http/recording.js'
+import { variantOf, type Recording } from './http/recording.js'
 import type { Keeper, Look, Refresh } from './keeper.js'
 import type { Observer, Subject } from './observers/observer.js'
 import type { Settings } from './options.js'
@@ -87,9 +87,11 @@ export class Coalescer {
    *
    * @param varies the request headers that it depends on besides the key
    * @param failed the handler threw, or answered 5xx
-   * @param live its body is still being made: the flight stays open for newcomers until `close`
+   * @param joined given if its body is still being made: the flight stays open for newcomers until `close`. Called once all who
+   * have boarded have joined in
    */
-  land (visit: Visit, varies: readonly string[], failed: boolean, live = false): void {
+  land (visit: Visit, varies: readonly string[], failed: boolean, joined?: () => void): void {
+    const live = joined !== undefined
     if (!failed) this.#unshareable.forget(visit)
     if (visit.role === 'scout') visit.role = 'done'
     if (visit.role !== 'leader' && visit.role !== 'refresher') return
@@ -107,7 +109,7 @@ export class Coalescer {
     } else if (failed && settings.onError === 'promote' && flight.promotions === 0 && flight.followers > 0) {
       this.abandon(visit, 'failed')
     } else {
-      this.#land(visit, { type, recording }, type, type, live)
+      this.#land(visit, { type, recording }, type, type, joined)
     }
   }
 
@@ -196,23 +198,27 @@ export class Coalescer {
 
   /** Lets go everybody who waits, or who does on one route. */
   release (route?: Route): void {
-    const leaders = route === undefined ? this.flights.leaders() : route.fleet.flights().map(({ leader }) => leader)
-    for (const leader of leaders as Visit[]) {
+    const all = route === undefined ? this.flights.leaders() : route.fleet.flights().map(({ leader }) => leader)
+    const leaders = (all as Visit[]).values()
+    pace(this.clock, () => {
+      const leader = leaders.next().value
+      if (leader === undefined) return false
       this.close(leader)
       this.unshareable(leader, 'disabled', false)
-    }
+      return true
+    })
   }
 
   /** How it ended for a follower: the one place where endings turn into deeds. */
   settle (visit: Visit, ending: Ending<Recording>, flight: Flight<Recording>): void {
+    if (ending.type !== 'wait-timeout' && !visit.takes(ending)) {
+      this.#boardAgain(visit, flight)
+      return
+    }
     switch (ending.type) {
       case 'shared':
       case 'failed':
       case 'kept':
-        if (!isOfVariant(visit, ending.recording.variant) || (ending.type === 'kept' && visit.demands !== NO_REQUEST_DIRECTIVES)) {
-          this.#boardAgain(visit, flight)
-          return
-        }
         if (ending.type === 'kept') {
           visit.kept = ending as Kept
           this.serve(visit)
@@ -223,13 +229,7 @@ export class Coalescer {
         this.#settled(visit, 'follower', ending.type)
         visit.replay(ending.recording)
         return
-      case 'mismatch':
-        this.#boardAgain(visit, flight)
-        return
       case 'unshareable':
-        if (isOfVariant(visit, ending.variant)) this.#runAlone(visit, ending.reason, flight)
-        else this.#boardAgain(visit, flight)
-        return
       case 'abandoned':
         this.#runAlone(visit, ending.reason, flight)
         return
@@ -263,9 +263,9 @@ export class Coalescer {
     visit.cancel(timedOut ? new FlightTimeoutError(visit.flightTimeout) : new NobodyWaitsError())
   }
 
-  /** Takes no more newcomers for a visit that landed live. */
-  close (visit: Visit): void {
-    if (visit.role === 'done') visit.flight?.land(visit, CLOSED)
+  /** Takes no more newcomers for a visit that landed live. `rest`: how it ends for those whose turn to join has not come. */
+  close (visit: Visit, rest?: Landing<Recording>): void {
+    if (visit.role === 'done') visit.flight?.close(visit, rest)
   }
 
   /** A follower is ready for whatever its leader does. Who boards a flight that is answered already does not wait long. */
@@ -428,15 +428,15 @@ export class Coalescer {
     })
   }
 
-  #land (visit: Visit, landing: Landing<Recording>, type: 'shared' | 'failed' | 'unshareable', reason: string, live = false): void {
+  #land (visit: Visit, landing: Landing<Recording>, type: 'shared' | 'failed' | 'unshareable', reason: string, joined?: () => void): void {
     const { flight } = visit
     if (visit.role !== 'leader' || flight === undefined) return
     visit.role = 'done'
     this.#observer.landed(visit, type === 'shared' ? 'completed' : type, reason, flight.followers)
     this.#settled(visit, 'leader', reason)
     // It may have turned out to vary: then who comes while it flows has a key that says so.
-    if (live) this.flights.rename(flight, this.variants.keyOf(visit))
-    if (live) flight.open(visit, landing)
+    if (joined !== undefined) this.flights.rename(flight, this.variants.keyOf(visit))
+    if (joined !== undefined) flight.open(visit, landing, joined)
     else flight.land(visit, landing)
   }
 

@@ -7,6 +7,7 @@
  */
 import type { IncomingHttpHeaders } from 'node:http'
 import { Readable } from 'node:stream'
+import { MISMATCH } from './core/flight.js'
 import { NobodyWaitsError, WrongLengthError } from './errors.js'
 import type { FastifyVisit } from './fastify-visit.js'
 import { watchForwarding, type Forwarded } from './forwarding.js'
@@ -266,7 +267,9 @@ export class Run {
       over: how => {
         this.stop()
         if (how === 'complete') this.#complete()
-        if (visit.role === 'done') coalescer.close(visit)
+        if (visit.role === 'done' && how === 'complete') coalescer.close(visit)
+        // There may be some whose turn to join has not come.
+        else if (visit.role === 'done') visit.flight?.abandon(visit, how)
         // Nothing of it has been sent to others: it failed as a handler does that throws.
         else if (how !== 'cut-off' || coalescer.fallBack(visit) === undefined) coalescer.abandon(visit, how)
         if (how === 'unheard') visit.cancel(new NobodyWaitsError())
@@ -299,7 +302,9 @@ export class Run {
     this.#body = broadcast === undefined ? body : live ? broadcast : broadcast.whole()
     const varies = this.#variesOn(live ? [...vary, ...coalescer.variants.lateReads(visit.route)] : vary)
     if (live) this.#watchOn(broadcast, varies)
-    coalescer.land(visit, varies, failed, live)
+    coalescer.land(visit, varies, failed, live ? () => { broadcast.rest(false) } : undefined)
+    // It must not outgrow what is held for those whose turn to join has not come.
+    if (live) broadcast.rest(visit.hasFollowers)
     // Its followers are somebody else's now, or it had none.
     if (live && visit.flight === undefined && visit.role !== 'refresher') broadcast.close()
   }
@@ -374,9 +379,9 @@ export class Run {
     reads?.stop()
     const names = this.#variesOn(NO_NAMES).filter(name => !known.includes(name))
     if (untold !== undefined || names.length > 0) {
-      visit.coalescer.close(visit)
       visit.coalescer.variants.readLate(visit.route, names)
       visit.coalescer.variants.learn(visit, [...new Set([...known, ...names])])
+      visit.coalescer.close(visit, MISMATCH)
       broadcast.cut(listener => listener !== visit &&
         (untold !== undefined || names.some(name => (listener as FastifyVisit).value(name) !== visit.value(name))))
     }

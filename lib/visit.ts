@@ -11,7 +11,7 @@ import type { Headers } from './http/headers.js'
 import type { KeyHead } from './http/key.js'
 import { pathLabel } from './http/labels.js'
 import type { FollowReason } from './http/policy.js'
-import type { KeptRecording, Recording, Variant } from './http/recording.js'
+import { isOfVariant, type KeptRecording, type Recording, type Variant } from './http/recording.js'
 import { NO_REQUEST_DIRECTIVES } from './http/request-directives.js'
 import type { MissReason, Refresh, Standby } from './keeper.js'
 import type { Subject } from './observers/observer.js'
@@ -205,6 +205,24 @@ export abstract class Visit implements Passenger<Recording>, Subject {
 
   settle (ending: Ending<Recording>, flight: Flight<Recording>): void {
     this.coalescer.settle(this, ending, flight)
+  }
+
+  takes (ending: Ending<Recording>): boolean {
+    switch (ending.type) {
+      case 'shared':
+      case 'failed':
+        return isOfVariant(this, ending.recording.variant)
+      case 'kept':
+        return isOfVariant(this, ending.recording.variant) && this.demands === NO_REQUEST_DIRECTIVES
+      case 'unshareable':
+        return isOfVariant(this, ending.variant)
+      case 'mismatch':
+        return false
+      case 'wait-timeout':
+        return this.relieved || this.route.settings.onWaitTimeout !== 'run'
+      default:
+        return true
+    }
   }
 
   abort (reason: AbortReason): void {

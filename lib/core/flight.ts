@@ -3,11 +3,13 @@
  *
  * Invariant: a passenger that boarded is settled exactly once, or leaves. Only the passenger that leads *now* can land the
  * flight; one that led before (it timed out, or gave up) is told so by `false` and changes nothing. A landed flight takes
- * no passengers, because it is out of the register before the first follower hears of the landing.
+ * no passengers, because it is out of the register before the first follower hears of the landing. To tell very many takes more
+ * than one turn of the event loop, in order of boarding; those who wait for theirs may leave, and nobody's patience ends.
  */
 import type { Clock } from '../../types/index.js'
 import { Timed, type Deadlines } from './deadlines.js'
 import type { Fleet } from './fleet.js'
+import { pace, TURN } from './pace.js'
 import { Ramp, type Run } from './ramp.js'
 
 /** A request, or a function call, as a flight sees it. */
@@ -28,6 +30,8 @@ export interface Passenger<R> {
   readonly fleet: Fleet<R> | undefined
   /** How it ended for a follower of `flight`, which it is no longer on, unless it leads now. Must not throw. */
   settle (ending: Ending<R>, flight: Flight<R>): void
+  /** Whether that answers it. If not it boards again, and must do so at once to find those who do as well. */
+  takes (ending: Ending<R>): boolean
   /** Nobody needs this leader's run any more, and it is off the flight. Must not throw. */
   abort (reason: AbortReason): void
 }
@@ -69,8 +73,6 @@ export interface Tower<R> {
 /** After so many takeovers the rest is let go: nobody waits longer than for one further run. */
 const MAX_PROMOTIONS = 1
 
-/** For newcomers who had not been answered when a live flight closed. There are none: they are answered as they park. */
-export const CLOSED: Landing<never> = Object.freeze({ type: 'abandoned', reason: 'cut-off' })
 /** How a flight lands with nobody on board. */
 export const NOBODY_WAITS: Landing<never> = Object.freeze({ type: 'abandoned', reason: 'nobody-waits' })
 export const MISMATCH: Landing<never> = Object.freeze({ type: 'mismatch' })
@@ -107,6 +109,8 @@ export class Flight<R> extends Timed {
   #ramp: Ramp | undefined
   /** What everybody gets who boards before the flight lands. */
   #answer: Landing<R> | undefined
+  /** What its followers are being told, one after the other. */
+  #telling: Landing<R> | undefined
 
   /** @param now the time, by the clock of `tower` */
   constructor (key: string, leader: Passenger<R>, tower: Tower<R>, now: number) {
@@ -146,19 +150,29 @@ export class Flight<R> extends Timed {
   /**
    * Answers everybody on the flight, and who boards from now on, until it lands. Its followers do not wait any more.
    * False, and nothing else, when `leader` does not lead it.
+   *
+   * @param told called once all who were on board have been answered, or are not to be any more
    */
-  open (leader: Passenger<R>, answer: Landing<R>): boolean {
+  open (leader: Passenger<R>, answer: Landing<R>, told?: () => void): boolean {
     if (this.#leader !== leader) return false
     this.#answer = answer
-    for (const follower of this.#followers?.keys() ?? []) this.answer(follower)
+    this.#tell(answer, told)
     return true
   }
 
-  /** Gives one who has boarded the answer, if there is one by now. */
+  /** Gives one who has boarded the answer, if there is one by now and it is its turn. */
   answer (follower: Passenger<R>): void {
     if (this.#answer === undefined || this.#followers?.has(follower) !== true) return
-    this.#forget(follower)
-    follower.settle(this.#answer, this)
+    if (this.#telling === undefined || !follower.takes(this.#answer)) this.#settle(follower, this.#answer)
+  }
+
+  /** Ends a flight that is open. Those who are on board get its answer at once, while it is there to be had, or `rest`. */
+  close (leader: Passenger<R>, rest?: Landing<R>): void {
+    const answer = this.#answer
+    if (rest !== undefined) this.land(leader, rest)
+    if (this.#leader !== leader || answer === undefined) return
+    this.#end()
+    for (const follower of this.#followers?.keys() ?? []) this.#settle(follower, answer)
   }
 
   /**
@@ -167,11 +181,7 @@ export class Flight<R> extends Timed {
   land (leader: Passenger<R>, landing: Landing<R>): boolean {
     if (this.#leader !== leader) return false
     this.#end()
-    // What settling one of them sets off may make another one leave: then it is not here any more when its turn comes.
-    for (const follower of this.#followers?.keys() ?? []) {
-      this.#forget(follower)
-      follower.settle(landing, this)
-    }
+    this.#tell(landing)
     return true
   }
 
@@ -217,7 +227,7 @@ export class Flight<R> extends Timed {
     const leader = this.#leader as Passenger<R>
     if (this.#answer !== undefined) {
       // The run has answered in time: only newcomers have waited long enough for its end.
-      this.land(leader, this.#answer)
+      this.close(leader)
       return
     }
     this.abandon(leader, 'flight-timeout')
@@ -241,9 +251,47 @@ export class Flight<R> extends Timed {
     this.#answer = undefined
     passenger.flight = this
     const { clock, deadlines } = this.#tower
+    if (this.#telling !== undefined) {
+      this.#telling = undefined
+      this.#clearWaitTimer()
+      if (this.followers > 0) this.#armWaitTimer(clock.now())
+    }
     deadlines.end(this)
     this.since = clock.now()
     deadlines.start(this)
+  }
+
+  #tell (landing: Landing<R>, told: () => void = () => {}): void {
+    if (this.followers === 0) {
+      told()
+      return
+    }
+    const followers = this.#followers as Map<Passenger<R>, number>
+    // What settling one of them sets off, or another turn of the event loop, may make one leave or come: this is told of it.
+    const waiting = followers.keys()
+    this.#telling = landing
+    const step = (): boolean => {
+      // Otherwise it has ended in another way meanwhile, or somebody leads it anew.
+      if (this.#telling === landing) {
+        const next = waiting.next().value
+        if (next !== undefined) this.#settle(next, landing)
+        if (followers.size > 0) return true
+        this.#telling = undefined
+      }
+      told()
+      return false
+    }
+    let first = true
+    pace(this.#tower.clock, step, () => {
+      // Those who come later are asked by `answer`.
+      if (first) for (const follower of followers.keys()) if (!follower.takes(landing)) this.#settle(follower, landing)
+      first = false
+    })
+  }
+
+  #settle (follower: Passenger<R>, ending: Ending<R>): void {
+    this.#forget(follower)
+    follower.settle(ending, this)
   }
 
   #forget (follower: Passenger<R>): void {
@@ -268,16 +316,20 @@ export class Flight<R> extends Timed {
   /** One timer for all followers: it is set for the oldest, and moved on. */
   #expire (): void {
     this.#waitTimer = undefined
-    const now = this.#tower.clock.now()
+    const { clock } = this.#tower
+    const now = clock.now()
     let next = Infinity
     for (const [follower, deadline] of this.#followers as Map<Passenger<R>, number>) {
+      // What they wait for is there.
+      if (this.#telling !== undefined) return
       // Node's timers may fire up to a millisecond early.
       if (deadline - now >= 1) {
         next = Math.min(next, deadline)
         if (this.#ordered) break
+      } else if (clock.now() - now < TURN || !follower.takes(WAIT_TIMEOUT)) {
+        this.#settle(follower, WAIT_TIMEOUT)
       } else {
-        this.#forget(follower)
-        follower.settle(WAIT_TIMEOUT, this)
+        next = deadline
       }
     }
     // Settling may have let somebody board, who set it for itself.

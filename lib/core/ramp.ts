@@ -5,6 +5,7 @@
  * once, in order. A run that does not say that it has finished gives its place up after `patience`.
  */
 import type { Clock } from '../../types/index.js'
+import { pace } from './pace.js'
 
 /** Calls what it is given once it has finished. */
 export type Run = (finished: () => void) => void
@@ -38,24 +39,29 @@ export class Ramp {
     // A run that finishes at once finishes inside this loop, which goes on by itself.
     if (this.#starting) return
     this.#starting = true
-    while (this.#running < this.#limit && this.#head < this.#queue.length) {
-      const run = this.#queue[this.#head++] as Run
-      if (this.#head === this.#queue.length) {
-        this.#queue.length = 0
-        this.#head = 0
-      }
-      this.#running++
-      let over = false
-      const finished = (): void => {
-        if (over) return
-        over = true
-        this.#clock.clearTimeout(timer)
-        this.#running--
-        this.#next()
-      }
-      const timer = this.#clock.setTimeout(finished, this.#patience)
-      run(finished)
+    pace(this.#clock, this.#start)
+  }
+
+  /** Starts one that may start; whether there was one. */
+  readonly #start = (): boolean => {
+    this.#starting = this.#running < this.#limit && this.#head < this.#queue.length
+    if (!this.#starting) return false
+    const run = this.#queue[this.#head++] as Run
+    if (this.#head === this.#queue.length) {
+      this.#queue.length = 0
+      this.#head = 0
     }
-    this.#starting = false
+    this.#running++
+    let over = false
+    const finished = (): void => {
+      if (over) return
+      over = true
+      this.#clock.clearTimeout(timer)
+      this.#running--
+      this.#next()
+    }
+    const timer = this.#clock.setTimeout(finished, this.#patience)
+    run(finished)
+    return true
   }
 }

@@ -108,6 +108,7 @@ export class Broadcast {
   #begun = false
   /** It had ended, without a byte, before it was started. */
   #endedEarly = false
+  #rests = false
   #over: 'complete' | 'cut-off' | 'unheard' | undefined
 
   /** @param source not read before `start` or `close` */
@@ -126,6 +127,12 @@ export class Broadcast {
   /** Whether somebody listens to a source that is not over. */
   get heard (): boolean {
     return this.#over === undefined && this.#readers.size > 0
+  }
+
+  /** Does not read the source for now, or goes on to. */
+  rest (rests: boolean): void {
+    this.#rests = rests
+    this.#pull()
   }
 
   /** All bytes so far, of a broadcast that takes newcomers. */
@@ -336,7 +343,7 @@ export class Broadcast {
   #pull (): void {
     if (!this.#started || this.#over !== undefined) return
     const ahead = this.#total - this.#fastest()
-    if (this.#open ? ahead < WINDOW : ahead <= 0) this.#source.resume()
+    if (!this.#rests && (this.#open ? ahead < WINDOW : ahead <= 0)) this.#source.resume()
     else this.#source.pause()
   }
 

@@ -31,6 +31,8 @@ export class TestPassenger implements Passenger<string> {
   /** How often it was asked for its labels. */
   asked = 0
   onSettle: Reaction = () => {}
+  /** Whether an ending answers it. */
+  isAnswered: (ending: Ending<string>) => boolean = () => true
   readonly #events: string[]
 
   constructor (name: string, events: string[], { arrived = 0, waitTimeout = WAIT_TIMEOUT, flightTimeout = FLIGHT_TIMEOUT, mayLead = true, fleet }: Times = {}) {
@@ -51,6 +53,10 @@ export class TestPassenger implements Passenger<string> {
   settle (ending: Ending<string>, flight: Flight<string>): void {
     this.#events.push(`${this.name} ${describe(ending)}`)
     this.onSettle(ending, flight)
+  }
+
+  takes (ending: Ending<string>): boolean {
+    return this.isAnswered(ending)
   }
 
   abort (reason: AbortReason): void {
