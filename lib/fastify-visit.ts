@@ -21,9 +21,9 @@ import { CLIENT_ADDRESS, type Reads } from './http/reads.js'
 import type { Recording, Variant } from './http/recording.js'
 import type { Refresh } from './keeper.js'
 import type { Log } from './observers/observer.js'
-import { headersOf, isHandlingError, isLoggingError, snapshotHeaders } from './internals.js'
+import { isHandlingError, isLoggingError, snapshotHeaders } from './internals.js'
 import { queryValue } from './narrowing.js'
-import { breakOff, discard, isHandlerTimeout, onHeaders } from './payload.js'
+import { breakOff, discard, isHandlerTimeout, onHeaders, restoreHeaders } from './payload.js'
 import { isClosed, isEnded, onClose } from './queued-reply.js'
 import { isRefreshable, NO_ADDRESS, runErrand } from './refresh.js'
 import { Replay, type Join } from './replay.js'
@@ -190,11 +190,7 @@ export class FastifyVisit extends Visit implements Listener {
   substitute (recording: Recording, payload: unknown, before: Headers): unknown {
     const { reply } = this
     discard(payload)
-    for (const name of Object.keys(headersOf(reply))) {
-      const value = before[name]
-      if (value === undefined) reply.removeHeader(name)
-      else reply.header(name, value)
-    }
+    restoreHeaders(reply, before)
     return this.takeOver(recording).substitute()
   }
 
@@ -334,9 +330,9 @@ export class FastifyVisit extends Visit implements Listener {
    */
   decide (payload: unknown, last: boolean): unknown {
     if (this.#replay !== undefined) return this.#replay.finish(payload, last)
-    this.#run?.decide(payload)
+    const passed = this.#run === undefined ? payload : this.#run.decide(payload, last)
     this.#check?.decide()
-    return payload
+    return passed
   }
 
   /** The response, or its connection, has been closed. */
@@ -351,7 +347,8 @@ export class FastifyVisit extends Visit implements Listener {
     }
     this.over()
     if (ended && this.#run?.passedBy === true) this.#passedBy()
-    this.reader?.destroy()
+    // Hooks that are at its response may go on with that.
+    if (this.#run?.captured !== true || this.#run.decided) this.reader?.destroy()
     // The run is for its own client only, since it landed.
     if (role === 'done' && this.#led && this.#clientLeft && this.#run?.heard !== true) this.cancel(new NobodyWaitsError())
     this.coalescer.leave(this, 'client-left')

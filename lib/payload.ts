@@ -5,10 +5,10 @@
  */
 import type { Http2Stream } from 'node:http2'
 import { Readable } from 'node:stream'
-import type { ReadableStream } from 'node:stream/web'
+import { ReadableStream } from 'node:stream/web'
 import type { FastifyReply } from 'fastify'
 import { parseCacheControl } from './http/cache-control.js'
-import type { HeaderDelta } from './http/headers.js'
+import type { HeaderDelta, Headers } from './http/headers.js'
 import type { Body } from './http/recording.js'
 import { targetedRestriction } from './http/response-directives.js'
 import { headersOf } from './internals.js'
@@ -55,15 +55,49 @@ export function isStream (payload: unknown): boolean {
   return typeof stream?.pipe === 'function' || typeof stream?.getReader === 'function'
 }
 
+/** The status and the headers of a reply. */
+export interface Head {
+  readonly status: number
+  readonly headers: Headers
+}
+
+/** A reply's head, for later. */
+export function headOf (reply: FastifyReply): Head {
+  const headers: Record<string, Headers[string]> = { ...headersOf(reply) }
+  for (const [name, value] of Object.entries(headers)) if (Array.isArray(value)) headers[name] = [...value as string[]]
+  return { status: reply.statusCode, headers }
+}
+
+/** Gives a reply the head of a Response, as Fastify does that sends one. */
+export function takeHeadOf (response: Response, reply: FastifyReply): void {
+  reply.code(response.status)
+  for (const [name, value] of response.headers) reply.header(name, value)
+}
+
+export function restoreHead (reply: FastifyReply, { status, headers }: Head): void {
+  reply.code(status)
+  restoreHeaders(reply, headers)
+}
+
+/** Gives a reply the headers that it had. */
+export function restoreHeaders (reply: FastifyReply, before: Headers): void {
+  for (const [name, value] of Object.entries(headersOf(reply))) {
+    const own = before[name]
+    if (own === value) continue
+    // Fastify adds a cookie to those that are there.
+    reply.removeHeader(name)
+    if (own !== undefined) reply.header(name, own)
+  }
+}
+
 /** A payload as a Node stream; undefined if it is none that Fastify would send, or an old one that nobody can end. */
 export function readableOf (payload: unknown): Readable | undefined {
-  const stream = payload as Partial<Record<'pipe' | 'on' | 'destroy' | 'resume' | 'write' | 'getReader' | 'locked', unknown>>
+  const stream = payload as Partial<Record<'pipe' | 'on' | 'destroy' | 'resume' | 'write', unknown>>
   if (typeof stream.pipe === 'function' && typeof stream.on === 'function') {
     // Only what is read can be asked to go on; what is written, such as `reply.raw`, ends at once.
     return typeof stream.destroy === 'function' && typeof (stream.resume ?? stream.write) === 'function' ? payload as Readable : undefined
   }
-  if (typeof stream.getReader === 'function' && stream.locked === false) return Readable.fromWeb(payload as ReadableStream)
-  return undefined
+  return payload instanceof ReadableStream && !payload.locked ? Readable.fromWeb(payload) : undefined
 }
 
 /** Lets go of a payload that nobody will read. There are streams that call that an error, and an error that nobody hears ends the process. */

@@ -19,11 +19,14 @@ import { byteLength, isLarger, snapshot, type Body, type Recording, type Variant
 import { tagsOf } from './http/tags.js'
 import { parseVary } from './http/vary.js'
 import { headersOf, snapshotHeaders } from './internals.js'
-import { discard, hasTrailers, isHandlerTimeout, isResponse, isStream, readableOf, restrictionOf, type Capture } from './payload.js'
+import {
+  discard, hasTrailers, headOf, isHandlerTimeout, isResponse, isStream, readableOf, restoreHead, restrictionOf, takeHeadOf, type Capture
+} from './payload.js'
 import { isEnded } from './queued-reply.js'
 import { NO_NAMES, Reading } from './reading.js'
 import { Revalidation } from './revalidation.js'
 import { shareEncodings } from './shared-zlib.js'
+import { standInFor, type StandIn } from './stand-in.js'
 import type { Response as Outcome } from './visit.js'
 
 const NO_DELTA: HeaderDelta = Object.freeze({ set: [], removed: [] })
@@ -53,6 +56,8 @@ export class Run {
   #broadcast: Broadcast | undefined
   /** Its client is sent a stream as well, and not what a hook has put in the place of that. */
   #flows = false
+  /** What hooks are given in the place of that. */
+  #standIn: StandIn | undefined
   /** What those get who share it. */
   #body: Body | Broadcast = null
 
@@ -134,15 +139,27 @@ export class Run {
    * @param last no other hook comes before the decision
    */
   capture (payload: unknown, last: boolean): unknown {
-    const visit = this.#visit
-    const { coalescer } = visit
     if (this.#capture !== undefined) {
       this.#giveUp()
       return payload
     }
     this.stop()
-    const { reply } = visit
-    let body = isResponse(payload) && !payload.bodyUsed ? this.#unwrap(payload) : payload
+    const { reply } = this.#visit
+    if (!isResponse(payload) || payload.bodyUsed) return this.#captureBody(payload, payload, last)
+    const head = last ? undefined : headOf(reply)
+    // What Fastify will do with a Response later, so that its status and headers are known now.
+    takeHeadOf(payload, reply)
+    const passed = this.#captureBody(payload.body, payload, last)
+    // What was asked whether it is still good, or failed, may have another's answer by now.
+    const next = last || passed !== payload.body || reply.statusCode !== payload.status ? passed : payload
+    if (head !== undefined && isResponse(next)) restoreHead(reply, head)
+    return next
+  }
+
+  /** @param payload what the body is of */
+  #captureBody (body: unknown, payload: unknown, last: boolean): unknown {
+    const visit = this.#visit
+    const { coalescer, reply } = visit
     this.status = reply.statusCode
     if (this.#revalidation !== undefined) body = this.#revalidated(this.#revalidation, body)
     if (this.#decided) return body
@@ -174,7 +191,7 @@ export class Run {
       } else {
         const source = readableOf(body)
         if (source === undefined) reason = 'unknown-payload'
-        else passed = this.#record(source, headers['content-length'])
+        else passed = this.#record(source, headers['content-length'], last ? undefined : payload)
       }
     }
     const vary = parseVary(headers.vary)
@@ -216,10 +233,28 @@ export class Run {
     return this.#revalidation === undefined ? payload : this.#revalidated(this.#revalidation, payload)
   }
 
-  /** The last moment before the response's headers leave: decides who may have it. */
-  decide (payload: unknown): void {
-    if (this.#broadcast !== undefined) this.#flows = isStream(payload)
-    if (this.#capture !== undefined && !this.#decided) this.#decide(this.#capture.reason ?? restrictionOf(this.#visit.reply))
+  /**
+   * The last moment before the response's headers leave: decides who may have it. Returns the payload to go on with.
+   *
+   * @param last no other hook comes before it is sent
+   */
+  decide (payload: unknown, last: boolean): unknown {
+    if (this.#broadcast !== undefined) this.#flows = isStream(isResponse(payload) ? payload.body : payload)
+    if (this.#capture === undefined || this.#decided) return payload
+    const { reason } = this.#capture
+    const { reader, reply } = this.#visit
+    const passed = last && payload === this.#standIn?.given && this.#standIn?.untouched() === true ? reader : payload
+    if (!isResponse(payload) || payload.bodyUsed) {
+      this.#decide(reason ?? restrictionOf(reply))
+      return passed
+    }
+    // What Fastify is about to do with it.
+    const head = headOf(reply)
+    takeHeadOf(payload, reply)
+    this.#decide(reason ?? restrictionOf(reply))
+    if (last) return passed === payload ? payload.body : passed
+    restoreHead(reply, head)
+    return payload
   }
 
   #decide (reason: string | undefined): void {
@@ -239,15 +274,8 @@ export class Run {
     }
   }
 
-  /** What Fastify would do with a Response later, so that its status and headers are known now. */
-  #unwrap (response: Response): unknown {
-    const { reply } = this.#visit
-    reply.code(response.status)
-    for (const [name, value] of response.headers) reply.header(name, value)
-    return response.body
-  }
-
-  #record (source: Readable, length: unknown): Readable {
+  /** @param payload what hooks would have been given; undefined if there are none */
+  #record (source: Readable, length: unknown, payload: unknown): unknown {
     const visit = this.#visit
     const { coalescer, route, request } = visit
     visit.watchClient()
@@ -259,6 +287,8 @@ export class Run {
       hold: coalescer.budget.hold,
       wrongLength: (wanted, got) => new WrongLengthError(wanted, got)
     }, {
+      // A hook waits for the bytes. What makes them may look at the request.
+      early: () => { this.reads?.start() },
       begun: () => { this.#land() },
       tooLarge: () => {
         if (visit.role === 'done') coalescer.close(visit)
@@ -276,7 +306,9 @@ export class Run {
       }
     })
     visit.reader = this.#broadcast.join(visit)
-    return visit.reader
+    if (payload === undefined) return visit.reader
+    this.#standIn = standInFor(payload instanceof Response || !isResponse(payload) ? payload : payload.body, visit.reader)
+    return this.#standIn.given
   }
 
   /** Everything is known, or all but the rest of a stream. */

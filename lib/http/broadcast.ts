@@ -31,6 +31,8 @@ export interface BroadcastLimits {
 }
 
 export interface BroadcastEvents {
+  /** The source is about to be read because somebody reads it who does so before it is started. At most once. */
+  early (): void
   /** The first bytes are here, or the clean end: listeners may join. Called once, unless it closes before. */
   begun (): void
   /** The body has grown past what can be held, and takes no newcomers. Before `over`, at most once. */
@@ -104,18 +106,25 @@ export class Broadcast {
   #front = 0
   #frontLeft = false
   #open = true
+  /** The source is read. */
   #started = false
+  /** It is known who may have it. */
+  #free = false
   #begun = false
   /** It had ended, without a byte, before it was started. */
   #endedEarly = false
   #rests = false
   #over: 'complete' | 'cut-off' | 'unheard' | undefined
+  #early: NodeJS.Immediate | undefined
+  /** Whether who made the source had read of it. */
+  readonly #wasRead: boolean
 
-  /** @param source not read before `start` or `close` */
+  /** @param source not read before `start` or `close`, unless a reader waits for it */
   constructor (source: Readable, limits: BroadcastLimits, events: BroadcastEvents) {
     this.#source = source
     this.#limits = limits
     this.#events = events
+    this.#wasRead = source.readableDidRead
     finished(source, { writable: false }, error => { this.#finish(error ?? undefined) })
   }
 
@@ -155,10 +164,26 @@ export class Broadcast {
     return reader
   }
 
-  /** Starts to read the source. */
+  /** It is known who may have it: starts to read the source, and to take newcomers. */
   start (): void {
+    if (this.#free) return
+    this.#free = true
+    if (this.#over === 'complete') {
+      this.#complete()
+      if (this.#readers.size === 0) this.#letGo()
+    } else if (this.#total > 0) {
+      this.#beginSoon()
+    }
+    this.#read()
+  }
+
+  #read (): void {
     if (this.#started) return
     this.#started = true
+    if (this.#source.readableDidRead !== this.#wasRead) {
+      this.#finish(new Error('somebody else has read of a stream that was sent'))
+      return
+    }
     if (this.#endedEarly) {
       this.#finish(undefined)
       return
@@ -187,6 +212,12 @@ export class Broadcast {
     if (reader.destroyed) return
     if (!this.#started) {
       this.#wait(reader)
+      // Most who read do so a moment before it is started; who waits for the bytes would wait for ever.
+      this.#early ??= setImmediate(() => {
+        if (this.#started) return
+        this.#events.early()
+        this.#read()
+      })
       return
     }
     if (reader.feeding) {
@@ -271,8 +302,7 @@ export class Broadcast {
     if (!held) held = this.#makeRoom(bytes.length)
     this.#append(bytes, held)
     this.#serve()
-    // One turn, in which a source that is there already can end, fail, or look at the request: nobody else has bytes yet.
-    if (this.#open && this.#total === bytes.length) setImmediate(() => { this.#begin() })
+    if (this.#free && this.#open && this.#total === bytes.length) this.#beginSoon()
     this.#leftAlone()
     this.#pull()
   }
@@ -347,6 +377,11 @@ export class Broadcast {
     else this.#source.pause()
   }
 
+  /** One turn, in which a source that is there already can end, fail, or look at the request: nobody else has bytes yet. */
+  #beginSoon (): void {
+    setImmediate(() => { this.#begin() })
+  }
+
   #begin (): void {
     if (!this.#open || this.#begun || (this.#over !== undefined && this.#over !== 'complete')) return
     this.#events.begun()
@@ -383,10 +418,14 @@ export class Broadcast {
       return
     }
     this.#over = 'complete'
+    if (this.#free) this.#complete()
+    this.#serve()
+    if (this.#free && this.#readers.size === 0) this.#letGo()
+  }
+
+  #complete (): void {
     this.#begin()
     this.#events.over('complete')
-    this.#serve()
-    if (this.#readers.size === 0) this.#letGo()
   }
 
   #cut (reader: Reader, reason: Cut, cause: Error | undefined): void {

@@ -30,6 +30,7 @@ function broadcast (source: Readable, { maxBytes = 10_000_000, length }: { maxBy
       return true
     }
   }, {
+    early () { events.push('early') },
     begun () { events.push('begun') },
     tooLarge () { events.push('too-large') },
     over (how) { events.push(how) }

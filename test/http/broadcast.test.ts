@@ -27,6 +27,7 @@ function broadcast (source: Readable, { maxBytes = 10_000_000, room = Infinity, 
       return true
     }
   }, {
+    early () { events.push('early') },
     begun () { events.push('begun') },
     tooLarge () { events.push('too-large') },
     over (how) { events.push(how) }
@@ -72,14 +73,79 @@ t.test('strings and bytes are copied, and anything else is a failure', async t =
   t.same(ear.cuts, ['cut-off'])
 })
 
-t.test('nothing is read before the start', async t => {
+t.test('nothing is read before the start while nobody reads', async t => {
   let pulled = 0
   const { cast } = broadcast(new Readable({ read () { pulled++; this.push(null) } }))
-  const read = textOf(cast.join(new Ear()))
+  const reader = cast.join(new Ear())
   await turn()
   t.equal(pulled, 0)
   cast.start()
-  t.equal(await read, '')
+  t.equal(await textOf(reader), '')
+})
+
+t.test('who reads before the start gets all of it, and nobody else joins until it is started', async t => {
+  for (const [what, chunks, before] of [['an empty one', [], ['early']], ['one of some bytes', ['ab', 'cd'], ['early']]] as const) {
+    const { cast, events, held } = broadcast(Readable.from(chunks, { objectMode: false }))
+    t.equal(await textOf(cast.join(new Ear())), chunks.join(''), what)
+    t.same(events, before)
+    t.equal(held.bytes, chunks.join('').length, 'for those who may join')
+    const late = cast.join(new Ear())
+    cast.start()
+    t.same(events, [...before, 'begun', 'complete'])
+    t.equal(await textOf(late), chunks.join(''))
+    t.equal(held.bytes, 0)
+  }
+})
+
+t.test('what was read before the start is let go with it if nobody else reads', async t => {
+  const { cast, events, held } = broadcast(Readable.from(['ab']))
+  await textOf(cast.join(new Ear()))
+  cast.start()
+  t.same(events, ['early', 'begun', 'complete'])
+  t.equal(held.bytes, 0)
+})
+
+t.test('a source that is read before the start, and goes on after it, begins with the start', async t => {
+  const source = new PassThrough()
+  const { cast, events } = broadcast(source)
+  const read = textOf(cast.join(new Ear()))
+  source.write('ab')
+  await until(() => events.includes('early'))
+  await until(() => source.readableFlowing === true)
+  await turn()
+  t.same(events, ['early'])
+  cast.start()
+  await until(() => events.includes('begun'))
+  const late = textOf(cast.join(new Ear()))
+  source.end('cd')
+  t.same(await Promise.all([read, late]), ['abcd', 'abcd'])
+})
+
+t.test('who reads a moment before the start is not early', async t => {
+  const { cast, events } = broadcast(Readable.from(['ab']))
+  const read = textOf(cast.join(new Ear()))
+  await Promise.resolve()
+  cast.start()
+  t.equal(await read, 'ab')
+  await turn()
+  t.same(events, ['begun', 'complete'])
+})
+
+t.test('a source of which somebody else has read some is a failure, but not one that had been read before', async t => {
+  const source = Readable.from(['ab', 'cd'])
+  const { cast, events } = broadcast(source)
+  const reader = cast.join(new Ear())
+  source.resume()
+  await until(() => source.readableEnded)
+  cast.start()
+  t.match(reader.errored, /somebody else has read/)
+  t.same(events, ['cut-off'])
+  const peeked = new PassThrough()
+  peeked.end('abcd')
+  peeked.unshift(peeked.read(2))
+  const another = broadcast(peeked).cast
+  another.start()
+  t.equal(await textOf(another.join(new Ear())), 'abcd')
 })
 
 t.test('a source is read no further than a window ahead of its fastest reader', async t => {
