@@ -195,7 +195,11 @@ for (const how of ['pipes', 'reads'] as const) {
   t.test(`the first client leaves while its hook ${how} a stream, and the others get all of it`, async t => {
     const source = new PassThrough()
     const reading = gate()
-    const handler = held(() => source)
+    const raws: Array<FastifyReply['raw']> = []
+    const handler = held((_request, reply) => {
+      raws.push(reply.raw)
+      return source
+    })
     const server = await serve(t, app => {
       app.addHook('onSend', async (request, _reply, payload) => {
         if (request.coalesce?.outcome === 'follower') return payload
@@ -210,6 +214,7 @@ for (const how of ['pipes', 'reads'] as const) {
     source.write('first ')
     await until(() => source.readableFlowing === true)
     await leave(first as NonNullable<typeof first>)
+    await until(() => raws[0]?.closed === true)
     source.end('last')
     t.same((await Promise.all(others)).map(({ body }) => body), ['first last', 'first last'])
     t.equal(handler.runs, 1)
