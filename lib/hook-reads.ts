@@ -8,6 +8,7 @@
  * does not lead has its own headers back as soon as that is known. What a hook takes away from a request that it has read, or
  * puts another one in place of, is in the key, and a credential counts as there.
  */
+import { channel } from 'node:diagnostics_channel'
 import type { FastifyInstance, FastifyReply, FastifyRequest, RouteOptions } from 'fastify'
 import { besidesAddresses, FORWARDED } from './http/forwarded.js'
 import { isPlumbing } from './http/plumbing.js'
@@ -36,6 +37,8 @@ const BEFORE = ['onRequest', 'preParsing', 'preValidation', 'preHandler'] as con
 /** Where a route's config names its route, for hooks of an instance. */
 const kRoute = Symbol('fastify-coalesce.route')
 const kReads = Symbol('fastify-coalesce.hook-reads')
+/** Whose subscribers Fastify tells of a request right before its handler. */
+const handlerStart = channel('tracing:fastify.request.handler:start')
 
 /** What is known of a request's hooks. */
 interface Watch {
@@ -128,17 +131,34 @@ function watchHooks (request: FastifyRequest, _reply: FastifyReply, done: () => 
   if (route?.watchesHooks !== true) {
     dropHook(request, 'onRequest', watchHooks)
   } else {
-    const { settings: { learnVary, credentials, query } } = route
-    const watch = (request as unknown as Watching)[kReads] ??= new (learnVary === false ? Unwatched : HookReads)(request.raw, credentials)
-    if (typeof query === 'object') watch.query ??= watchQuery(request, watch, query.covers, route)
+    watch(request, route)
   }
   done()
 }
 unbound(watchHooks)
 
+function watch (request: FastifyRequest, route: HookedRoute): Watch {
+  const { settings: { learnVary, credentials, query } } = route
+  const watch = (request as unknown as Watching)[kReads] ??= new (learnVary === false ? Unwatched : HookReads)(request.raw, credentials)
+  if (typeof query === 'object') watch.query ??= watchQuery(request, watch, query.covers, route)
+  return watch
+}
+
 function watchQuery (request: FastifyRequest, watch: Watch, covers: Covers, { settings, tellsValidation }: HookedRoute): QueryWatch {
   const looked = watch instanceof HookReads ? (name: string) => { watch.noteQuery(name) } : undefined
   return new QueryWatch(request, looked, { covers, parsesItself: settings.router.parsesItself, tellsValidation })
+}
+
+/** Puts the watch on for tracers, where no hook comes before a handler. */
+export function watchTracers (request: FastifyRequest, route: HookedRoute): void {
+  if (handlerStart.hasSubscribers) watch(request, route)
+}
+
+/** Tracers have been told of a request: what they read before there was a watch, because they came too late for it, may be anything. */
+export function countTracers (request: FastifyRequest, route: HookedRoute): void {
+  if (!handlerStart.hasSubscribers || (request as unknown as Watching)[kReads] !== undefined) return
+  const reads = watch(request, route)
+  if (reads instanceof HookReads) reads.noteAll()
 }
 
 /** Prepares an app for it. */
@@ -260,8 +280,14 @@ export function changeUrl (request: FastifyRequest, change: (url: string) => str
   }
 }
 
+/** What is noted of a request's hooks; undefined if they are not watched. */
+export function hookReadsOf (request: FastifyRequest): Reads | undefined {
+  const watch = (request as unknown as Watching)[kReads]
+  return watch instanceof HookReads ? watch : undefined
+}
+
 /** What a leader's hooks have read, to go on with; undefined if they were not watched. */
 export function leadOn (request: FastifyRequest): Reads | undefined {
-  const watch = (request as unknown as Watching)[kReads]
-  return watch instanceof HookReads ? watch.lead() : undefined
+  const reads = (request as unknown as Watching)[kReads]
+  return reads instanceof HookReads ? reads.lead() : undefined
 }

@@ -155,6 +155,14 @@ function internal (fastify: FastifyInstance, description: string): unknown {
   return undefined
 }
 
+/** What Fastify's own requests of an instance have under a name, if it is a getter with a setter. */
+export function requestAccessor (fastify: FastifyInstance, name: string): PropertyDescriptor | undefined {
+  let object = (internal(fastify, 'fastify.Request') as { readonly prototype: object | null } | undefined)?.prototype ?? null
+  while (object !== null && !Object.hasOwn(object, name)) object = Object.getPrototypeOf(object) as object | null
+  const found = object === null ? undefined : Object.getOwnPropertyDescriptor(object, name)
+  return found?.get !== undefined && found.set !== undefined ? found : undefined
+}
+
 /** Makes a request read its original URL anew: it keeps what it was when a hook first asked. */
 export function forgetOriginalUrl (request: FastifyRequest): void {
   const symbol = Object.getOwnPropertySymbols(request).find(({ description }) => description === 'fastify.request.originalUrl')

@@ -15,7 +15,10 @@ import { AlreadyRegisteredError, InvalidOptionError, RefreshError } from './erro
 import { FastifyVisit } from './fastify-visit.js'
 import { pairHeads } from './head-routes.js'
 import { noteHijackedReplies } from './hijacked-reply.js'
-import { endHookReads, hasOthersBefore, hiddenIn, isOfCoalescedRoute, noteRest, prepareHookReads, queryWatchOf, watchHooksOf } from './hook-reads.js'
+import {
+  countTracers, endHookReads, hasOthersBefore, hiddenIn, hookReadsOf, isOfCoalescedRoute, noteRest,
+  prepareHookReads, queryWatchOf, watchHooksOf, watchTracers
+} from './hook-reads.js'
 import { appendCacheStatus } from './http/cache-status.js'
 import { invalidatedBy } from './http/invalidated-by.js'
 import { buildKey, KeyHead } from './http/key.js'
@@ -29,7 +32,7 @@ import { serveMetrics } from './observers/prometheus.js'
 import { Tally } from './observers/tally.js'
 import { readOptions, readRouteOptions, type RouteSettings } from './options.js'
 import { errandOf, type Errand } from './refresh.js'
-import { overrideGetter } from './request-getters.js'
+import { overrideGetter, watchCopies } from './request-getters.js'
 import { Bypass, bypassOf, replyViewOf, setVisit, viewOf, visitOf } from './request-visit.js'
 import { flows, onHeaders } from './payload.js'
 import { noteReturnedReplies } from './returned-reply.js'
@@ -116,6 +119,12 @@ function decorate (fastify: FastifyInstance): void {
       asksProtocol = false
     }
   })
+  // Fastify remembers it, and who asks once more does not come by the headers.
+  overrideGetter(fastify, 'mediaType', (request, own: () => string | undefined) => {
+    visitOf(request)?.reads?.note('content-type')
+    return own.call(request)
+  })
+  watchCopies(fastify, request => visitOf(request)?.reads ?? hookReadsOf(request))
   // What there is to know of the connection of one client is its own, the address first of all.
   overrideGetter(fastify, 'socket', (request, own: () => unknown) => {
     if (!asksProtocol) visitOf(request)?.readSocket()
@@ -266,6 +275,7 @@ function addRoute (fastify: FastifyInstance, scope: Scope, options: RouteOptions
     if (skipsGates && narrow(request, settings) !== undefined) noteRest(request)
     if (known !== undefined) return runHandler.call(this, known, request, reply)
     if (route.parksAt !== 'preHandler') return handler.call(this, request, reply)
+    countTracers(request, route)
     const visit = admit(scope.coalescer, route, request, reply)
     if (visit === null) return undefined
     if (visit === undefined) return handler.call(this, request, reply)
@@ -283,6 +293,7 @@ function addRoute (fastify: FastifyInstance, scope: Scope, options: RouteOptions
     })
   }
   function parkOnRequest (request: FastifyRequest, reply: FastifyReply, done: Done): void {
+    if (route.parksAt === 'preHandler') watchTracers(request, route)
     const visit = route.parksAt === 'onRequest' ? admit(scope.coalescer, route, request, reply) : undefined
     if (visit === null) return
     if (skipsGates) {

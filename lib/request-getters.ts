@@ -3,13 +3,17 @@
  *
  * Invariant: Fastify's own is called on the request itself, whichever instance made that.
  */
+import type { IncomingHttpHeaders } from 'node:http'
 import type { FastifyInstance, FastifyRequest } from 'fastify'
+import { isOfCoalescedRoute } from './hook-reads.js'
+import type { Reads } from './http/reads.js'
+import { requestAccessor } from './internals.js'
 
 type OwnGetter<T> = (this: FastifyRequest) => T
 
 /** Puts a getter in front of one of Fastify's own on requests of this app. */
 export function overrideGetter<T> (
-  fastify: FastifyInstance, name: 'signal' | 'ip' | 'socket' | 'protocol', get: (request: FastifyRequest, own: OwnGetter<T>) => T
+  fastify: FastifyInstance, name: 'signal' | 'ip' | 'socket' | 'protocol' | 'mediaType', get: (request: FastifyRequest, own: OwnGetter<T>) => T
 ): void {
   /** Fastify's own, by the prototype of requests: each instance has one. */
   const own = new WeakMap<object, OwnGetter<T>>()
@@ -42,4 +46,36 @@ function getterBelow (prototype: object, name: string, above: unknown): unknown 
     object = Object.getPrototypeOf(object) as object
   } while (!passed || getter === undefined || getter === above)
   return getter
+}
+
+/**
+ * Where a validator or a hook has put headers of its own beside the client's, Fastify makes a copy of all whenever somebody asks
+ * for one. That copy is no read of the app's, and is watched in the place of what it was made of.
+ *
+ * @param readsOf what is noted of a request just now
+ */
+export function watchCopies (fastify: FastifyInstance, readsOf: (request: FastifyRequest) => Reads | undefined): void {
+  const own = requestAccessor(fastify, 'headers')
+  // Then each such copy counts as a read of all headers.
+  if (own === undefined) return
+  const { get, set } = own as { get: (this: FastifyRequest) => IncomingHttpHeaders, set: (this: FastifyRequest, headers: unknown) => void }
+  const copies: PropertyDescriptor & ThisType<FastifyRequest> = {
+    configurable: true,
+    get () {
+      const reads = readsOf(this)
+      if (reads?.on !== true) return get.call(this)
+      let copy: IncomingHttpHeaders = {}
+      reads.apart(() => { copy = get.call(this) })
+      return reads.copied(copy)
+    },
+    set
+  }
+  fastify.decorateRequest('headers', {
+    // Requests without such headers pay nothing.
+    getter: get,
+    setter (this: FastifyRequest, headers: unknown) {
+      set.call(this, headers)
+      if (isOfCoalescedRoute(this)) Object.defineProperty(this, 'headers', copies)
+    }
+  } as never)
 }

@@ -48,7 +48,8 @@ export class Variants {
     if (this.#warned.has(route)) return
     this.#warned.add(route)
     log.warn({ coalesce: { event: 'reads-all-headers', route: route.tally.route } },
-      'coalesce: the handler, or a hook before it, reads all request headers, so the responses are not shared; learnVary: false trusts their own Vary')
+      'coalesce: the handler, or a hook before it, reads all request headers (a log of them does at a level that is on), ' +
+      'so the responses are not shared; learnVary: false trusts their own Vary')
   }
 
   /** Warns, once a route, that responses are told apart by what its key leaves out of the query. */

@@ -1,11 +1,12 @@
 /**
  * Where this plugin reads what Fastify does not tell, a Fastify that keeps it elsewhere leaves it the safe answer.
  */
-import Fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify'
+import Fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest, type FastifyServerOptions } from 'fastify'
 import t from 'tap'
 import coalesce from '../lib/index.js'
-import { dropHook, headersOf, routeConfigOf, snapshotHeaders } from '../lib/internals.js'
+import { dropHook, headersOf, requestAccessor, routeConfigOf, snapshotHeaders, trustsByAddress } from '../lib/internals.js'
 import { hasTrailers } from '../lib/payload.js'
+import { watchCopies } from '../lib/request-getters.js'
 import { held, meet, times } from './fixtures/crowd.js'
 import { lines } from './fixtures/lines.js'
 import { listen } from './fixtures/server.js'
@@ -62,4 +63,18 @@ t.test('where the hooks of a route cannot be told, those that are added after th
   const tenants = ['acme', 'umbrella', 'acme']
   const answers = await meet(server, handler, tenants.map(tenant => () => server.get('/', { headers: { 'x-tenant': tenant } })))
   t.strictSame([answers.map(({ body }) => body), handler.runs], [tenants.map(tenant => `data of ${tenant}`), 2])
+})
+
+t.test('an app that keeps its options elsewhere may trust proxies by their addresses', async t => {
+  t.equal(trustsByAddress({} as FastifyInstance), true)
+  t.strictSame([undefined, false, true, 1, '127.0.0.1', ['::1'], () => true].map(trustProxy =>
+    trustsByAddress(Fastify((trustProxy === undefined ? {} : { trustProxy }) as FastifyServerOptions) as unknown as FastifyInstance)), [false, false, false, false, true, true, true])
+})
+
+t.test('where requests have no headers that can be set, copies of them are left as they are', async t => {
+  const app = Fastify() as unknown as FastifyInstance
+  t.type(requestAccessor(app, 'headers')?.get, 'function')
+  t.strictSame(['ip', 'getDecorator', 'unheard-of'].map(name => requestAccessor(app, name)), [undefined, undefined, undefined])
+  t.equal(requestAccessor({} as FastifyInstance, 'headers'), undefined)
+  t.doesNotThrow(() => { watchCopies({} as FastifyInstance, () => undefined) })
 })

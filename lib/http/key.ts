@@ -18,6 +18,8 @@ export interface BodySource {
   readonly raw: {
     /** Of HTTP/2, where a body needs no header that tells of it. */
     readonly stream?: { readonly endAfterHeaders?: boolean }
+    /** Whether all of the body has come. */
+    readonly complete?: boolean
     /** Fields that came after the body. */
     readonly rawTrailers?: readonly string[]
   }
@@ -122,8 +124,10 @@ export function buildKey<S extends KeySource> (head: KeyHead, request: S, settin
   let body: Part = null
   if (settings.body !== undefined && request.method !== 'GET' && request.method !== 'HEAD') {
     const digest = digestBody(request.body, settings.body.maxBytes)
-    // Nothing, or null, is what a parser gives that leaves a body to the handler. Trailers come after what can be compared.
-    if (digest === undefined || ((request.body ?? null) === null && sendsBody(request)) || (request.raw.rawTrailers ?? []).length > 0) {
+    // Nothing, or null, is what a parser gives that leaves a body to the handler. Trailers come after what can be compared, as
+    // does what a parser has not waited for.
+    if (digest === undefined || ((request.body ?? null) === null && sendsBody(request)) || request.raw.complete === false ||
+      (request.raw.rawTrailers ?? []).length > 0) {
       return { fault: 'body-unknown' }
     }
     body = [headerOf(request.headers, 'content-type'), digest]

@@ -4,17 +4,29 @@
  * Invariant: while a watch is on, every way to a header's value through `headers` and `rawHeaders`, and what HTTP/2 has beside
  * them, is noted. What is read before it is put on and after it is taken off is not.
  */
-import type { IncomingHttpHeaders } from 'node:http'
+import { IncomingMessage, type IncomingHttpHeaders } from 'node:http'
 import { inspect } from 'node:util'
 
 /** The name under which the client's address stands among header names; no header can be called so. */
 export const CLIENT_ADDRESS = '(ip)'
+
+/** Where Node remembers the lists that `headersDistinct` has made of headers once. */
+const kDistinct: unique symbol = distinctSymbol() as never
+
+/** Undefined in a Node that keeps them elsewhere: no request has anything there then. */
+function distinctSymbol (): symbol | undefined {
+  const probe = new IncomingMessage(undefined as never)
+  // Has it remember them.
+  Object.keys(probe.headersDistinct)
+  return Object.getOwnPropertySymbols(probe).find(({ description }) => description === 'kHeadersDistinct')
+}
 
 /** The parts of a Node request that are watched. */
 export interface Watched {
   headers: IncomingHttpHeaders
   rawHeaders: string[]
   readonly httpVersionMajor: number
+  [kDistinct]?: object | null
 }
 
 /** Asked of a watched object, it answers with all there is. */
@@ -161,6 +173,8 @@ export class Reads {
   private rawHeaders: string[] | undefined
   private watchedHeaders: IncomingHttpHeaders | undefined
   private watchedRawHeaders: string[] | undefined
+  private distinct: object | undefined
+  private watchedDistinct: object | undefined
 
   /** Puts a watch on `raw`. */
   constructor (raw: Watched) {
@@ -226,7 +240,18 @@ export class Reads {
       this.rawHeaders = rawHeaders
       this.watchedRawHeaders = new Proxy<object>(ARRAY_SHADOW, new WatchAll(rawHeaders, this)) as string[]
     }
-    this.put(this.watchedHeaders as IncomingHttpHeaders, this.watchedRawHeaders)
+    // What is not remembered yet is made of the raw headers.
+    const distinct = this.raw[kDistinct]
+    if (distinct !== undefined && distinct !== null && distinct !== this.distinct && distinct !== this.watchedDistinct) {
+      this.distinct = distinct
+      this.watchedDistinct = this.copied(distinct)
+    }
+    this.put(this.watchedHeaders as IncomingHttpHeaders, this.watchedRawHeaders, this.watchedDistinct)
+  }
+
+  /** What was made of the headers, watched as they are. */
+  copied<T extends object> (copy: T): T {
+    return new Proxy<object>(SHADOW, new Watch(copy, this)) as T
   }
 
   /** Takes the watch off. */
@@ -237,7 +262,8 @@ export class Reads {
     this.on = false
     // Those that somebody put in their place stay.
     this.put(headers === this.watchedHeaders ? this.headers as IncomingHttpHeaders : headers,
-      rawHeaders === this.watchedRawHeaders ? this.rawHeaders : rawHeaders)
+      rawHeaders === this.watchedRawHeaders ? this.rawHeaders : rawHeaders,
+      this.distinct)
   }
 
   /** Calls `action`, whose looks do not count; what it changes does. */
@@ -278,8 +304,9 @@ export class Reads {
     }
   }
 
-  private put (headers: IncomingHttpHeaders, rawHeaders: string[] | undefined): void {
+  private put (headers: IncomingHttpHeaders, rawHeaders: string[] | undefined, distinct: object | undefined): void {
     const { raw } = this
+    if (distinct !== undefined) raw[kDistinct] = distinct
     if (raw.httpVersionMajor === 2) {
       // Getters without setters.
       Object.defineProperty(raw, 'headers', { value: headers, configurable: true })

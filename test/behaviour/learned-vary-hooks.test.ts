@@ -480,6 +480,21 @@ t.test('a response is its own client\'s if a hook takes all headers, and that is
   t.match(log.event('reads-all-headers'), [{ level: WARN, msg: /or a hook before it/, coalesce: { route: '/' } }])
 })
 
+for (const [level, runs] of [['info', 3], ['warn', 1]] as const) {
+  t.test(`a log of all headers ${level === 'info' ? 'reads them where its level is on, and the warning says so' : 'reads none where its level is off'}`, async t => {
+    const log = lines(level)
+    const handler = held(() => 'shared')
+    const server = await serve(t, app => {
+      app.addHook('onRequest', async request => { request.log.info({ headers: request.headers }) })
+      app.get('/', on(), handler)
+    }, {}, { logger: log.logger })
+    await meet(server, handler, times(3, server, '/'))
+    t.equal(handler.runs, runs)
+    t.match(log.event('reads-all-headers'), runs === 1 ? [] : [{ level: WARN, msg: /a log of them does/ }])
+    t.equal(log.event('reads-all-headers').length, runs === 1 ? 0 : 1)
+  })
+}
+
 const isOwn = (request: FastifyRequest): boolean => {
   // No proxy can be cloned.
   try {

@@ -253,3 +253,11 @@ for (const identity of [undefined, () => 'me']) {
     t.pass()
   })
 }
+
+t.test('a body that has not come to its end is none that can be compared', async t => {
+  const of = (complete: boolean | undefined): KeyResult =>
+    faultOf({ method: 'POST', body: 'a', raw: complete === undefined ? {} : { complete } }, { body: { maxBytes: 10 } })
+  t.match(of(false), { fault: 'body-unknown' })
+  t.type(of(true), 'string')
+  t.type(of(undefined), 'string', 'of an injected request')
+})
