@@ -3,6 +3,7 @@
  *
  * Invariant: pure. No two different keys have the same text.
  */
+import { partText } from './http/answers.js'
 
 /** The caller's signal: the last argument, or the `signal` of the last argument, be that a controller or a plain object. */
 export function signalIn (args: readonly unknown[]): AbortSignal | undefined {
@@ -30,8 +31,8 @@ export function withSignal<A extends readonly unknown[]> (args: A, signal: Abort
 
 /** An injective text for a key; undefined if it says nothing. */
 export function encodeKey (key: unknown): string | undefined {
-  if (typeof key === 'string') return key === '' ? undefined : JSON.stringify(key)
-  if (!Array.isArray(key) || key.length === 0) return undefined
+  if (!Array.isArray(key)) return key === '' ? undefined : partText(key)
+  if (key.length === 0) return undefined
   const parts: string[] = []
   for (const part of key as unknown[]) {
     switch (typeof part) {

@@ -12,6 +12,7 @@ import { systemClock } from './clock.js'
 import { Flights, type Limits } from './core/flights.js'
 import { Refreshes } from './core/refreshes.js'
 import { Shelf } from './core/shelf.js'
+import { notAKey } from './http/answers.js'
 import { atOnce } from './http/at-once.js'
 import type { Log, Observer } from './observers/observer.js'
 import { SILENT, StoreTally } from './observers/store-tally.js'
@@ -72,9 +73,19 @@ export function deduplicateAt<A extends readonly unknown[], R> (
   terminal.track(tally)
   const desk: Desk<A, R> = { fn, settings, flights, observer, tally, log, results }
 
+  let isWarned = false
+  function warnOf (got: string | undefined): void {
+    if (got === undefined || isWarned) return
+    isWarned = true
+    log.warn({ coalesce: { event: 'no-key', route: tally.route, got } },
+      'coalesce: what the key function answers is no key, so its calls run by themselves; give a string, number, bigint or boolean, or an array of these')
+  }
+
   /** @throws what the key function throws */
   function keyOf (self: unknown, args: A): string | undefined {
-    const key = encodeKey(atOnce(settings.key.apply(self, args as unknown as A & unknown[])))
+    const answer = atOnce(settings.key.apply(self, args as unknown as A & unknown[]))
+    const key = encodeKey(answer)
+    if (key === undefined) warnOf(notAKey(answer))
     return key === undefined ? undefined : `${prefix}:${identify(self)}:${key}`
   }
 

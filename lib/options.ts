@@ -33,8 +33,8 @@ export interface KeySettings<S = FastifyRequest> {
   readonly query: 'sorted' | 'raw' | { readonly covers: Covers }
   readonly headers: readonly string[]
   readonly cookies: readonly string[]
-  readonly identity: ((request: S) => string) | undefined
-  readonly key: ((request: S) => string | readonly string[] | null) | undefined
+  readonly identity: ((request: S) => unknown) | undefined
+  readonly key: ((request: S) => unknown) | undefined
   readonly body: { readonly maxBytes: number } | undefined
   readonly router: Router
 }

@@ -253,6 +253,7 @@ function addRoute (fastify: FastifyInstance, scope: Scope, options: RouteOptions
     decidesLast: false,
     watchesHooks: true,
     tellsValidation: options.attachValidation === true,
+    warned: new Set(),
     constraints: options.constraints ?? {},
     handler: options.handler,
     choice,
@@ -385,7 +386,13 @@ function admit (coalescer: Coalescer, route: FastifyRoute, request: FastifyReque
   const isTold = told !== undefined && route.settings.key === undefined
   const key = buildKey(route.keyHead, request, route.settings, isTold ? JSON.stringify([hidden.text ?? null, told]) : hidden.text)
   if (typeof key !== 'string') {
-    const { fault, error } = key
+    const { fault, error, got } = key
+    if (got !== undefined && !route.warned.has(fault)) {
+      route.warned.add(fault)
+      const name = fault === 'no-key' ? 'key' : 'identity'
+      request.log.warn({ coalesce: { event: fault, route: route.url, got } },
+        `coalesce: what the ${name} function of the route answers is no key, so its requests run by themselves; give a string, number, bigint or boolean`)
+    }
     if (errand !== undefined) return turnAway(errand, reply, `it may not board, because of ${fault}`, error)
     if (error !== undefined) request.log.warn({ err: error, coalesce: { event: fault, route: route.url } }, `coalesce: ${fault}`)
     bypass(coalescer, route, request, fault)

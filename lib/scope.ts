@@ -36,6 +36,8 @@ export interface FastifyRoute extends Omit<Route, 'keyHead'>, Pairable {
   watchesHooks: boolean
   /** Whether what validation finds in a query reaches the handler although what it looked at does not. */
   tellsValidation: boolean
+  /** What of its functions it has been warned of. */
+  readonly warned: Set<string>
   /** Decides where to park, once all hooks are known. */
   readonly settle: () => void
 }

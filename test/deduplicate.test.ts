@@ -100,7 +100,7 @@ t.test('no two different keys are one', async t => {
 })
 
 t.test('a call without a key runs by itself', async t => {
-  const keys: unknown[] = [null, undefined, '', [], 7, {}, [{}], [Symbol('s')], Promise.resolve('k')]
+  const keys: unknown[] = [null, undefined, '', [], NaN, {}, [{}], [Symbol('s')], Promise.resolve('k')]
   for (const key of keys) {
     let runs = 0
     const run = deduplicate(async () => ++runs, { key: () => key as string })
@@ -523,6 +523,26 @@ t.test('a decorated method runs once per object and key', async t => {
 t.test('a decorated static method runs once per key', async t => {
   const [one, two] = await Promise.all([Dictionary.count(), Dictionary.count()])
   t.equal(one, two)
+})
+
+t.test('numbers, bigints and booleans are keys of functions, and what is none is warned of once', async t => {
+  const warned: unknown[] = []
+  const app = Fastify({ logger: { level: 'warn', stream: { write (line: string) { warned.push((JSON.parse(line) as { coalesce: unknown }).coalesce) } } } })
+  t.teardown(async () => { await app.close() })
+  await app.register(coalesce)
+  let runs = 0
+  const opening = gate()
+  const count = app.coalesce.deduplicate(async (_key: unknown) => {
+    await opening.promise
+    return ++runs
+  }, { name: 'counter', key: (key: unknown) => key as string })
+  const keys = [1, '1', 1n, true, 'true', [1], ['1']]
+  const calls = [...keys, ...keys].map(key => count(key))
+  const others = [NaN, {}, NaN, null, '', []].map(key => count(key))
+  opening.open()
+  await Promise.all([...calls, ...others])
+  t.equal(runs, keys.length + others.length)
+  t.strictSame(warned, [{ event: 'no-key', route: 'counter', got: 'NaN' }])
 })
 
 t.test('a decorated method that is called on nothing runs once per key', async t => {

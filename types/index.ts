@@ -20,6 +20,9 @@ export type Duration = number | string
  */
 export type Outcome = 'bypass' | 'leader' | 'follower' | 'hit' | 'stale' | 'peer' | 'alone'
 
+/** What a key can be made of. */
+type KeyPart = string | number | bigint | boolean
+
 /** Which part of the query string tells requests apart. Names are those that the app's parser gives, however they are encoded. */
 export type QueryOption =
   /** All of it, pairs sorted by name (default). */
@@ -57,14 +60,14 @@ export interface CoalesceRouteOptions {
   cookies?: readonly string[]
   /**
    * Who is asking. Makes requests with credentials coalesce, each with those of the same identity. A request for which it
-   * throws or returns anything but a non-empty string bypasses.
+   * throws or returns nothing, '' or anything else bypasses. `1` and `'1'` are two.
    */
-  identity?: (request: FastifyRequest) => string
+  identity?: (request: FastifyRequest) => KeyPart
   /**
    * Replaces path and query in the key (route, method, protocol, host, identity, headers, cookies and body stay in it).
    * A request for which it throws or returns null, '' or [] bypasses.
    */
-  key?: (request: FastifyRequest) => string | readonly string[] | null
+  key?: (request: FastifyRequest) => KeyPart | readonly KeyPart[] | null
   /**
    * Coalesce QUERY, and POST where the route opts in, with a digest (SHA-256) of the body in the key. A body over
    * `maxBytes` (default 1 MiB) bypasses.
@@ -382,7 +385,7 @@ export interface DeduplicateOptions<Arguments extends readonly unknown[] = reado
    * Tells which calls are identical. Strings, or arrays of primitive values, compared without regard to type coercion
    * (1 and '1' differ). A call for which it throws or returns null, '' or [] runs by itself.
    */
-  key: (...args: Arguments) => string | ReadonlyArray<string | number | bigint | boolean | null | undefined> | null
+  key: (...args: Arguments) => KeyPart | ReadonlyArray<KeyPart | null | undefined> | null
   /**
    * Names the function in stats, metrics and logs. Must be given where results are kept in a store that was given, and be no
    * other function's that keeps in it: what is kept is told apart by it.

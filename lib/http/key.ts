@@ -1,12 +1,13 @@
 /**
  * The key: two requests are identical if and only if their keys are equal.
  *
- * Invariant: the encoding is injective. A key is a JSON array whose parts are strings, nulls and arrays of these, each at a
- * place of its own; nothing is joined by a delimiter. An absent header is null, an empty one is ''. Where there is nothing
+ * Invariant: the encoding is injective. A key is a JSON array whose parts are each at a place of its own: strings, nulls, arrays of
+ * these, and what functions answer; nothing is joined by a delimiter. An absent header is null, an empty one is ''. Where there is nothing
  * to say after the target, all of that is left out.
  */
 import type { IncomingHttpHeaders } from 'node:http'
 import type { KeySettings } from '../options.js'
+import { notAKey, partText } from './answers.js'
 import { atOnce } from './at-once.js'
 import { digestBody, isPlainJson } from './body-digest.js'
 import { cookiePairs } from './cookies.js'
@@ -40,7 +41,12 @@ export interface KeySource {
 export type KeyFault = 'no-identity' | 'identity-threw' | 'no-key' | 'key-threw' | 'body-unknown'
 
 /** A key, or the reason why there is none. */
-export type KeyResult = string | { readonly fault: KeyFault, readonly error?: unknown }
+export type KeyResult = string | {
+  readonly fault: KeyFault
+  readonly error?: unknown
+  /** What was answered in the place of a key, where it is something. */
+  readonly got?: string
+}
 
 type Part = string | null | Part[]
 
@@ -95,12 +101,13 @@ function isNameOf (host: string, name: string): boolean {
  * @param hidden what hooks have seen of it that is not there any more
  */
 export function buildKey<S extends KeySource> (head: KeyHead, request: S, settings: KeySettings<S>, hidden?: string): KeyResult {
-  let identity: string | null = null
+  let identity = 'null'
   if (settings.identity !== undefined) {
     try {
       const answer = atOnce(settings.identity(request))
-      if (typeof answer !== 'string' || answer === '') return { fault: 'no-identity' }
-      identity = answer
+      const text = answer === '' ? undefined : partText(answer, quote)
+      if (text === undefined) return fault('no-identity', answer)
+      identity = text
     } catch (error) {
       return { fault: 'identity-threw', error }
     }
@@ -114,8 +121,9 @@ export function buildKey<S extends KeySource> (head: KeyHead, request: S, settin
   } else {
     try {
       const answer = atOnce(settings.key(request))
-      if (!isKey(answer)) return { fault: 'no-key' }
-      target = encode(typeof answer === 'string' ? answer : [...answer])
+      const text = keyText(answer)
+      if (text === undefined) return fault('no-key', answer)
+      target = text
     } catch (error) {
       return { fault: 'key-threw', error }
     }
@@ -135,9 +143,9 @@ export function buildKey<S extends KeySource> (head: KeyHead, request: S, settin
 
   const { headers, cookies } = settings
   const start = head.of(request) + target
-  if (identity === null && body === null && headers.length === 0 && cookies.length === 0 && hidden === undefined) return start + ']'
-  const parts = [identity, headersOf(request, headers), cookiesOf(request.headers, cookies), body]
-  return `${start},${[...parts, ...hidden === undefined ? [] : [hidden]].map(encode).join(',')}]`
+  if (identity === 'null' && body === null && headers.length === 0 && cookies.length === 0 && hidden === undefined) return start + ']'
+  const parts = [headersOf(request, headers), cookiesOf(request.headers, cookies), body]
+  return `${start},${[identity, ...[...parts, ...hidden === undefined ? [] : [hidden]].map(encode)].join(',')}]`
 }
 
 /** As JSON.stringify would, which takes longer for text that it writes as it is: printable ASCII without `"` and `\`. */
@@ -174,9 +182,17 @@ export function sendsBody ({ headers, raw }: BodySource): boolean {
   return headers['transfer-encoding'] !== undefined || (headers['content-length'] ?? '0') !== '0' || raw.stream?.endAfterHeaders === false
 }
 
-function isKey (answer: unknown): answer is string | readonly string[] {
-  if (typeof answer === 'string') return answer !== ''
-  return Array.isArray(answer) && answer.length > 0 && Array.from(answer).every(part => typeof part === 'string')
+/** What a key function answered, as text; undefined if it is no key. */
+function keyText (answer: unknown): string | undefined {
+  if (!Array.isArray(answer)) return answer === '' ? undefined : partText(answer, quote)
+  if (answer.length === 0) return undefined
+  const texts = Array.from(answer, part => partText(part, quote))
+  return texts.includes(undefined) ? undefined : `[${texts.join(',')}]`
+}
+
+function fault (name: 'no-identity' | 'no-key', answer: unknown): KeyResult {
+  const got = notAKey(answer)
+  return got === undefined ? { fault: name } : { fault: name, got }
 }
 
 function targetOf (url: string, settings: Pick<KeySettings, 'query' | 'router'>): string {

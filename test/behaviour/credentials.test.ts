@@ -47,7 +47,7 @@ t.test('requests with credentials coalesce with those of the same identity', asy
 
 t.test('a request whose identity is not known has no key to share', async t => {
   const answers: Array<[name: string, identity: () => unknown]> = [
-    ['no-identity', () => ''], ['no-identity', () => null], ['no-identity', () => undefined], ['no-identity', () => 7],
+    ['no-identity', () => ''], ['no-identity', () => null], ['no-identity', () => undefined], ['no-identity', () => NaN],
     ['no-identity', () => Promise.resolve('ann')], ['no-identity', async () => { throw new Error('later') }], ['no-identity', () => ({})], ['identity-threw', () => { throw new Error('who?') }]
   ]
   for (const [reason, identity] of answers) {
@@ -58,7 +58,7 @@ t.test('a request whose identity is not known has no key to share', async t => {
 
 t.test('a request whose key is not known has no key to share', async t => {
   const answers: Array<[name: string, key: () => unknown]> = [
-    ['no-key', () => ''], ['no-key', () => null], ['no-key', () => undefined], ['no-key', () => []], ['no-key', () => 7], ['no-key', () => [undefined]],
+    ['no-key', () => ''], ['no-key', () => null], ['no-key', () => undefined], ['no-key', () => []], ['no-key', () => NaN], ['no-key', () => [undefined]],
     ['no-key', async () => { throw new Error('later') }], ['key-threw', () => { throw new Error('what?') }]
   ]
   for (const [reason, key] of answers) {

@@ -1,6 +1,7 @@
 import t, { type Test } from 'tap'
 import type { CoalesceRouteOptions } from '../../types/index.js'
 import { distinct, held, meet, times } from '../fixtures/crowd.js'
+import { lines, WARN } from '../fixtures/lines.js'
 import { parseNested } from '../fixtures/queries.js'
 import { metric, serve, type GetOptions } from '../fixtures/server.js'
 
@@ -303,4 +304,30 @@ t.test('POST without body: true, and a GET with a body, bypass', async t => {
   t.strictSame(await runsOf(t, {}, [post('{}'), post('{}')]).then(({ runs, bypassed }) => [runs, bypassed]), [2, 2])
   const get = { method: 'GET', body: '{}', headers: { 'content-type': 'application/json', 'content-length': '2' } }
   t.strictSame(await runsOf(t, {}, [get, get]).then(({ runs, bypassed }) => [runs, bypassed]), [2, 2])
+})
+
+t.test('numbers, bigints and booleans are keys and identities, and not what their texts are', async t => {
+  const made = (request: { headers: Record<string, unknown> }): unknown =>
+    ({ 1: 1, '1n': 1n, true: true, array: ['page', 3], text: ['page', '3'] } as Record<string, unknown>)[String(request.headers['x-made'])] ?? '1'
+  const asks = ['1', '1n', 'true', 'other', '1', '1n', 'true', 'other'].map((name): Ask => ({ headers: { 'x-made': name } }))
+  const arrays = ['array', 'text', 'array', 'text'].map((name): Ask => ({ headers: { 'x-made': name } }))
+  for (const [options, wanted] of [[{ key: made }, [...asks, ...arrays]], [{ identity: made }, asks]] as const) {
+    const { runs, bypassed } = await runsOf(t, options as CoalesceRouteOptions, wanted)
+    t.strictSame([runs, bypassed], [wanted.length / 2, 0])
+  }
+})
+
+t.test('a function that answers what is no key is warned of once a route, and one that answers nothing is not', async t => {
+  const { logger, coalesce } = lines()
+  const on = (options: unknown): { config: { coalesce: CoalesceRouteOptions } } => ({ config: { coalesce: options as CoalesceRouteOptions } })
+  const server = await serve(t, app => {
+    app.get('/key', on({ key: () => new Date() }), () => 'a')
+    app.get('/identity', on({ identity: () => NaN }), () => 'a')
+    app.get('/nothing', on({ identity: () => undefined }), () => 'a')
+    app.get('/null', on({ key: () => null }), () => 'a')
+  }, {}, { logger })
+  for (const path of ['/key', '/key', '/identity', '/identity', '/nothing', '/null']) t.equal((await server.get(path)).body, 'a')
+  t.strictSame(coalesce().filter(({ level }) => level === WARN).map(line => line.coalesce), [
+    { event: 'no-key', route: '/key', got: 'an object' }, { event: 'no-identity', route: '/identity', got: 'NaN' }
+  ])
 })

@@ -106,9 +106,11 @@ t.test('declared cookies count raw, each value of a repeated one', async t => {
 t.test('the identity is part of the key, and a request without one has no key', async t => {
   const as = (answer: unknown) => ({ identity: (() => answer) as () => string })
   t.equal(different(keyOf({}), keyOf({}, as('a')), keyOf({}, as('b')), keyOf({}, as('null'))), 4)
-  for (const answer of ['', undefined, null, 0, 1, {}, [], ['a'], Promise.resolve('a'), Symbol('a')]) {
-    t.same(faultOf({}, as(answer)), { fault: 'no-identity' })
+  for (const answer of ['', undefined, null, []]) t.strictSame(faultOf({}, as(answer)), { fault: 'no-identity' })
+  for (const [got, answer] of Object.entries({ 'an object': {}, 'an array of other things': ['a'], 'a promise': Promise.resolve('a'), 'a symbol': Symbol('a'), NaN })) {
+    t.strictSame(faultOf({}, as(answer)), { fault: 'no-identity', got })
   }
+  t.equal(different(...[0, -0, 1, '0', '1', '-0', 0n, 1n, '1n', true, 'true', false, 'null'].map(answer => keyOf({}, as(answer)))), 13)
   const error = new Error('who?')
   t.same(faultOf({}, { identity () { throw error } }), { fault: 'identity-threw', error })
 })
@@ -120,9 +122,13 @@ t.test('a key function replaces path and query, and only these', async t => {
     keyOf({}, by('["a"]')), keyOf({}, by([''])), keyOf({ method: 'QUERY' }, by('a')), keyOf({ host: 'b' }, by('a')), keyOf({ protocol: 'https' }, by('a'))
   ), 12)
   t.equal(keyOf({ url: '/x', raw: { originalUrl: '/y' } }, by('a')), keyOf({ url: '/z' }, by('a')))
-  for (const answer of ['', [], null, undefined, 1, [1], ['a', null], {}, Promise.resolve('a')]) {
-    t.same(faultOf({}, by(answer)), { fault: 'no-key' })
-  }
+  for (const answer of ['', [], null, undefined]) t.strictSame(faultOf({}, by(answer)), { fault: 'no-key' })
+  for (const [got, answer] of [
+    ['an object', {}], ['an array of other things', ['a', null]], ['an array of other things', [undefined]], ['an array of other things', [['a']]],
+    ['an array of other things', [NaN]], ['a promise', Promise.resolve('a')], ['a function', () => 'a'], ['Infinity', Infinity]
+  ] as const) t.strictSame(faultOf({}, by(answer)), { fault: 'no-key', got })
+  const apart = [1, '1', [1], ['1'], 1n, [1n], '1n', true, 'true', [true], [1, '1'], ['1', 1], [false], -0, 0, [''], ['a', 3], ['a', 3n]]
+  t.equal(different(...apart.map(answer => keyOf({}, by(answer)))), apart.length)
   const error = new Error('no')
   t.same(faultOf({}, { key () { throw error } }), { fault: 'key-threw', error })
   t.equal(keyOf({ url: '/a?x=3' }, { key: request => request.url, identity: request => request.host }),
