@@ -114,15 +114,21 @@ const HTTP2_WAYS = ['writeHead', 'write', 'end']
 /** Not `end`, which Node calls when a client has left as well. */
 const STREAM_WAYS = ['respond', 'respondWithFile', 'respondWithFD', 'write']
 
-/** Calls `written` before headers leave, by whatever way, or what would make them leave is called; at once if they have left. */
+/** Calls `written` once, before headers leave, by whatever way, or would leave if there was a client; at once if they have left. */
 export function onHeaders ({ raw }: FastifyReply, written: () => void): void {
   if (raw.headersSent) {
     written()
     return
   }
   const { stream } = raw as { stream?: object }
-  precede(raw, stream === undefined ? HTTP1_WAYS : HTTP2_WAYS, written)
-  if (stream !== undefined) precede(stream, STREAM_WAYS, written)
+  let over = false
+  const first = (): void => {
+    if (over) return
+    over = true
+    written()
+  }
+  precede(raw, stream === undefined ? HTTP1_WAYS : HTTP2_WAYS, first)
+  if (stream !== undefined) precede(stream, STREAM_WAYS, first)
 }
 
 /** Calls `before` before each of these methods. */

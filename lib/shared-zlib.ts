@@ -10,7 +10,7 @@ import zlib, { type BrotliOptions, type ZlibOptions } from 'node:zlib'
 import type { FastifyReply } from 'fastify'
 import { sharedBodies, type Encoded, type Hold, type SharedBody } from './http/encodings.js'
 import { byteLength, type Recording } from './http/recording.js'
-import { isClosed, onClose } from './queued-reply.js'
+import { onClose } from './queued-reply.js'
 
 type Options = ZlibOptions | BrotliOptions
 
@@ -175,7 +175,7 @@ let isTaken = false
  * @param owner a recording that lasts: then it is as long as that does
  */
 export function shareEncodings (reply: FastifyReply, body: Recording['body'], hold: Hold, owner?: Recording): void {
-  if (!isTaken || isClosed(reply) || (typeof body !== 'string' && !Buffer.isBuffer(body))) return
+  if (!isTaken || (typeof body !== 'string' && !Buffer.isBuffer(body))) return
   onClose(reply, sharedBodies.use(body, byteLength(body), hold, owner))
 }
 
