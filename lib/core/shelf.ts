@@ -2,12 +2,14 @@
  * What was kept of runs, wherever it is: a store that may fail, and what holds whatever the store does.
  *
  * Invariant: a look never fails and never lasts longer than `storeTimeout`. What it gives was kept under that very key, in this
- * format, and its run began after the last purge of each of its labels. What was put is found from then on, even while a slow
- * store still takes it.
+ * format, and its run began after the last purge of each of its labels, however far another process's clock is ahead that says
+ * when. What was put is found from then on, even while a slow store still takes it.
  */
+import { LRUCache } from 'lru-cache'
 import type { Clock, Entry, Store } from '../../types/index.js'
 import { wholeEntry, type AnyEntry } from './entry.js'
 import { Marks } from './marks.js'
+import { MEMORY } from './memory.js'
 
 export type Operation = 'get' | 'set' | 'delete' | 'entries'
 
@@ -53,6 +55,8 @@ export class Shelf {
   readonly #settling = new Map<string, Entry>()
   readonly #hard = new Marks()
   readonly #soft = new Marks()
+  /** When the run of what was put here began, by key: of what was purged within `MAX_AHEAD` before. Room is taken when there is such. */
+  #own: LRUCache<string, number> | undefined
   #lastStamp = -Infinity
   /** It answers with promises. */
   #isSlow = false
@@ -100,11 +104,12 @@ export class Shelf {
 
   /** Keeps an entry, unless it has been purged since its run began, or a younger one is there. */
   keep (entry: Entry, keepFor: number): boolean {
-    if (this.isPurged(entry) || this.#isOutdated(entry) || this.#isOutrun(entry)) return false
+    if (isMarked(this.#hard, entry, 0) || isMarked(this.#soft, entry, 0) || this.#isOutrun(entry)) return false
     if (this.#settling.size >= MAX_SETTLING) {
       this.#watch.failed('set', 'full', undefined)
       return false
     }
+    if (this.isPurged(entry) || this.#isOutdated(entry)) (this.#own ??= new LRUCache(MEMORY)).set(entry.key, entry.since)
     this.#settling.set(entry.key, entry)
     this.#do('set', () => this.store.set(entry, keepFor), () => {
       if (this.#settling.get(entry.key) === entry) this.#settling.delete(entry.key)
@@ -147,19 +152,25 @@ export class Shelf {
   }
 
   /** It is not served any more, whatever its age. */
-  isPurged ({ key, since, labels }: Entry): boolean {
-    return this.#hard.since(since, labels) || this.#hard.since(since, [key])
+  isPurged (entry: Entry): boolean {
+    return this.#isBehind(this.#hard, entry)
   }
 
-  #isOutdated ({ key, since, labels }: Entry): boolean {
-    return this.#soft.since(since, labels) || this.#soft.since(since, [key])
+  #isOutdated (entry: Entry): boolean {
+    return this.#isBehind(this.#soft, entry)
+  }
+
+  /** Its run began before a purge, or may have: what another process says of when it began may be ahead. */
+  #isBehind (marks: Marks, entry: Entry): boolean {
+    return isMarked(marks, entry, MAX_AHEAD) && (this.#own?.get(entry.key) !== entry.since || isMarked(marks, entry, 0))
   }
 
   /** A run for the same key that began later is kept already; as far as that can be told at once. */
   #isOutrun ({ key, since }: Entry): boolean {
     if (this.#isSlow && !this.#settling.has(key)) return false
     const found = this.look(key)
-    return found !== undefined && !isPromise(found) && found.entry.since > since
+    // What says that it began later than now is of a clock that is ahead.
+    return found !== undefined && !isPromise(found) && found.entry.since > since && found.entry.since <= this.stamp()
   }
 
   #found (key: string, given: unknown): Found | undefined {
@@ -230,6 +241,11 @@ export class Shelf {
 }
 
 const TOO_SLOW = Symbol('too slow')
+
+/** Whether it was purged later than so long before its run began. */
+function isMarked (marks: Marks, { key, since, labels }: Entry, before: number): boolean {
+  return marks.since(since - before, labels) || marks.since(since - before, [key])
+}
 
 function isPromise (value: unknown): value is PromiseLike<unknown> {
   return typeof value === 'object' && value !== null && typeof (value as { then?: unknown }).then === 'function'

@@ -214,3 +214,23 @@ t.test('a purge holds for what functions keep inside and around as well, and for
   }
   t.equal(runs, apps.length ** 2 * 4)
 })
+
+t.test('a purge holds for what another process keeps in the same store whose clock is ahead', async t => {
+  const store = memoryStore()
+  const [other, own] = [await keeping(t, { options: { store } }), await keeping(t, { options: { store }, handler: run => ({ own: run }) })]
+  other.clock.advance(30_000)
+  const headers = { host: 'localhost' }
+  const ask = async (): Promise<string> => (await own.get('/thing/1', { headers })).body
+  await other.get('/thing/1', { headers })
+  t.equal(await ask(), '{"run":1}')
+  own.clock.advance(100)
+  own.app.coalesce.invalidate({ url: '/thing/1' })
+  t.equal(await ask(), '{"own":1}')
+  t.equal(await ask(), '{"own":1}', 'its own run is kept')
+
+  await other.get('/thing/2', { headers })
+  own.clock.advance(100)
+  own.app.coalesce.invalidate({ url: '/thing/2' })
+  own.clock.advance(31_000)
+  t.equal((await own.get('/thing/2', { headers })).body, '{"own":2}', 'nor once it has come to the time that the other one had')
+})

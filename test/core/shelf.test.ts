@@ -352,3 +352,61 @@ t.test('what is counted keeps up with a time of day that leaps ahead, and never 
   t.equal(shelf.now(), start + 3_600_005)
   t.end()
 })
+
+/** Two shelves of one store; what the other one's process counts is ahead by so many milliseconds. */
+function shared (ahead: number): { readonly own: Opened, readonly other: Opened } {
+  const entries = new Map<string, Entry>()
+  const store = (): Store => ({
+    get: key => entries.get(key), set: entry => { entries.set(entry.key, entry) }, delete: key => { entries.delete(key) }
+  })
+  const both = { own: open(store()), other: open(store()) }
+  both.other.clock.advance(ahead)
+  return both
+}
+
+for (const ahead of [0, 30_000, 59_000]) {
+  t.test(`a purge holds for what a process kept before it whose clock is ${ahead} ms ahead, now and later`, t => {
+    for (const softly of [false, true]) {
+      const { own, other } = shared(ahead)
+      other.shelf.keep(entryOf(other.shelf, { labels: ['tag'] }), KEEP)
+      own.clock.advance(100)
+      t.match(own.shelf.look(KEY), { outdated: false })
+      own.shelf.purge(['tag'], softly)
+      const isOver = (): boolean => {
+        const found = own.shelf.look(KEY) as Found | undefined
+        return softly ? found?.outdated === true : found === undefined
+      }
+      t.equal(isOver(), true)
+      for (const later of [1000, 28_800, 200, 29_500, 200_000]) {
+        own.clock.advance(later)
+        t.equal(isOver(), true, `${later}`)
+      }
+    }
+    t.end()
+  })
+}
+
+t.test('after a purge what this process keeps itself is served at once, and what others keep after a minute', t => {
+  const { own, other } = shared(0)
+  const both = (milliseconds: number): void => { for (const { clock } of [own, other]) clock.advance(milliseconds) }
+  own.shelf.purge(['tag'], false)
+  both(1)
+  other.shelf.keep(entryOf(other.shelf, { labels: ['tag'], value: 'other' }), KEEP)
+  t.equal(own.shelf.look(KEY), undefined, 'it may be older than it says')
+  t.equal(own.shelf.keep(entryOf(own.shelf, { labels: ['tag'], value: 'own' }), KEEP), true)
+  t.equal(valueOf(own.shelf.look(KEY) as Found), 'own')
+  own.shelf.purge(['tag'], false)
+  t.equal(own.shelf.look(KEY), undefined, 'it was purged itself')
+  both(60_001)
+  other.shelf.keep(entryOf(other.shelf, { labels: ['tag'], value: 'other' }), KEEP)
+  t.equal(valueOf(own.shelf.look(KEY) as Found), 'other')
+  t.end()
+})
+
+t.test('what says that it began later than now keeps nothing newer from being kept', t => {
+  const { own, other } = shared(30_000)
+  other.shelf.keep(entryOf(other.shelf, { value: 'other' }), KEEP)
+  t.equal(own.shelf.keep(entryOf(own.shelf, { value: 'own' }), KEEP), true)
+  t.equal(valueOf(own.shelf.look(KEY) as Found), 'own')
+  t.end()
+})
