@@ -14,6 +14,7 @@ import type { Cut, Listener } from './http/broadcast.js'
 import { meaningOf } from './http/dimensions.js'
 import type { Headers } from './http/headers.js'
 import { HeadCheck } from './head-check.js'
+import { originalUrlOf } from './hook-reads.js'
 import { headerOf } from './http/key.js'
 import { followReason, type FollowReason } from './http/policy.js'
 import { isOfQuery, queryStart } from './http/query.js'
@@ -85,9 +86,9 @@ export class FastifyVisit extends Visit implements Listener {
     return this.request.log
   }
 
-  override get path (): string {
-    const { url } = this.request
-    return url.slice(0, queryStart(url, this.route.settings.router.semicolonDelimits))
+  override get paths (): readonly string[] {
+    const { semicolonDelimits } = this.route.settings.router
+    return [this.request.url, originalUrlOf(this.request)].map(url => url.slice(0, queryStart(url, semicolonDelimits)))
   }
 
   override get led (): boolean {

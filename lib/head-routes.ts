@@ -10,7 +10,8 @@ import type { KeyHead } from './http/key.js'
 
 export interface Pairable {
   readonly methods: readonly string[]
-  readonly url: string
+  /** Mostly one; two of a route that is `/` under a prefix. */
+  readonly urls: readonly string[]
   readonly constraints: object
   /** The app's own, which an automatic HEAD route has in common with its GET route. */
   readonly handler: unknown
@@ -24,13 +25,16 @@ export function pairHeads (routes: readonly Pairable[]): void {
   const gets = new Map<string, Pairable[]>()
   for (const route of routes) {
     if (!route.methods.includes('GET')) continue
-    const same = gets.get(route.url)
-    if (same === undefined) gets.set(route.url, [route])
-    else same.push(route)
+    for (const url of route.urls) {
+      const same = gets.get(url)
+      if (same === undefined) gets.set(url, [route])
+      else same.push(route)
+    }
   }
   for (const head of routes) {
     if (!head.methods.includes('HEAD') || head.methods.includes('GET')) continue
-    const [get, ...others] = gets.get(head.url)?.filter(({ constraints }) => sameConstraints(constraints, head.constraints)) ?? []
+    const same = gets.get(head.urls[0] as string) ?? []
+    const [get, ...others] = same.filter(({ constraints }) => sameConstraints(constraints, head.constraints))
     if (get === undefined || others.length > 0 || get.handler !== head.handler) continue
     if (isDeepStrictEqual(choiceOf(get), choiceOf(head))) head.keyHead = get.keyHead
   }

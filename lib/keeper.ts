@@ -114,7 +114,7 @@ export class Keeper {
     const { age, date, durations, keepFor } = plan
     const { status, headers, body, variant } = recording
     const value: KeptResponse = { status, headers: headers.set, removed: headers.removed, body: body as Body, age, date, variant }
-    const labels = [...new Set([...labelsOf(visit.route.label, visit.labels, response.tags), ...response.inherited])]
+    const labels = [...new Set([...labelsOf([...visit.route.labels, ...visit.labels], response.tags), ...response.inherited])]
     const common = { version: 1, since: visit.since, storedAt: now, labels, ...durations } as const
     const entry: Entry = { ...common, key, bytes: sizeOf(value), value }
     if (!this.shelf.keep(entry, keepFor)) return 'purged'

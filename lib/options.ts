@@ -13,7 +13,7 @@ import { CACHE_NAME, isCacheName } from './http/cache-status.js'
 import { pathLabel, routeLabel, tagLabel } from './http/labels.js'
 import { answersOneOnly } from './http/policy.js'
 import type { Recording } from './http/recording.js'
-import { coversAllBut, coversOnly, isOfQuery, type Covers } from './http/query.js'
+import { coversAllBut, coversOnly, isOfQuery, queryStart, type Covers } from './http/query.js'
 import {
   boolean, callable, clock, duration, durationOr, fail, headers, integer, isHeaderName, isName, isObject, listOf, names, oneOf, optional,
   part, read, seconds, span, type Reader, type Readers
@@ -357,8 +357,8 @@ export function readRouteOptions (options: true | CoalesceRouteOptions, defaults
   return Object.freeze({ ...read<UserRouteSettings>(routeReaders, options, rest, path), router })
 }
 
-/** Reads what to purge. */
-export function readPurge (purge: Purge): { readonly labels: readonly string[], readonly soft: boolean } {
+/** Reads what to purge, of an app whose router is this one. */
+export function readPurge (purge: Purge, router: Router): { readonly labels: readonly string[], readonly soft: boolean } {
   const path = 'invalidate'
   if (!isObject(purge)) return fail(path, 'an object', purge)
   const name = optional((value: unknown, own: string) => isName(value) ? value : fail(own, 'a non-empty string', value))
@@ -368,6 +368,6 @@ export function readPurge (purge: Purge): { readonly labels: readonly string[], 
   const labels = tags.map(tagLabel)
   if (key !== undefined) labels.push(key)
   if (route !== undefined) labels.push(routeLabel(route))
-  if (url !== undefined) labels.push(pathLabel(url.replace(/[?#].*$/s, '')))
+  if (url !== undefined) labels.push(pathLabel(url.slice(0, queryStart(url, router.semicolonDelimits))))
   return labels.length === 0 ? fail(path, 'made of tags, key, route or url', purge) : { labels, soft }
 }

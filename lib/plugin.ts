@@ -16,7 +16,7 @@ import { FastifyVisit } from './fastify-visit.js'
 import { pairHeads } from './head-routes.js'
 import { noteHijackedReplies } from './hijacked-reply.js'
 import {
-  countTracers, endHookReads, hasOthersBefore, hiddenIn, hookReadsOf, isOfCoalescedRoute, noteRest,
+  countTracers, endHookReads, hasOthersBefore, hiddenIn, hookReadsOf, isOfCoalescedRoute, noteRest, originalUrlOf,
   prepareHookReads, queryWatchOf, watchHooksOf, watchTracers
 } from './hook-reads.js'
 import { appendCacheStatus } from './http/cache-status.js'
@@ -176,7 +176,8 @@ function mayWrite ({ routeOptions: { method } }: FastifyRequest): boolean {
 function fence (request: FastifyRequest, reply: FastifyReply): void {
   const { coalescers, settings } = scopeOf(request.server)
   const { protocol, host, url } = request
-  const paths = [url, ...invalidatedBy({ protocol, host, path: url }, headersOf(reply))]
+  const path = originalUrlOf(request)
+  const paths = [...new Set([url, path]), ...invalidatedBy({ protocol, host, path }, headersOf(reply))]
     .map(each => each.slice(0, queryStart(each, settings.routes.router.semicolonDelimits)))
   for (const coalescer of coalescers) for (const path of paths) coalescer.barrier.fence(path)
 }
@@ -243,10 +244,12 @@ function addRoute (fastify: FastifyInstance, scope: Scope, options: RouteOptions
     keyHead: new KeyHead(idOf(scope, methods, options, settings)),
     settings,
     tally,
-    label: routeLabel(options.url),
+    get labels () { return this.urls.map(routeLabel) },
     fleet: new Fleet(),
     methods,
     url: options.url,
+    // Of `/` under a prefix Fastify makes a second one after its hooks, of the same options.
+    get urls () { return [...new Set([this.url, options.url])] },
     disabled: false,
     parksAt: 'preHandler',
     decidesAtOnce: false,

@@ -27,6 +27,7 @@ import type { Route } from './visit.js'
 
 /** A coalesced route as Fastify has it. */
 export interface FastifyRoute extends Omit<Route, 'keyHead'>, Pairable {
+  readonly url: string
   parksAt: 'onRequest' | 'preHandler'
   /** Whether no hook of others comes between capturing a response and deciding upon it. */
   decidesAtOnce: boolean
@@ -113,8 +114,10 @@ export function createScope (log: FastifyBaseLogger, settings: Settings, around:
       if (disabled) coalescer.release()
       return
     }
-    const chosen = routes.filter(({ url, methods }) =>
-      url === selector.url && (selector.method === undefined || methods.includes(selector.method.toUpperCase())))
+    // Of one that has two URLs either names both, and the HEAD routes of both.
+    const urls = new Set(routes.filter(route => route.urls.includes(selector.url)).flatMap(route => route.urls))
+    const chosen = routes.filter(({ urls: own, methods }) =>
+      own.some(url => urls.has(url)) && (selector.method === undefined || methods.includes(selector.method.toUpperCase())))
     if (chosen.length === 0) throw new UnknownRouteError(`${selector.method ?? '*'} ${selector.url}`)
     for (const route of chosen) {
       route.disabled = disabled
@@ -131,7 +134,7 @@ export function createScope (log: FastifyBaseLogger, settings: Settings, around:
     disable (selector) { setDisabled(true, selector) },
     enable (selector) { setDisabled(false, selector) },
     invalidate (purge) {
-      const { labels, soft } = readPurge(purge)
+      const { labels, soft } = readPurge(purge, settings.routes.router)
       // Of the registrations around this one and inside it as well, as with a write: they may share its store.
       for (const { barrier } of coalescers) barrier.purge(labels, soft)
       for (const each of functions) {

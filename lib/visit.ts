@@ -26,7 +26,7 @@ export interface Route {
   readonly settings: RouteSettings
   readonly tally: Tally
   /** What all that is kept of it can be purged by. */
-  readonly label: string
+  readonly labels: readonly string[]
   /** Its flights in the air. */
   readonly fleet: Fleet<Recording>
   disabled: boolean
@@ -103,8 +103,8 @@ export abstract class Visit implements Passenger<Recording>, Subject {
 
   abstract readonly id: string
   abstract readonly log: Subject['log']
-  /** The path that was asked for. */
-  abstract readonly path: string
+  /** The path that was asked for: as its handler sees it, and as its client does. */
+  abstract readonly paths: readonly string[]
 
   /** Whether it runs, or ran, the handler for others than its client. */
   abstract readonly led: boolean
@@ -156,7 +156,7 @@ export abstract class Visit implements Passenger<Recording>, Subject {
   }
 
   get labels (): readonly string[] {
-    return (this.#labels ??= [pathLabel(this.path)])
+    return (this.#labels ??= [...new Set(this.paths.map(pathLabel))])
   }
 
   get fleet (): Fleet<Recording> {

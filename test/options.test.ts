@@ -185,7 +185,7 @@ t.test('how long responses are kept is read', async t => {
 })
 
 t.test('what to purge is read, and must be something', async t => {
-  const purge = (options: unknown) => readPurge(options as Purge)
+  const purge = (options: unknown) => readPurge(options as Purge, ROUTER)
   t.strictSame(purge({ tags: ['a'], route: '/x/:y', url: '/A//b/?c=1#d', key: '["k"]', soft: true }), {
     labels: ['tag:a', '["k"]', 'route:/x/:y', 'path:/a/b'], soft: true
   })

@@ -109,7 +109,7 @@ export class Shelf {
       this.#watch.failed('set', 'full', undefined)
       return false
     }
-    if (this.isPurged(entry) || this.#isOutdated(entry)) (this.#own ??= new LRUCache(MEMORY)).set(entry.key, entry.since)
+    if (this.isPurged(entry) || this.#isOutdated(entry)) (this.#own ??= new LRUCache<string, number>(MEMORY)).set(entry.key, entry.since)
     this.#settling.set(entry.key, entry)
     this.#do('set', () => this.store.set(entry, keepFor), () => {
       if (this.#settling.get(entry.key) === entry) this.#settling.delete(entry.key)

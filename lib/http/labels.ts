@@ -18,9 +18,9 @@ export function pathLabel (path: string): string {
   return `path:${fencedPath(path)}`
 }
 
-/** @param paths the labels of the paths */
-export function labelsOf (route: string, paths: readonly string[], tags: readonly string[]): readonly string[] {
-  return [route, ...paths, ...tags.map(tagLabel)]
+/** @param own those of its route and its paths */
+export function labelsOf (own: readonly string[], tags: readonly string[]): readonly string[] {
+  return [...own, ...tags.map(tagLabel)]
 }
 
 /** What labels of a kind say. */

@@ -247,3 +247,17 @@ t.test('HEAD over HTTP/2 has no body either', async t => {
   t.strictSame(await Promise.all([get, head]), [[TEXT.length, String(TEXT.length)], [0, String(TEXT.length)]])
   t.equal(handler.runs, 1)
 })
+
+t.test('HEAD of either URL of a route that is / under a prefix is answered with what answers GET of it', async t => {
+  for (const path of ['/v2', '/v2/']) {
+    const handler = held(() => TEXT)
+    const server = await serve(t, async app => {
+      await app.register(async inner => { inner.get('/', ON, handler) }, { prefix: '/v2' })
+    })
+    const waiting = await queue(server, [...times(1, server, path), ...times(2, server, path, HEAD)])
+    t.equal(handler.runs, 1, path)
+    handler.gate.open()
+    t.strictSame(distinct((await Promise.all(waiting)).slice(1).map(seen)), [[200, '', String(TEXT.length)]])
+    t.strictSame(await outcomes(server.app), { 'leader shared': 1, 'follower shared': 2 })
+  }
+})

@@ -234,3 +234,91 @@ t.test('a purge holds for what another process keeps in the same store whose clo
   own.clock.advance(31_000)
   t.equal((await own.get('/thing/2', { headers })).body, '{"own":2}', 'nor once it has come to the time that the other one had')
 })
+
+const WORDS = ['caf\u00e9', '\u017e', '\u65e5', '\u{1f600}', 'a?b', 'a#b', 'a;b', 'a%b', 'a%2541', 'A', 'a b', '.', 'a/..']
+
+t.test('a path purges what it names in any spelling, and the path of any entry purges that entry', async t => {
+  for (const word of WORDS) {
+    const server = await keeping(t)
+    const path = `/thing/${encodeURIComponent(word)}`
+    const runsAfter = async (url: string): Promise<number> => {
+      server.app.coalesce.invalidate({ url })
+      await server.get(path)
+      return server.runs()
+    }
+    await server.get(path)
+    t.equal(await runsAfter(path), 2, word)
+    t.equal(await runsAfter(`${path.toLowerCase()}/?query=1#hash`), 3, word)
+    if (!/[?#%.]/.test(word)) t.equal(await runsAfter(`/thing/${word}`), 4, word)
+    const before = server.runs()
+    t.equal(await runsAfter(server.app.coalesce.entries()[0]?.path as string), before + 1, word)
+    t.equal(await runsAfter('/thing/other'), before + 1, word)
+  }
+})
+
+t.test('the path of an entry purges it where it is the root, and where a semicolon ends a path', async t => {
+  const server = await serve(t, app => {
+    app.get('/*', { config: { coalesce: { ttl: 60_000 } } }, async ({ url }) => url)
+  }, {}, { useSemicolonDelimiter: true })
+  for (const path of ['/', '/a;b=1', '/a%3Bb', '/b%2F..%3F']) {
+    const hits = async (): Promise<number> => {
+      await server.get(path)
+      return server.app.coalesce.stats().cacheHits
+    }
+    const before = await hits()
+    t.equal(await hits(), before + 1, path)
+    server.app.coalesce.invalidate({ url: server.app.coalesce.entries()[0]?.path as string })
+    t.equal(await hits(), before + 1, path)
+    server.app.coalesce.invalidate({ url: path })
+    t.equal(await hits(), before + 1, path)
+  }
+})
+
+for (const [name, by] of Object.entries<(server: Keeping) => unknown>({
+  'the URL that clients ask for': ({ app }) => { app.coalesce.invalidate({ url: '/api/thing/1?any=query' }) },
+  'the URL that the router sees': ({ app }) => { app.coalesce.invalidate({ url: '/thing/1' }) },
+  'a write to it': async server => await server.get('/api/thing/1', { method: 'POST' }),
+  'a Location': async server => await server.get('/api/named?location=/api/thing/1', { method: 'POST' }),
+  'a Location that is relative to what clients ask for': async server => await server.get('/api/named?location=thing/1', { method: 'POST' }),
+  'a Location of the app\'s own': async server => await server.get('/api/named?location=/thing/1', { method: 'POST' }),
+  'a Content-Location': async server => await server.get('/api/named?content-location=/api/thing/1', { method: 'POST' })
+})) {
+  t.test(`what is kept under a URL that was rewritten, and a run for it in the air, end with ${name}`, async t => {
+    const openings = [gate(), gate()]
+    const server = await keeping(t, {
+      fastify: { rewriteUrl: ({ url = '' }) => url.replace(/^\/api/, '') },
+      before: app => {
+        app.post('/named', async (request, reply) => reply.headers(request.query as Record<string, string>).send('named'))
+      },
+      handler: async run => {
+        await openings[run - 1]?.promise
+        return { run }
+      }
+    })
+    const first = server.get('/api/thing/1')
+    await until(() => server.runs() === 1)
+    await by(server)
+    const second = server.get('/api/thing/1')
+    await until(() => server.runs() === 2)
+    for (const { open } of openings) open()
+    t.strictSame((await Promise.all([first, second])).map(({ body }) => body), ['{"run":1}', '{"run":2}'])
+    t.equal((await server.get('/api/thing/1')).body, '{"run":2}', 'it is kept')
+    await by(server)
+    t.equal((await server.get('/api/thing/1')).body, '{"run":3}')
+  })
+}
+
+t.test('a route with two URLs, which is / under a prefix, is purged by either', async t => {
+  const { app, ...server } = await serve(t, async app => {
+    let runs = 0
+    await app.register(async inner => { inner.get('/', { config: { coalesce: { ttl: 60_000 } } }, async () => ++runs) }, { prefix: '/v2' })
+  })
+  for (const path of ['/v2', '/v2/']) {
+    for (const route of ['/v2', '/v2/']) {
+      const before = await server.get(path)
+      t.equal((await server.get(path)).body, before.body)
+      app.coalesce.invalidate({ route })
+      t.not((await server.get(path)).body, before.body, `${path} by ${route}`)
+    }
+  }
+})

@@ -122,3 +122,19 @@ t.test('a route that is not coalesced cannot be switched', async t => {
   t.throws(() => { app.coalesce.disable({ url: '/plain' }) }, unknown)
   t.throws(() => { app.coalesce.enable({ url: '/', method: 'DELETE' }) }, unknown)
 })
+
+t.test('either URL of a route that is / under a prefix switches it off, HEAD included', async t => {
+  for (const url of ['/v2', '/v2/']) {
+    const { app, ...server } = await serve(t, async app => {
+      await app.register(async inner => { inner.get('/', { config: { coalesce: true } }, async () => 'v2') }, { prefix: '/v2' })
+      app.get('/v2/other', { config: { coalesce: true } }, async () => 'other')
+    })
+    app.coalesce.disable({ url })
+    for (const path of ['/v2', '/v2/']) for (const method of ['GET', 'HEAD']) await server.get(path, { method })
+    await server.get('/v2/other')
+    t.same(await outcomes(app), { 'bypass disabled': 4, 'leader shared': 1 })
+    app.coalesce.enable({ url })
+    await server.get('/v2/')
+    t.same(await outcomes(app), { 'bypass disabled': 4, 'leader shared': 2 })
+  }
+})

@@ -96,7 +96,7 @@ const PARSERS: Readonly<Record<string, Parser>> = {
   KeyHead: text => new KeyHead('"/"').of({ method: 'GET', url: text, protocol: text, host: text, headers: {}, body: undefined, raw: {} }),
   headerOf: text => headerOf({ a: text.split(',') } as never, 'a'),
   sendsBody: text => sendsBody({ headers: { 'content-length': text }, raw: {} }),
-  labelsOf: text => labelsOf('route', [text], text.split(',')),
+  labelsOf: text => labelsOf([text], text.split(',')),
   partOf: text => partOf(text.split(','), 'path'),
   pathLabel,
   routeLabel,

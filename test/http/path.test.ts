@@ -28,3 +28,22 @@ t.test('any path, spelled with other case, escapes and slashes, has the same fen
 t.test('no path makes it throw', async () => {
   fc.assert(fc.property(fc.string({ unit: 'binary' }), path => typeof fencedPath(path) === 'string'), { numRuns: 5000 })
 })
+
+t.test('valid spellings of a path have the same fence', async t => {
+  for (const [one, other] of [
+    ['/word/caf\u00e9', '/word/caf%C3%A9'], ['/\u017e', '/%c5%be'], ['/\u65e5', '/%E6%97%A5'], ['/\u{1f600}', '/%F0%9F%98%80'], ['/caf\u00c9', '/caf%C3%A9'],
+    ['/a b', '/a%20b'], ['/a/./b/../c', '/a/c'], ['/%2e%2E/a', '/a'], ['http://example.com', '/'], ['/~a', '/%7Ea']
+  ] as const) t.equal(fencedPath(one), fencedPath(other), one)
+  t.equal(fencedPath('/caf%C3%A9'), '/caf\u00e9', 'as people read it')
+  for (const [one, other] of [['/caf\u00e9', '/cafe'], ['/a%3Fb', '/a'], ['/a%2541', '/aA'], ['/a%23', '/a'], ['/a%3Bb', '/a']] as const) {
+    t.not(fencedPath(one), fencedPath(other), one)
+  }
+})
+
+t.test('the fence of any path is a whole path, and its own fence', async () => {
+  const unit = fc.oneof(fc.constantFrom('%', '%25', '%3f', '?', '#', ';', '/', '.', '..', '%2F', '%C3', '%A9', '\u00e9', '\u0130', '\ud800'), fc.string({ unit: 'binary', maxLength: 1 }))
+  fc.assert(fc.property(fc.array(unit, { maxLength: 12 }), units => {
+    const fence = fencedPath(`/${units.join('')}`)
+    return fencedPath(fence) === fence && fence.startsWith('/') && !/[?#;]/.test(fence)
+  }), { numRuns: 5000 })
+})
