@@ -35,7 +35,7 @@ export class Coalescer {
   readonly budget: Budget
   disabled = false
   readonly keeper: Keeper
-  readonly variants = new Variants()
+  readonly variants: Variants
   readonly #observer: Observer
   readonly clock: Clock
   readonly barrier: Barrier
@@ -48,6 +48,7 @@ export class Coalescer {
     this.budget = new Budget(settings.maxRecordedBytes)
     this.barrier = new Barrier(this.flights, keeper, settings.purgeOnWrite)
     this.#observer = observer
+    this.variants = new Variants(settings.clock)
     this.#unshareable = new Unshareable(settings.clock, this.variants)
   }
 
@@ -85,7 +86,7 @@ export class Coalescer {
   /**
    * Lands the flight that this visit leads with a response that may be shared.
    *
-   * @param varies the request headers that it depends on besides the key
+   * @param varies the request headers that it depends on besides the key, which have been learned
    * @param failed the handler threw, or answered 5xx
    * @param joined given if its body is still being made: the flight stays open for newcomers until `close`. Called once all who
    * have boarded have joined in
@@ -96,7 +97,6 @@ export class Coalescer {
     if (visit.role === 'scout') visit.role = 'done'
     if (visit.role !== 'leader' && visit.role !== 'refresher') return
     const { flight, route: { settings } } = visit
-    this.variants.learn(visit, varies)
     const variant = variantOf(visit, varies)
     const type = failed ? 'failed' : 'shared'
     const waited = flight !== undefined && (flight.followers > 0 || live)
@@ -116,8 +116,7 @@ export class Coalescer {
   /** A live response has come to its end: it can be kept, if its flight is still its own. */
   completed (visit: Visit, varies: readonly string[]): void {
     if (visit.route.settings.ttl === undefined || (visit.flight?.leader !== visit && visit.refresh === undefined)) return
-    this.variants.learn(visit, varies)
-    this.#keep(visit, visit.record(variantOf(visit, varies)))
+    if (this.variants.learn(visit, varies)) this.#keep(visit, visit.record(variantOf(visit, varies)))
   }
 
   /** A visit's run failed: what it is answered with instead, as all are who wait for it. Undefined: with the failure. */

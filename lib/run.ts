@@ -27,6 +27,7 @@ import { NO_NAMES, Reading } from './reading.js'
 import { Revalidation } from './revalidation.js'
 import { shareEncodings } from './shared-zlib.js'
 import { standInFor, type StandIn } from './stand-in.js'
+import { areFew } from './variants.js'
 import type { Response as Outcome } from './visit.js'
 
 const NO_DELTA: HeaderDelta = Object.freeze({ set: [], removed: [] })
@@ -324,15 +325,16 @@ export class Run {
       return
     }
     const { untold } = this.#reading
-    if (untold !== undefined) {
+    const live = broadcast !== undefined && !broadcast.complete
+    const varies = this.#variesOn(live ? [...vary, ...coalescer.variants.lateReads(visit.route)] : vary)
+    const reason = untold ?? (coalescer.variants.learn(visit, varies, !failed) ? undefined : 'varies-too-much')
+    if (reason !== undefined) {
       if (untold === 'reads-all-headers') coalescer.variants.warnOfReads(visit)
-      visit.keepToItself(untold, true)
+      visit.keepToItself(reason, true)
       broadcast?.close()
       return
     }
-    const live = broadcast !== undefined && !broadcast.complete
     this.#body = broadcast === undefined ? body : live ? broadcast : broadcast.whole()
-    const varies = this.#variesOn(live ? [...vary, ...coalescer.variants.lateReads(visit.route)] : vary)
     if (live) this.#watchOn(broadcast, varies)
     coalescer.land(visit, varies, failed, live ? () => { broadcast.rest(false) } : undefined)
     // It must not outgrow what is held for those whose turn to join has not come.
@@ -353,8 +355,10 @@ export class Run {
     const visit = this.#visit
     const { vary } = this.#capture as Capture
     if (this.#reading.untold !== undefined) return
+    const { variants } = visit.coalescer
+    variants.streamed(visit.route, this.#variesOn(vary))
     this.#body = broadcast.whole()
-    visit.coalescer.completed(visit, this.#variesOn([...vary, ...visit.coalescer.variants.lateReads(visit.route)]))
+    visit.coalescer.completed(visit, this.#variesOn([...vary, ...variants.lateReads(visit.route)]))
     this.#body = broadcast
   }
 
@@ -380,9 +384,10 @@ export class Run {
     return complete.body
   }
 
-  /** What it is known to depend on so far. */
+  /** What it is known to depend on so far, if that can be remembered. */
   get varies (): readonly string[] {
-    return this.#variesOn(this.#capture?.vary ?? NO_NAMES)
+    const names = this.#variesOn(this.#capture?.vary ?? NO_NAMES)
+    return areFew(names) ? names : NO_NAMES
   }
 
   /** What it came to, for who keeps it. */
@@ -411,7 +416,7 @@ export class Run {
     reads?.stop()
     const names = this.#variesOn(NO_NAMES).filter(name => !known.includes(name))
     if (untold !== undefined || names.length > 0) {
-      visit.coalescer.variants.readLate(visit.route, names)
+      visit.coalescer.variants.readLate(visit, names)
       visit.coalescer.variants.learn(visit, [...new Set([...known, ...names])])
       visit.coalescer.close(visit, MISMATCH)
       broadcast.cut(listener => listener !== visit &&

@@ -30,8 +30,9 @@ export class Unshareable {
     this.#variants = variants
   }
 
-  /** Whether the last response of a visit's variant could not be shared. The key that it boards with tells it apart from others. */
+  /** Whether the last response of a visit's variant could not be shared, or none of its key can. The key that it boards with tells it apart from others. */
   has (visit: Visit): boolean {
+    if (this.#variants.isSpilt(visit)) return true
     if (this.#keys.size === 0) return false
     for (;;) {
       const { boardedKey } = visit
@@ -40,10 +41,9 @@ export class Unshareable {
       const place = variant.names.findIndex((name, index) => visit.value(name) !== variant.values[index])
       if (place < 0) return true
       const ttl = this.#keys.getRemainingTTL(boardedKey)
-      this.#variants.learn(visit, variant.names.slice(place, place + 1))
+      // Else there is no telling them apart: too much is known of the key already.
+      if (!this.#variants.learn(visit, variant.names.slice(place, place + 1))) return true
       visit.boardedKey = this.#variants.keyOf(visit)
-      // There is no telling them apart: too much is known of the key already.
-      if (visit.boardedKey === boardedKey) return true
       this.#keys.delete(boardedKey)
       this.#keys.set(this.#variants.keyOf({ key: visit.key, value: name => valueIn(variant, name, visit) }), variant, { ttl })
     }

@@ -10,9 +10,10 @@ import { memoryUsed } from './fixtures/heap.js'
 
 t.test('however long its keys are, what is remembered of them takes little room', t => {
   const clock = new TestClock()
-  const variants = new Variants()
-  const unshareable = new Unshareable(clock, new Variants())
-  const visiting = (key: string) => ({ key, boardedKey: key, value: () => null }) as unknown as Visit
+  const variants = new Variants(clock)
+  const unshareable = new Unshareable(clock, new Variants(clock))
+  const route = {}
+  const visiting = (key: string) => ({ key, boardedKey: key, value: () => null, route }) as unknown as Visit
   const refreshes = new Refreshes(() => clock.now())
   const memories: Record<string, { remember: (key: string) => unknown, has: (key: string) => boolean }> = {
     'that it cannot be shared': { remember: key => { unshareable.remember(visiting(key), NO_VARIANT, 1_000) }, has: key => unshareable.has(visiting(key)) },
