@@ -88,3 +88,14 @@ t.test('what was made of Forwarded is refreshed with it', async t => {
   await until(() => server.app.coalesce.stats().cacheHits === 2, 'the second hit')
   t.same(await outcomes(server.app), { 'leader shared': 1, 'stale stale-while-revalidate': 1, 'hit fresh': 1 })
 })
+
+t.test('a hook that puts a Forwarded of its own where there was none tells nobody apart by that', async t => {
+  const handler = held(({ headers }) => headers.forwarded)
+  const server = await serve(t, app => {
+    app.addHook('onRequest', async request => { request.headers.forwarded ??= 'host=own.example' })
+    app.get('/', { config: { coalesce: true } }, handler)
+  })
+  const own = [undefined, 'host=other.example', undefined]
+  const answers = await meet(server, handler, own.map(forwarded => () => server.get('/', { headers: forwarded === undefined ? {} : { forwarded } })))
+  t.same([answers.map(({ body }) => body), handler.runs], [own.map(each => each ?? 'host=own.example'), 2])
+})

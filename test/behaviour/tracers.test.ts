@@ -49,6 +49,23 @@ for (const [why, { coalesce, schema }] of Object.entries(routes)) {
   })
 }
 
+t.test('a part of the query that the key leaves out counts if a tracer reads it', async t => {
+  const start = channel('tracing:fastify.request.handler:start')
+  const derive = (message: unknown): void => {
+    const { request } = message as { request: FastifyRequest<{ Querystring: { lang?: string } }> }
+    made.set(request as FastifyRequest, request.query.lang)
+  }
+  start.subscribe(derive)
+  t.teardown(() => { start.unsubscribe(derive) })
+  const handler = held(answer)
+  const server = await serve(t, app => {
+    app.get('/', { config: { coalesce: { query: ['q'] } }, schema: { headers: { type: 'object', properties: {} } } }, handler)
+  })
+  const own = ['fr', 'de', 'fr']
+  const answers = await meet(server, handler, own.map(lang => () => server.get(`/?q=1&lang=${lang}`)))
+  t.strictSame([answers.map(({ body }) => body), handler.runs], [own, 2])
+})
+
 t.test('a tracer that reads nothing keeps nobody from sharing, and one that is gone neither', async t => {
   const start = channel('tracing:fastify.request.handler:start')
   const listen = (): void => {}
