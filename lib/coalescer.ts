@@ -335,9 +335,9 @@ export class Coalescer {
     visit.looks = false
     if (visit.role !== 'leader' && visit.role !== 'looking') {
       // Its flight ended without it. What it is to its client it still is, if that is there.
-      if (visit.gone) return
-      visit.tally.runs++
-      visit.run()
+      if (!visit.gone) visit.tally.runs++
+      if (visit.gone) visit.cancel(new NobodyWaitsError())
+      else visit.run()
       return
     }
     if (look === undefined && visit.demands.onlyIfCached) {

@@ -55,6 +55,8 @@ export class FastifyVisit extends Visit implements Listener {
   #led = false
   #scope: AsyncResource | undefined
   #resume: Resume | undefined
+  #over: (() => void) | undefined
+  #closed = false
   #clientLeft = false
   /** Whether its client's leaving is noticed. */
   #watched = false
@@ -143,8 +145,13 @@ export class FastifyVisit extends Visit implements Listener {
     })
   }
 
-  /** The run waits, until `resume` or an answer. */
-  park (resume: Resume): void {
+  /**
+   * The run waits, until `resume` or an answer.
+   *
+   * @param over called once neither comes any more, or what came has been sent
+   */
+  park (resume: Resume, over?: () => void): void {
+    this.#over = over
     if (this.role === 'kept') {
       this.coalescer.serve(this)
       return
@@ -172,6 +179,7 @@ export class FastifyVisit extends Visit implements Listener {
   override run (): void {
     this.begin()
     this.#scope?.runInAsyncScope(this.#resume as Resume)
+    this.#end()
   }
 
   override replay (recording: Recording): void {
@@ -206,6 +214,7 @@ export class FastifyVisit extends Visit implements Listener {
     this.#run?.close()
     this.#controller ??= new AbortController()
     this.#controller.abort(reason)
+    this.#end()
   }
 
   /** Notes that the handler looked at the client's address. */
@@ -397,7 +406,16 @@ export class FastifyVisit extends Visit implements Listener {
   watchClient (): void {
     if (this.#watched) return
     this.#watched = true
-    onClose(this.reply, () => { this.closed() })
+    onClose(this.reply, () => {
+      this.closed()
+      this.#closed = true
+      this.#end()
+    })
+  }
+
+  /** What its handler returns that has still to run is for those who wait for it. */
+  #end (): void {
+    if (this.#closed && !this.looks) this.#over?.()
   }
 
   /** Answers in this request's own asynchronous context. */
@@ -413,6 +431,7 @@ export class FastifyVisit extends Visit implements Listener {
     }
     if (this.#scope === undefined) answer()
     else this.#scope.runInAsyncScope(answer)
+    this.#end()
   }
 
   cutOff (reason: Cut, cause: Error | undefined): Error {

@@ -28,6 +28,7 @@ import { queryStart } from './http/query.js'
 import { requestDirectives } from './http/request-directives.js'
 import { dropHook, headersOf, instanceHooks, prependHook, routerOptions, trustsByAddress, unbound } from './internals.js'
 import { narrow, widen } from './narrowing.js'
+import { parkHandler } from './parked-handler.js'
 import { serveMetrics } from './observers/prometheus.js'
 import { Tally } from './observers/tally.js'
 import { readOptions, readRouteOptions, type RouteSettings } from './options.js'
@@ -284,17 +285,7 @@ function addRoute (fastify: FastifyInstance, scope: Scope, options: RouteOptions
     if (visit === null) return undefined
     if (visit === undefined) return handler.call(this, request, reply)
     if (visit.runsNow) return runHandler.call(this, visit, request, reply)
-    return new Promise((resolve, reject) => {
-      visit.park(() => {
-        try {
-          const result = runHandler.call(this, visit, request, reply)
-          // As Fastify has it: who returns nothing will call reply.send.
-          if (result !== undefined) resolve(result)
-        } catch (error) {
-          reject(error)
-        }
-      })
-    })
+    return parkHandler(visit, () => runHandler.call(this, visit, request, reply))
   }
   function parkOnRequest (request: FastifyRequest, reply: FastifyReply, done: Done): void {
     if (route.parksAt === 'preHandler') watchTracers(request, route)
