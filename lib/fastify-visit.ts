@@ -29,6 +29,7 @@ import { isClosed, isEnded, onClose } from './queued-reply.js'
 import { isRefreshable, NO_ADDRESS, runErrand } from './refresh.js'
 import { Replay, type Join } from './replay.js'
 import { Run } from './run.js'
+import type { FastifyRoute } from './scope.js'
 import { shareEncodings } from './shared-zlib.js'
 import { Visit, type Response as Outcome, type Route } from './visit.js'
 
@@ -262,12 +263,12 @@ export class FastifyVisit extends Visit implements Listener {
   }
 
   override get refreshable (): boolean {
-    return isRefreshable(this.request, this.route.settings, this.coalescer.variants.namesOf(this.key))
+    return isRefreshable(this.request, this.route as FastifyRoute, this.coalescer.variants.namesOf(this.key))
   }
 
   override async rerun (refresh: Refresh): Promise<void> {
     const { coalescer, request, route } = this
-    await runErrand(request, route.settings, coalescer.variants.namesOf(this.key), refresh, coalescer.clock)
+    await runErrand(request, route as FastifyRoute, coalescer.variants.namesOf(this.key), refresh, coalescer.clock)
   }
 
   override ttlOf (recording: Recording): number | 'headers' | undefined {

@@ -147,6 +147,12 @@ export function trustsByAddress (fastify: FastifyInstance): boolean {
   return options === undefined || !['undefined', 'boolean', 'number'].includes(typeof options.trustProxy)
 }
 
+/** The constraint strategies that an app was made with. */
+export function constraintOptions (fastify: FastifyInstance): readonly unknown[] {
+  const options = internal(fastify, 'fastify.options') as { constraints?: object } | undefined
+  return Object.values({ ...options?.constraints, ...(routerOptions(fastify) as { constraints?: object }).constraints })
+}
+
 function internal (fastify: FastifyInstance, description: string): unknown {
   for (let object: object | null = fastify; object !== null; object = Object.getPrototypeOf(object) as object | null) {
     const symbol = Object.getOwnPropertySymbols(object).find(each => each.description === description)

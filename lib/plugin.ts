@@ -11,6 +11,7 @@ import { bypassStatus, cacheStatusOf } from './cache-status-of.js'
 import { checkChoice, isCoalesced, methodsOf } from './chosen-routes.js'
 import type { Coalescer } from './coalescer.js'
 import { Fleet } from './core/fleet.js'
+import { strategiesOf, unknownOf } from './constraints.js'
 import { AlreadyRegisteredError, InvalidOptionError, RefreshError } from './errors.js'
 import { FastifyVisit } from './fastify-visit.js'
 import { pairHeads } from './head-routes.js'
@@ -68,6 +69,7 @@ function register (fastify: FastifyInstance, options: CoalesceOptions): void {
     trustsByAddress: trustsByAddress(fastify)
   })
   const scope = createScope(fastify.log, settings, around)
+  strategiesOf(fastify)
   Object.defineProperty(fastify, kScope, { value: scope })
   fastify.decorate('coalesce', scope.api)
   if (around === undefined) {
@@ -241,6 +243,13 @@ function addRoute (fastify: FastifyInstance, scope: Scope, options: RouteOptions
   }
 
   const tally = new Tally(methods.join(','), options.url)
+  const strategies = strategiesOf(fastify)
+  const constraints = options.constraints ?? {}
+  const unknown = unknownOf(constraints, strategies)
+  if (unknown.length > 0 && settings.ttl !== undefined && name !== `HEAD ${options.url}`) {
+    fastify.log.warn({ coalesce: { route: name, constraints: unknown } },
+      'coalesce: this route has no background refresh, because its constraints\' strategies were added before the plugin')
+  }
   const route: FastifyRoute = {
     keyHead: new KeyHead(idOf(scope, methods, options, settings)),
     settings,
@@ -258,7 +267,8 @@ function addRoute (fastify: FastifyInstance, scope: Scope, options: RouteOptions
     watchesHooks: true,
     tellsValidation: options.attachValidation === true,
     warned: new Set(),
-    constraints: options.constraints ?? {},
+    constraints,
+    strategies: unknown.length > 0 ? undefined : strategies,
     handler: options.handler,
     choice,
     settle

@@ -4,9 +4,10 @@
  * Invariant: it carries what the key covers and what tells the variant apart, and nothing else; never a credential. It is known
  * by the very object that Node made of it, so that nothing that a client sends can pass for it.
  */
-import type { IncomingMessage, ServerResponse } from 'node:http'
+import type { IncomingHttpHeaders, IncomingMessage, ServerResponse } from 'node:http'
 import type { FastifyRequest } from 'fastify'
 import type { Clock } from '../types/index.js'
+import { chosenBy, type Strategies } from './constraints.js'
 import { FlightTimeoutError, RefreshError } from './errors.js'
 import { carriesOnly } from './http/cookies.js'
 import { headerOfName } from './http/dimensions.js'
@@ -37,9 +38,18 @@ export function errandOf ({ raw }: FastifyRequest): Errand | undefined {
   return underWay === 0 ? undefined : errands.get(raw)
 }
 
-/** Whether a request without credentials can have the key of this one. */
-export function isRefreshable ({ body, headers }: FastifyRequest, settings: RouteSettings, variant: readonly string[]): boolean {
-  return settings.identity === undefined && isRepeatable(body, headers['content-type']) && settings.credentials.every(name => headers[name] === undefined
+/** What of a route decides whether, and with what, its requests can be made once more. */
+export interface Refreshable {
+  readonly settings: RouteSettings
+  /** Those of its app; undefined if it has a constraint of which it cannot be told what it is chosen by. */
+  readonly strategies: Strategies | undefined
+}
+
+/** Whether a request without credentials can have the key of this one, and come to its route. */
+export function isRefreshable (request: FastifyRequest, route: Refreshable, variant: readonly string[]): boolean {
+  const { body, headers } = request
+  const { settings } = route
+  return headersOfChoice(request, route) !== undefined && settings.identity === undefined && isRepeatable(body, headers['content-type']) && settings.credentials.every(name => headers[name] === undefined
     ? !variant.includes(name)
     : name === 'cookie' && carriesOnly(headerOf(headers, name) as string, settings.cookies))
 }
@@ -50,13 +60,14 @@ export function isRefreshable ({ body, headers }: FastifyRequest, settings: Rout
  * @throws FST_COALESCE_FLIGHT_TIMEOUT if that takes longer than `flightTimeout`; if nothing was refreshed, why
  */
 export async function runErrand (
-  request: FastifyRequest, settings: RouteSettings, variant: readonly string[], refresh: Refresh, clock: Clock
+  request: FastifyRequest, route: Refreshable, variant: readonly string[], refresh: Refresh, clock: Clock
 ): Promise<void> {
   const { server } = request
+  const { settings } = route
   const errand: Errand = { refresh, taken: false, over: false, cancel: undefined }
   let timer: unknown
   try {
-    const asked = ask(requestLike(request, settings, variant), (raw, response) => {
+    const asked = ask(requestLike(request, route, variant), (raw, response) => {
       underWay++
       errands.set(raw, errand);
       (server.routing as (raw: IncomingMessage, response: ServerResponse) => void)(raw, response)
@@ -85,14 +96,27 @@ function whyFailed ({ refresh, taken }: Errand, { complete, error, status }: Ans
   return new RefreshError(taken ? `its handler answered ${String(status)}` : `it was answered ${String(status)} before its handler`)
 }
 
+const NO_NAMES: readonly string[] = Object.freeze([])
+
 /** No client's, and none that a hook would grant more than anybody. */
 export const NO_ADDRESS = '0.0.0.0'
 
-function requestLike (request: FastifyRequest, settings: RouteSettings, variant: readonly string[]): OwnRequest {
+/** The headers that its route was chosen by; undefined if that cannot be told. */
+function headersOfChoice (request: FastifyRequest, { settings, strategies }: Refreshable): readonly string[] | undefined {
+  if (strategies === undefined || strategies.size === 0) return strategies && NO_NAMES
+  const { headers, raw } = request
+  return chosenBy(strategies, raw, { ...headers, ...Object.fromEntries(replacedHeaders(request, settings)) as IncomingHttpHeaders })
+}
+
+function requestLike (request: FastifyRequest, route: Refreshable, variant: readonly string[]): OwnRequest {
+  const { settings } = route
   const { body, method, protocol, raw } = request
   const given = request.headers
-  const headers: Record<string, unknown> = { host: request.host }
-  const names = ['accept-version', ...settings.headers, ...variant.map(headerOfName)]
+  // What a trusted proxy says of the host is what keys have, and what that is itself is what routes are chosen by.
+  const isForwardedHost = given.host !== undefined && given.host !== request.host && raw.socket.remoteAddress !== undefined
+  const headers: Record<string, unknown> = { host: isForwardedHost ? given.host : request.host }
+  if (isForwardedHost) headers['x-forwarded-host'] = given['x-forwarded-host']
+  const names = ['accept-version', ...headersOfChoice(request, route) as readonly string[], ...settings.headers, ...variant.map(headerOfName)]
   if (settings.cookies.length > 0) names.push('cookie')
   if (body !== undefined) names.push('content-type')
   for (const name of names) if (given[name] !== undefined && !name.startsWith(':')) headers[name] = given[name]
@@ -112,7 +136,7 @@ function requestLike (request: FastifyRequest, settings: RouteSettings, variant:
     headers,
     body: bodyOf(body, given['content-type']),
     peer: {
-      address: (knowsAddress || isForwarded ? raw.socket.remoteAddress : undefined) ?? NO_ADDRESS,
+      address: (knowsAddress || isForwarded || isForwardedHost ? raw.socket.remoteAddress : undefined) ?? NO_ADDRESS,
       encrypted: protocol === 'https',
       servername: (raw.socket as { servername?: unknown }).servername
     }

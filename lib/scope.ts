@@ -7,6 +7,7 @@ import type { FastifyBaseLogger } from 'fastify'
 import type { Coalesce, RouteSelector } from '../types/index.js'
 import { KEEPING } from './call.js'
 import { Coalescer } from './coalescer.js'
+import type { Strategies } from './constraints.js'
 import { Flights } from './core/flights.js'
 import { Refreshes } from './core/refreshes.js'
 import { Shelf } from './core/shelf.js'
@@ -35,6 +36,8 @@ export interface FastifyRoute extends Omit<Route, 'keyHead'>, Pairable {
   decidesLast: boolean
   /** Whether hooks of others run before its requests board. */
   watchesHooks: boolean
+  /** The app's constraint strategies; undefined if the route has a constraint of one that is not known. */
+  readonly strategies: Strategies | undefined
   /** Whether what validation finds in a query reaches the handler although what it looked at does not. */
   tellsValidation: boolean
   /** What of its functions it has been warned of. */

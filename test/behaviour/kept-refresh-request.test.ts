@@ -5,11 +5,13 @@ import { request as httpRequest } from 'node:http'
 import { connect } from 'node:net'
 import { text } from 'node:stream/consumers'
 import t from 'tap'
-import type { FastifyRequest } from 'fastify'
+import Fastify, { type FastifyInstance, type FastifyRequest } from 'fastify'
+import coalesce from '../../lib/index.js'
 import type { CoalesceRouteOptions } from '../../types/index.js'
-import { gate, until } from '../fixtures/gate.js'
+import { gate, TestClock, until } from '../fixtures/gate.js'
 import { keeping, type Keeping, type KeepingOptions } from '../fixtures/kept.js'
 import { lines } from '../fixtures/lines.js'
+import { listen } from '../fixtures/server.js'
 
 const ROUTE: CoalesceRouteOptions = { ttl: '10s', staleWhileRevalidate: '10m', learnVary: false }
 
@@ -65,6 +67,96 @@ t.test('a target in absolute form is refreshed as it came', async t => {
   await refreshed(server)
   t.equal(await ask(), '{"run":2}')
   t.strictSame(urls, ['http://a.example/thing/1?a=b', 'http://a.example/thing/1?a=b'])
+})
+
+/** Which of two routes a request comes to is for a header to say, in this way. */
+type Derive = (request: { headers: Record<string, unknown>, socket: unknown }, context: unknown, done?: (error: null, value: unknown) => void) => unknown
+
+const tenants = (deriveConstraint: Derive): object => ({
+  name: 'tenant',
+  storage: () => {
+    const all = new Map<unknown, unknown>()
+    return { get: (name: unknown) => all.get(name) ?? null, set: (name: unknown, handler: unknown) => { all.set(name, handler) } }
+  },
+  validate: () => {},
+  deriveConstraint
+})
+
+const DERIVE: Record<string, Derive> = {
+  'at once': ({ headers }) => headers['x-tenant'] ?? 'nobody',
+  later: ({ headers: { 'x-tenant': tenant = 'nobody' } }, _context, done) => { done?.(null, tenant) }
+}
+
+for (const [way, derive] of Object.entries(DERIVE)) {
+  for (const added of ['with the app', 'after the plugin'] as const) {
+    t.test(`it comes to the route that a constraint of the app's chose for its client: ${way}, added ${added}`, async t => {
+      const came: string[] = []
+      const server = await stale(t, {
+        fastify: (added === 'with the app' ? { constraints: { tenant: tenants(derive) } } : {}) as object,
+        before: app => {
+          if (added === 'after the plugin') app.addConstraintStrategy(tenants(derive) as never)
+          for (const tenant of ['acme', 'nobody']) {
+            app.get('/of', { config: { coalesce: ROUTE }, constraints: { tenant } }, async () => { came.push(tenant); return { tenant, run: came.length } })
+          }
+          app.get('/of', { config: { coalesce: ROUTE } }, async () => { came.push('others'); return { tenant: 'others', run: came.length } })
+        }
+      })
+      for (const tenant of ['acme', 'others']) {
+        came.length = 0
+        const get = async (): Promise<unknown> => JSON.parse((await server.get('/of', { headers: { 'x-tenant': tenant } })).body)
+        t.strictSame(await get(), { tenant, run: 1 })
+        server.clock.advance(11_000)
+        t.strictSame(await get(), { tenant, run: 1 })
+        await until(() => came.length === 2, 'a refresh')
+        await refreshed(server)
+        t.strictSame(await get(), { tenant, run: 2 })
+        t.strictSame(came, [tenant, tenant])
+      }
+    })
+  }
+}
+
+t.test('where it cannot be told what a constraint looks at there is no refresh, and who comes runs the handler of its own route', async t => {
+  const cases: Record<string, [early: boolean, derive: Derive]> = {
+    'it was added before the plugin': [true, DERIVE['at once'] as Derive],
+    'it looks at the connection': [false, ({ headers, socket }) => socket === null ? 'nobody' : headers['x-tenant']]
+  }
+  for (const [name, [early, derive]] of Object.entries(cases)) {
+    const log = lines()
+    const clock = new TestClock()
+    const app = Fastify({ logger: log.logger }) as unknown as FastifyInstance
+    if (early) app.addConstraintStrategy(tenants(derive) as never)
+    await app.register(coalesce, { clock })
+    if (!early) app.addConstraintStrategy(tenants(derive) as never)
+    const came: string[] = []
+    app.get('/of', { config: { coalesce: ROUTE }, constraints: { tenant: 'acme' } }, async () => { came.push('acme'); return { run: came.length } })
+    app.get('/of', { config: { coalesce: ROUTE } }, async () => { came.push('others'); return { run: came.length } })
+    const server = await listen(t, app)
+    const get = async (): Promise<string> => (await server.get('/of', { headers: { 'x-tenant': 'acme' } })).body
+    t.equal(await get(), '{"run":1}')
+    clock.advance(11_000)
+    t.equal(await get(), '{"run":2}', name)
+    t.equal(await get(), '{"run":2}', name)
+    t.strictSame(came, ['acme', 'acme'], name)
+    t.equal(log.all.filter(({ msg }) => msg.includes('no background refresh')).length, early ? 1 : 0, 'and the app is told at boot')
+  }
+})
+
+t.test('behind a proxy that says which host was asked for, it comes to the host that the proxy came to', async t => {
+  const server = await stale(t, {
+    fastify: { trustProxy: 'loopback' },
+    before: app => {
+      app.get('/of', { config: { coalesce: ROUTE }, constraints: { host: 'inner.example' } }, async request => ({ run: ++runs, host: request.host }))
+      app.get('/of', { config: { coalesce: ROUTE } }, async () => 'another')
+    }
+  })
+  let runs = 0
+  const get = async (): Promise<string> => (await server.get('/of', { headers: { host: 'inner.example', 'x-forwarded-host': 'outer.example' } })).body
+  t.equal(await get(), '{"run":1,"host":"outer.example"}')
+  server.clock.advance(11_000)
+  t.equal(await get(), '{"run":1,"host":"outer.example"}')
+  await refreshed(server)
+  t.equal(await get(), '{"run":2,"host":"outer.example"}')
 })
 
 t.test('the warning of one that failed says why', async t => {
