@@ -1,7 +1,8 @@
 import { readdir } from 'node:fs/promises'
 import t from 'tap'
 import { byMeaning, normalizeAcceptEncoding } from '../../lib/http/accept-encoding.js'
-import { digestBody, isPlainJson } from '../../lib/http/body-digest.js'
+import { partText } from '../../lib/http/answers.js'
+import { digestBody, isPlainJson, textOf as jsonOf } from '../../lib/http/body-digest.js'
 import { cacheDirectives, parseCacheControl } from '../../lib/http/cache-control.js'
 import { appendCacheStatus, cacheStatus, isCacheName } from '../../lib/http/cache-status.js'
 import { evaluate, parseEntityTag, parseEntityTags, parseHttpDate, trimmed, validatorsOf } from '../../lib/http/conditional.js'
@@ -21,7 +22,7 @@ import { labelsOf, partOf, pathLabel, routeLabel, tagLabel } from '../../lib/htt
 import { fencedPath } from '../../lib/http/path.js'
 import { isPlumbing } from '../../lib/http/plumbing.js'
 import { joinReason, keyCovers, shareReason } from '../../lib/http/policy.js'
-import { coversAllBut, coversOnly, namesOf, narrowQuery, normalizeQuery, queryStart } from '../../lib/http/query.js'
+import { coversAllBut, coversOnly, ignoresQuery, isOfQuery, namesOf, narrowQuery, normalizeQuery, queryStart } from '../../lib/http/query.js'
 import { ifRangeHolds, multipart, parseRange } from '../../lib/http/range.js'
 import { isOfVariant, variantOf } from '../../lib/http/recording.js'
 import { asksForPart, represent } from '../../lib/http/represent.js'
@@ -55,6 +56,8 @@ const PARSERS: Readonly<Record<string, Parser>> = {
   normalizeAcceptEncoding,
   byMeaning: text => byMeaning(text.split(','), text.split(',')),
   digestBody: text => [digestBody(text, 2 ** 20), digestBody(text.split(','), 2 ** 20)],
+  partText,
+  textOf: text => jsonOf(text.split(',')),
   isPlainJson: text => isPlainJson(text.split(',')),
   cacheDirectives,
   parseCacheControl,
@@ -111,6 +114,8 @@ const PARSERS: Readonly<Record<string, Parser>> = {
   coversOnly: text => coversOnly(['a'])(text.split(',')),
   narrowQuery: text => [QUERIES, NESTED].map(parser => narrowQuery(text, coversOnly(['a']), parser)),
   namesOf: text => [QUERIES, NESTED].map(parser => namesOf(text, parser)),
+  ignoresQuery: text => ignoresQuery(['?a', '?b*'], text),
+  isOfQuery,
   normalizeQuery,
   queryStart: text => queryStart(text, true),
   ifRangeHolds: text => ifRangeHolds(text, TAGS, NOW),
@@ -138,7 +143,7 @@ const PARSERS: Readonly<Record<string, Parser>> = {
 /** Not given what is sent, but numbers, bytes, names that the app chose, or what one of the parsers has read. */
 const NOT_OF_TEXTS = new Set([
   'Broadcast', 'Reads', 'SharedBody', 'SharedBodies', 'acceptable', 'acceptableOnError', 'answersOneOnly', 'atOnce', 'bounded', 'byteLength',
-  'bytesOf', 'contentRange', 'deltaSecondsText', 'followReason', 'isLarger', 'judge', 'matchesStrongly', 'matchesWeakly', 'sizeOfVariant', 'snapshot'
+  'bytesOf', 'contentRange', 'deltaSecondsText', 'followReason', 'isLarger', 'isPlainObject', 'judge', 'matchesStrongly', 'matchesWeakly', 'notAKey', 'parameter', 'sizeOfVariant', 'snapshot', 'watched'
 ])
 
 /** The more fields, the longer the text. */
