@@ -127,7 +127,9 @@ class HookReads extends Reads implements Watch {
 
 /** The hook that puts the watch on. Where it has nothing to do it takes itself out of the route. */
 function watchHooks (request: FastifyRequest, _reply: FastifyReply, done: () => void): void {
-  const { [kRoute]: route } = routeConfigOf(request) as { [kRoute]?: HookedRoute }
+  const config = routeConfigOf(request) as { [kRoute]?: HookedRoute }
+  const { [kRoute]: route } = config
+  hideRoute(config)
   if (route?.watchesHooks !== true) {
     dropHook(request, 'onRequest', watchHooks)
   } else {
@@ -176,6 +178,12 @@ export function isOfCoalescedRoute (request: FastifyRequest): boolean {
 export function watchHooksOf (fastify: FastifyInstance, config: object | undefined, route: HookedRoute): object {
   prependHook(fastify, 'onRequest', watchHooks)
   return { ...config, [kRoute]: route }
+}
+
+/** Hides what a config names its route by, once Fastify has copied it, which copies only what can be come across. */
+export function hideRoute (config: object | undefined): void {
+  if (config === undefined || !Object.prototype.propertyIsEnumerable.call(config, kRoute)) return
+  Reflect.defineProperty(config, kRoute, { enumerable: false })
 }
 
 /** What is ours on a route. */

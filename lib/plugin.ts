@@ -17,7 +17,7 @@ import { FastifyVisit } from './fastify-visit.js'
 import { pairHeads } from './head-routes.js'
 import { noteHijackedReplies } from './hijacked-reply.js'
 import {
-  countTracers, endHookReads, hasOthersBefore, hiddenIn, hookReadsOf, isOfCoalescedRoute, noteRest, originalUrlOf,
+  countTracers, endHookReads, hasOthersBefore, hiddenIn, hideRoute, hookReadsOf, isOfCoalescedRoute, noteRest, originalUrlOf,
   prepareHookReads, queryWatchOf, watchHooksOf, watchTracers
 } from './hook-reads.js'
 import { appendCacheStatus } from './http/cache-status.js'
@@ -311,6 +311,7 @@ function addRoute (fastify: FastifyInstance, scope: Scope, options: RouteOptions
   function settle (): void {
     const { parksAt, why, skips } = choosePlace()
     route.parksAt = parksAt
+    hideRoute(options.config)
     skipsGates = skips.length > 0
     const narrows = typeof settings.query === 'object'
     const ours = { park: parkOnRequest, handler: coalescedHandler, hasBody, narrows }
@@ -342,7 +343,8 @@ function addRoute (fastify: FastifyInstance, scope: Scope, options: RouteOptions
 
 /** Arrays are copied: Fastify uses the same one for the automatic HEAD route. */
 function append (hooks: unknown, hook: unknown): unknown[] {
-  return hooks === undefined ? [hook] : Array.isArray(hooks) ? [...hooks as unknown[], hook] : [hooks, hook]
+  // Plugins that come later may put hooks in the place of null, which Fastify itself refuses.
+  return hooks === undefined || hooks === null ? [hook] : Array.isArray(hooks) ? [...hooks as unknown[], hook] : [hooks, hook]
 }
 
 /** What stands between `onRequest` and the handler of a route. */

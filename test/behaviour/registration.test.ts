@@ -1,3 +1,4 @@
+import compress from '@fastify/compress'
 import websocket from '@fastify/websocket'
 import Fastify, { type FastifyInstance, type FastifyRequest } from 'fastify'
 import t from 'tap'
@@ -291,3 +292,35 @@ for (const order of ['before', 'after'] as const) {
     t.equal(handler.runs, 1)
   })
 }
+
+t.test('the config of a route has nothing more to come across than what the app has put there', async t => {
+  const seen: unknown[] = []
+  const routes: Array<{ config?: object }> = []
+  const note = async ({ routeOptions: { config } }: FastifyRequest): Promise<void> => {
+    seen.push([Object.getOwnPropertySymbols({ ...config }), Object.keys(config), Object.getOwnPropertySymbols(Object.assign({}, config))])
+  }
+  const server = await serve(t, app => {
+    app.addHook('onRoute', route => { routes.push(route) })
+    app.addHook('onRequest', note)
+    app.register(async inner => {
+      inner.get('/', { config: { coalesce: true, own: 1 } as object }, () => 'a')
+      inner.get('/bare', { onRequest: note }, () => 'a')
+    }, { prefix: '/inner' })
+  }, { global: true })
+  for (const path of ['/inner', '/inner/', '/inner/bare', '/inner']) await server.get(path)
+  t.equal(seen.length, 5)
+  t.strictSame(distinct(seen), [[[], ['coalesce', 'own', 'url', 'method'], []], [[], ['url', 'method'], []]])
+  t.strictSame(routes.flatMap(({ config = {} }) => Object.getOwnPropertySymbols({ ...config })), [])
+})
+
+t.test('hooks of a route that are null are none, whoever else puts hooks in their place', async t => {
+  const handler = held()
+  const app = Fastify() as unknown as FastifyInstance
+  await app.register(coalesce, { metrics: true })
+  await app.register(compress)
+  const none = { onRequest: null, preParsing: null, onSend: null } as object
+  app.get('/', { ...ON, ...none }, handler)
+  const server = await listen(t, app)
+  const answers = await meet(server, handler, times(3, server, '/'))
+  t.strictSame([handler.runs, distinct(answers.map(({ body }) => body))], [1, ['{"hello":"world"}']])
+})
