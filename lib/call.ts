@@ -6,6 +6,7 @@
  */
 import { AsyncResource } from 'node:async_hooks'
 import type { Outcome } from '../types/index.js'
+import { offAbort, onAbort } from './abort-signals.js'
 import { signalIn, withSignal } from './call-arguments.js'
 import type { AbortReason, Ending, Flight, Passenger } from './core/flight.js'
 import type { Flights } from './core/flights.js'
@@ -21,6 +22,12 @@ export type Run<R> =
   | { readonly error: unknown }
 
 export type AnyFunction<A extends readonly unknown[], R> = (...args: A) => Promise<R>
+
+/** What a call boards under. */
+export interface CallKey {
+  readonly text: string
+  readonly family: string | undefined
+}
 
 /** A function with what its calls have in common. */
 export interface Desk<A extends readonly unknown[], R> {
@@ -63,6 +70,8 @@ export class Call<A extends readonly unknown[], R> implements Passenger<Run<unkn
   #over = false
   /** What it boards under; undefined if it does not. */
   readonly key: string | undefined
+  /** The label of the calls of the same arguments on whatever object; undefined if it was called on none. */
+  readonly family: string | undefined
   /** What its run's result replaces, and may be served should it fail. */
   #standby: Look<R>['standby']
   /** When its run began, by the shelf. */
@@ -72,18 +81,19 @@ export class Call<A extends readonly unknown[], R> implements Passenger<Run<unkn
   /** Its patience ended once, and it boarded a relief flight. */
   #relieved = false
 
-  constructor (desk: Desk<A, R>, self: unknown, args: A, key: string | undefined) {
+  constructor (desk: Desk<A, R>, self: unknown, args: A, key: CallKey | undefined) {
     this.#desk = desk
     this.#self = self
     this.#args = args
-    this.key = key
+    this.key = key?.text
+    this.family = key?.family
     this.arrived = desk.flights.clock.now()
     this.promise = new Promise((resolve, reject) => {
       this.#resolve = resolve
       this.#reject = reject
     })
     this.#signal = signalIn(args)
-    this.#signal?.addEventListener('abort', this.#onAbort)
+    if (this.#signal !== undefined) onAbort(this.#signal, this.#onAbort)
   }
 
   get log (): Log {
@@ -96,8 +106,10 @@ export class Call<A extends readonly unknown[], R> implements Passenger<Run<unkn
 
   get labels (): readonly string[] {
     // Who has no key leads nothing.
-    const key = this.key as string
-    return this.#desk.results === undefined ? [key] : [key, KEEPING]
+    const labels = [this.key as string]
+    if (this.family !== undefined) labels.push(this.family)
+    if (this.#desk.results !== undefined) labels.push(KEEPING)
+    return labels
   }
 
   get waitTimeout (): number {
@@ -363,7 +375,7 @@ export class Call<A extends readonly unknown[], R> implements Passenger<Run<unkn
   #end (run: Run<R>): void {
     if (this.#over) return
     this.#over = true
-    this.#signal?.removeEventListener('abort', this.#onAbort)
+    if (this.#signal !== undefined) offAbort(this.#signal, this.#onAbort)
     if ('error' in run) this.#reject(run.error)
     else this.#resolve(run.value)
   }

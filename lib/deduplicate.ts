@@ -4,10 +4,10 @@
  * Invariant: the same flights, shelves and rules as for requests. What one function keeps is never given to a caller of another
  * one, nor to one on another object: a store that may outlive this process is only used under a name that the user gave.
  */
-import { randomUUID } from 'node:crypto'
 import type { Clock, Deduplicate, Deduplicated, DeduplicateOptions, Store } from '../types/index.js'
-import { Call, type AnyFunction, type Desk, type Run } from './call.js'
+import { Call, type AnyFunction, type CallKey, type Desk, type Run } from './call.js'
 import { encodeKey, signalIn } from './call-arguments.js'
+import { CalledOn, isArrowFunction } from './called-on.js'
 import { systemClock } from './clock.js'
 import { Flights, type Limits } from './core/flights.js'
 import { Refreshes } from './core/refreshes.js'
@@ -41,22 +41,18 @@ export interface Terminal {
 const LIMITS: Limits = Object.freeze({ maxFlights: 10_000, maxWaiters: 50_000 })
 const STORE_TIMEOUT = 250
 
-/** In a store that others see too, an object of this process is none of theirs. */
-const PROCESS = randomUUID()
-
 let functions = 0
 /** What functions without an app keep in. */
 let common: Store | undefined
 /** The names of those that keep in a store that was given. */
 const namesIn = new WeakMap<Store, Set<string>>()
 
-/** What `deduplicate` and `@deduplicated` do, at a terminal. `identify` tells apart calls on different objects. */
+/** What `deduplicate` and `@deduplicated` do, at a terminal. */
 export function deduplicateAt<A extends readonly unknown[], R> (
   terminal: Terminal,
   fn: AnyFunction<A, R>,
   options: DeduplicateOptions<A, R>,
-  ownName?: string,
-  identify: (self: unknown) => string = () => ''
+  ownName?: string
 ): AnyFunction<A, R> & { invalidate: (...args: A) => void } {
   if (typeof fn !== 'function') throw new TypeError('deduplicate wants a function')
   const settings = readFunctionOptions(options)
@@ -81,17 +77,27 @@ export function deduplicateAt<A extends readonly unknown[], R> (
       'coalesce: what the key function answers is no key, so its calls run by themselves; give a string, number, bigint or boolean, or an array of these')
   }
 
+  const calledOn = new CalledOn()
+  const ignoresObject = isArrowFunction(fn)
+
   /** @throws what the key function throws */
-  function keyOf (self: unknown, args: A): string | undefined {
+  function argumentsKey (self: unknown, args: A): string | undefined {
     const answer = atOnce(settings.key.apply(self, args as unknown as A & unknown[]))
     const key = encodeKey(answer)
     if (key === undefined) warnOf(notAKey(answer))
-    return key === undefined ? undefined : `${prefix}:${identify(self)}:${key}`
+    return key
   }
 
-  function tryKeyOf (self: unknown, args: A): string | undefined {
+  function familyOf (key: string): string {
+    return `${prefix}:*:${key}`
+  }
+
+  function keyOf (self: unknown, args: A): CallKey | undefined {
     try {
-      return keyOf(self, args)
+      const key = argumentsKey(self, args)
+      const object = ignoresObject ? '' : calledOn.textOf(self)
+      if (key === undefined || object === undefined) return undefined
+      return { text: `${prefix}:${object}:${key}`, family: object === '' ? undefined : familyOf(key) }
     } catch (err) {
       log.warn({ err, coalesce: { event: 'key-threw', route: tally.route } }, 'coalesce: the key function threw')
       return undefined
@@ -102,16 +108,22 @@ export function deduplicateAt<A extends readonly unknown[], R> (
     const signal = signalIn(args)
     if (signal?.aborted === true) return Promise.reject(signal.reason)
     tally.requests++
-    const call = new Call(desk, this, args, tryKeyOf(this, args))
+    const call = new Call(desk, this, args, keyOf(this, args))
     call.arrive()
     return call.promise
   }
 
+  /** On what calls were made on: for that only. On anything else, as the function itself is: on whatever they are made. */
   function invalidate (this: unknown, ...args: A): void {
-    const key = keyOf(this, args)
+    const key = argumentsKey(this, args)
     if (key === undefined) return
-    results?.shelf.drop(key)
-    flights.fence(key)
+    const object = !ignoresObject && calledOn.knows(this) ? calledOn.textOf(this) ?? '' : ''
+    const text = `${prefix}:${object}:${key}`
+    results?.shelf.drop(text)
+    flights.fence(text)
+    if (ignoresObject || object !== '') return
+    results?.shelf.purge([familyOf(key)], false)
+    flights.fence(familyOf(key))
   }
 
   return Object.assign(deduplicatedCall, { invalidate })
@@ -158,7 +170,8 @@ export function standalone (clock: Clock = systemClock): Terminal {
  *
  * Results are shared by reference unless `clone` says otherwise; so are errors. If the last argument is an AbortSignal, an
  * AbortController, or a plain object with a `signal`, it ends its own caller's wait, and the run gets a signal that aborts once no
- * caller is left. With `ttl` results are kept, and `invalidate` of the function it makes, called like that, purges one.
+ * caller is left. Calls on different objects are never identical, but of arrow functions, to which that is all the same. With
+ * `ttl` results are kept, and `invalidate` of the function it makes, called like that, purges one.
  *
  * @throws FST_COALESCE_INVALID_OPTION if an option is wrong
  * @example
@@ -167,7 +180,7 @@ export function standalone (clock: Clock = systemClock): Terminal {
 export const deduplicate: Deduplicate = deduplicator(standalone)
 
 /**
- * The same for methods, as a standard decorator. Calls on different objects are never identical.
+ * The same for methods, as a standard decorator.
  *
  * @throws FST_COALESCE_INVALID_OPTION if an option is wrong
  * @example
@@ -179,15 +192,6 @@ export const deduplicate: Deduplicate = deduplicator(standalone)
 export function deduplicated<A extends readonly unknown[], R> (options: DeduplicateOptions<A, R>) {
   type Method<This> = (this: This, ...args: A) => Promise<R>
   return function decorate<This> (method: Method<This>, context: ClassMethodDecoratorContext<This>): Method<This> {
-    const ids = new WeakMap<object, string>()
-    let objects = 0
-    const identify = (self: unknown): string => {
-      if (typeof self !== 'object' && typeof self !== 'function') return ''
-      if (self === null) return ''
-      let id = ids.get(self)
-      if (id === undefined) ids.set(self, id = `${PROCESS}/${++objects}`)
-      return id
-    }
-    return deduplicateAt(standalone(), method as AnyFunction<A, R>, options, String(context.name), identify)
+    return deduplicateAt(standalone(), method as AnyFunction<A, R>, options, String(context.name))
   }
 }

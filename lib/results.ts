@@ -23,6 +23,12 @@ export interface KeptResult<R> {
   readonly reason: 'fresh' | 'stale-while-revalidate' | 'stale-if-error'
 }
 
+/** Whose result it is. */
+export interface Bringer extends Subject {
+  /** A label of it. */
+  readonly family: string | undefined
+}
+
 /** What a look comes to. */
 export interface Look<R> {
   readonly kept: KeptResult<R> | undefined
@@ -76,13 +82,14 @@ export class Results<A extends readonly unknown[], R> {
    *
    * @param replaces something older is kept, which is served no more if this is not kept
    */
-  keep ({ log, tally }: Subject, key: string, since: number, value: R, args: A, replaces: boolean): boolean {
+  keep ({ log, tally, family }: Bringer, key: string, since: number, value: R, args: A, replaces: boolean): boolean {
     const { clone, staleIfError, staleWhileRevalidate, tags, ttl, ttlJitter } = this.#settings
     this.#refreshes.recovered(key)
     try {
       const lifetime = typeof ttl === 'function' ? ttl(value, args) : ttl
       const labels = tags(value, args).map(tagLabel)
       if (lifetime !== undefined && labels.length <= MAX_TAGS) {
+        if (family !== undefined) labels.push(family)
         const freshFor = lifetime * (1 - ttlJitter * Math.random())
         // What the caller does to its own object is not done to what is kept.
         const kept = { result: clone === undefined ? value : clone(value) }
@@ -108,7 +115,7 @@ export class Results<A extends readonly unknown[], R> {
   }
 
   /** Runs the function anew for what is kept, unless that is being done, or fails of late. */
-  refresh (subject: Subject, key: string, args: A, run: (signal: AbortSignal) => Promise<R>): void {
+  refresh (subject: Bringer, key: string, args: A, run: (signal: AbortSignal) => Promise<R>): void {
     if (!this.#refreshes.begin(key)) return
     const since = this.shelf.stamp()
     const controller = new AbortController()

@@ -390,6 +390,48 @@ t.test('invalidate purges one key, and what is in the air for it', async t => {
   t.equal((await it.lookUp('c')).run, 5, 'what was in the air is not kept')
 })
 
+t.test('invalidate of a method purges one key of whatever object, or of one', async t => {
+  let runs = 0
+  let opened = gate()
+  opened.open()
+  class Dictionary {
+    @deduplicated({ key: (word: string) => word, ttl: '60s' })
+    async lookUp (_word: string): Promise<number> {
+      const run = ++runs
+      await opened.promise
+      return run
+    }
+  }
+  type Method = Dictionary['lookUp'] & { readonly invalidate: (word: string) => void }
+  const { lookUp } = Dictionary.prototype as { readonly lookUp: Method }
+  const [duden, oxford] = [new Dictionary(), new Dictionary()]
+  const all = async (word = 'a'): Promise<number[]> => await Promise.all([duden.lookUp(word), oxford.lookUp(word), lookUp(word), lookUp.call('self' as never, word)])
+  t.strictSame(await all(), [1, 2, 3, 4])
+  t.strictSame(await all('b'), [5, 6, 7, 8])
+  t.strictSame(await all(), [1, 2, 3, 4]);
+  (duden.lookUp as Method).invalidate('a')
+  t.strictSame(await all(), [9, 10, 11, 12])
+  t.strictSame(await all('b'), [5, 6, 7, 8], 'other keys are kept')
+  lookUp.invalidate.call(duden, 'a')
+  t.strictSame(await all(), [13, 10, 11, 12])
+  lookUp.invalidate.call('self', 'a')
+  t.strictSame(await all(), [13, 10, 11, 14])
+  const { invalidate } = lookUp
+  invalidate('a')
+  t.strictSame(await all(), [15, 16, 17, 18], 'called on nothing')
+  lookUp.invalidate.call({}, 'a')
+  t.strictSame(await all(), [19, 20, 21, 22], 'called on what no call was made on')
+
+  opened = gate()
+  const before = all('c')
+  lookUp.invalidate('c')
+  const after = all('c')
+  opened.open()
+  t.strictSame(await before, [23, 24, 25, 26])
+  t.strictSame(await after, [27, 28, 29, 30], 'what is in the air is not joined')
+  t.strictSame(await all('c'), [27, 28, 29, 30], 'nor kept')
+})
+
 t.test('a refresh that was in the air when its key was purged is not kept', async t => {
   const it = await desk(t, { ttl: '1s', staleWhileRevalidate: '1h' })
   await it.lookUp('a')

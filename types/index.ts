@@ -447,7 +447,7 @@ export interface DeduplicateOptions<Arguments extends readonly unknown[] = reado
   eagerRefresh?: number | false
   /**
    * Where results are kept. Default: the registration's store; for functions without an app a `memoryStore()` that they share.
-   * A decorated method's results are found in it by this process only.
+   * What is called on an object is found in it by this process only.
    */
   store?: Store
   /**
@@ -466,6 +466,7 @@ export interface DeduplicateOptions<Arguments extends readonly unknown[] = reado
 export type Deduplicated<Function extends (...args: never[]) => Promise<unknown>> = Function & {
   /**
    * Purges what is kept for these arguments' key, and what is in the air for it: no later caller gets either, and it is not kept.
+   * Of calls on whatever object, or, as `invalidate.call(object, …)`, on that one only.
    *
    * @throws what the key function throws
    */

@@ -1,0 +1,32 @@
+/**
+ * Any number of those who wait for one AbortSignal, with one listener: Node warns of many, and with good reason.
+ *
+ * Invariant: a signal that nobody waits for has no listener of ours.
+ */
+
+interface Waiting {
+  readonly actions: Set<() => void>
+  readonly listener: () => void
+}
+
+const waiting = new WeakMap<AbortSignal, Waiting>()
+
+/** Calls `action` once the signal, which has not aborted yet, does. */
+export function onAbort (signal: AbortSignal, action: () => void): void {
+  let known = waiting.get(signal)
+  if (known === undefined) {
+    const actions = new Set<() => void>()
+    known = { actions, listener: () => { for (const each of actions) each() } }
+    waiting.set(signal, known)
+    signal.addEventListener('abort', known.listener, { once: true })
+  }
+  known.actions.add(action)
+}
+
+/** No longer. */
+export function offAbort (signal: AbortSignal, action: () => void): void {
+  const known = waiting.get(signal)
+  if (known?.actions.delete(action) !== true || known.actions.size > 0) return
+  waiting.delete(signal)
+  signal.removeEventListener('abort', known.listener)
+}
