@@ -5,7 +5,7 @@
  * many registrations feed it; counters do not go back when one of them ends.
  */
 import Negotiator from 'negotiator'
-import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry, type Metric, type OpenMetricsContentType } from 'prom-client'
+import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry, type Aggregator, type Metric, type OpenMetricsContentType } from 'prom-client'
 import type { FastifyInstance } from 'fastify'
 import type { CoalesceFigures, Store } from '../../types/index.js'
 import { MetricTakenError } from '../errors.js'
@@ -66,6 +66,13 @@ function routeOf ({ method, route }: Tally): Labels {
   return { method, route }
 }
 
+/** Whose sum over the workers of a cluster means nothing. */
+const OF_WORKERS = 'average'
+
+function deduplicationRatio ({ deduplicationRate }: CoalesceFigures): number {
+  return deduplicationRate
+}
+
 function hitRatio ({ cacheHits, totalRequests }: CoalesceFigures): number {
   return totalRequests === 0 ? 0 : cacheHits / totalRequests
 }
@@ -78,8 +85,9 @@ export class Instruments {
   /** What registrations that have ended had counted, one tally a route. */
   readonly #ended = new Map<string, Tally>()
   /** And of their stores. */
-  readonly #endedStores = new StoreTally()
+  #endedStores = new StoreTally()
   readonly #stores = new StoresSeen()
+  readonly #metrics: readonly Metric[]
 
   /** The metrics of a registry and prefix, made when they are first asked for. */
   static in (settings: MetricsSettings, around: Registry | undefined): Instruments {
@@ -88,6 +96,7 @@ export class Instruments {
     if (byPrefix === undefined) instrumentsOf.set(registry, byPrefix = new Map())
     let instruments = byPrefix.get(settings.prefix)
     if (instruments === undefined) byPrefix.set(settings.prefix, instruments = new Instruments(registry, settings.prefix))
+    else instruments.#comeBack()
     if (settings.defaultMetrics && registry.getSingleMetric(`${settings.prefix}process_cpu_user_seconds_total`) === undefined) {
       collectDefaultMetrics({ register: registry, prefix: settings.prefix })
     }
@@ -117,17 +126,20 @@ export class Instruments {
         for (const [labels, count] of read()) this.inc(labels, count)
       }
     })
-    const gauge = (name: string, help: string, read: () => number): Gauge => new Gauge({
-      name: named(name), help, registers: [], collect () { this.set(read()) }
+    const gauge = (name: string, help: string, read: () => number, aggregator: Aggregator = 'sum'): Gauge => new Gauge({
+      name: named(name), help, registers: [], aggregator, collect () { this.set(read()) }
     })
-    const routeGauge = (name: string, help: string, read: (tally: Tally) => number): Gauge => new Gauge({
+    const ratio = (name: string, help: string, read: (figures: CoalesceFigures) => number): Gauge =>
+      gauge(name, help, () => read(figures()), OF_WORKERS)
+    const routeRatio = (name: string, help: string, read: (figures: CoalesceFigures) => number): Gauge => new Gauge({
       name: named(name),
       help,
       labelNames: ROUTE,
       registers: [],
+      aggregator: OF_WORKERS,
       collect () {
         this.reset()
-        for (const tally of tallies()) this.set(routeOf(tally), read(tally))
+        for (const tally of tallies()) this.set(routeOf(tally), read(tally.figures()))
       }
     })
     const histogram = (name: string, help: string, buckets: readonly number[], read: (tally: Tally) => Distribution): ReadHistogram =>
@@ -160,22 +172,33 @@ export class Instruments {
       gauge('recorded_bytes', 'Bytes of bodies that are being recorded', () => sum(source => source.recordedBytes())),
       gauge('cache_entries', 'What stores hold that can tell', () => this.#stores.held(stores()).entries),
       gauge('cache_bytes', 'How many bytes that takes', () => this.#stores.held(stores()).bytes),
-      gauge('deduplication_ratio', 'Requests answered with another one\'s run, as a fraction of all', () => figures().deduplicationRate),
-      routeGauge('route_deduplication_ratio', 'Requests of a route answered with another one\'s run, as a fraction of all',
-        tally => tally.figures().deduplicationRate),
-      gauge('cache_hit_ratio', 'Requests answered with what was kept, as a fraction of all', () => hitRatio(figures())),
-      routeGauge('route_cache_hit_ratio', 'Requests of a route answered with what was kept, as a fraction of all',
-        tally => hitRatio(tally.figures())),
+      ratio('deduplication_ratio', 'Requests answered with another one\'s run, as a fraction of all', deduplicationRatio),
+      routeRatio('route_deduplication_ratio', 'Requests of a route answered with another one\'s run, as a fraction of all', deduplicationRatio),
+      ratio('cache_hit_ratio', 'Requests answered with what was kept, as a fraction of all', hitRatio),
+      routeRatio('route_cache_hit_ratio', 'Requests of a route answered with what was kept, as a fraction of all', hitRatio),
       histogram('wait_seconds', 'How long followers waited', WAIT_BUCKETS, tally => tally.waits),
       histogram('followers_per_flight', 'Followers of a flight when it landed', FOLLOWER_BUCKETS, tally => tally.followers),
       new ReadHistogram(named('store_look_seconds'), 'How long stores took to answer a look that they did not answer at once',
         LOOK_BUCKETS, [], () => [[{}, this.#storeTally().looks]])
     ]
-    for (const metric of metrics) {
-      const { name } = metric as unknown as { name: string }
-      if (registry.getSingleMetric(name) !== undefined) throw new MetricTakenError(name)
+    this.#metrics = metrics as unknown as readonly Metric[]
+    this.#register()
+  }
+
+  #register (): void {
+    for (const { name } of this.#metrics as ReadonlyArray<Metric & { readonly name: string }>) {
+      if (this.registry.getSingleMetric(name) !== undefined) throw new MetricTakenError(name)
     }
-    for (const metric of metrics) registry.registerMetric(metric as unknown as Metric)
+    for (const metric of this.#metrics) this.registry.registerMetric(metric)
+  }
+
+  /** Somebody may have cleared the registry since: then what has ended by then is not counted any more. */
+  #comeBack (): void {
+    const there = new Set(this.registry.getMetricsAsArray() as unknown[])
+    if (this.#metrics.some(metric => there.has(metric))) return
+    this.#register()
+    this.#ended.clear()
+    this.#endedStores = new StoreTally()
   }
 
   add (source: Source): void {

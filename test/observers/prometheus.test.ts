@@ -1,5 +1,5 @@
 import Fastify, { type FastifyInstance, type FastifyPluginAsync } from 'fastify'
-import { Counter, Registry, register as globalRegistry } from 'prom-client'
+import { AggregatorRegistry, Counter, Registry, register as globalRegistry } from 'prom-client'
 import t, { type Test } from 'tap'
 import coalesce from '../../lib/index.js'
 import type { CoalesceOptions } from '../../types/index.js'
@@ -243,6 +243,52 @@ t.test('counters do not go back when an app closes, and gauges do', async t => {
   await two.close()
   t.equal(await metric(successor, 'coalesce_handler_runs_total', { route: '/word' }), 6)
   t.equal(await metric(successor, 'coalesce_requests_total', { route: '/word' }), 6)
+})
+
+t.test('a registry that was cleared has the metrics again with the next app, which begin anew', async t => {
+  const registry = new Registry()
+  const options = { metrics: { registry, defaultMetrics: true } }
+  const names = async (): Promise<string[]> => (await registry.getMetricsAsJSON()).map(({ name }) => name)
+  const first = await start(t, options)
+  await ask(first, 2)
+  const all = await names()
+  await first.close()
+  registry.clear()
+  const second = await start(t, options)
+  t.strictSame(await names(), all)
+  t.equal(await metric(second, 'coalesce_handler_runs_total'), 0, 'what was counted before is gone')
+  await ask(second, 3)
+  t.equal(await metric(second, 'coalesce_handler_runs_total'), 3)
+  registry.clear()
+  const third = await start(t, options)
+  t.strictSame(await names(), all)
+  await ask(third, 1)
+  t.equal(await metric(third, 'coalesce_handler_runs_total'), 4, 'an app that goes on counts on')
+  registry.removeSingleMetric('coalesce_flights')
+  await start(t, options)
+  t.equal(registry.getSingleMetric('coalesce_flights'), undefined, 'one that somebody took away stays away')
+  registry.clear()
+  registry.registerMetric(new Counter({ name: 'coalesce_flights', help: 'another', registers: [] }))
+  await t.rejects(start(t, options), { code: 'FST_COALESCE_METRIC_TAKEN' })
+})
+
+t.test('the metrics of the workers of a cluster add up, and their ratios are averaged', async t => {
+  const workers = await Promise.all([0, 1].map(async () => {
+    const app = await start(t, { metrics: { registry: new Registry() }, ttl: '1m' })
+    await ask(app, 4)
+    return await (app.coalesce.registry as Registry).getMetricsAsJSON()
+  }))
+  const cluster = AggregatorRegistry.aggregate(workers)
+  const values: Record<string, number[]> = {}
+  for (const { name, values: samples } of await cluster.getMetricsAsJSON() as unknown as Array<{ name: string, values: Array<{ value: number }> }>) {
+    values[name] = samples.map(({ value }) => value)
+  }
+  t.strictSame(values.coalesce_handler_runs_total, [2])
+  t.strictSame(values.coalesce_requests_total, [2, 6])
+  for (const name of ['coalesce_cache_hit_ratio', 'coalesce_route_cache_hit_ratio']) t.strictSame(values[name], [0.75], name)
+  for (const name of ['coalesce_deduplication_ratio', 'coalesce_route_deduplication_ratio']) t.strictSame(values[name], [0], name)
+  const sums = workers[0]?.filter(({ type, aggregator }) => type as unknown === 'gauge' && aggregator === 'sum').map(({ name }) => name)
+  t.strictSame(sums?.sort(), ['cache_bytes', 'cache_entries', 'flights', 'recorded_bytes', 'waiters'].map(name => `coalesce_${name}`))
 })
 
 t.test('a registration inside another one\'s context counts into its metrics, once', async t => {
