@@ -283,6 +283,7 @@ export class Run {
     // The body of an answer to HEAD is not sent, and need not be what its length says.
     const declared = request.method !== 'HEAD' && /^\d+$/.test(String(length)) ? Number(length) : undefined
     this.#broadcast = new Broadcast(source, {
+      clock: coalescer.clock,
       maxBytes: route.settings.maxBodyBytes,
       length: declared,
       hold: coalescer.budget.hold,

@@ -4,10 +4,11 @@
  * Invariant: what a reader gets is a prefix of the source, or of the span of it that it asked for, and it ends cleanly only if
  * it has all of its span, or the source ended cleanly. The source is read at the pace of the fastest reader and a window, so that
  * a slow reader delays nobody. While newcomers are taken all bytes are held; later only the last `maxBytes`, and a reader that
- * falls out of them is cut off.
+ * falls out of them is cut off. Where the length was declared, who has the last byte is told in the same turn that it was the last.
  */
-import { AsyncResource } from 'node:async_hooks'
 import { finished, Readable } from 'node:stream'
+import type { Clock } from '../../types/index.js'
+import { Reader } from './broadcast-reader.js'
 import type { Span } from './range.js'
 
 /** Why a reader is destroyed before its end: it was too slow, the source failed, or the bytes are not for its client. */
@@ -20,6 +21,7 @@ export interface Listener {
 }
 
 export interface BroadcastLimits {
+  readonly clock: Clock
   /** The most bytes that are held. */
   readonly maxBytes: number
   /** What Content-Length says; undefined if it is not known. */
@@ -53,43 +55,10 @@ interface Block {
 export const WINDOW = 262_144
 /** Small chunks are put together in blocks up to this size. */
 const BLOCK = 16_384
+/** How long the last chunk of a declared length waits for the end of its source, in milliseconds. */
+const LAST_PATIENCE = 1000
+const NOTHING = Buffer.alloc(0)
 const ALL: Span = Object.freeze({ start: 0, end: Infinity })
-
-class Reader extends Readable {
-  /** Of the next byte that it is given; before its span has come, that is ahead of the source. */
-  position: number
-  /** Where its span ends. */
-  readonly end: number
-  /** Where to look for the position first; counts from the first block ever. */
-  block = 0
-  /** It waits for bytes. */
-  hungry = false
-  feeding = false
-  again = false
-  readonly listener: Listener
-  /** What flows to a client flows in the asynchronous context of its own request. */
-  readonly scope = new AsyncResource('CoalescedStream')
-  readonly #broadcast: Broadcast
-
-  constructor (broadcast: Broadcast, listener: Listener, { start, end }: Span) {
-    super({ highWaterMark: 65_536 })
-    this.#broadcast = broadcast
-    this.position = start
-    this.end = end
-    this.listener = listener
-    // A client's going away is no failure of the process.
-    this.on('error', () => {})
-  }
-
-  override _read (): void {
-    this.#broadcast.feed(this)
-  }
-
-  override _destroy (error: Error | null, callback: (error?: Error | null) => void): void {
-    this.#broadcast.leave(this)
-    callback(error)
-  }
-}
 
 export class Broadcast {
   readonly #source: Readable
@@ -102,6 +71,9 @@ export class Broadcast {
   #dropped = 0
   #total = 0
   #held = 0
+  /** How many of the bytes that are here wait for the end of the source, and what ends their wait. */
+  #waiting = 0
+  #waitTimer: unknown
   /** How far the fastest reader is. */
   #front = 0
   #frontLeft = false
@@ -255,21 +227,36 @@ export class Broadcast {
   #serve (): void {
     const hungry = this.#hungry
     this.#hungry = []
+    const there = this.#there
     for (const reader of hungry) {
       reader.hungry = false
-      reader.scope.runInAsyncScope(this.feed, this, reader)
+      const ends = this.#limits.length !== undefined && (this.#over === 'complete' || there >= reader.end)
+      reader.scope.runInAsyncScope(ends ? this.#rouse : this.feed, this, reader)
     }
+  }
+
+  /**
+   * Has a reader ask again, for the last time: what it is given then it passes on together with the end, even to who has enough
+   * for now.
+   */
+  #rouse (reader: Reader): void {
+    reader.push(NOTHING)
+  }
+
+  /** How many bytes readers may have by now. */
+  get #there (): number {
+    return this.#total - this.#waiting
   }
 
   /** Gives a reader what there is; whether it has enough for now. */
   #give (reader: Reader): boolean {
     let index = Math.max(reader.block - this.#dropped, 0)
-    while (!reader.destroyed && reader.position < reader.end) {
-      let block = this.#blocks[index]
-      while (block !== undefined && reader.position >= block.start + block.used) block = this.#blocks[++index]
-      if (block === undefined) return false
+    const end = Math.min(reader.end, this.#there)
+    while (!reader.destroyed && reader.position < end) {
+      let block = this.#blocks[index] as Block
+      while (reader.position >= block.start + block.used) block = this.#blocks[++index] as Block
       reader.block = this.#dropped + index
-      const chunk = block.bytes.subarray(reader.position - block.start, Math.min(block.used, reader.end - block.start))
+      const chunk = block.bytes.subarray(reader.position - block.start, Math.min(block.used, end - block.start))
       reader.position += chunk.length
       if (reader.position > this.#front) this.#front = reader.position
       reader.again = false
@@ -301,10 +288,25 @@ export class Broadcast {
     }
     if (!held) held = this.#makeRoom(bytes.length)
     this.#append(bytes, held)
+    if (this.#total === length) this.#hold(bytes.length)
     this.#serve()
     if (this.#free && this.#open && this.#total === bytes.length) this.#beginSoon()
     this.#leftAlone()
     this.#pull()
+  }
+
+  /** The last bytes are here, and their source has not ended yet. */
+  #hold (bytes: number): void {
+    this.#waiting = bytes
+    this.#waitTimer = this.#limits.clock.setTimeout(() => {
+      this.#waiting = 0
+      this.#serve()
+    }, LAST_PATIENCE)
+  }
+
+  #stopHolding (): void {
+    if (this.#waitTimer !== undefined) this.#limits.clock.clearTimeout(this.#waitTimer)
+    this.#waiting = 0
   }
 
   /** Copies: the owner of a chunk may use its memory again. */
@@ -372,7 +374,7 @@ export class Broadcast {
   /** Reads the source, or lets it rest. */
   #pull (): void {
     if (!this.#started || this.#over !== undefined) return
-    const ahead = this.#total - this.#fastest()
+    const ahead = this.#there - this.#fastest()
     if (!this.#rests && (this.#open ? ahead < WINDOW : ahead <= 0)) this.#source.resume()
     else this.#source.pause()
   }
@@ -394,6 +396,7 @@ export class Broadcast {
     if (this.#readers.size > 0 || (this.#open && !this.#begun)) return
     if (this.#over === undefined) {
       this.#over = 'unheard'
+      this.#stopHolding()
       this.#source.destroy()
       this.#events.over('unheard')
     }
@@ -409,6 +412,7 @@ export class Broadcast {
     const { length, wrongLength } = this.#limits
     const failure = error ?? (length !== undefined && length !== this.#total ? wrongLength(length, this.#total) : undefined)
     this.#started = true
+    this.#stopHolding()
     if (failure !== undefined) {
       this.#over = 'cut-off'
       this.#source.destroy()

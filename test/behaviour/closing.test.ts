@@ -1,8 +1,9 @@
 import t from 'tap'
 import { once } from 'node:events'
+import { Readable } from 'node:stream'
 import { held, times } from '../fixtures/crowd.js'
 import { leave, waiting } from '../fixtures/endings.js'
-import { TestClock, timersGone } from '../fixtures/gate.js'
+import { gate, TestClock, timersGone } from '../fixtures/gate.js'
 import { serve } from '../fixtures/server.js'
 
 // A connection that is kept alive is for Fastify to close, in its own time.
@@ -102,4 +103,30 @@ t.test('after the close no timer of runs that have ended is left', async t => {
   t.equal(clock.timers, 2, 'for a second at most')
   await close()
   t.equal(clock.timers, 0)
+})
+
+t.test('closing when a client has had the last byte of a stream does not wait for its connection', async t => {
+  const last = gate()
+  const source = new Readable({ read () {} })
+  const server = await serve(t, app => {
+    app.get('/', { config: { coalesce: true } }, async (_request, reply) => await reply.header('content-length', 12).send(source))
+  }, {}, { keepAliveTimeout: 60_000 })
+  const answers = times(2, server, '/').map(send => send())
+  await server.arrived(2)
+  for (const { request } of answers) {
+    request.once('response', response => {
+      let bytes = 0
+      response.on('data', ({ length }: Buffer) => { if ((bytes += length) === 12) last.open() })
+    })
+  }
+  const closed = last.promise.then(async () => { await server.app.close() })
+  source.push('first ')
+  await new Promise(resolve => setImmediate(resolve))
+  source.push('second')
+  // A file, or an upstream, says only later that there is no more.
+  for (let turns = 0; turns < 50; turns++) await new Promise(resolve => setImmediate(resolve))
+  source.push(null)
+  const late = new Promise<string>(resolve => setTimeout(resolve, 5000, 'late').unref())
+  t.equal(await Promise.race([closed, late]), undefined)
+  t.same(new Set((await Promise.all(answers)).map(({ body }) => body)), new Set(['first second']))
 })

@@ -3,7 +3,7 @@ import { setImmediate as turn } from 'node:timers/promises'
 import fc from 'fast-check'
 import t from 'tap'
 import { Broadcast, WINDOW, type Cut, type Listener } from '../../lib/http/broadcast.js'
-import { until } from '../fixtures/gate.js'
+import { TestClock, until } from '../fixtures/gate.js'
 
 class Ear implements Listener {
   readonly cuts: Cut[] = []
@@ -17,6 +17,7 @@ function broadcast (source: Readable, { maxBytes = 10_000_000, room = Infinity, 
   const events: string[] = []
   const held = { bytes: 0, most: 0 }
   const cast = new Broadcast(source, {
+    clock: new TestClock(),
     maxBytes,
     length,
     wrongLength: (declared, got) => new Error(`${declared} is not ${got}`),
