@@ -40,7 +40,8 @@ function textOrUnknown (value: unknown): string {
 }
 
 function parserOf (request: FastifyRequest, { router }: Settings): Parser {
-  return router.parsesItself ? { parse: routerOptions(request.server).querystringParser ?? parse, isOwn: true } : PLAIN
+  const { querystringParser } = routerOptions(request.server)
+  return router.parsesItself ? { parse: querystringParser as Parser['parse'], isOwn: true } : PLAIN
 }
 
 const PLAIN: Parser = Object.freeze({ parse, isOwn: false })

@@ -145,7 +145,7 @@ function withoutWatch (validate: QueryValidator): QueryValidator {
   return new Proxy(validate, {
     apply (target, self, args: unknown[]) {
       const [query, ...others] = args
-      const watch = typeof query === 'object' && query !== null ? watches.get(query) : undefined
+      const watch = watches.get(query as object)
       if (watch === undefined) return Reflect.apply(target, self, args)
       return watch.validate(plain => Reflect.apply(target, self, [plain, ...others]))
     }
@@ -154,9 +154,5 @@ function withoutWatch (validate: QueryValidator): QueryValidator {
 
 /** Whether a validation answers with something else than was given to it, as Fastify has it. */
 export function isAnswer (answer: unknown): answer is { readonly value: unknown } {
-  return typeof answer === 'object' && answer !== null && 'value' in answer && !(answer as { error?: unknown }).error && !isThenable(answer)
-}
-
-export function isThenable (value: object): boolean {
-  return typeof (value as { then?: unknown }).then === 'function'
+  return typeof answer === 'object' && answer !== null && 'value' in answer && !(answer as { error?: unknown }).error
 }

@@ -370,10 +370,11 @@ const VALIDATORS: Readonly<Record<string, (query: Query) => unknown>> = {
 
 for (const [what, validate] of Object.entries(VALIDATORS)) {
   t.test(`a validation that ${what} hands nothing of one client's to another`, async t => {
-    for (const learnVary of [true, { ignore: ['?'] }] as const) {
+    for (const [learnVary, watches] of [[true, false], [true, true], [{ ignore: ['?'] }, false], [{ ignore: ['?'] }, true]] as const) {
       const handler = held(({ query }) => query)
       const shown = ({ q }: Query): unknown => q instanceof Map ? Object.fromEntries(q) : q
       const server = await serve(t, app => {
+        if (watches) app.addHook('onRequest', async () => {})
         app.get('/', { ...on({ query: ['q'], learnVary }), schema: { querystring: {} }, validatorCompiler: () => validate as never }, async (request, reply) => {
           await handler(request, reply)
           return { q: shown(queryOf(request)) }
@@ -493,4 +494,45 @@ t.test('a URL that was looked at before the hooks is looked at anew', async t =>
   }, {}, { logger: { level: 'info', stream: { write () {} }, serializers: { req: ({ originalUrl }: { originalUrl: string }) => ({ originalUrl }) as never } } })
   t.same((await ask(server, handler, PATHS)).map(({ made }) => made), LANGUAGES)
   t.equal(handler.runs, 3)
+})
+
+t.test('what a validation refuses is refused, and who is not refused is answered', async t => {
+  const handler = held(({ query }) => query)
+  const validate = ({ me, q }: Query): unknown => me === 'x' ? { error: new Error('who?'), value: { q: 'nobody' } } : { value: { q: `${String(q)}!` } }
+  const server = await serve(t, app => {
+    app.get('/', { ...on({ query: ['q'] }), schema: { querystring: {} }, validatorCompiler: () => validate as never, preHandler: async () => {} }, handler)
+  })
+  t.equal((await server.get('/?q=1&me=x')).status, 400)
+  const answers = await meet(server, handler, ['1', '2'].map(me => () => server.get(`/?q=1&me=${me}`)))
+  t.strictSame([handler.runs, distinct(answers.map(({ body }) => body))], [1, ['{"q":"1!"}']])
+})
+
+t.test('where a hook puts what is no plain object in the place of a query, the handler sees what is covered', async t => {
+  const handler = held(({ query }) => query)
+  const server = await serve(t, app => {
+    app.get('/', { ...on({ query: ['q'] }), onRequest: async request => { request.query = new Map(Object.entries(queryOf(request))) } }, handler)
+  })
+  const answers = await meet(server, handler, ['1', '2', '1'].map(me => () => server.get(`/?q=1&me=${me}`)))
+  t.strictSame([handler.runs, distinct(answers.map(({ body }) => body))], [2, ['{"q":"1"}']])
+})
+
+t.test('a handler that is called twice sees what is covered both times, wherever its requests wait', async t => {
+  for (const hook of ['onRequest', 'preHandler'] as const) {
+    const seen: unknown[] = []
+    const server = await serve(t, app => {
+      app.addHook('onRoute', route => {
+        const { handler: inner } = route
+        route.handler = async function (request, reply) {
+          await inner.call(this, request, reply)
+          return await inner.call(this, request, reply)
+        }
+      })
+      app.get('/', on({ query: ['q'], hook }), async request => {
+        seen.push(request.query)
+        return 'twice'
+      })
+    })
+    t.equal((await server.get('/?q=1&me=1')).body, 'twice')
+    t.same(seen, [{ q: '1' }, { q: '1' }])
+  }
 })
