@@ -22,6 +22,7 @@ import { headersOf, snapshotHeaders } from './internals.js'
 import {
   discard, hasTrailers, headOf, isHandlerTimeout, isResponse, isStream, readableOf, restoreHead, restrictionOf, takeHeadOf, type Capture
 } from './payload.js'
+import { idHeaders, ownReason } from './one-reply.js'
 import { isEnded } from './queued-reply.js'
 import { NO_NAMES, Reading } from './reading.js'
 import { Revalidation } from './revalidation.js'
@@ -196,9 +197,9 @@ export class Run {
       }
     }
     const vary = parseVary(headers.vary)
-    // Nobody gets what is decided upon at once and that nobody waits for.
-    const wanted = reason === undefined &&
-      (!last || this.#broadcast !== undefined || visit.hasFollowers || visit.route.settings.ttl !== undefined)
+    // Nobody gets what is decided upon at once and that nobody waits for; but a scout's tells what the next one will be.
+    const wanted = reason === undefined && (!last || this.#broadcast !== undefined || visit.hasFollowers ||
+      visit.role === 'scout' || visit.route.settings.ttl !== undefined)
     this.#capture = {
       reason,
       status,
@@ -258,9 +259,13 @@ export class Run {
     return payload
   }
 
-  #decide (reason: string | undefined): void {
+  #decide (restriction: string | undefined): void {
     const visit = this.#visit
     this.#decided = true
+    const own = restriction === undefined ? ownReason(visit, this.#capture as Capture, this.#broadcast !== undefined) : undefined
+    if (own !== undefined) visit.coalescer.variants.warnOfOwn(visit, own)
+    if (own === 'request-id') this.#reading.declare(idHeaders(visit))
+    const reason = restriction ?? own
     if (reason !== undefined) {
       this.#broadcast?.close()
       // What a conditional request was answered says nothing about the next one.

@@ -124,6 +124,15 @@ export class Variants {
       'so the responses are not shared; learnVary: false trusts their own Vary')
   }
 
+  /** Warns, once a route, that its responses hold what belongs to one reply. */
+  warnOfOwn (visit: Visit, reason: 'csp-nonce' | 'request-id'): void {
+    this.#warn(visit, reason, reason === 'csp-nonce'
+      ? 'coalesce: the body holds a nonce of its own Content-Security-Policy, or is HTML in a stream, which may, so it is not shared; ' +
+        "learnVary: { ignore: ['reply.cspNonce'] } says that this does not matter"
+      : 'coalesce: the body holds the id of its request, so it is not shared; ' +
+        "learnVary: { ignore: ['request.id'] } shares it, with the id of the request that ran")
+  }
+
   /** Warns, once a route, that responses are told apart by what its key leaves out of the query. */
   #warnOfQuery (visit: Visit, name: string): void {
     this.#warn(visit, 'reads-query', name === REST

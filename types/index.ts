@@ -131,7 +131,8 @@ export interface CoalesceRouteOptions {
   /**
    * Whether request headers that the handler, or a hook before it, reads, and that the key does not cover, count as if the
    * response had named them in `Vary`; `ignore` names those whose reading does not matter, and as
-   * `'?sig'` parameters that `query` leaves out and hooks read (`'?'`: all). Of what hooks read, the client's
+   * `'?sig'` parameters that `query` leaves out and hooks read (`'?'`: all). Unless it is `false`, or ignores `'request.id'` or
+   * `'reply.cspNonce'`, a body that holds the id of its request, or a nonce of its policy, is not shared. Of what hooks read, the client's
    * address, request ids, traces and the like do not count (the README lists them).
    * @default true
    */
