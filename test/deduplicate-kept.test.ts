@@ -421,15 +421,17 @@ t.test('invalidate of a method purges one key of whatever object, or of one', as
   t.strictSame(await all(), [15, 16, 17, 18], 'called on nothing')
   lookUp.invalidate.call({}, 'a')
   t.strictSame(await all(), [19, 20, 21, 22], 'called on what no call was made on')
+  lookUp.invalidate.call(Symbol('none'), 'a')
+  t.strictSame(await all(), [23, 24, 25, 26], 'called on what cannot be told from others')
 
   opened = gate()
   const before = all('c')
   lookUp.invalidate('c')
   const after = all('c')
   opened.open()
-  t.strictSame(await before, [23, 24, 25, 26])
-  t.strictSame(await after, [27, 28, 29, 30], 'what is in the air is not joined')
-  t.strictSame(await all('c'), [27, 28, 29, 30], 'nor kept')
+  t.strictSame(await before, [27, 28, 29, 30])
+  t.strictSame(await after, [31, 32, 33, 34], 'what is in the air is not joined')
+  t.strictSame(await all('c'), [31, 32, 33, 34], 'nor kept')
 })
 
 t.test('a refresh that was in the air when its key was purged is not kept', async t => {

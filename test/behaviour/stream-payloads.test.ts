@@ -318,3 +318,17 @@ t.test('a Response that says that an empty one is still good is that one for hoo
   t.match(await server.get('/'), { status: 200, body: '', headers: { etag: '"a"' } })
   t.match(given, [[200, Response], [200, null]])
 })
+
+t.test('a Response leaves the headers that were there before it as they were, cookies as well, until it is sent', async t => {
+  const given: unknown[] = []
+  const server = await serve(t, app => {
+    app.addHook('onRequest', async (_request, reply) => { reply.header('x-own', 'before').header('x-kept', 'yes').header('set-cookie', ['a=1', 'b=2']) })
+    app.addHook('onSend', async (_request, reply, payload) => {
+      given.push([reply.statusCode, structuredClone(reply.getHeaders())])
+      return payload
+    })
+    app.get('/', ON, async () => new Response('body', { status: 203, headers: [['x-own', 'after'], ['set-cookie', 'c=3']] }))
+  })
+  t.match(await server.get('/'), { status: 203, headers: { 'x-own': 'after', 'x-kept': 'yes', 'set-cookie': ['a=1', 'b=2', 'c=3'] } })
+  t.same(given, [[200, { 'x-own': 'before', 'x-kept': 'yes', 'set-cookie': ['a=1', 'b=2'] }]])
+})
