@@ -31,6 +31,7 @@ import { standInFor, type StandIn } from './stand-in.js'
 import { areFew } from './variants.js'
 import type { Response as Outcome } from './visit.js'
 
+const NO_BYTES = Buffer.alloc(0)
 const NO_DELTA: HeaderDelta = Object.freeze({ set: [], removed: [] })
 
 export class Run {
@@ -188,6 +189,9 @@ export class Run {
       if (body === undefined || body === null || typeof body === 'string' || body instanceof Uint8Array) {
         whole = body ?? null
         if (isLarger(whole, maxBodyBytes)) reason = 'too-large'
+      } else if (status === 204) {
+        // Its own client has all of it as soon as its headers have left, whatever there is to be read.
+        whole = NO_BYTES
       } else if (Number(headers['content-length'] ?? 0) > maxBodyBytes) {
         reason = 'too-large'
       } else {
