@@ -42,6 +42,7 @@ interface RouteContext {
   readonly config: object
   onRequest: unknown[] | null
   onSend: unknown[] | null
+  onResponse: unknown[] | null
 }
 
 let contextSymbol: symbol | undefined
@@ -73,7 +74,7 @@ export function unbound<Hook extends object> (hook: Hook): Hook {
 }
 
 /** Takes a hook out of a request's route, for the requests after it; where that cannot be, nothing. */
-export function dropHook (request: FastifyRequest, name: 'onRequest' | 'onSend', hook: unknown): void {
+export function dropHook (request: FastifyRequest, name: 'onRequest' | 'onSend' | 'onResponse', hook: unknown): void {
   const context = contextOf(request)
   const hooks = context?.[name]
   if (context === undefined || !Array.isArray(hooks)) return

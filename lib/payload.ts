@@ -12,6 +12,7 @@ import type { HeaderDelta, Headers } from './http/headers.js'
 import type { Body } from './http/recording.js'
 import { targetedRestriction } from './http/response-directives.js'
 import { headersOf } from './internals.js'
+import { onClose } from './queued-reply.js'
 
 /** What a response was when it was captured. */
 export interface Capture {
@@ -129,6 +130,20 @@ export function onHeaders ({ raw }: FastifyReply, written: () => void): void {
   }
   precede(raw, stream === undefined ? HTTP1_WAYS : HTTP2_WAYS, first)
   if (stream !== undefined) precede(stream, STREAM_WAYS, first)
+}
+
+/** Calls `ended` before a response ends, by whatever way, or once it has closed without that. */
+export function onEnd (reply: FastifyReply, ended: () => void): void {
+  const { raw } = reply
+  const { stream } = raw as { stream?: object }
+  let isOver = false
+  const end = (): void => {
+    if (!isOver) ended()
+    isOver = true
+  }
+  precede(raw, ['end'], end)
+  if (stream !== undefined) precede(stream, ['end'], end)
+  onClose(reply, end)
 }
 
 /** Calls `before` before each of these methods. */

@@ -36,14 +36,14 @@ import { readOptions, readRouteOptions, type RouteSettings } from './options.js'
 import { errandOf, type Errand } from './refresh.js'
 import { overrideGetter, watchCopies } from './request-getters.js'
 import { Bypass, bypassOf, replyViewOf, setVisit, viewOf, visitOf } from './request-visit.js'
-import { flows, onHeaders } from './payload.js'
+import { flows } from './payload.js'
 import { noteReturnedReplies } from './returned-reply.js'
 import { createScope, type FastifyRoute, type Scope } from './scope.js'
+import { isWrite, mayWrite, noteAnswer, noteAnswered, noteHijackedWrite } from './writes.js'
 
 type Handler = (this: FastifyInstance, request: FastifyRequest, reply: FastifyReply) => unknown
 type Done = (error?: Error | null, value?: unknown) => void
 
-const SAFE = new Set(['GET', 'HEAD', 'OPTIONS', 'TRACE', 'QUERY'])
 const kScope = Symbol('fastify-coalesce.scope')
 
 function scopeOf (fastify: FastifyInstance): Scope {
@@ -143,6 +143,7 @@ function addHooks (fastify: FastifyInstance): void {
   // What hooks make of a response is for one client, wherever they were added.
   if (!prependHook(fastify, 'onSend', captureResponse)) fastify.addHook('onSend', captureResponse)
   fastify.addHook('onError', noteError)
+  fastify.addHook('onResponse', endResponse)
 }
 
 function captureResponse (request: FastifyRequest, reply: FastifyReply, payload: unknown, done: Done): void {
@@ -156,9 +157,8 @@ function captureResponse (request: FastifyRequest, reply: FastifyReply, payload:
   }
   endHookReads(request)
   if (!flows(payload)) widen(request)
-  // A POST that is coalesced is one that only reads: its route says so.
-  if (isWrite(request.method)) {
-    if (reply.statusCode < 400) fence(request, reply)
+  if (isWrite(request)) {
+    noteAnswer(reply, payload, () => { fence(request, reply) })
   } else if (!isOfCoalescedRoute(request) && !mayWrite(request)) {
     dropHook(request, 'onSend', captureResponse)
   }
@@ -166,14 +166,12 @@ function captureResponse (request: FastifyRequest, reply: FastifyReply, payload:
 }
 unbound(captureResponse)
 
-function isWrite (method: string): boolean {
-  return !SAFE.has(method)
+function endResponse (request: FastifyRequest, reply: FastifyReply, done: () => void): void {
+  if (!mayWrite(request)) dropHook(request, 'onResponse', endResponse)
+  else if (isWrite(request)) noteAnswered(reply, () => { fence(request, reply) })
+  done()
 }
-
-/** Whether there are writes among the requests of a request's route; where that cannot be told, there may be. */
-function mayWrite ({ routeOptions: { method } }: FastifyRequest): boolean {
-  return method === undefined || [method].flat().some(isWrite)
-}
+unbound(endResponse)
 
 /** A write that did well: nobody who comes now is answered with what was read before it. */
 function fence (request: FastifyRequest, reply: FastifyReply): void {
@@ -193,8 +191,7 @@ function noteHijack (reply: FastifyReply): void {
     return
   }
   endHookReads(request)
-  // As soon as its headers leave, whatever they say: nobody can tell how it ends.
-  if (isWrite(request.method)) onHeaders(reply, () => { fence(request, reply) })
+  if (isWrite(request)) noteHijackedWrite(reply, () => { fence(request, reply) })
 }
 
 function noteError (request: FastifyRequest, _reply: FastifyReply, error: Error, done: () => void): void {

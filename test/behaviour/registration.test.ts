@@ -71,9 +71,9 @@ t.test('a route without the option is left alone', async t => {
 t.test('a route that is not coalesced and only reads has no hook of the plugin\'s from its second request on, and its requests nothing', async t => {
   const hooks = (request: FastifyRequest): unknown => {
     const context = Object.getOwnPropertySymbols(request).find(({ description }) => description === 'fastify.context') as symbol
-    const { onRequest, onSend } = (request as unknown as Record<symbol, Record<string, unknown[] | null>>)[context] as Record<string, unknown[] | null>
+    const { onRequest, onSend, onResponse } = (request as unknown as Record<symbol, Record<string, unknown[] | null>>)[context] as Record<string, unknown[] | null>
     const ours = Object.getOwnPropertySymbols(request).filter(({ description }) => description?.startsWith('fastify-coalesce') === true)
-    return [onRequest?.length ?? 0, onSend?.length ?? 0, ours.length]
+    return [onRequest?.length ?? 0, onSend?.length ?? 0, onResponse?.length ?? 0, ours.length]
   }
   const { get } = await serve(t, app => {
     app.get('/plain', async request => hooks(request))
@@ -81,7 +81,9 @@ t.test('a route that is not coalesced and only reads has no hook of the plugin\'
     app.get('/coalesced', ON, async request => hooks(request))
     app.put('/write', async request => hooks(request))
   })
-  for (const [path, method, left] of [['/plain', 'GET', '[0,0,0]'], ['/own', 'GET', '[0,1,0]'], ['/coalesced', 'GET', '[1,2,1]'], ['/write', 'PUT', '[0,1,0]']] as const) {
+  for (const [path, method, left] of [
+    ['/plain', 'GET', '[0,0,0,0]'], ['/own', 'GET', '[0,1,0,0]'], ['/coalesced', 'GET', '[1,2,0,1]'], ['/write', 'PUT', '[0,1,1,0]']
+  ] as const) {
     await get(path, { method })
     t.equal((await get(path, { method })).body, left, path)
   }
