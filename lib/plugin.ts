@@ -206,6 +206,13 @@ function noteError (request: FastifyRequest, _reply: FastifyReply, error: Error,
   done()
 }
 
+/** Who has led until its reply was sent was answered past what others could have: its place is free. */
+function noteSent (request: FastifyRequest, _reply: FastifyReply, done: () => void): void {
+  const visit = visitOf(request)
+  if (visit?.role === 'leader') visit.closed()
+  done()
+}
+
 function decideResponse (request: FastifyRequest, reply: FastifyReply, payload: unknown, done: Done): void {
   const visit = visitOf(request)
   const passed = visit === undefined ? payload : visit.decide(payload, (visit.route as FastifyRoute).decidesLast)
@@ -336,6 +343,7 @@ function addRoute (fastify: FastifyInstance, scope: Scope, options: RouteOptions
   options.handler = coalescedHandler as RouteOptions['handler']
   options.onRequest = append(options.onRequest, parkOnRequest) as RouteOptions['onRequest']
   options.onSend = append(options.onSend, decideResponse) as RouteOptions['onSend']
+  options.onResponse = append(options.onResponse, noteSent) as RouteOptions['onResponse']
 }
 
 /** Arrays are copied: Fastify uses the same one for the automatic HEAD route. */

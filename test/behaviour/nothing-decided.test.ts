@@ -257,3 +257,18 @@ t.test('a hook that sends something else than the stream to its own client takes
   t.equal(handler.runs, 1)
   await grounded(server.app)
 })
+
+t.test('what is answered past reply while nobody waits holds no place for another run', async t => {
+  const handler = held(() => 'answer')
+  const server = await still(t, app => {
+    app.get('/raw/:id', ON, (_request, reply) => { reply.raw.end('by hand') })
+    app.get('/', ON, handler)
+  }, { maxFlights: 2 })
+  for (let id = 0; id < 5; id++) t.equal(brief(await server.get(`/raw/${id}`)), '200 by hand')
+  await grounded(server.app)
+  t.strictSame(await outcomes(server.app), { 'leader unrecorded': 5 })
+  const answers = await queue(server, times(3, server, '/'))
+  handler.gate.open()
+  t.strictSame((await Promise.all(answers)).map(brief), Array(3).fill('200 answer'))
+  t.equal(handler.runs, 1)
+})
