@@ -8,6 +8,7 @@
 import type { IncomingHttpHeaders } from 'node:http'
 import { Readable } from 'node:stream'
 import { MISMATCH } from './core/flight.js'
+import { pace } from './core/pace.js'
 import { NobodyWaitsError, WrongLengthError } from './errors.js'
 import type { FastifyVisit } from './fastify-visit.js'
 import { watchForwarding, type Forwarded } from './forwarding.js'
@@ -293,6 +294,7 @@ export class Run {
     const declared = request.method !== 'HEAD' && /^\d+$/.test(String(length)) ? Number(length) : undefined
     this.#broadcast = new Broadcast(source, {
       clock: coalescer.clock,
+      pace: (step, yields) => { pace(coalescer.clock, step, yields) },
       maxBytes: route.settings.maxBodyBytes,
       length: declared,
       hold: coalescer.budget.hold,

@@ -26,6 +26,8 @@ export interface BroadcastLimits {
   readonly maxBytes: number
   /** What Content-Length says; undefined if it is not known. */
   readonly length: number | undefined
+  /** Takes steps until one says that it was the last. Calls `yields` before the event loop turns between two of them. */
+  pace (step: () => boolean, yields: () => void): void
   /** Asked before bytes are held; false: there is no room for them. Told, with a negative number, when they are let go. */
   hold (bytes: number): boolean
   /** The error of a body of another length than was declared. */
@@ -86,6 +88,7 @@ export class Broadcast {
   /** It had ended, without a byte, before it was started. */
   #endedEarly = false
   #rests = false
+  #fedSlowly: Reader[] | undefined
   #over: 'complete' | 'cut-off' | 'unheard' | undefined
   #early: NodeJS.Immediate | undefined
   /** Whether who made the source had read of it. */
@@ -224,15 +227,21 @@ export class Broadcast {
     this.#hungry.push(reader)
   }
 
+  /** Feeds those who wait for bytes, in order. The source waits for them where that takes more than one turn of the event loop. */
   #serve (): void {
-    const hungry = this.#hungry
-    this.#hungry = []
-    const there = this.#there
-    for (const reader of hungry) {
+    const hungry = this.#hungry.splice(0)
+    if (hungry.length === 0) return
+    let next = 0
+    this.#limits.pace(() => {
+      const reader = hungry[next++] as Reader
       reader.hungry = false
-      const ends = this.#limits.length !== undefined && (this.#over === 'complete' || there >= reader.end)
+      const ends = this.#limits.length !== undefined && (this.#over === 'complete' || this.#there >= reader.end)
       reader.scope.runInAsyncScope(ends ? this.#rouse : this.feed, this, reader)
-    }
+      if (next < hungry.length) return true
+      if (this.#fedSlowly === hungry) this.#fedSlowly = undefined
+      this.#pull()
+      return false
+    }, () => { this.#fedSlowly = hungry })
   }
 
   /**
@@ -375,7 +384,7 @@ export class Broadcast {
   #pull (): void {
     if (!this.#started || this.#over !== undefined) return
     const ahead = this.#there - this.#fastest()
-    if (!this.#rests && (this.#open ? ahead < WINDOW : ahead <= 0)) this.#source.resume()
+    if (!this.#rests && this.#fedSlowly === undefined && (this.#open ? ahead < WINDOW : ahead <= 0)) this.#source.resume()
     else this.#source.pause()
   }
 

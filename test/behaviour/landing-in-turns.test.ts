@@ -20,6 +20,7 @@ const CROWD = 'abcdefghijklmnop'
 async function slowly (test: Parameters<typeof serve>[0], handler: Handler, config: CoalesceRouteOptions = {}, options: CoalesceOptions = {}) {
   const clock = new TestClock()
   const sockets: Record<string, Socket> = {}
+  const replies: FastifyReply[] = []
   const answered: string[] = []
   /** In which turn each was. */
   const turns: number[] = []
@@ -34,7 +35,8 @@ async function slowly (test: Parameters<typeof serve>[0], handler: Handler, conf
   }
   test.teardown(() => { clearImmediate(counting) })
   const server = await serve(test, app => {
-    app.addHook('onRequest', (request, _reply, done) => {
+    app.addHook('onRequest', (request, reply, done) => {
+      replies.push(reply)
       sockets[String(request.headers['x-name'])] = request.raw.socket
       done()
     })
@@ -56,7 +58,7 @@ async function slowly (test: Parameters<typeof serve>[0], handler: Handler, conf
   /** Asks in the same turn, past the network. */
   const come = async (): Promise<string> =>
     (await server.app.inject({ url: '/', headers: { 'x-name': 'new', host: `127.0.0.1:${server.port}` } })).body
-  return { server, clock, sockets, answered, turns, between, come, crowd }
+  return { server, clock, sockets, replies, answered, turns, between, come, crowd }
 }
 
 const bodies = async (answers: Pending[]): Promise<string[]> => [...new Set((await Promise.all(answers)).map(({ body }) => body))]
@@ -229,6 +231,37 @@ t.test('those who wait for a stream join it in order, in as many turns as that t
   t.equal(answered.join(''), CROWD)
   t.equal(new Set(turns).size, CROWD.length / 2, turns.join())
   t.equal(sources.length, 1)
+  await grounded(server.app)
+})
+
+t.test('a chunk of a stream is handed to those who have joined in as many turns as that takes', async t => {
+  const { clock, crowd, sources, between, replies, server } = await streaming(t)
+  const answers = await crowd(`L${CROWD}`)
+  let turn = 0
+  const turns: number[] = []
+  sources[0]?.write('first ')
+  const begun = answers.map(answer => new Promise<void>(resolve => {
+    answer.request.once('response', response => { response.once('data', () => { resolve() }) })
+  }))
+  await Promise.all(begun)
+  between.push(...Array.from({ length: 1000 }, () => () => { turn++ }))
+  for (const reply of replies) {
+    const { raw } = reply
+    const write = raw.write.bind(raw) as (...args: unknown[]) => boolean
+    Object.assign(raw, {
+      write (...args: unknown[]) {
+        turns.push(turn)
+        clock.advance(3)
+        return write(...args)
+      }
+    })
+  }
+  sources[0]?.write('second ')
+  await until(() => turns.length === 1 + CROWD.length)
+  sources[0]?.end('last')
+
+  t.same(await bodies(answers), ['first second last'])
+  t.ok(new Set(turns.slice(0, 1 + CROWD.length)).size >= CROWD.length / 2, turns.join())
   await grounded(server.app)
 })
 

@@ -14,6 +14,7 @@ function broadcast (source: Readable, length: number | undefined) {
   const events: string[] = []
   const cast = new Broadcast(source, {
     clock,
+    pace: step => { while (step()); },
     maxBytes: 1000,
     length,
     wrongLength: (declared, got) => new Error(`${declared} is not ${got}`),

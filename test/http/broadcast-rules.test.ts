@@ -5,6 +5,7 @@ import { AsyncLocalStorage } from 'node:async_hooks'
 import { Duplex, PassThrough, Readable } from 'node:stream'
 import { setImmediate as turn } from 'node:timers/promises'
 import t from 'tap'
+import { pace } from '../../lib/core/pace.js'
 import { Broadcast, type Cut, type Listener } from '../../lib/http/broadcast.js'
 import { TestClock, until } from '../fixtures/gate.js'
 
@@ -19,8 +20,10 @@ class Ear implements Listener {
 function broadcast (source: Readable, { maxBytes = 10_000_000, length }: { maxBytes?: number, length?: number } = {}) {
   const events: string[] = []
   const held = { bytes: 0, most: 0, givenBack: 0 }
+  const clock = new TestClock()
   const cast = new Broadcast(source, {
-    clock: new TestClock(),
+    clock,
+    pace: (step, yields) => { pace(clock, step, yields) },
     maxBytes,
     length,
     wrongLength: (declared, got) => new Error(`${declared} is not ${got}`),
@@ -36,7 +39,7 @@ function broadcast (source: Readable, { maxBytes = 10_000_000, length }: { maxBy
     tooLarge () { events.push('too-large') },
     over (how) { events.push(how) }
   })
-  return { cast, events, held }
+  return { cast, clock, events, held }
 }
 
 /** One who reads all that comes, and what it has so far. */
@@ -418,4 +421,73 @@ t.test('who leaves while it is given bytes gets no more, and who asks for more t
   await until(() => all.length === 13)
   t.same([got, all], ['one ', 'one two three'])
   from.destroy()
+})
+
+t.test('very many readers are fed in order, in as many turns as that takes, and the source waits for the last of them', async t => {
+  const from = source()
+  const { cast, clock } = broadcast(from)
+  const fed: string[] = []
+  for (const name of 'abcdef') {
+    cast.join(new Ear()).on('data', (chunk: Buffer) => {
+      fed.push(`${name}${chunk.toString()}`)
+      clock.advance(3)
+    })
+  }
+  cast.start()
+  for (let turns = 0; turns < 5; turns++) await turn()
+
+  from.write('1')
+  await until(() => fed.length > 0)
+  t.same(fed, ['a1', 'b1'])
+  from.write('2')
+  t.equal(from.isPaused(), true)
+  await turn()
+  t.same(fed, ['a1', 'b1', 'c1', 'd1'])
+  t.equal(from.isPaused(), true)
+  await turn()
+  t.same(fed.slice(0, 6), ['a1', 'b1', 'c1', 'd1', 'e1', 'f1'])
+  await until(() => fed.length === 12)
+  t.same(fed.slice(6), ['a2', 'b2', 'c2', 'd2', 'e2', 'f2'])
+  t.equal(from.isPaused(), false)
+})
+
+t.test('readers whose turn has not come get all of a source that ends, and those that leave meanwhile nothing', async t => {
+  const from = source()
+  const { cast, clock, events, held } = broadcast(from)
+  const got = Array<string>(6).fill('')
+  const readers = got.map((_, index) => cast.join(new Ear()).on('data', (chunk: Buffer) => {
+    got[index] += chunk.toString()
+    clock.advance(3)
+  }).on('end', () => { got[index] += '.' }))
+  cast.start()
+  for (let turns = 0; turns < 5; turns++) await turn()
+  from.write('1')
+  await until(() => got[0] === '1')
+  readers[4]?.destroy()
+  // One that does not heed that it is paused.
+  from.pause = () => from.resume()
+  from.end('2')
+
+  await until(() => events.includes('complete') && got[5]?.endsWith('.') === true)
+  t.same(got, ['12.', '12.', '12.', '12.', '', '12.'])
+  t.equal(held.bytes, 0)
+})
+
+t.test('a source that waits for readers goes on although the last of them leaves', async t => {
+  const from = source()
+  const { cast, clock } = broadcast(from)
+  const got = Array<string>(3).fill('')
+  const readers = got.map((_, index) => cast.join(new Ear()).on('data', (chunk: Buffer) => {
+    got[index] += chunk.toString()
+    clock.advance(3)
+  }))
+  cast.start()
+  for (let turns = 0; turns < 5; turns++) await turn()
+  from.write('1')
+  await until(() => got[1] === '1')
+  readers[2]?.destroy()
+  from.write('2')
+
+  await until(() => got[1] === '12')
+  t.same(got, ['12', '12', ''])
 })

@@ -18,6 +18,7 @@ function broadcast (source: Readable, { maxBytes = 10_000_000, room = Infinity, 
   const held = { bytes: 0, most: 0 }
   const cast = new Broadcast(source, {
     clock: new TestClock(),
+    pace: step => { while (step()); },
     maxBytes,
     length,
     wrongLength: (declared, got) => new Error(`${declared} is not ${got}`),
