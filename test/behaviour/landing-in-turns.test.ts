@@ -126,6 +126,73 @@ t.test('nobody\'s patience ends before its turn', async t => {
   t.same(await outcomes(server.app), { 'leader shared': 1, 'follower shared': CROWD.length })
 })
 
+t.test('very many whose patience ends at once are told so in as many turns as that takes', async t => {
+  const handler = held()
+  const { server, crowd, answered, clock } = await slowly(t, handler, { waitTimeout: '1s', onWaitTimeout: 'error' })
+  const [leader, ...answers] = await crowd(`L${CROWD}`)
+  clock.advance(1000)
+  t.equal(answered.join(''), 'ab')
+  await until(() => {
+    clock.advance(2)
+    return answered.length === CROWD.length
+  })
+
+  t.same(new Set((await Promise.all(answers)).map(({ status }) => status)), new Set([503]))
+  t.equal(answered.join(''), CROWD)
+  handler.gate.open()
+  await leader
+  await grounded(server.app)
+})
+
+t.test('very many whose patience ends at once share one more run, however long that takes to begin', async t => {
+  const [first, second] = [gate(), gate()]
+  let runs = 0
+  const { server, crowd, clock } = await slowly(t, async () => {
+    if (++runs === 1) {
+      await first.promise
+    } else {
+      clock.advance(10)
+      await second.promise
+    }
+    return `run ${runs}`
+  }, { waitTimeout: '1s' })
+  const [leader, ...answers] = await crowd(`L${CROWD}`)
+  clock.advance(1000)
+  t.equal(runs, 2)
+  second.open()
+
+  t.same(await bodies(answers), ['run 2'])
+  t.equal(runs, 2)
+  first.open()
+  await leader
+  await grounded(server.app)
+})
+
+t.test('very many callers whose patience ends at once share one more run, however long that takes to begin', async t => {
+  const clock = new TestClock()
+  const server = await serve(t, () => {}, { clock })
+  const [first, second] = [gate(), gate()]
+  let runs = 0
+  const lookUp = server.app.coalesce.deduplicate(async () => {
+    if (++runs === 1) {
+      await first.promise
+    } else {
+      clock.advance(10)
+      await second.promise
+    }
+    return runs
+  }, { key: () => 'key', waitTimeout: '1s' })
+  const [leader, ...calls] = Array.from({ length: 6 }, async () => await lookUp())
+  clock.advance(1000)
+  t.equal(runs, 2)
+  second.open()
+
+  t.same(await Promise.all(calls), [2, 2, 2, 2, 2])
+  first.open()
+  t.equal(await leader, 2)
+  t.equal(runs, 2)
+})
+
 t.test('to close the app meanwhile leaves nobody without an answer', async t => {
   const handler = held()
   const { server, crowd, answered, between } = await slowly(t, handler)
