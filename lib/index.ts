@@ -4,7 +4,7 @@
 import fp from 'fastify-plugin'
 import type { FastifyPluginCallback } from 'fastify'
 import type { CoalesceOptions } from '../types/index.js'
-import { coalesce } from './plugin.js'
+import { coalesce } from './fastify/plugin.js'
 
 /**
  * Request coalescing (request collapsing, single-flight) for Fastify: of any number of identical concurrent requests one runs
@@ -19,10 +19,10 @@ const fastifyCoalesce: FastifyPluginCallback<CoalesceOptions> = fp(coalesce, { f
 
 export default fastifyCoalesce
 export { fastifyCoalesce }
-export { deduplicate, deduplicated } from './deduplicate.js'
+export { deduplicate, deduplicated } from './functions/deduplicate.js'
 export { abstractCacheStore, type AbstractCache, type AbstractCacheStoreOptions } from './stores/abstract-cache.js'
 export { memoryStore, type MemoryStore, type MemoryStoreOptions } from './stores/memory.js'
 export { nullStore } from './stores/null.js'
 export * as errors from './errors.js'
-export { sharedZlib, type SharedZlib } from './shared-zlib.js'
+export { sharedZlib, type SharedZlib } from './fastify/replies/shared-zlib.js'
 export type * from '../types/index.js'

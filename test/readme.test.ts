@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import t from 'tap'
-import * as options from '../lib/options.js'
+import * as options from '../lib/options/options.js'
 
 const readme = readFileSync(new URL('../README.md', import.meta.url), 'utf8')
 const snippets = [...readme.matchAll(/```js\n([\s\S]*?)```/g)].map(([, code]) => code as string)

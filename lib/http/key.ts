@@ -6,7 +6,7 @@
  * to say after the target, all of that is left out.
  */
 import type { IncomingHttpHeaders } from 'node:http'
-import type { KeySettings } from '../options.js'
+import type { KeySettings } from '../options/options.js'
 import { notAKey, partText } from './answers.js'
 import { atOnce } from './at-once.js'
 import { digestBody, isPlainJson } from './body-digest.js'

@@ -9,7 +9,7 @@ import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry, type Aggreg
 import type { FastifyInstance } from 'fastify'
 import type { CoalesceFigures, Store } from '../../types/index.js'
 import { MetricTakenError } from '../errors.js'
-import type { MetricsSettings } from '../options.js'
+import type { MetricsSettings } from '../options/options.js'
 import { LOOK_BUCKETS, StoreTally } from './store-tally.js'
 import { StoresSeen } from './stores-seen.js'
 import { FOLLOWER_BUCKETS, Tally, WAIT_BUCKETS, type Distribution } from './tally.js'

@@ -5,7 +5,7 @@
  */
 import type { Clock } from '../../types/index.js'
 import { systemClock } from '../clock.js'
-import type { Operation, ShelfWatch } from '../core/shelf.js'
+import type { Operation, ShelfWatch } from '../engine/cache/guarded-store.js'
 import type { Log } from './observer.js'
 import { Distribution, increase } from './tally.js'
 import { warn } from './warn.js'

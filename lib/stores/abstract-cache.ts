@@ -6,7 +6,7 @@
  */
 import { createHash } from 'node:crypto'
 import type { Entry, Store } from '../../types/index.js'
-import { fail, isName, isObject, read } from '../readers.js'
+import { fail, isName, isObject, read } from '../options/parsers.js'
 import { decodeEntry, encodeEntry } from './codec.js'
 
 interface Id {

@@ -7,7 +7,7 @@
 import { LRUCache } from 'lru-cache'
 import type { Clock, Entry, Store } from '../../types/index.js'
 import { systemClock } from '../clock.js'
-import { clock as clockReader, fail, integer, isObject, read } from '../readers.js'
+import { clock as clockReader, fail, integer, isObject, read } from '../options/parsers.js'
 import { readEntry } from './entry.js'
 
 /** Options of a memory store. */

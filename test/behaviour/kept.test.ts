@@ -1,7 +1,7 @@
 import { Readable } from 'node:stream'
 import t, { type Test } from 'tap'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
-import { inventory } from '../../lib/inventory.js'
+import { inventory } from '../../lib/fastify/cache/inventory.js'
 import type { CoalesceOptions, CoalesceRouteOptions, Entry } from '../../types/index.js'
 import { TestClock, until } from '../fixtures/gate.js'
 import { serve, type TestServer } from '../fixtures/server.js'

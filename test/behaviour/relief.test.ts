@@ -2,7 +2,7 @@ import t from 'tap'
 import { distinct, queue, times } from '../fixtures/crowd.js'
 import { gate, TestClock } from '../fixtures/gate.js'
 import { metric, serve } from '../fixtures/server.js'
-import { deduplicateAt, standalone } from '../../lib/deduplicate.js'
+import { deduplicateAt, standalone } from '../../lib/functions/deduplicate.js'
 
 t.test('a hundred whose patience ends before a hung leader does share one more run', async t => {
   const clock = new TestClock()

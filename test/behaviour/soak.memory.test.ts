@@ -3,7 +3,7 @@
  */
 import Fastify, { type FastifyInstance } from 'fastify'
 import t from 'tap'
-import { Shelf } from '../../lib/core/shelf.js'
+import { Shelf } from '../../lib/engine/cache/guarded-store.js'
 import coalesce, { memoryStore } from '../../lib/index.js'
 import { TestClock } from '../fixtures/gate.js'
 import { memoryUsed, random } from '../fixtures/heap.js'

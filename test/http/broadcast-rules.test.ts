@@ -5,7 +5,7 @@ import { AsyncLocalStorage } from 'node:async_hooks'
 import { Duplex, PassThrough, Readable } from 'node:stream'
 import { setImmediate as turn } from 'node:timers/promises'
 import t from 'tap'
-import { pace } from '../../lib/core/pace.js'
+import { pace } from '../../lib/engine/flights/pace.js'
 import { Broadcast, type Cut, type Listener } from '../../lib/http/broadcast.js'
 import { TestClock, until } from '../fixtures/gate.js'
 

@@ -3,7 +3,7 @@ import t from 'tap'
 import fc from 'fast-check'
 import { buildKey, KeyHead, headerOf, sendsBody, type KeyResult, type KeySource } from '../../lib/http/key.js'
 import { coversOnly, normalizeQuery } from '../../lib/http/query.js'
-import type { KeySettings } from '../../lib/options.js'
+import type { KeySettings } from '../../lib/options/options.js'
 import { textOf } from './arbitraries.js'
 
 const SETTINGS: KeySettings<KeySource> = {

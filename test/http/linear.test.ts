@@ -20,7 +20,7 @@ import { readKeptResponse, readVaryMarker } from '../../lib/http/kept-response.j
 import { buildKey, headerOf, KeyHead, sendsBody } from '../../lib/http/key.js'
 import { labelsOf, partOf, pathLabel, routeLabel, tagLabel } from '../../lib/http/labels.js'
 import { fencedPath } from '../../lib/http/path.js'
-import { isPlumbing } from '../../lib/http/plumbing.js'
+import { isPlumbing } from '../../lib/http/infrastructure-headers.js'
 import { joinReason, keyCovers, shareReason } from '../../lib/http/policy.js'
 import { coversAllBut, coversOnly, ignoresQuery, isOfQuery, namesOf, narrowQuery, normalizeQuery, queryStart } from '../../lib/http/query.js'
 import { ifRangeHolds, multipart, parseRange } from '../../lib/http/range.js'

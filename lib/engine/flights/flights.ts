@@ -1,0 +1,133 @@
+/**
+ * The register of flights in the air.
+ *
+ * Invariant: boarding is synchronous. Nothing can happen between "is there a flight for this key?" and "I lead it", so two
+ * leaders of one key cannot be. A flight releases its own entry only, never one that a successor has taken under its key. What a
+ * fence costs does not grow with the flights in the air: they are asked whether they are behind it when somebody wants to join.
+ */
+import type { Clock } from '../../../types/index.js'
+import { Deadlines } from './deadlines.js'
+import { Flight, type Passenger, type Tower } from './flight.js'
+import { Marks } from '../cache/purge-times.js'
+
+/** The part that a passenger got, or why it got none. */
+export type Boarding = 'leader' | 'follower' | 'no-flight' | 'max-flights' | 'max-waiters' | 'max-waiters-per-key'
+
+export interface Limits {
+  readonly maxFlights: number
+  readonly maxWaiters: number
+}
+
+export class Flights<R> implements Tower<R> {
+  readonly clock: Clock
+  readonly deadlines: Deadlines
+  readonly #limits: Limits
+  readonly #flights = new Map<string, Flight<R>>()
+  /** The one that took off last is here and not among the others: most land before the next takes off. */
+  #newest: Flight<R> | undefined
+  /** Flights that take no more passengers but have not landed. */
+  readonly #detached = new Set<Flight<R>>()
+  #waiters = 0
+  /** How many fences there have been; the number of the last that is for all; and those of the others, by label. */
+  #fences = 0
+  #fenceForAll = 0
+  readonly #fenced = new Marks()
+
+  constructor (limits: Limits, clock: Clock) {
+    this.#limits = limits
+    this.clock = clock
+    this.deadlines = new Deadlines(clock)
+  }
+
+  /** How many flights are in the air. */
+  get size (): number {
+    return this.#flights.size + this.#detached.size + (this.#newest === undefined ? 0 : 1)
+  }
+
+  /** How many followers are parked. */
+  get waiters (): number {
+    return this.#waiters
+  }
+
+  /** Whether there is a flight to join for `key`. */
+  has (key: string): boolean {
+    return this.#find(key) !== undefined
+  }
+
+  /**
+   * Takes a place for `key`: the leader's if it is free and the passenger may lead, else a follower's.
+   *
+   * @param now the time, by the clock
+   */
+  board (key: string, passenger: Passenger<R>, maxWaitersPerKey: number, now: number): Boarding {
+    const flight = this.#find(key)
+    if (flight === undefined) {
+      if (!passenger.mayLead) return 'no-flight'
+      if (this.size >= this.#limits.maxFlights) return 'max-flights'
+      this.#settleNewest()
+      this.#newest = new Flight(key, passenger, this, now)
+      this.#newest.cleared = this.#fences
+      return 'leader'
+    }
+    if (flight.followers >= maxWaitersPerKey) return 'max-waiters-per-key'
+    if (this.#waiters >= this.#limits.maxWaiters) return 'max-waiters'
+    flight.follow(passenger)
+    return 'follower'
+  }
+
+  /** Lets no newcomer join the flights in the air whose leaders have this label; those on board stay on board. */
+  fence (label: string): void {
+    if (this.size > 0) this.#fenced.mark(label, ++this.#fences)
+  }
+
+  /** The same of all flights in the air. */
+  fenceAll (): void {
+    this.#fenceForAll = ++this.#fences
+  }
+
+  /** Lets newcomers of another key join a flight, and not those of its own; if it takes any, and the other key has no flight. */
+  rename (flight: Flight<R>, key: string): void {
+    if (this.#find(flight.key) !== flight || this.#find(key) !== undefined) return
+    this.release(flight)
+    flight.key = key
+    this.#flights.set(key, flight)
+  }
+
+  /** All who lead a flight now. */
+  leaders (): Array<Passenger<R>> {
+    this.#settleNewest()
+    return [...this.#flights.values(), ...this.#detached].map(({ leader }) => leader as Passenger<R>)
+  }
+
+  release (flight: Flight<R>): void {
+    if (flight === this.#newest) this.#newest = undefined
+    else if (!this.#detached.delete(flight)) this.#flights.delete(flight.key)
+  }
+
+  departed (followers: number): void {
+    this.#waiters -= followers
+  }
+
+  /** The flight that takes newcomers for `key`. */
+  #find (key: string): Flight<R> | undefined {
+    const flight = this.#newest?.key === key ? this.#newest : this.#flights.size === 0 ? undefined : this.#flights.get(key)
+    if (flight === undefined || flight.cleared === this.#fences) return flight
+    if (!this.#isFenced(flight)) {
+      flight.cleared = this.#fences
+      return flight
+    }
+    this.release(flight)
+    this.#detached.add(flight)
+    return undefined
+  }
+
+  #isFenced ({ cleared, leader }: Flight<R>): boolean {
+    return this.#fenceForAll > cleared || this.#fenced.since(cleared + 1, (leader as Passenger<R>).labels)
+  }
+
+  #settleNewest (): void {
+    if (this.#newest === undefined) return
+    this.#flights.set(this.#newest.key, this.#newest)
+    this.#newest = undefined
+  }
+}

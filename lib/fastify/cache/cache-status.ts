@@ -1,0 +1,53 @@
+/**
+ * How a request was served, in the words of RFC 9211.
+ *
+ * Invariant: pure; reasons are names of this package's, never a key or a value.
+ */
+import { cacheStatus, type CacheStatusFacts, type ForwardReason } from '../../http/cache-status.js'
+import type { MissReason } from './response-cache.js'
+import type { Kept, Visit } from '../../engine/participant.js'
+
+const FORWARDED: Readonly<Record<MissReason, ForwardReason>> = Object.freeze({
+  none: 'miss', purged: 'miss', rejected: 'miss', expired: 'stale', vary: 'vary-miss', request: 'request'
+})
+
+/**
+ * The member of a visit, once it is known what becomes of its response.
+ *
+ * @param now in milliseconds since 1970
+ */
+export function cacheStatusOf (name: string, visit: Visit, now: number): string {
+  return cacheStatus(name, factsOf(visit, now))
+}
+
+/** The member of a request that never boarded. */
+export function bypassStatus (name: string, reason: string): string {
+  return cacheStatus(name, { fwd: 'bypass', detail: reason })
+}
+
+function factsOf (visit: Visit, now: number): CacheStatusFacts {
+  const { outcome, outcomeReason: detail, missed, kept } = visit
+  const fwd = missed === undefined ? 'miss' : FORWARDED[missed]
+  switch (outcome) {
+    case 'hit':
+    case 'stale': {
+      const { storedAt, freshFor } = (kept as Kept).recording.kept
+      const ttl = (storedAt + freshFor - now) / 1000
+      return visit.led
+        ? { fwd, fwdStatus: visit.runStatus, ttl, detail }
+        : { hit: true, ttl, detail: outcome === 'hit' ? undefined : detail }
+    }
+    case 'bypass':
+      return { fwd: 'bypass', detail }
+    case 'follower':
+      return { fwd, collapsed: true, detail }
+    default:
+      return {
+        fwd,
+        fwdStatus: visit.revalidated ? visit.runStatus : undefined,
+        stored: visit.stored !== undefined,
+        ttl: visit.stored === undefined ? undefined : visit.stored / 1000,
+        detail
+      }
+  }
+}

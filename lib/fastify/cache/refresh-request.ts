@@ -1,0 +1,163 @@
+/**
+ * Runs that no client asked for: a request of the app's own, past every hook of its route.
+ *
+ * Invariant: it carries what the key covers and what tells the variant apart, and nothing else; never a credential. It is known
+ * by the very object that Node made of it, so that nothing that a client sends can pass for it.
+ */
+import type { IncomingHttpHeaders, IncomingMessage, ServerResponse } from 'node:http'
+import type { FastifyRequest } from 'fastify'
+import type { Clock } from '../../../types/index.js'
+import { chosenBy, type Strategies } from '../routes/constraints.js'
+import { FlightTimeoutError, RefreshError } from '../../errors.js'
+import { carriesOnly } from '../../http/cookies.js'
+import { headerOfName } from '../../http/dimensions.js'
+import { headerOf } from '../../http/key.js'
+import { replacedHeaders } from '../dependencies/hook-reads.js'
+import { CLIENT_ADDRESS } from '../../http/reads.js'
+import type { Refresh } from './response-cache.js'
+import { targetFor } from '../dependencies/narrowing.js'
+import type { RouteSettings } from '../../options/options.js'
+import { ask, type Answer, type OwnRequest } from './own-request.js'
+
+export interface Errand {
+  readonly refresh: Refresh
+  /** Its request has boarded, so that its handler runs. */
+  taken: boolean
+  /** Nobody waits for it any more. */
+  over: boolean
+  cancel: ((reason: Error) => void) | undefined
+}
+
+/** By the request that Node made. */
+const errands = new WeakMap<object, Errand>()
+/** How many there are that can come to a route. */
+let underWay = 0
+
+/** What a request was made for; undefined if it is a client's. */
+export function errandOf ({ raw }: FastifyRequest): Errand | undefined {
+  return underWay === 0 ? undefined : errands.get(raw)
+}
+
+/** What of a route decides whether, and with what, its requests can be made once more. */
+export interface Refreshable {
+  readonly settings: RouteSettings
+  /** Those of its app; undefined if it has a constraint of which it cannot be told what it is chosen by. */
+  readonly strategies: Strategies | undefined
+}
+
+/** Whether a request without credentials can have the key of this one, and come to its route. */
+export function isRefreshable (request: FastifyRequest, route: Refreshable, variant: readonly string[]): boolean {
+  const { body, headers } = request
+  const { settings } = route
+  return headersOfChoice(request, route) !== undefined && settings.identity === undefined && isRepeatable(body, headers['content-type']) && settings.credentials.every(name => headers[name] === undefined
+    ? !variant.includes(name)
+    : name === 'cookie' && carriesOnly(headerOf(headers, name) as string, settings.cookies))
+}
+
+/**
+ * Makes the request once more, and ends when it has been answered.
+ *
+ * @throws FST_COALESCE_FLIGHT_TIMEOUT if that takes longer than `flightTimeout`; if nothing was refreshed, why
+ */
+export async function runErrand (
+  request: FastifyRequest, route: Refreshable, variant: readonly string[], refresh: Refresh, clock: Clock
+): Promise<void> {
+  const { server } = request
+  const { settings } = route
+  const errand: Errand = { refresh, taken: false, over: false, cancel: undefined }
+  let timer: unknown
+  try {
+    const asked = ask(requestLike(request, route, variant), (raw, response) => {
+      underWay++
+      errands.set(raw, errand);
+      (server.routing as (raw: IncomingMessage, response: ServerResponse) => void)(raw, response)
+    })
+    const timeout = new Promise<never>((_resolve, reject) => {
+      timer = clock.setTimeout(() => {
+        const error = new FlightTimeoutError(settings.flightTimeout)
+        errand.cancel?.(error)
+        asked.destroy()
+        reject(error)
+      }, settings.flightTimeout)
+    })
+    const answer = await Promise.race([asked.answer, timeout])
+    // One that was broken off may be with a hook yet, and come to its route later.
+    if (answer.complete) underWay--
+    if (refresh.result === 'failed') throw whyFailed(errand, answer)
+  } finally {
+    clock.clearTimeout(timer)
+    errand.over = true
+  }
+}
+
+function whyFailed ({ refresh, taken }: Errand, { complete, error, status }: Answer): unknown {
+  if (refresh.error !== undefined) return refresh.error
+  if (!complete) return error ?? new RefreshError('its response was cut off')
+  return new RefreshError(taken ? `its handler answered ${String(status)}` : `it was answered ${String(status)} before its handler`)
+}
+
+const NO_NAMES: readonly string[] = Object.freeze([])
+
+/** No client's, and none that a hook would grant more than anybody. */
+export const NO_ADDRESS = '0.0.0.0'
+
+/** The headers that its route was chosen by; undefined if that cannot be told. */
+function headersOfChoice (request: FastifyRequest, { settings, strategies }: Refreshable): readonly string[] | undefined {
+  if (strategies === undefined || strategies.size === 0) return strategies && NO_NAMES
+  const { headers, raw } = request
+  return chosenBy(strategies, raw, { ...headers, ...Object.fromEntries(replacedHeaders(request, settings)) as IncomingHttpHeaders })
+}
+
+function requestLike (request: FastifyRequest, route: Refreshable, variant: readonly string[]): OwnRequest {
+  const { settings } = route
+  const { body, method, protocol, raw } = request
+  const given = request.headers
+  // What a trusted proxy says of the host is what keys have, and what that is itself is what routes are chosen by.
+  const isForwardedHost = given.host !== undefined && given.host !== request.host && raw.socket.remoteAddress !== undefined
+  const headers: Record<string, unknown> = { host: isForwardedHost ? given.host : request.host }
+  if (isForwardedHost) headers['x-forwarded-host'] = given['x-forwarded-host']
+  const names = ['accept-version', ...headersOfChoice(request, route) as readonly string[], ...settings.headers, ...variant.map(headerOfName)]
+  if (settings.cookies.length > 0) names.push('cookie')
+  if (body !== undefined) names.push('content-type')
+  for (const name of names) if (given[name] !== undefined && !name.startsWith(':')) headers[name] = given[name]
+  // Its hooks make of them what they made of this one's.
+  for (const [name, value] of replacedHeaders(request, settings)) {
+    if (value === undefined) Reflect.deleteProperty(headers, name)
+    else headers[name] = value
+  }
+  // Behind a proxy that is trusted the protocol is what that says.
+  const isForwarded = protocol === 'https' && !isEncrypted(request)
+  if (isForwarded) headers['x-forwarded-proto'] = protocol
+  const knowsAddress = variant.includes(CLIENT_ADDRESS)
+  if (knowsAddress && request.ip !== raw.socket.remoteAddress) headers['x-forwarded-for'] = given['x-forwarded-for']
+  return {
+    method: method === 'HEAD' ? 'GET' : method,
+    url: targetFor(request, variant),
+    headers,
+    body: bodyOf(body, given['content-type']),
+    peer: {
+      address: (knowsAddress || isForwarded || isForwardedHost ? raw.socket.remoteAddress : undefined) ?? NO_ADDRESS,
+      encrypted: protocol === 'https',
+      servername: (raw.socket as { servername?: unknown }).servername
+    }
+  }
+}
+
+/** A body as it can be sent once more from what its parser made of it. */
+function bodyOf (body: unknown, type: string | undefined): string | Buffer | undefined {
+  if (body === undefined || Buffer.isBuffer(body)) return body
+  return typeof body === 'object' || isJson(type) ? JSON.stringify(body) : String(body)
+}
+
+/** Whether a body can be sent once more from what its parser made of it. */
+function isRepeatable (body: unknown, type: string | undefined): boolean {
+  return typeof body !== 'object' || body === null || Buffer.isBuffer(body) || type === undefined || isJson(type)
+}
+
+function isJson (type: string | undefined): boolean {
+  return type !== undefined && /^application\/(?:[\w.+-]+\+)?json\b/i.test(type)
+}
+
+function isEncrypted ({ raw }: FastifyRequest): boolean {
+  return (raw.socket as { encrypted?: boolean }).encrypted === true
+}

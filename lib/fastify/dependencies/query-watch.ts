@@ -1,0 +1,158 @@
+/**
+ * What hooks look at of a query, where the key covers only a part of it.
+ *
+ * Invariant: from the first hook until a key is made, each look at what is not covered is told of, by the name of the parameter,
+ * or as one at all of it: at the URL, at all names, or at what a validation made of them. What hooks put there themselves is known.
+ * Validation looks at the query itself, and is not told of, unless its findings reach the handler by another way.
+ */
+import type { FastifyRequest } from 'fastify'
+import { isPlainObject } from '../../http/body-digest.js'
+import { REST, parameter, type Covers } from '../../http/query.js'
+import { watched } from '../../http/reads.js'
+import { forgetOriginalUrl, wrapQueryValidator, type QueryValidator } from '../internals.js'
+
+/** Those whose proxies a validation may be given. */
+const watches = new WeakMap<object, QueryWatch>()
+
+/** Watches a property. Returns what puts it back as it was. */
+function watchProperty<T extends object> (object: T, name: keyof T & string, looked: () => void): () => void {
+  const own = Object.getOwnPropertyDescriptor(object, name)
+  const was = object[name]
+  let value = was
+  const get = (): unknown => {
+    looked()
+    return value
+  }
+  const set = (next: T[keyof T & string]): void => { value = next }
+  Object.defineProperty(object, name, { configurable: true, enumerable: own?.enumerable ?? false, get, set })
+  return () => {
+    // Somebody else has put something of their own there.
+    if (Object.getOwnPropertyDescriptor(object, name)?.get !== get) return
+    if (own === undefined) Reflect.deleteProperty(object, name)
+    else Object.defineProperty(object, name, own)
+    if (value !== was) object[name] = value
+  }
+}
+
+type Looked = (name: string) => void
+
+export interface QueryWatchOptions {
+  readonly covers: Covers
+  /** The app's own parser, of which nobody knows what it makes of what. */
+  readonly parsesItself: boolean
+  /** What validation finds reaches the handler although what it looked at does not. */
+  readonly tellsValidation: boolean
+}
+
+export class QueryWatch {
+  /** The names that hooks, not validation, have given other values. */
+  readonly written = new Set<string>()
+  /** What hooks and validation have left of the query. */
+  query: unknown
+  readonly #request: FastifyRequest
+  readonly #looked: Looked
+  readonly #watchesUrl: boolean
+  readonly #tellsValidation: boolean
+  #isValidating = false
+  /** What is seen in its place. */
+  #proxy: unknown
+  #putBack: Array<() => void> = []
+
+  /** @param looked told of each look; undefined: nobody wants to know */
+  constructor (request: FastifyRequest, looked: Looked | undefined, { covers, parsesItself, tellsValidation }: QueryWatchOptions) {
+    this.#request = request
+    this.#looked = looked ?? (() => {})
+    this.#watchesUrl = looked !== undefined
+    this.#tellsValidation = tellsValidation
+    this.#proxy = this.#watched(request.query, name => {
+      // What a parser makes of a covered name may depend on others as well.
+      if (parsesItself || !covers([name])) this.#looked(parameter(name))
+    }, this.#lookedAtAll)
+    Object.defineProperty(request, 'query', {
+      configurable: true,
+      enumerable: true,
+      get: () => this.#proxy,
+      set: (next: unknown) => { if (next !== this.#proxy) this.#replace(next) }
+    })
+    wrapQueryValidator(request, withoutWatch)
+    this.start()
+  }
+
+  /** Puts the watch on the URL. */
+  start (): void {
+    if (!this.#watchesUrl || this.#putBack.length > 0) return
+    const { raw } = this.#request as { raw: { url?: string, originalUrl?: string } }
+    // Fastify keeps what was first seen.
+    forgetOriginalUrl(this.#request)
+    for (const name of ['url', 'originalUrl'] as const) {
+      if (raw[name] !== undefined) this.#putBack.push(watchProperty(raw, name, this.#lookedAtAll))
+    }
+  }
+
+  /** Takes it off the URL. */
+  stop (): void {
+    for (const putBack of this.#putBack) putBack()
+    this.#putBack = []
+  }
+
+  /** Has a validation look at the query. What it makes something else of: whoever looks at that looks at all of the query. */
+  validate (validation: (query: unknown) => unknown): unknown {
+    this.#isValidating = true
+    try {
+      const answer = validation(this.#tellsValidation ? this.#proxy : this.query)
+      return isAnswer(answer) ? { ...answer, value: this.#made(answer.value) } : answer
+    } finally {
+      this.#isValidating = false
+    }
+  }
+
+  readonly #lookedAtAll = (): void => { this.#looked(REST) }
+
+  /** What a validation has made of the query. */
+  #made (value: unknown): unknown {
+    if (value !== this.query && value !== this.#proxy) this.#proxy = this.#watched(value, this.#lookedAtAll, this.#lookedAtAll)
+    return this.#proxy
+  }
+
+  /** A hook puts another query in its place. What it made that of it has looked at. */
+  #replace (next: unknown): void {
+    if (this.#isValidating) {
+      this.#made(next)
+      return
+    }
+    const { query } = this
+    if (isPlainObject(next) && isPlainObject(query)) {
+      for (const name of new Set([...Object.keys(next), ...Object.keys(query)])) if (next[name] !== query[name]) this.written.add(name)
+    }
+    this.#proxy = isPlainObject(next) ? this.#watched(next, () => {}, () => {}) : this.query = next
+  }
+
+  /** What is to be seen in the place of a query. What is no plain object works only as it is. */
+  #watched (query: unknown, note: (name: string) => void, readAll: () => void): unknown {
+    this.query = query
+    if (!isPlainObject(query)) {
+      this.#lookedAtAll()
+      return query
+    }
+    const proxy = watched(query, { note, readAll, change: name => { if (!this.#isValidating) this.written.add(name as string) } })
+    watches.set(proxy, this)
+    return proxy
+  }
+}
+
+/** Makes a validation one that may be given a query that is watched. */
+function withoutWatch (validate: QueryValidator): QueryValidator {
+  return new Proxy(validate, {
+    apply (target, self, args: unknown[]) {
+      const [query, ...others] = args
+      const watch = watches.get(query as object)
+      if (watch === undefined) return Reflect.apply(target, self, args)
+      return watch.validate(plain => Reflect.apply(target, self, [plain, ...others]))
+    }
+  })
+}
+
+/** Whether a validation answers with something else than was given to it, as Fastify has it. */
+export function isAnswer (answer: unknown): answer is { readonly value: unknown } {
+  return typeof answer === 'object' && answer !== null && 'value' in answer && !(answer as { error?: unknown }).error
+}

@@ -1,0 +1,50 @@
+/**
+ * Whether a body that could be shared holds what belongs to its own reply, so that another client's would not fit it.
+ *
+ * Invariant: what is there is looked for, not what was read: who logs an id, or forwards it, shares. Where a stream may hold a
+ * nonce, it counts as holding one.
+ */
+import type { FastifyReply } from 'fastify'
+import type { FastifyVisit } from '../request/visit.js'
+import { combined } from '../../http/fields.js'
+import type { HeaderValue } from '../../http/headers.js'
+import { holds, holdsId, noncesOf } from '../../http/own-marks.js'
+import type { Capture } from './payload.js'
+
+export type OwnReason = 'csp-nonce' | 'request-id'
+
+const POLICIES = ['content-security-policy', 'content-security-policy-report-only'] as const
+/** As options name them. */
+const NONCE = 'reply.cspnonce'
+const ID = 'request.id'
+
+const NONE: readonly string[] = Object.freeze([])
+const HTML = /\bx?html\b/i
+
+/** @param flows its body is a stream */
+export function ownReason ({ request, reply, route }: FastifyVisit, capture: Capture, flows: boolean): OwnReason | undefined {
+  const { learnVary } = route.settings
+  if (learnVary === false) return undefined
+  const { ignore } = learnVary
+  if (!ignore.includes(NONCE)) {
+    const nonces = noncesIn(reply)
+    if (flows && nonces.length > 0 && HTML.test(combined(reply.getHeader('content-type') as HeaderValue | undefined))) return 'csp-nonce'
+    if (nonces.some(nonce => holds(capture.body, nonce))) return 'csp-nonce'
+  }
+  // An error's names the run that failed, under which its log has it.
+  return !capture.failed && !ignore.includes(ID) && holdsId(capture.body, String(request.id)) ? 'request-id' : undefined
+}
+
+/** The headers of a request by which its client chose its id. */
+export function idHeaders ({ request: { id, headers } }: FastifyVisit): string[] {
+  return Object.keys(headers).filter(name => headers[name] === id)
+}
+
+/** Those of its policy, and those that @fastify/helmet has for it. */
+function noncesIn (reply: FastifyReply): readonly string[] {
+  const own = Object.getOwnPropertyDescriptor(reply, 'cspNonce')?.value as unknown
+  const [policy, report] = POLICIES.map(name => reply.getHeader(name) as HeaderValue | undefined)
+  if (policy === undefined && report === undefined && own === undefined) return NONE
+  const values = typeof own === 'object' && own !== null ? Object.values(own) as unknown[] : [own]
+  return [...noncesOf(policy), ...noncesOf(report), ...values.filter(value => typeof value === 'string')]
+}

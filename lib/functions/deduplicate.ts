@@ -1,0 +1,197 @@
+/**
+ * Coalescing for plain async functions: of any number of identical concurrent calls, one runs; and its result can be kept.
+ *
+ * Invariant: the same flights, shelves and rules as for requests. What one function keeps is never given to a caller of another
+ * one, nor to one on another object: a store that may outlive this process is only used under a name that the user gave.
+ */
+import type { Clock, Deduplicate, Deduplicated, DeduplicateOptions, Store } from '../../types/index.js'
+import { Call, type AnyFunction, type CallKey, type Desk, type Run } from './call.js'
+import { encodeKey, signalIn } from './arguments.js'
+import { CalledOn, isArrowFunction } from './called-on.js'
+import { systemClock } from '../clock.js'
+import { Flights, type Limits } from '../engine/flights/flights.js'
+import { Refreshes } from '../engine/cache/refreshes.js'
+import { Shelf } from '../engine/cache/guarded-store.js'
+import { notAKey } from '../http/answers.js'
+import { atOnce } from '../http/at-once.js'
+import type { Log, Observer } from '../observers/observer.js'
+import { SILENT, StoreTally } from '../observers/store-tally.js'
+import { Tally, tallying } from '../observers/tally.js'
+import { readFunctionOptions } from '../options/function-options.js'
+import { fail } from '../options/parsers.js'
+import { Results } from './results.js'
+import { memoryStore } from '../stores/memory.js'
+
+/** Where a function's calls are counted and parked, and their results kept. */
+export interface Terminal {
+  readonly flights: Flights<Run<unknown>>
+  readonly observer: Observer
+  readonly log: Log
+  /** Told of each new function. */
+  readonly track: (tally: Tally) => void
+  /** The store that somebody gave for all of its functions. */
+  readonly store: Store | undefined
+  /** A shelf on a store, or on that of all of its functions. */
+  readonly shelve: (store: Store | undefined, timeout: number | undefined) => Shelf
+  readonly refreshes: Refreshes
+  /** The names under which functions keep results in a store that was given. */
+  readonly names: (store: Store) => Set<string>
+}
+
+const LIMITS: Limits = Object.freeze({ maxFlights: 10_000, maxWaiters: 50_000 })
+const STORE_TIMEOUT = 250
+
+let functions = 0
+/** What functions without an app keep in. */
+let common: Store | undefined
+/** The names of those that keep in a store that was given. */
+const namesIn = new WeakMap<Store, Set<string>>()
+
+/** What `deduplicate` and `@deduplicated` do, at a terminal. */
+export function deduplicateAt<A extends readonly unknown[], R> (
+  terminal: Terminal,
+  fn: AnyFunction<A, R>,
+  options: DeduplicateOptions<A, R>,
+  ownName?: string
+): AnyFunction<A, R> & { invalidate: (...args: A) => void } {
+  if (typeof fn !== 'function') throw new TypeError('deduplicate wants a function')
+  const settings = readFunctionOptions(options)
+  const { flights, observer, log } = terminal
+  const tally = new Tally('FUNCTION', settings.name ?? ((ownName ?? fn.name) || 'anonymous'))
+  let prefix = String(++functions)
+  let results: Results<A, R> | undefined
+  if (settings.ttl !== undefined) {
+    const given = settings.store ?? terminal.store
+    if (given !== undefined) prefix = JSON.stringify(claim(terminal.names(given), settings.name))
+    const shelf = terminal.shelve(settings.store, settings.storeTimeout)
+    results = new Results(shelf, terminal.refreshes, settings, observer, flights.clock)
+  }
+  terminal.track(tally)
+  const desk: Desk<A, R> = { fn, settings, flights, observer, tally, log, results }
+
+  let isWarned = false
+  function warnOf (got: string | undefined): void {
+    if (got === undefined || isWarned) return
+    isWarned = true
+    log.warn({ coalesce: { event: 'no-key', route: tally.route, got } },
+      'coalesce: what the key function answers is no key, so its calls run by themselves; give a string, number, bigint or boolean, or an array of these')
+  }
+
+  const calledOn = new CalledOn()
+  const ignoresObject = isArrowFunction(fn)
+
+  /** @throws what the key function throws */
+  function argumentsKey (self: unknown, args: A): string | undefined {
+    const answer = atOnce(settings.key.apply(self, args as unknown as A & unknown[]))
+    const key = encodeKey(answer)
+    if (key === undefined) warnOf(notAKey(answer))
+    return key
+  }
+
+  function familyOf (key: string): string {
+    return `${prefix}:*:${key}`
+  }
+
+  function keyOf (self: unknown, args: A): CallKey | undefined {
+    try {
+      const key = argumentsKey(self, args)
+      const object = ignoresObject ? '' : calledOn.textOf(self)
+      if (key === undefined || object === undefined) return undefined
+      return { text: `${prefix}:${object}:${key}`, family: object === '' ? undefined : familyOf(key) }
+    } catch (err) {
+      log.warn({ err, coalesce: { event: 'key-threw', route: tally.route } }, 'coalesce: the key function threw')
+      return undefined
+    }
+  }
+
+  function deduplicatedCall (this: unknown, ...args: A): Promise<R> {
+    const signal = signalIn(args)
+    if (signal?.aborted === true) return Promise.reject(signal.reason)
+    tally.requests++
+    const call = new Call(desk, this, args, keyOf(this, args))
+    call.arrive()
+    return call.promise
+  }
+
+  /** On what calls were made on: for that only. On anything else, as the function itself is: on whatever they are made. */
+  function invalidate (this: unknown, ...args: A): void {
+    const key = argumentsKey(this, args)
+    if (key === undefined) return
+    const object = !ignoresObject && calledOn.knows(this) ? calledOn.textOf(this) ?? '' : ''
+    const text = `${prefix}:${object}:${key}`
+    results?.shelf.drop(text)
+    flights.fence(text)
+    if (ignoresObject || object !== '') return
+    results?.shelf.purge([familyOf(key)], false)
+    flights.fence(familyOf(key))
+  }
+
+  return Object.assign(deduplicatedCall, { invalidate })
+}
+
+/** What a function keeps in a store that was given is told apart by this name. */
+function claim (names: Set<string>, name: string | undefined): string {
+  const option = 'deduplicate options.name'
+  if (name === undefined) return fail(option, 'a name of its own, because results are kept in a store that was given', name)
+  if (names.has(name)) return fail(option, 'no other function\'s that keeps results in a store that was given', name)
+  names.add(name)
+  return name
+}
+
+/** `deduplicate` at a terminal. */
+export function deduplicator (terminal: () => Terminal): Deduplicate {
+  return function deduplicate (fn, options) {
+    const untyped = fn as unknown as AnyFunction<readonly unknown[], unknown>
+    return deduplicateAt(terminal(), untyped, options as unknown as DeduplicateOptions) as unknown as Deduplicated<typeof fn>
+  }
+}
+
+/** Of a function without an app. */
+export function standalone (clock: Clock = systemClock): Terminal {
+  return {
+    flights: new Flights(LIMITS, clock),
+    observer: tallying,
+    log: SILENT,
+    track () {},
+    store: undefined,
+    shelve: (store, timeout = STORE_TIMEOUT) =>
+      new Shelf(store ?? (common ??= memoryStore()), timeout, clock, new StoreTally(SILENT, clock)),
+    refreshes: new Refreshes(clock.now),
+    names (store) {
+      const names = namesIn.get(store) ?? new Set()
+      namesIn.set(store, names)
+      return names
+    }
+  }
+}
+
+/**
+ * Makes a function of which one call runs for any number of identical ones that are made while it does.
+ *
+ * Results are shared by reference unless `clone` says otherwise; so are errors. If the last argument is an AbortSignal, an
+ * AbortController, or a plain object with a `signal`, it ends its own caller's wait, and the run gets a signal that aborts once no
+ * caller is left. Calls on different objects are never identical, but of arrow functions, to which that is all the same. With
+ * `ttl` results are kept, and `invalidate` of the function it makes, called like that, purges one.
+ *
+ * @throws FST_COALESCE_INVALID_OPTION if an option is wrong
+ * @example
+ * const lookUp = deduplicate(async (word: string) => await db.find(word), { key: word => word })
+ */
+export const deduplicate: Deduplicate = deduplicator(standalone)
+
+/**
+ * The same for methods, as a standard decorator.
+ *
+ * @throws FST_COALESCE_INVALID_OPTION if an option is wrong
+ * @example
+ * class Dictionary {
+ *   \@deduplicated({ key: (word: string) => word })
+ *   async lookUp (word: string) { return await this.db.find(word) }
+ * }
+ */
+export function deduplicated<A extends readonly unknown[], R> (options: DeduplicateOptions<A, R>) {
+  type Method<This> = (this: This, ...args: A) => Promise<R>
+  return function decorate<This> (method: Method<This>, context: ClassMethodDecoratorContext<This>): Method<This> {
+    return deduplicateAt(standalone(), method as AnyFunction<A, R>, options, String(context.name))
+  }
+}

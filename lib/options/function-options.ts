@@ -1,0 +1,68 @@
+/**
+ * Options of a deduplicated function in; frozen, complete settings out.
+ *
+ * Invariant: as for all options: a wrong one throws with its name, and nothing is repaired.
+ */
+import type { DeduplicateOptions, Store } from '../../types/index.js'
+import { atOnce } from '../http/at-once.js'
+import {
+  FUNCTION_DEFAULTS, functionReaders, KEEPING_DEFAULTS, keepingReaders, store, type FunctionSettings, type KeepingSettings
+} from './options.js'
+import { callable, duration, durationOr, fail, isName, isObject, listOf, names, optional, read, span, type Reader } from './parsers.js'
+
+export interface CallSettings<A extends readonly unknown[], R> extends FunctionSettings, KeepingSettings {
+  readonly key: DeduplicateOptions<A, R>['key']
+  readonly name: string | undefined
+  readonly clone: ((result: R) => R) | undefined
+  /** Undefined: nothing is kept. */
+  readonly ttl: number | ((result: R, args: A) => number | undefined) | undefined
+  readonly store: Store | undefined
+  /** Undefined: that of whoever has the store. */
+  readonly storeTimeout: number | undefined
+  readonly tags: (result: R, args: A) => readonly string[]
+}
+
+const resultTtl: Reader<CallSettings<readonly unknown[], unknown>['ttl']> = (value, name) => {
+  if (typeof value !== 'function') return durationOr('a function')(value, name)
+  const ttlOf = value as (result: unknown, ...args: readonly unknown[]) => unknown
+  return function checkedTtl (result, args) {
+    const answer = atOnce(ttlOf(result, ...args))
+    return answer === undefined || answer === null ? undefined : span(answer, `the answer of ${name}`) || undefined
+  }
+}
+
+const cloner: Reader<(result: unknown) => unknown> = (value, name) => {
+  const cloneOf = callable<(result: unknown) => unknown>(value, name)
+  return function checkedClone (result) {
+    const own = atOnce(cloneOf(result))
+    return own instanceof Promise ? fail(`the answer of ${name}`, 'a copy, and no promise of one', own) : own
+  }
+}
+
+const NO_TAGS = Object.freeze([])
+
+const resultTags: Reader<CallSettings<readonly unknown[], unknown>['tags']> = (value, name) => {
+  if (typeof value !== 'function') {
+    const own = listOf('an array of names, or a function', isName)(value, name)
+    return () => own
+  }
+  const tagsOf = value as (result: unknown, ...args: readonly unknown[]) => unknown
+  return (result, args) => names(atOnce(tagsOf(result, ...args)), `the answer of ${name}`)
+}
+
+/** Reads the options of a deduplicated function. */
+export function readFunctionOptions<A extends readonly unknown[], R> (options: DeduplicateOptions<A, R>): CallSettings<A, R> {
+  const path = 'deduplicate options'
+  if (!isObject(options)) return fail(path, 'an object', options)
+  return read<CallSettings<A, R>>({
+    ...functionReaders,
+    key: callable<DeduplicateOptions<A, R>['key']>,
+    name: optional((value: unknown, name: string) => isName(value) ? value : fail(name, 'a non-empty string', value)),
+    clone: optional(cloner) as Reader<CallSettings<A, R>['clone']>,
+    ttl: resultTtl as Reader<CallSettings<A, R>['ttl']>,
+    ...keepingReaders,
+    store: optional(store),
+    storeTimeout: optional(duration),
+    tags: resultTags as Reader<CallSettings<A, R>['tags']>
+  }, options, { ...FUNCTION_DEFAULTS, ...KEEPING_DEFAULTS, ttl: undefined, tags: () => NO_TAGS }, path)
+}

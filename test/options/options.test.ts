@@ -1,0 +1,353 @@
+import { Registry } from 'prom-client'
+import t from 'tap'
+import fc from 'fast-check'
+import { InvalidOptionError } from '../../lib/errors.js'
+import { readFunctionOptions } from '../../lib/options/function-options.js'
+import { readOptions, readPurge, readRouteOptions, type Router, type RouteSettings } from '../../lib/options/options.js'
+import type { CoalesceOptions, CoalesceRouteOptions, DeduplicateOptions, Purge } from '../../types/index.js'
+import { TestClock } from '../fixtures/gate.js'
+
+const ROUTER: Router = Object.freeze({ semicolonDelimits: false, parsesItself: false, trustsByAddress: false })
+const DEFAULTS = readOptions({}, ROUTER)
+
+// Wrong options are what these tests are about: JavaScript has no types to keep them out.
+const registration = (options: unknown) => readOptions(options as CoalesceOptions, ROUTER)
+const route = (options: unknown, defaults: RouteSettings = DEFAULTS.routes) =>
+  readRouteOptions(options as CoalesceRouteOptions, defaults, 'GET /word/:word')
+const call = (options: unknown) => readFunctionOptions(options as DeduplicateOptions)
+
+/** What reading says: the message of the error, or 'accepted'. */
+function verdict (read: (options: unknown) => unknown, options: unknown): string {
+  try {
+    read(options)
+    return 'accepted'
+  } catch (error) {
+    return error instanceof InvalidOptionError && error.code === 'FST_COALESCE_INVALID_OPTION' ? error.message : `another error: ${String(error)}`
+  }
+}
+
+t.test('without options there are complete settings, safe and frozen', async t => {
+  const { clock, routes, ...rest } = DEFAULTS
+  t.strictSame(rest, { global: false, metrics: undefined, maxFlights: 10_000, maxWaiters: 50_000, maxRecordedBytes: 268_435_456, store: undefined, storeTimeout: 250, purgeOnWrite: true, cacheControl: undefined })
+  t.strictSame(Object.keys(clock), ['now', 'wall', 'setTimeout', 'clearTimeout'])
+  t.strictSame({ ...routes }, {
+    hook: 'auto',
+    query: 'sorted',
+    headers: [],
+    cookies: [],
+    identity: undefined,
+    key: undefined,
+    body: undefined,
+    credentials: ['authorization', 'proxy-authorization', 'cookie', 'x-api-key'],
+    statuses: [],
+    waitTimeout: 30_000,
+    onWaitTimeout: 'run',
+    flightTimeout: 60_000,
+    onError: 'share',
+    maxBodyBytes: 8_388_608,
+    maxWaitersPerKey: 10_000,
+    releaseConcurrency: 64,
+    unshareableTtl: 120_000,
+    learnVary: { ignore: [] },
+    ttl: undefined,
+    staleWhileRevalidate: 0,
+    staleIfError: 0,
+    ttlJitter: 0,
+    eagerRefresh: Infinity,
+    negativeTtl: new Map(),
+    maxEntryBytes: 8_388_608,
+    tags: [],
+    tagHeaders: [],
+    respectRequestCacheControl: false,
+    cacheStatus: undefined,
+    router: ROUTER
+  })
+})
+
+/** The paths of all objects in a value that are not frozen. */
+function unfrozen (value: unknown, path = ''): string[] {
+  if (typeof value !== 'object' || value === null) return []
+  const own = Object.isFrozen(value) ? [] : [path]
+  return [...own, ...Object.entries(value).flatMap(([name, member]) => unfrozen(member, `${path}.${name}`))]
+}
+
+t.test('settings are frozen, whatever was given, and hold no list of the user\'s', async t => {
+  const headers = ['X-A']
+  const statuses = [302]
+  const ignore = ['User-Agent']
+  const { clock, ...settings } = registration({
+    headers, cookies: ['a'], credentials: ['X-Token'], statuses, query: ['q'], body: { maxBytes: 5 }, learnVary: { ignore }, metrics: { prefix: 'x_' }
+  })
+  t.strictSame(unfrozen(settings), [''], 'but for the copy without the clock that is looked at')
+  t.strictSame(unfrozen({ ...DEFAULTS, clock: undefined }), [''])
+  t.ok(Object.isFrozen(registration({ global: true })))
+  t.strictSame(unfrozen(route({ headers, query: { ignore }, learnVary: false, body: true })), [])
+  t.strictSame(unfrozen(call({ key: () => '' })), [])
+  t.strictSame(unfrozen(registration({ metrics: true }).metrics), [])
+  headers.push('x-b')
+  statuses.push(206)
+  ignore.push('accept')
+  t.strictSame(settings.routes.headers, ['x-a'], 'names of headers are in lower case')
+  t.strictSame(settings.routes.credentials, ['x-token'])
+  t.strictSame(settings.routes.statuses, [302])
+  t.strictSame(settings.routes.learnVary, { ignore: ['user-agent'] })
+})
+
+t.test('an option of a route goes before that of its registration, which goes before the default', async t => {
+  const defaults = registration({ waitTimeout: '5s', headers: ['x-a'], body: true, learnVary: false }).routes
+  const settings = route({ waitTimeout: 250, headers: undefined, body: false }, defaults)
+  t.equal(settings.waitTimeout, 250)
+  t.strictSame(settings.headers, ['x-a'], 'undefined is not given')
+  t.equal(settings.body, undefined)
+  t.equal(settings.learnVary, false)
+  t.equal(settings.flightTimeout, 60_000)
+  t.equal(settings.router, ROUTER)
+  t.equal(route(true, defaults), defaults)
+})
+
+t.test('what Fastify itself reads from the options of a registration is left to it', async t => {
+  t.strictSame({ ...registration({ prefix: '/v1', logLevel: 'warn', logSerializers: {} }).routes }, { ...DEFAULTS.routes })
+  t.match(verdict(route, { prefix: '/v1' }), /got "prefix"/)
+})
+
+t.test('a duration is milliseconds, or a number with a unit', async t => {
+  const durations: Array<[unknown, number]> = [
+    [1, 1], [250, 250], [1.5, 1.5], [2 ** 31 - 1, 2 ** 31 - 1], ['1ms', 1], ['250ms', 250], ['30s', 30_000], ['30 s', 30_000], ['1.5s', 1500], ['30S', 30_000],
+    ['2m', 120_000], ['1h', 3_600_000], ['1d', 86_400_000], ['24 days', 2_073_600_000]
+  ]
+  for (const name of ['waitTimeout', 'flightTimeout', 'unshareableTtl'] as const) {
+    t.strictSame(durations.map(([given]) => route({ [name]: given })[name]), durations.map(([, read]) => read))
+  }
+  const wrong = [
+    '', ' ', '-1s', '+1s', 'abc', '30', '0ms', '0.5ms', 's', '.', '.s', '1..5s', '1.2.3s', '1e3ms', '30s ', ' 30s', '30s\n', '1s 1s', '1 lightyear', 'Infinitys', '25d', '1y', '1s'.repeat(100), `${'1'.repeat(200)}s`,
+    NaN, Infinity, -Infinity, 0, -0, -1, 0.5, 2 ** 31, 30n, null, true, false, [], [250], {}, new Date(250), () => 250, Symbol('30s')
+  ]
+  t.strictSame(wrong.filter(each => !/^config\.coalesce of GET \/word\/:word\.waitTimeout must be a duration from 1 ms to 2147483647 ms: milliseconds, or a string like '30s', got ./.test(verdict(route, { waitTimeout: each }))), [])
+  t.equal(verdict(call, { key: () => '', waitTimeout: '-1s' }), "deduplicate options.waitTimeout must be a duration from 1 ms to 2147483647 ms: milliseconds, or a string like '30s', got \"-1s\"")
+})
+
+t.test('no string is read as a duration out of bounds, and none throws anything else', async t => {
+  const text = fc.oneof(fc.string(), fc.tuple(fc.double(), fc.constantFrom('', ' ', 'ms', 's', 'm', 'h', 'd', 'w', 'y', 'q')).map(([number, unit]) => `${number}${unit}`))
+  fc.assert(fc.property(text, given => {
+    const said = verdict(route, { waitTimeout: given })
+    if (said !== 'accepted') return said.includes('.waitTimeout must be a duration')
+    const { waitTimeout } = route({ waitTimeout: given })
+    return waitTimeout >= 1 && waitTimeout < 2 ** 31
+  }), { numRuns: 10_000 })
+  t.pass()
+})
+
+t.test('what caches downstream are told is in seconds', async t => {
+  const told = { privacy: 'public', expiresIn: 31_536_000, serverExpiresIn: 1 }
+  t.strictSame({ ...registration({ cacheControl: { privacy: 'public', expiresIn: '365d', serverExpiresIn: 1_000 } }).cacheControl }, told)
+  t.equal(registration({ cacheControl: false }).cacheControl, false)
+})
+
+t.test('what of the query counts is compiled', async t => {
+  t.equal(route({ query: true }).query, 'sorted')
+  t.equal(route({ query: 'raw' }).query, 'raw')
+  const only = route({ query: ['q'] }).query
+  const but = route({ query: { ignore: ['utm_*'] } }).query
+  t.strictSame(typeof only === 'object' && ['q', 'p'].map(name => only.covers([name])), [true, false])
+  t.strictSame(typeof but === 'object' && ['utm_source', 'q'].map(name => but.covers([name])), [false, true])
+})
+
+t.test('true stands for defaults, false for none', async t => {
+  t.strictSame(route({ body: true }).body, { maxBytes: 1_048_576 })
+  t.strictSame(route({ body: {} }).body, { maxBytes: 1_048_576 })
+  t.strictSame(route({ body: { maxBytes: 5 } }).body, { maxBytes: 5 })
+  t.equal(route({ body: false }).body, undefined)
+  t.strictSame(route({ learnVary: true }).learnVary, { ignore: [] })
+  t.strictSame(route({ learnVary: {} }).learnVary, { ignore: [] })
+  t.strictSame(route({ learnVary: { ignore: ['X-A', '?Sig', '?utm_*', '?'] } }).learnVary, { ignore: ['x-a', '?Sig', '?utm_*', '?'] })
+  const metrics = { path: '/metrics', registry: undefined, prefix: '', defaultMetrics: false, routeOptions: {} }
+  t.strictSame(registration({ metrics: true }).metrics, metrics)
+  t.strictSame(registration({ metrics: {} }).metrics, metrics)
+  t.equal(registration({ metrics: false }).metrics, false)
+  const registry = new Registry()
+  const given = registration({ metrics: { path: false, registry, prefix: 'app:x_', defaultMetrics: true, routeOptions: { logLevel: 'silent' } } }).metrics
+  t.equal(typeof given === 'object' && given.registry, registry)
+  t.match(given, { path: false, prefix: 'app:x_', defaultMetrics: true, routeOptions: { logLevel: 'silent' } })
+})
+
+t.test('how long responses are kept is read', async t => {
+  t.equal(route({ ttl: '60s' }).ttl, 60_000)
+  t.equal(route({ ttl: 'headers' }).ttl, 'headers')
+  t.equal(route({ ttl: false }, registration({ ttl: 5 }).routes).ttl, undefined)
+  t.equal(route({ staleWhileRevalidate: 0 }).staleWhileRevalidate, 0)
+  t.equal(route({ staleIfError: '1h' }).staleIfError, 3_600_000)
+  t.equal(route({ eagerRefresh: false }).eagerRefresh, Infinity)
+  t.equal(route({ eagerRefresh: 0.8 }).eagerRefresh, 0.8)
+  t.strictSame([...route({ negativeTtl: { 404: '10s', 503: 'headers' } }).negativeTtl], [[404, 10_000], [503, 'headers']])
+  t.equal(route({ cacheStatus: true }).cacheStatus, 'fastify-coalesce')
+  t.equal(route({ cacheStatus: 'edge' }).cacheStatus, 'edge')
+  t.equal(route({ cacheStatus: false }, registration({ cacheStatus: true }).routes).cacheStatus, undefined)
+})
+
+t.test('what to purge is read, and must be something', async t => {
+  const purge = (options: unknown) => readPurge(options as Purge, ROUTER)
+  t.strictSame(purge({ tags: ['a'], route: '/x/:y', url: '/A//b/?c=1#d', key: '["k"]', soft: true }), {
+    labels: ['tag:a', '["k"]', 'route:/x/:y', 'path:/a/b'], soft: true
+  })
+  t.strictSame(purge({ key: 'k' }), { labels: ['k'], soft: false })
+  const wrong: unknown[] = [undefined, null, 'tag', [], {}, { soft: true }, { tags: [] }, { tags: 'a' }, { tags: [''] }, { key: '' }, { route: 1 },
+    { url: null }, { soft: 1, key: 'k' }, { tag: 'a' }]
+  t.strictSame(wrong.filter(each => !/^invalidate(\.\w+)? must be .*, got /.test(verdict(purge, each))), [])
+})
+
+t.test('functions and the clock are kept as they are', async t => {
+  const identity = (): string => 'me'
+  const key = (): string => 'k'
+  const clock = new TestClock()
+  const settings = registration({ identity, key, clock })
+  t.equal(settings.routes.identity, identity)
+  t.equal(settings.routes.key, key)
+  t.equal(settings.clock, clock)
+  t.match({ ...call({ key, name: 'n', onError: 'promote', onWaitTimeout: 'error', flightTimeout: '1s' }) }, {
+    waitTimeout: 30_000, onWaitTimeout: 'error', flightTimeout: 1000, onError: 'promote', key, name: 'n'
+  })
+  t.match({ ...call({ key }) }, {
+    waitTimeout: 30_000, onWaitTimeout: 'run', flightTimeout: 60_000, onError: 'share', key, name: undefined, clone: undefined
+  })
+})
+
+t.test('the bounds of numbers are theirs', async t => {
+  const counts = ['maxBodyBytes', 'maxWaitersPerKey']
+  t.strictSame(counts.filter(name => verdict(route, { [name]: 0 }) !== 'accepted'), [])
+  t.strictSame(['maxFlights', 'maxWaiters', 'maxRecordedBytes'].filter(name => verdict(registration, { [name]: 0 }) !== 'accepted'), [])
+  t.equal(route({ releaseConcurrency: 1 }).releaseConcurrency, 1)
+  t.strictSame(route({ statuses: [200, 302, 599] }).statuses, [200, 302, 599])
+})
+
+const DURATION = "a duration from 1 ms to 2147483647 ms: milliseconds, or a string like '30s'"
+
+/** Each option, what it wants, and what it must not take; what each of these is called in the message. */
+const ROUTE_OPTIONS: Array<[name: string, wanted: string, wrong: Array<[value: unknown, got: string]>]> = [
+  ['hook', "'auto' or 'onRequest' or 'preHandler'", [['onSend', '"onSend"'], ['', '""'], [null, 'null'], [true, 'true']]],
+  ['query', "true, 'raw', an array of names or { ignore: [names] }", [[false, 'false'], ['sorted', '"sorted"'], [null, 'null'], [1, '1']]],
+  ['query', 'an array of names', [[[1], '[1]'], [[''], '[""]']]],
+  ['query.ignore', 'an array of names', [[{ ignore: 'utm_*' }, '"utm_*"'], [{}, 'undefined'], [{ ignore: [null] }, '[null]']]],
+  ['query', 'made of ignore', [[{ ignore: [], only: [] }, '"only"']]],
+  ['headers', 'an array of header names', [['x-a', '"x-a"'], [['x a'], '["x a"]'], [[''], '[""]'], [['x:a'], '["x:a"]'], [['x-*'], '["x-*"]'], [[1], '[1]'], [null, 'null']]],
+  ['cookies', 'an array of names', [['a', '"a"'], [[''], '[""]'], [{ 0: 'a' }, '{"0":"a"}']]],
+  ['identity', 'a function', [['me', '"me"'], [null, 'null'], [{}, '{}']]],
+  ['key', 'a function', [['me', '"me"'], [['a'], '["a"]']]],
+  ['body', 'true, false or { maxBytes }', [['raw', '"raw"'], [null, 'null'], [1, '1'], [[], '[]']]],
+  ['body.maxBytes', 'a whole number from 1', [[{ maxBytes: 0 }, '0'], [{ maxBytes: '1mb' }, '"1mb"'], [{ maxBytes: NaN }, 'NaN'], [{ maxBytes: 1.5 }, '1.5']]],
+  ['body', 'made of maxBytes', [[{ maxbytes: 5 }, '"maxbytes"']]],
+  ['credentials', 'an array of header names', [['cookie', '"cookie"'], [['x-secret-*'], '["x-secret-*"]'], [[null], '[null]'], [false, 'false']]],
+  ['statuses', 'an array of status codes from 200 to 599 without 206, 304, 412 and 416',
+    [[[206], '[206]'], [[304], '[304]'], [[412], '[412]'], [[416], '[416]'], [[199], '[199]'], [[600], '[600]'], [['302'], '["302"]'], [[200.5], '[200.5]'], [302, '302']]],
+  ['onWaitTimeout', "'run' or 'error'", [['stale', '"stale"'], [503, '503']]],
+  ['onError', "'share' or 'promote'", [['retry', '"retry"'], [true, 'true']]],
+  ['maxBodyBytes', 'a whole number from 0', [[-1, '-1'], ['8mb', '"8mb"'], [Infinity, 'Infinity'], [1n, '1'], [2 ** 53, '9007199254740992']]],
+  ['maxWaitersPerKey', 'a whole number from 0', [[-1, '-1'], [1.5, '1.5'], [null, 'null']]],
+  ['releaseConcurrency', 'a whole number from 1', [[0, '0'], [NaN, 'NaN'], ['64', '"64"']]],
+  ['learnVary', 'true, false or { ignore: [header names] }', [['accept', '"accept"'], [null, 'null'], [['accept'], '["accept"]']]],
+  ['learnVary.ignore', "an array of header names, and of parameters as '?name'", [[{ ignore: 'accept' }, '"accept"'], [{ ignore: ['a b'] }, '["a b"]'], [{ ignore: ['sec-*'] }, '["sec-*"]']]],
+  ['learnVary', 'made of ignore', [[{ ignored: [] }, '"ignored"']]],
+  ['ttl', `${DURATION}; or 'headers', a function or false`, [[true, 'true'], ['forever', '"forever"'], [0, '0'], [-1, '-1'], [null, 'null'], ['header', '"header"']]],
+  ['staleWhileRevalidate', `${DURATION}; or 0`, [[true, 'true'], [-1, '-1'], ['0', '"0"']]],
+  ['staleIfError', `${DURATION}; or 0`, [[false, 'false'], [NaN, 'NaN']]],
+  ['ttlJitter', 'a number from 0 to 1', [[1.1, '1.1'], [-0.1, '-0.1'], ['10%', '"10%"'], [NaN, 'NaN']]],
+  ['eagerRefresh', 'a number from 0 to 1, or false', [[2, '2'], [true, 'true']]],
+  ['negativeTtl', "an object of status codes from 400 to 599 without 412 and 416, each with a duration or 'headers'", [[404, '404'], [[404], '[404]'], [null, 'null']]],
+  ['negativeTtl', 'made of status codes from 400 to 599 without 412 and 416', [[{ 200: '1s' }, '"200"'], [{ 412: '1s' }, '"412"'], [{ 416: '1s' }, '"416"'], [{ 600: 1 }, '"600"'], [{ 40: 1 }, '"40"'], [{ '4xx': 1 }, '"4xx"']]],
+  ['negativeTtl.404', `${DURATION}; or 'headers'`, [[{ 404: true }, 'true'], [{ 404: 0 }, '0']]],
+  ['maxEntryBytes', 'a whole number from 0', [['1mb', '"1mb"'], [-1, '-1']]],
+  ['tags', 'an array of names', [['a', '"a"'], [[''], '[""]']]],
+  ['tagHeaders', 'an array of header names', [['cache-tag', '"cache-tag"'], [['a b'], '["a b"]']]],
+  ['respectRequestCacheControl', 'true or false', [[1, '1']]],
+  ['cacheStatus', 'true, false or a name of printable ASCII', [['', '""'], ['caf\u00e9', '"caf\u00e9"'], [null, 'null'], ['a\nb', '"a\\nb"']]]
+]
+const REGISTRATION_OPTIONS: typeof ROUTE_OPTIONS = [
+  ['global', 'true or false', [['yes', '"yes"'], [1, '1'], [null, 'null']]],
+  ['metrics', 'true, false or an object', [['/metrics', '"/metrics"'], [null, 'null'], [[], '[]']]],
+  ['metrics.path', "a path that starts with '/', or false", [[{ path: 'metrics' }, '"metrics"'], [{ path: true }, 'true'], [{ path: '' }, '""']]],
+  ['metrics.registry', 'a prom-client Registry', [[{ registry: {} }, '{}'], [{ registry: null }, 'null'], [{ registry: Registry }, 'function Registry']]],
+  ['metrics.prefix', 'the beginning of a metric name ([a-zA-Z_:][a-zA-Z0-9_:]*)', [[{ prefix: '1x' }, '"1x"'], [{ prefix: 'a-b' }, '"a-b"'], [{ prefix: null }, 'null']]],
+  ['metrics.defaultMetrics', 'true or false', [[{ defaultMetrics: 'yes' }, '"yes"']]],
+  ['metrics.routeOptions', 'route options', [[{ routeOptions: true }, 'true'], [{ routeOptions: [] }, '[]']]],
+  ['metrics', 'made of path, registry, prefix, defaultMetrics, routeOptions', [[{ url: '/x' }, '"url"']]],
+  ['maxFlights', 'a whole number from 0', [[-1, '-1'], ['1', '"1"']]],
+  ['maxWaiters', 'a whole number from 0', [[NaN, 'NaN']]],
+  ['maxRecordedBytes', 'a whole number from 0', [['1gb', '"1gb"']]],
+  ['store', 'an object with get(key), set(entry, keepFor) and delete(key), so no Map', [[{}, '{}'], [new Map(), '{}'], ['memory', '"memory"'], [Map, 'function Map'], [null, 'null']]],
+  ['storeTimeout', DURATION, [[0, '0'], [null, 'null']]],
+  ['purgeOnWrite', 'true or false', [['no', '"no"']]],
+  ['cacheControl', 'false or { privacy, expiresIn, serverExpiresIn }', [[true, 'true'], ['public', '"public"']]],
+  ['cacheControl.privacy', "'public' or 'private' or 'no-cache'", [[{}, 'undefined'], [{ privacy: 'PUBLIC' }, '"PUBLIC"']]],
+  ['cacheControl.expiresIn', "a duration of whole seconds from 1 s to 2147483648 s: milliseconds, or a string like '5m'", [
+    [{ privacy: 'public', expiresIn: 60 }, '60'], [{ privacy: 'public', expiresIn: '1500ms' }, '"1500ms"'], [{ privacy: 'public', expiresIn: 0 }, '0'],
+    [{ privacy: 'public', expiresIn: [1000] }, '[1000]'], [{ privacy: 'public', expiresIn: '100 years' }, '"100 years"']
+  ]],
+  ['cacheControl.expiresIn', "without privacy: 'no-cache'", [[{ privacy: 'no-cache', expiresIn: '1m' }, '"1m"']]],
+  ['cacheControl.serverExpiresIn', "with privacy: 'public' only", [[{ privacy: 'private', serverExpiresIn: '1m' }, '"1m"']]],
+  ['cacheControl', 'made of privacy, expiresIn, serverExpiresIn', [[{ privacy: 'public', maxAge: '1m' }, '"maxAge"']]],
+  ['clock', 'an object with now, setTimeout and clearTimeout, and with wall as a function if it has that', [[Date, 'function Date'], [{ now () {} }, '{}'], [null, 'null'], [{ now () {}, setTimeout () {}, clearTimeout () {}, wall: 1 }, '{"wall":1}']]]
+]
+
+/** What is said of each wrong value, and what should be. */
+function verdicts (read: (options: unknown) => unknown, path: string, table: typeof ROUTE_OPTIONS): Array<[said: string, wanted: string]> {
+  return table.flatMap(([name, wanted, wrong]) => wrong.map(([value, got]): [string, string] =>
+    [verdict(read, { [name.split('.')[0] as string]: value }), `${path}.${name} must be ${wanted}, got ${got}`]))
+}
+
+t.test('a wrong option of a route throws with its name, what is wanted and what was got', async t => {
+  const all = verdicts(route, 'config.coalesce of GET /word/:word', ROUTE_OPTIONS)
+  t.strictSame(all.map(([said]) => said), all.map(([, wanted]) => wanted))
+})
+
+t.test('a wrong option of a registration throws with its name, what is wanted and what was got', async t => {
+  const all = verdicts(registration, 'coalesce options', [...ROUTE_OPTIONS, ...REGISTRATION_OPTIONS])
+  t.strictSame(all.map(([said]) => said), all.map(([, wanted]) => wanted))
+})
+
+t.test('a wrong option of a function throws with its name, what is wanted and what was got', async t => {
+  const key = (): string => ''
+  t.equal(verdict(call, {}), 'deduplicate options.key must be a function, got undefined')
+  t.equal(verdict(call, { key: 'id' }), 'deduplicate options.key must be a function, got "id"')
+  t.equal(verdict(call, { key, name: '' }), 'deduplicate options.name must be a non-empty string, got ""')
+  t.equal(verdict(call, { key, clone: true }), 'deduplicate options.clone must be a function, got true')
+  t.equal(verdict(call, { key, onError: 'x' }), "deduplicate options.onError must be 'share' or 'promote', got \"x\"")
+  t.match(verdict(call, { key, TTL: 5 }), /^deduplicate options must be made of .*waitTimeout.*key.*, got "TTL"$/)
+  t.strictSame([undefined, null, 'key', [], key].map(each => verdict(call, each)), [
+    'undefined', 'null', '"key"', '[]', 'function key'
+  ].map(got => `deduplicate options must be an object, got ${got}`))
+})
+
+t.test('an unknown option throws and is named, even one that every object has', async t => {
+  const unknown = ['TTL', 'Headers', 'waittimeout', 'constructor', 'toString', 'hasOwnProperty', '', 'router', 'semicolonDelimits']
+  t.strictSame(unknown.filter(name => !verdict(route, { [name]: 1 }).endsWith(`, got ${JSON.stringify(name)}`)), [])
+  t.strictSame(unknown.filter(name => !verdict(registration, { [name]: undefined }).endsWith(`, got ${JSON.stringify(name)}`)), [])
+  t.match(verdict(route, JSON.parse('{"__proto__":1}')), /^config\.coalesce of GET \/word\/:word must be made of .*, got "__proto__"$/)
+  t.match(verdict(route, { global: true }), /got "global"$/, 'an option of the registration is none of a route')
+  t.match(verdict(registration, { name: 'x' }), /got "name"$/, 'nor is one of a function')
+})
+
+t.test('options of a route are true or an object', async t => {
+  const wrong: Array<[unknown, string]> = [[null, 'null'], [1, '1'], ['on', '"on"'], [[], '[]'], [[true], '[true]'], [() => true, 'function (anonymous)'], [function on () {}, 'function on']]
+  t.strictSame(wrong.map(([value]) => verdict(route, value)), wrong.map(([, got]) => `config.coalesce of GET /word/:word must be true, false or an object, got ${got}`))
+})
+
+t.test('options of a registration are an object', async t => {
+  const wrong: Array<[unknown, string]> = [[null, 'null'], [1, '1'], [[], '[]'], ['on', '"on"']]
+  t.strictSame(wrong.map(([value]) => verdict(registration, value)), wrong.map(([, got]) => `coalesce options must be an object, got ${got}`))
+})
+
+t.test('whatever was got can be told', async t => {
+  const circular: Record<string, unknown> = {}
+  circular.self = circular
+  const odd = [circular, { n: 1n }, Symbol('s'), Object.create(null), new Proxy({}, {}), [circular], { toJSON () { throw new Error('no') } }]
+  t.strictSame(odd.filter(each => !/^config\.coalesce of GET \/word\/:word\.hook must be .*, got ./.test(verdict(route, { hook: each }))), [])
+  t.match(verdict(route, { hook: circular }), /got \[object Object\]$/)
+})
+
+t.test('any value of any option is accepted or throws the one error', async t => {
+  const names = [...new Set([...ROUTE_OPTIONS, ...REGISTRATION_OPTIONS].map(([name]) => name.split('.')[0] as string))]
+  fc.assert(fc.property(fc.constantFrom(...names, 'waitTimeout'), fc.anything({ withBigInt: true, withNullPrototype: true }), (name, value) => {
+    const said = verdict(registration, { [name]: value })
+    return said === 'accepted' || (said.startsWith(`coalesce options.${name}`) && said.includes(' must be ') && said.includes(', got '))
+  }), { numRuns: 4_000 })
+  t.pass()
+})
