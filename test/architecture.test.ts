@@ -68,7 +68,7 @@ function valueImporters (name: string): string[] {
 }
 
 t.test('the imports of a source are found, in whatever way it imports', async t => {
-  const found = importsOf('lib/core/a.ts', `
+  const found = importsOf('lib/http/a.ts', `
     import fs from 'node:fs'
     import './side-effect.js'
     import type { A } from '../a.js'
@@ -81,33 +81,63 @@ t.test('the imports of a source are found, in whatever way it imports', async t 
   `)
 
   t.strictSame(found.map(({ target, ours, typeOnly }) => [target, ours ? 'ours' : 'package', typeOnly ? 'type' : 'value'].join(' ')), [
-    'node:fs package value', 'lib/core/side-effect.ts ours value', 'lib/a.ts ours type', '@scope/b package value', 'lib/core/c.ts ours value',
+    'node:fs package value', 'lib/http/side-effect.ts ours value', 'lib/a.ts ours type', '@scope/b package value', 'lib/http/c.ts ours value',
     'd package type', 'e package value', 'g package value', 'lib/h.ts ours type'
   ])
 })
 
-t.test('the rooms are there', async t => {
-  const rooms = new Set(lib.map(({ path }) => dirname(path)))
-  for (const room of ['lib', 'lib/core', 'lib/http', 'lib/observers']) t.ok(rooms.has(room), room)
-})
+/** Each room, and the rooms whose modules its own may import, types included. All may import `types/`, and what stands at the top of `lib/`. */
+const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
+  http: [],
+  options: ['http'],
+  observers: ['options'],
+  'engine/cache': ['observers'],
+  'engine/protection': ['observers'],
+  'engine/flights': ['engine/cache', 'engine/protection'],
+  'engine/coordinators': ['engine/flights'],
+  engine: ['engine/cache', 'engine/protection', 'engine/flights', 'engine/coordinators', 'observers'],
+  stores: ['engine/cache', 'options'],
+  functions: ['engine', 'engine/cache', 'engine/coordinators', 'engine/flights', 'engine/protection', 'http', 'observers', 'options', 'stores'],
+  fastify: [
+    'engine', 'engine/cache', 'engine/coordinators', 'engine/flights', 'engine/protection', 'functions', 'http', 'observers', 'options', 'stores'
+  ]
+}
+/** What every room may use. */
+const COMMON = ['lib/clock.ts', 'lib/errors.ts', 'lib/variant.ts']
 
-t.test('core and http import nothing of ours but types and their own modules', async t => {
-  for (const room of ['lib/core', 'lib/http']) {
-    const strays = lib.filter(({ path }) => path.startsWith(`${room}/`)).flatMap(({ path, imports }) => imports
-      .filter(({ target, ours, typeOnly }) => ours && !typeOnly && !target.startsWith(`${room}/`))
-      .map(({ target }) => `${path} imports ${target}`))
-    t.strictSame(strays, [])
+/** The room of a module; undefined at the top of `lib/`. */
+function roomOf (path: string): string | undefined {
+  const folder = dirname(path).replace(/^lib\/?/, '')
+  return folder === '' ? undefined : folder.startsWith('fastify') ? 'fastify' : folder
+}
+
+t.test('each room imports the rooms that it may, and no others', async t => {
+  const strays: string[] = []
+  for (const { path, imports } of lib) {
+    const room = roomOf(path)
+    if (room === undefined) continue
+    t.ok(room in MAY_IMPORT, `${room} is in the table`)
+    for (const { target, ours } of imports) {
+      if (!ours || target.startsWith('types/') || COMMON.includes(target)) continue
+      const other = roomOf(target)
+      if (other !== room && (other === undefined || MAY_IMPORT[room]?.includes(other) !== true)) strays.push(`${path} imports ${target}`)
+    }
   }
+  t.strictSame(strays, [])
 })
 
-t.test('the coalescer, core and http know no framework, and core knows no HTTP', async t => {
-  const isOf = (folders: readonly string[]) => ({ path }: Module): boolean => folders.some(folder => path.startsWith(folder))
-  const fastify = lib.filter(isOf(['lib/coalescer.ts', 'lib/core/', 'lib/http/']))
-    .filter(({ imports }) => imports.some(({ target }) => target.startsWith('fastify') || target === 'lib/fastify-visit.ts' || target === 'lib/plugin.ts'))
-  const http = lib.filter(isOf(['lib/core/'])).filter(({ imports }) => imports.some(({ target }) => /^node:http|^lib\/http\//.test(target)))
+t.test('no room is above itself', async t => {
+  const walk = (room: string, above: readonly string[]): void => {
+    t.notOk(above.includes(room), [...above, room].join(' → '))
+    for (const below of MAY_IMPORT[room] ?? []) walk(below, [...above, room])
+  }
+  for (const room of Object.keys(MAY_IMPORT)) walk(room, [])
+})
 
-  t.strictSame(fastify.map(({ path }) => path), [])
-  t.strictSame(http.map(({ path }) => path), [])
+t.test('the engine knows neither HTTP nor a framework', async t => {
+  const strays = lib.filter(({ path }) => path.startsWith('lib/engine/'))
+    .filter(({ imports }) => imports.some(({ target }) => /^(?:node:http|fastify|lib\/(?:http|fastify)\/)/.test(target)))
+  t.strictSame(strays.map(({ path }) => path), [])
 })
 
 t.test('each foreign power has its one embassy', async t => {

@@ -14,7 +14,8 @@ t.test('each error has a code of its own, a status and a message that says what 
     new errors.WrongLengthError(5, 4),
     new errors.MetricTakenError('coalesce_runs_total'),
     new errors.NotListableError(),
-    new errors.NotKeptError()
+    new errors.NotKeptError(),
+    new errors.RefreshError('it was answered 401 before its handler')
   ]
   t.equal(made.length, Object.keys(errors).length, 'no error is left out')
   t.strictSame(made.map(({ code, statusCode, message }) => [code, statusCode, message]), [
@@ -29,7 +30,8 @@ t.test('each error has a code of its own, a status and a message that says what 
     ['FST_COALESCE_WRONG_LENGTH', 500, 'Content-Length is 5, the stream came to 4 bytes'],
     ['FST_COALESCE_METRIC_TAKEN', 500, 'the registry has another metric named coalesce_runs_total; set metrics.prefix'],
     ['FST_COALESCE_NOT_LISTABLE', 500, 'the store has no way to list its entries'],
-    ['FST_COALESCE_NOT_KEPT', 504, 'nothing is kept that this request may be answered with']
+    ['FST_COALESCE_NOT_KEPT', 504, 'nothing is kept that this request may be answered with'],
+    ['FST_COALESCE_REFRESH_FAILED', 500, 'nothing was refreshed: it was answered 401 before its handler']
   ])
   t.strictSame(made.map(error => error instanceof Error), made.map(() => true))
   t.ok(made[0] instanceof TypeError)

@@ -17,8 +17,9 @@ export type Duration = number | string
  * - `hit`: it was served a kept response
  * - `stale`: it was served a kept response that is not fresh any more; the reason says why it may be
  * - `peer`: it was served from another process (reserved)
+ * - `shed`: its run was refused to protect what is behind it (reserved)
  */
-export type Outcome = 'bypass' | 'leader' | 'follower' | 'hit' | 'stale' | 'peer' | 'alone'
+export type Outcome = 'bypass' | 'leader' | 'follower' | 'hit' | 'stale' | 'peer' | 'alone' | 'shed'
 
 /** What a key can be made of. */
 type KeyPart = string | number | bigint | boolean

@@ -8,63 +8,75 @@
 import { LRUCache } from 'lru-cache'
 import type { Clock } from '../../types/index.js'
 import { MEMORY } from './cache/memory.js'
-import { sizeOfVariant, type Variant } from '../http/recording.js'
-import type { Variants } from './variants.js'
-import type { Visit } from './participant.js'
+import { sizeOfVariant, type Variant } from '../variant.js'
+import type { Varied, Variants } from './variants.js'
+
+/** Who boards under a key that says what is known of its variant. */
+export interface Boarder extends Varied {
+  boardedKey: string
+}
 
 export class Unshareable {
   /** The variant, by the key and as much of it as is known there. */
-  readonly #keys: LRUCache<string, Variant>
+  #known: LRUCache<string, Variant> | undefined
+  readonly #clock: Clock
   readonly #variants: Variants
 
   constructor (clock: Clock, variants: Variants) {
+    this.#clock = clock
+    this.#variants = variants
+  }
+
+  /** Whether the last response of a boarder's variant could not be shared, or none of its key can. The key that it boards with tells it apart from others. */
+  has (boarder: Boarder): boolean {
+    if (this.#variants.isSpilt(boarder)) return true
+    const known = this.#known
+    if (known === undefined || known.size === 0) return false
+    for (;;) {
+      const { boardedKey } = boarder
+      const variant = known.get(boardedKey)
+      if (variant === undefined) return false
+      const place = variant.names.findIndex((name, index) => boarder.value(name) !== variant.values[index])
+      if (place < 0) return true
+      const ttl = known.getRemainingTTL(boardedKey)
+      // Else there is no telling them apart: too much is known of the key already.
+      if (!this.#variants.learn(boarder, variant.names.slice(place, place + 1))) return true
+      boarder.boardedKey = this.#variants.keyOf(boarder)
+      known.delete(boardedKey)
+      known.set(this.#variants.keyOf({ key: boarder.key, value: name => valueIn(variant, name, boarder) }), variant, { ttl })
+    }
+  }
+
+  /** Room for the places of all is taken at once, so not before there is one. */
+  #memory (): LRUCache<string, Variant> {
     // To lru-cache a time of 0 is no time.
-    const origin = clock.now() - 1
-    this.#keys = new LRUCache<string, Variant>({
+    const origin = this.#clock.now() - 1
+    return new LRUCache<string, Variant>({
       ...MEMORY,
       sizeCalculation: (variant, key) => key.length + sizeOfVariant(variant) + 1,
       ttl: 1,
       ttlResolution: 0,
-      perf: { now: () => clock.now() - origin }
+      perf: { now: () => this.#clock.now() - origin }
     })
-    this.#variants = variants
-  }
-
-  /** Whether the last response of a visit's variant could not be shared, or none of its key can. The key that it boards with tells it apart from others. */
-  has (visit: Visit): boolean {
-    if (this.#variants.isSpilt(visit)) return true
-    if (this.#keys.size === 0) return false
-    for (;;) {
-      const { boardedKey } = visit
-      const variant = this.#keys.get(boardedKey)
-      if (variant === undefined) return false
-      const place = variant.names.findIndex((name, index) => visit.value(name) !== variant.values[index])
-      if (place < 0) return true
-      const ttl = this.#keys.getRemainingTTL(boardedKey)
-      // Else there is no telling them apart: too much is known of the key already.
-      if (!this.#variants.learn(visit, variant.names.slice(place, place + 1))) return true
-      visit.boardedKey = this.#variants.keyOf(visit)
-      this.#keys.delete(boardedKey)
-      this.#keys.set(this.#variants.keyOf({ key: visit.key, value: name => valueIn(variant, name, visit) }), variant, { ttl })
-    }
   }
 
   /** @param ttl for how many milliseconds */
-  remember (visit: Visit, variant: Variant, ttl: number): void {
-    this.#keys.set(this.#variants.keyOf(visit), variant, { ttl })
+  remember (boarder: Boarder, variant: Variant, ttl: number): void {
+    (this.#known ??= this.#memory()).set(this.#variants.keyOf(boarder), variant, { ttl })
   }
 
-  /** A response of a visit's variant can be shared. */
-  forget (visit: Visit): void {
-    if (this.#keys.size === 0) return
-    this.#keys.delete(visit.boardedKey)
+  /** A response of a boarder's variant can be shared. */
+  forget (boarder: Boarder): void {
+    const known = this.#known
+    if (known === undefined || known.size === 0) return
+    known.delete(boarder.boardedKey)
     // More may be known of its key than when it boarded.
-    this.#keys.delete(this.#variants.keyOf(visit))
+    known.delete(this.#variants.keyOf(boarder))
   }
 }
 
-/** Of one that boarded under the key of `visit`, so that the two agree in what a variant says nothing of. */
-function valueIn ({ names, values }: Variant, name: string, visit: Visit): string | null {
+/** Of one that boarded under the key of `boarder`, so that the two agree in what a variant says nothing of. */
+function valueIn ({ names, values }: Variant, name: string, boarder: Boarder): string | null {
   const place = names.indexOf(name)
-  return place < 0 ? visit.value(name) : values[place] as string | null
+  return place < 0 ? boarder.value(name) : values[place] as string | null
 }

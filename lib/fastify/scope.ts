@@ -3,63 +3,57 @@
  *
  * Invariant: nothing here is shared with another registration but what that one asked for: its metrics.
  */
-import type { FastifyBaseLogger } from 'fastify'
+import type { FastifyBaseLogger, FastifyInstance } from 'fastify'
 import type { Coalesce, RouteSelector } from '../../types/index.js'
-import { KEEPING } from '../functions/call.js'
-import { Coalescer } from '../engine/conductor.js'
-import type { Strategies } from './routes/constraints.js'
-import { Flights } from '../engine/flights/flights.js'
+import { Budget } from '../engine/budget.js'
+import { Cache, NO_CACHE, type ResultCache } from '../engine/cache/cache.js'
+import { GuardedStore } from '../engine/cache/guarded-store.js'
 import { Refreshes } from '../engine/cache/refreshes.js'
-import { Shelf } from '../engine/cache/guarded-store.js'
-import { deduplicator, type Terminal } from '../functions/deduplicate.js'
+import { Conductor } from '../engine/conductor.js'
+import { LOCAL } from '../engine/coordinators/coordinator.js'
+import type { Participant } from '../engine/participant.js'
+import { NO_PROTECTION } from '../engine/protection/protection.js'
 import { NotListableError, UnknownRouteError } from '../errors.js'
-import type { Pairable } from './routes/head-routes.js'
-import { inventory } from './cache/inventory.js'
-import { Keeper } from './cache/response-cache.js'
+import { STORED } from '../functions/call.js'
+import { deduplicator, type FunctionRegistry } from '../functions/deduplicate.js'
+import type { CallResult } from '../functions/results.js'
+import type { Recording } from '../http/recording.js'
 import { publishing } from '../observers/channels.js'
 import { logging } from '../observers/log.js'
 import { both } from '../observers/observer.js'
 import { Instruments } from '../observers/prometheus.js'
 import { StoreTally } from '../observers/store-tally.js'
 import { Tally, tallying } from '../observers/tally.js'
-import { readPurge, type Settings } from '../options/options.js'
+import { readPurge, type RouteSettings, type Settings } from '../options/options.js'
 import { memoryStore } from '../stores/memory.js'
-import type { Route } from '../engine/participant.js'
+import { Barrier } from './cache/barrier.js'
+import { inventory } from './cache/inventory.js'
+import { ResponseCodec } from './cache/response-cache.js'
+import { Warnings } from './dependencies/warnings.js'
+import type { Requests } from './requests.js'
+import type { CoalescedRoute } from './routes/route.js'
 
-/** A coalesced route as Fastify has it. */
-export interface FastifyRoute extends Omit<Route, 'keyHead'>, Pairable {
-  readonly url: string
-  parksAt: 'onRequest' | 'preHandler'
-  /** Whether no hook of others comes between capturing a response and deciding upon it. */
-  decidesAtOnce: boolean
-  /** Whether no hook of others comes after that. */
-  decidesLast: boolean
-  /** Whether hooks of others run before its requests board. */
-  watchesHooks: boolean
-  /** The app's constraint strategies; undefined if the route has a constraint of one that is not known. */
-  readonly strategies: Strategies | undefined
-  /** Whether what validation finds in a query reaches the handler although what it looked at does not. */
-  tellsValidation: boolean
-  /** What of its functions it has been warned of. */
-  readonly warned: Set<string>
-  /** Decides where to park, once all hooks are known. */
-  readonly settle: () => void
+/** Those who lead a flight of a route now. */
+function leadersOf ({ fleet }: CoalescedRoute): Array<Participant<Recording>> {
+  return fleet.flights().map(({ leader }) => leader as Participant<Recording>)
 }
 
-/** What a registration's deduplicated functions keep, and their runs in the air. */
+/** What a registration's deduplicated functions cache, and their runs in the air. */
 interface Functions {
-  readonly shelves: Set<Shelf>
-  readonly calls: Terminal['flights']
+  readonly stores: ReadonlySet<GuardedStore>
+  readonly flights: FunctionRegistry['conductor']['flights']
 }
 
 export interface Scope {
   readonly settings: Settings
-  readonly coalescer: Coalescer
+  readonly requests: Requests
   /** Those of this registration, of the ones around it and inside it. */
-  readonly coalescers: Set<Coalescer>
-  /** The same. */
-  readonly functions: Set<Functions>
-  readonly routes: FastifyRoute[]
+  readonly allRequests: Set<Requests>
+  /** Deduplicated functions of this registration, of the ones around it and inside it. */
+  readonly allFunctions: Set<Functions>
+  /** What is cached of a route's responses. */
+  readonly cacheOf: (settings: RouteSettings) => ResultCache<Recording>
+  readonly routes: CoalescedRoute[]
   readonly tallies: Tally[]
   /** How many routes there are that neither method nor pattern nor written constraints tell apart. */
   readonly ids: Map<string, number>
@@ -73,21 +67,31 @@ export function createScope (log: FastifyBaseLogger, settings: Settings, around:
   const { clock, storeTimeout } = settings
   const observer = both(tallying, both(logging, publishing))
   const storeTally = new StoreTally(log, clock)
-  const shelf = new Shelf(settings.store ?? memoryStore({ clock }), storeTimeout, clock, storeTally)
-  const coalescer = new Coalescer(settings, new Keeper(shelf, observer), observer)
-  const coalescers = (around?.coalescers ?? new Set<Coalescer>()).add(coalescer)
-  const calls: Terminal['flights'] = new Flights(settings, clock)
-  const shelves = new Set<Shelf>()
-  const functions = (around?.functions ?? new Set<Functions>()).add({ shelves, calls })
-  const routes: FastifyRoute[] = []
+  const guarded = new GuardedStore(settings.store ?? memoryStore({ clock }), storeTimeout, clock, storeTally)
+  const seams = { clock, observer, protection: NO_PROTECTION, coordinator: LOCAL }
+  const conductor = new Conductor<Recording>(settings, seams)
+  const codec = new ResponseCodec()
+  const refreshes = new Refreshes(() => guarded.now())
+  const requests: Requests = {
+    conductor,
+    guarded,
+    budget: new Budget(settings.maxRecordedBytes),
+    barrier: new Barrier(conductor, guarded, settings.purgeOnWrite),
+    warnings: new Warnings()
+  }
+  const allRequests = (around?.allRequests ?? new Set<Requests>()).add(requests)
+  const calls = new Conductor<CallResult>(settings, seams)
+  const functionStores = new Set<GuardedStore>()
+  const allFunctions = (around?.allFunctions ?? new Set<Functions>()).add({ stores: functionStores, flights: calls.flights })
+  const routes: CoalescedRoute[] = []
   const tallies: Tally[] = []
   const source = {
     tallies,
-    flights: () => coalescer.flights.size + calls.size,
-    waiters: () => coalescer.flights.waiters + calls.waiters,
-    recordedBytes: () => coalescer.budget.held,
+    flights: () => conductor.flights.size + calls.flights.size,
+    waiters: () => conductor.flights.waiters + calls.flights.waiters,
+    recordedBytes: () => requests.budget.held,
     store: storeTally,
-    stores: () => [shelf, ...shelves].map(({ store }) => store)
+    stores: () => [guarded, ...functionStores].map(({ store }) => store)
   }
   const instruments = settings.metrics === false
     ? undefined
@@ -95,26 +99,25 @@ export function createScope (log: FastifyBaseLogger, settings: Settings, around:
   instruments?.add(source)
 
   const names = new Set<string>()
-  const terminal: Terminal = {
-    flights: calls,
-    observer,
+  const functions: FunctionRegistry = {
+    conductor: calls,
     log,
     track: tally => { tallies.push(tally) },
     store: settings.store,
-    shelve (store, timeout) {
+    guard (store, timeout) {
       const own = store === undefined && timeout === undefined
-        ? shelf
-        : new Shelf(store ?? shelf.store, timeout ?? storeTimeout, clock, storeTally)
-      shelves.add(own)
+        ? guarded
+        : new GuardedStore(store ?? guarded.store, timeout ?? storeTimeout, clock, storeTally)
+      functionStores.add(own)
       return own
     },
-    refreshes: new Refreshes(() => shelf.now()),
+    refreshes: new Refreshes(() => guarded.now()),
     names: () => names
   }
   const setDisabled = (disabled: boolean, selector: RouteSelector | undefined): void => {
     if (selector === undefined) {
-      coalescer.disabled = disabled
-      if (disabled) coalescer.release()
+      conductor.disabled = disabled
+      if (disabled) conductor.release(conductor.flights.leaders())
       return
     }
     // Of one that has two URLs either names both, and the HEAD routes of both.
@@ -124,7 +127,7 @@ export function createScope (log: FastifyBaseLogger, settings: Settings, around:
     if (chosen.length === 0) throw new UnknownRouteError(`${selector.method ?? '*'} ${selector.url}`)
     for (const route of chosen) {
       route.disabled = disabled
-      if (disabled) coalescer.release(route)
+      if (disabled) conductor.release(leadersOf(route))
     }
   }
   const api: Coalesce = Object.freeze<Coalesce>({
@@ -133,40 +136,57 @@ export function createScope (log: FastifyBaseLogger, settings: Settings, around:
       for (const tally of tallies) total.add(tally)
       return { ...total.figures(), routes: tallies.map(tally => ({ method: tally.method, route: tally.route, ...tally.figures() })) }
     },
-    deduplicate: deduplicator(() => terminal),
+    deduplicate: deduplicator(() => functions),
     disable (selector) { setDisabled(true, selector) },
     enable (selector) { setDisabled(false, selector) },
     invalidate (purge) {
       const { labels, soft } = readPurge(purge, settings.routes.router)
       // Of the registrations around this one and inside it as well, as with a write: they may share its store.
-      for (const { barrier } of coalescers) barrier.purge(labels, soft)
-      for (const each of functions) {
-        for (const shelf of each.shelves) shelf.purge(labels, soft)
-        if (each.shelves.size > 0) each.calls.fence(KEEPING)
+      for (const { barrier } of allRequests) barrier.purge(labels, soft)
+      for (const { flights, stores } of allFunctions) {
+        for (const store of stores) store.purge(labels, soft)
+        if (stores.size > 0) flights.fence(STORED)
       }
     },
     entries ({ bodies = false } = {}) {
-      const entries = shelf.entries()
+      const entries = guarded.entries()
       if (entries === undefined) throw new NotListableError()
-      return inventory(entries, bodies, shelf.now())
+      return inventory(entries, bodies, guarded.now())
     },
     get registry () { return instruments?.registry }
   })
   return {
     settings,
-    coalescer,
-    coalescers,
-    functions,
+    requests,
+    allRequests,
+    allFunctions,
+    cacheOf: ({ eagerRefresh, ttl }) => ttl === undefined ? NO_CACHE : new Cache(guarded, codec, refreshes, eagerRefresh),
     routes,
     tallies,
     ids: new Map(),
     instruments,
     api,
     close () {
-      coalescer.keeper.close()
-      terminal.refreshes.close()
-      for (const flights of [coalescer.flights, calls]) flights.deadlines.sweep()
+      refreshes.close()
+      functions.refreshes.close()
+      for (const { flights } of [conductor, calls]) flights.deadlines.sweep()
       instruments?.remove(source)
     }
   }
+}
+
+const kScope = Symbol('fastify-coalesce.scope')
+
+/** The scope of an instance: its own, or that of the one around it. */
+export function scopeOf (fastify: FastifyInstance): Scope {
+  return (fastify as unknown as { [kScope]: Scope })[kScope]
+}
+
+/** Gives an instance a scope of its own. */
+export function setScope (fastify: FastifyInstance, scope: Scope): void {
+  Object.defineProperty(fastify, kScope, { value: scope })
+}
+
+export function hasScope (fastify: FastifyInstance): boolean {
+  return Object.hasOwn(fastify, kScope)
 }

@@ -5,40 +5,45 @@
  * one, nor to one on another object: a store that may outlive this process is only used under a name that the user gave.
  */
 import type { Clock, Deduplicate, Deduplicated, DeduplicateOptions, Store } from '../../types/index.js'
-import { Call, type AnyFunction, type CallKey, type Desk, type Run } from './call.js'
+import { Call, type AnyFunction, type CallKey, type FunctionContext } from './call.js'
 import { encodeKey, signalIn } from './arguments.js'
 import { CalledOn, isArrowFunction } from './called-on.js'
 import { systemClock } from '../clock.js'
-import { Flights, type Limits } from '../engine/flights/flights.js'
+import { Conductor } from '../engine/conductor.js'
+import { LOCAL } from '../engine/coordinators/coordinator.js'
+import type { FlightLimits } from '../engine/flights/flights.js'
+import { NO_PROTECTION } from '../engine/protection/protection.js'
 import { Refreshes } from '../engine/cache/refreshes.js'
-import { Shelf } from '../engine/cache/guarded-store.js'
+import { Cache, NO_CACHE } from '../engine/cache/cache.js'
+import { GuardedStore } from '../engine/cache/guarded-store.js'
 import { notAKey } from '../http/answers.js'
 import { atOnce } from '../http/at-once.js'
-import type { Log, Observer } from '../observers/observer.js'
+import type { Log } from '../observers/observer.js'
 import { SILENT, StoreTally } from '../observers/store-tally.js'
 import { Tally, tallying } from '../observers/tally.js'
 import { readFunctionOptions } from '../options/function-options.js'
 import { fail } from '../options/parsers.js'
-import { Results } from './results.js'
+import { ResultCodec, type CallResult } from './results.js'
 import { memoryStore } from '../stores/memory.js'
 
-/** Where a function's calls are counted and parked, and their results kept. */
-export interface Terminal {
-  readonly flights: Flights<Run<unknown>>
-  readonly observer: Observer
+/** What the functions of a registration have in common. */
+export interface FunctionRegistry {
+  readonly conductor: Conductor<CallResult>
   readonly log: Log
   /** Told of each new function. */
   readonly track: (tally: Tally) => void
   /** The store that somebody gave for all of its functions. */
   readonly store: Store | undefined
-  /** A shelf on a store, or on that of all of its functions. */
-  readonly shelve: (store: Store | undefined, timeout: number | undefined) => Shelf
+  /** Guards a store, or that of all of its functions. */
+  readonly guard: (store: Store | undefined, timeout: number | undefined) => GuardedStore
   readonly refreshes: Refreshes
-  /** The names under which functions keep results in a store that was given. */
+  /** The names under which functions cache results in a store that was given. */
   readonly names: (store: Store) => Set<string>
 }
 
-const LIMITS: Limits = Object.freeze({ maxFlights: 10_000, maxWaiters: 50_000 })
+/** What a function's calls cannot be given by options. */
+const CALL_LIMITS = Object.freeze({ maxWaitersPerKey: Infinity, releaseConcurrency: 64, unshareableTtl: 0 })
+const LIMITS: FlightLimits = Object.freeze({ maxFlights: 10_000, maxWaiters: 50_000 })
 const STORE_TIMEOUT = 250
 
 let functions = 0
@@ -47,27 +52,29 @@ let common: Store | undefined
 /** The names of those that keep in a store that was given. */
 const namesIn = new WeakMap<Store, Set<string>>()
 
-/** What `deduplicate` and `@deduplicated` do, at a terminal. */
+/** What `deduplicate` and `@deduplicated` do, for a registry. */
 export function deduplicateAt<A extends readonly unknown[], R> (
-  terminal: Terminal,
+  registry: FunctionRegistry,
   fn: AnyFunction<A, R>,
   options: DeduplicateOptions<A, R>,
   ownName?: string
 ): AnyFunction<A, R> & { invalidate: (...args: A) => void } {
   if (typeof fn !== 'function') throw new TypeError('deduplicate wants a function')
   const settings = readFunctionOptions(options)
-  const { flights, observer, log } = terminal
+  const { conductor, log } = registry
   const tally = new Tally('FUNCTION', settings.name ?? ((ownName ?? fn.name) || 'anonymous'))
   let prefix = String(++functions)
-  let results: Results<A, R> | undefined
+  let guarded: GuardedStore | undefined
   if (settings.ttl !== undefined) {
-    const given = settings.store ?? terminal.store
-    if (given !== undefined) prefix = JSON.stringify(claim(terminal.names(given), settings.name))
-    const shelf = terminal.shelve(settings.store, settings.storeTimeout)
-    results = new Results(shelf, terminal.refreshes, settings, observer, flights.clock)
+    const given = settings.store ?? registry.store
+    if (given !== undefined) prefix = JSON.stringify(claim(registry.names(given), settings.name))
+    guarded = registry.guard(settings.store, settings.storeTimeout)
   }
-  terminal.track(tally)
-  const desk: Desk<A, R> = { fn, settings, flights, observer, tally, log, results }
+  registry.track(tally)
+  const cache = guarded === undefined
+    ? NO_CACHE
+    : new Cache(guarded, new ResultCodec(settings.clone), registry.refreshes, settings.eagerRefresh)
+  const context: FunctionContext<A, R> = { fn, settings, limits: { ...settings, ...CALL_LIMITS }, conductor, cache, tally, log }
 
   let isWarned = false
   function warnOf (got: string | undefined): void {
@@ -107,9 +114,8 @@ export function deduplicateAt<A extends readonly unknown[], R> (
   function deduplicatedCall (this: unknown, ...args: A): Promise<R> {
     const signal = signalIn(args)
     if (signal?.aborted === true) return Promise.reject(signal.reason)
-    tally.requests++
-    const call = new Call(desk, this, args, keyOf(this, args))
-    call.arrive()
+    const call = new Call(context, this, args)
+    call.arrive(keyOf(this, args))
     return call.promise
   }
 
@@ -119,11 +125,11 @@ export function deduplicateAt<A extends readonly unknown[], R> (
     if (key === undefined) return
     const object = !ignoresObject && calledOn.knows(this) ? calledOn.textOf(this) ?? '' : ''
     const text = `${prefix}:${object}:${key}`
-    results?.shelf.drop(text)
-    flights.fence(text)
+    guarded?.drop(text)
+    conductor.flights.fence(text)
     if (ignoresObject || object !== '') return
-    results?.shelf.purge([familyOf(key)], false)
-    flights.fence(familyOf(key))
+    guarded?.purge([familyOf(key)], false)
+    conductor.flights.fence(familyOf(key))
   }
 
   return Object.assign(deduplicatedCall, { invalidate })
@@ -138,24 +144,23 @@ function claim (names: Set<string>, name: string | undefined): string {
   return name
 }
 
-/** `deduplicate` at a terminal. */
-export function deduplicator (terminal: () => Terminal): Deduplicate {
+/** `deduplicate` of a registration. */
+export function deduplicator (registry: () => FunctionRegistry): Deduplicate {
   return function deduplicate (fn, options) {
     const untyped = fn as unknown as AnyFunction<readonly unknown[], unknown>
-    return deduplicateAt(terminal(), untyped, options as unknown as DeduplicateOptions) as unknown as Deduplicated<typeof fn>
+    return deduplicateAt(registry(), untyped, options as unknown as DeduplicateOptions) as unknown as Deduplicated<typeof fn>
   }
 }
 
 /** Of a function without an app. */
-export function standalone (clock: Clock = systemClock): Terminal {
+export function standalone (clock: Clock = systemClock): FunctionRegistry {
   return {
-    flights: new Flights(LIMITS, clock),
-    observer: tallying,
+    conductor: new Conductor(LIMITS, { clock, observer: tallying, protection: NO_PROTECTION, coordinator: LOCAL }),
     log: SILENT,
     track () {},
     store: undefined,
-    shelve: (store, timeout = STORE_TIMEOUT) =>
-      new Shelf(store ?? (common ??= memoryStore()), timeout, clock, new StoreTally(SILENT, clock)),
+    guard: (store, timeout = STORE_TIMEOUT) =>
+      new GuardedStore(store ?? (common ??= memoryStore()), timeout, clock, new StoreTally(SILENT, clock)),
     refreshes: new Refreshes(clock.now),
     names (store) {
       const names = namesIn.get(store) ?? new Set()

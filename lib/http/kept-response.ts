@@ -8,7 +8,8 @@ import { validateHeaderName, validateHeaderValue } from 'node:http'
 import { isMeaning } from './dimensions.js'
 import { HOP_BY_HOP, type HeaderDelta } from './headers.js'
 import { answersOneOnly } from './policy.js'
-import { byteLength, type Body, type Variant } from './recording.js'
+import type { Variant } from '../variant.js'
+import { byteLength, type Body } from './recording.js'
 
 export interface KeptResponse {
   readonly status: number

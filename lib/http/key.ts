@@ -6,12 +6,31 @@
  * to say after the target, all of that is left out.
  */
 import type { IncomingHttpHeaders } from 'node:http'
-import type { KeySettings } from '../options/options.js'
 import { notAKey, partText } from './answers.js'
 import { atOnce } from './at-once.js'
 import { digestBody, isPlainJson } from './body-digest.js'
 import { cookiePairs } from './cookies.js'
-import { normalizeQuery, queryStart } from './query.js'
+import { normalizeQuery, queryStart, type Covers } from './query.js'
+
+/** What a key depends on that the app has chosen. */
+export interface Router {
+  /** It ends a path at `;`. */
+  readonly semicolonDelimits: boolean
+  /** It has a query string parser of its own. */
+  readonly parsesItself: boolean
+  /** The address of a connection decides whether a proxy's word is taken. */
+  readonly trustsByAddress: boolean
+}
+
+export interface KeySettings<S> {
+  readonly query: 'sorted' | 'raw' | { readonly covers: Covers }
+  readonly headers: readonly string[]
+  readonly cookies: readonly string[]
+  readonly identity: ((request: S) => unknown) | undefined
+  readonly key: ((request: S) => unknown) | undefined
+  readonly body: { readonly maxBytes: number } | undefined
+  readonly router: Router
+}
 
 /** What tells whether a request has a body. */
 export interface BodySource {
@@ -195,7 +214,7 @@ function fault (name: 'no-identity' | 'no-key', answer: unknown): KeyResult {
   return got === undefined ? { fault: name } : { fault: name, got }
 }
 
-function targetOf (url: string, settings: Pick<KeySettings, 'query' | 'router'>): string {
+function targetOf (url: string, settings: Pick<KeySettings<never>, 'query' | 'router'>): string {
   const { router } = settings
   const start = queryStart(url, router.semicolonDelimits)
   if (start === url.length) return `[${quote(url)}]`

@@ -3,6 +3,7 @@
  *
  * Invariant: immutable. It shares no buffer with the handler and no header with any reply.
  */
+import type { Variant } from '../variant.js'
 import type { Broadcast } from './broadcast.js'
 import type { HeaderDelta } from './headers.js'
 
@@ -32,28 +33,6 @@ export interface Recording {
 
 /** One that was kept. */
 export type KeptRecording = Recording & Required<Pick<Recording, 'kept'>> & { readonly bytes: number }
-
-export interface Variant {
-  readonly names: readonly string[]
-  readonly values: ReadonlyArray<string | null>
-}
-
-export const NO_VARIANT: Variant = Object.freeze({ names: Object.freeze([]), values: Object.freeze([]) })
-
-/** Whether a request may have a response of a variant, as far as that goes. */
-export function isOfVariant (request: { value (name: string): string | null }, { names, values }: Variant): boolean {
-  return names.every((name, index) => request.value(name) === values[index])
-}
-
-/** A request's variant of a response that depends on these headers. */
-export function variantOf (request: { value (name: string): string | null }, names: readonly string[]): Variant {
-  return names.length === 0 ? NO_VARIANT : { names, values: names.map(name => request.value(name)) }
-}
-
-/** How many characters it has. */
-export function sizeOfVariant ({ names, values }: Variant): number {
-  return names.reduce((sum, name, index) => sum + name.length + (values[index]?.length ?? 0), 0)
-}
 
 /** Makes text or bytes a body that nobody else holds. */
 export function snapshot (payload: string | Uint8Array | null | undefined): Body {

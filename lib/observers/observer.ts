@@ -4,7 +4,6 @@
  * Invariant: the outcome of each request or call is told once, under the name that code, logs, metrics and docs share.
  */
 import type { Outcome } from '../../types/index.js'
-import type { Cut } from '../http/broadcast.js'
 import type { Tally } from './tally.js'
 
 /** The part of a logger that is written to. */
@@ -37,11 +36,24 @@ export interface Observer {
   /** It ran out of time, and its key is free again. */
   cleanedUp (leader: Subject): void
   /** A response that is a shared stream ended before its end. */
-  cutOff (subject: Subject, reason: Cut): void
+  cutOff (subject: Subject, reason: string): void
   /** How it was served in the end; `waited` in milliseconds, 0 for who never waited. */
   settled (subject: Subject, outcome: Outcome, reason: string, waited: number): void
   /** What is kept was run anew in the background, because this one asked for it; `error` if that came of it. */
   refreshed (subject: Subject, result: RefreshResult, error: unknown): void
+}
+
+/** What a store was asked to do. */
+export type Operation = 'get' | 'set' | 'delete' | 'entries'
+
+/** Told what goes wrong, and how long the store takes. */
+export interface StoreListener {
+  /** The store threw, rejected, or took too long. */
+  failed (operation: Operation, reason: 'error' | 'timeout' | 'full', error: unknown): void
+  /** What the store gave is not what was asked for. */
+  rejected (reason: 'garbage' | 'version' | 'key'): void
+  /** A look took so many milliseconds, of a store that answers with a promise. */
+  answered (took: number): void
 }
 
 /** Tells both. */

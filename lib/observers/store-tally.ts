@@ -5,8 +5,7 @@
  */
 import type { Clock } from '../../types/index.js'
 import { systemClock } from '../clock.js'
-import type { Operation, ShelfWatch } from '../engine/cache/guarded-store.js'
-import type { Log } from './observer.js'
+import type { Log, Operation, StoreListener } from './observer.js'
 import { Distribution, increase } from './tally.js'
 import { warn } from './warn.js'
 
@@ -20,7 +19,7 @@ const ignore = (): void => {}
 /** Where nobody is told. */
 export const SILENT: Log = Object.freeze({ debug: ignore, warn: ignore, error: ignore })
 
-export class StoreTally implements ShelfWatch {
+export class StoreTally implements StoreListener {
   /** By operation, then reason. */
   readonly errors = new Map<Operation, Map<string, number>>()
   /** What was not what was asked for, by reason. */

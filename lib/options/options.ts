@@ -13,33 +13,14 @@ import { CACHE_NAME, isCacheName } from '../http/cache-status.js'
 import { pathLabel, routeLabel, tagLabel } from '../http/labels.js'
 import { answersOneOnly } from '../http/policy.js'
 import type { Recording } from '../http/recording.js'
-import { coversAllBut, coversOnly, isOfQuery, queryStart, type Covers } from '../http/query.js'
+import type { KeySettings, Router } from '../http/key.js'
+import { coversAllBut, coversOnly, isOfQuery, queryStart } from '../http/query.js'
 import {
   boolean, callable, clock, duration, durationOr, fail, headers, integer, isHeaderName, isName, isObject, listOf, names, oneOf, optional,
   part, read, seconds, span, type Reader, type Readers
 } from './parsers.js'
 
-/** What a key depends on that the app has chosen. */
-export interface Router {
-  /** It ends a path at `;`. */
-  readonly semicolonDelimits: boolean
-  /** It has a query string parser of its own. */
-  readonly parsesItself: boolean
-  /** The address of a connection decides whether a proxy's word is taken. */
-  readonly trustsByAddress: boolean
-}
-
-export interface KeySettings<S = FastifyRequest> {
-  readonly query: 'sorted' | 'raw' | { readonly covers: Covers }
-  readonly headers: readonly string[]
-  readonly cookies: readonly string[]
-  readonly identity: ((request: S) => unknown) | undefined
-  readonly key: ((request: S) => unknown) | undefined
-  readonly body: { readonly maxBytes: number } | undefined
-  readonly router: Router
-}
-
-export interface RouteSettings extends KeySettings {
+export interface RouteSettings extends KeySettings<FastifyRequest> {
   readonly hook: 'auto' | 'onRequest' | 'preHandler'
   readonly credentials: readonly string[]
   readonly statuses: readonly number[]
@@ -113,7 +94,7 @@ const METRIC_PREFIX = /^(?:[a-zA-Z_:][a-zA-Z0-9_:]*)?$/
 const isShareableStatus = (value: unknown): value is number =>
   Number.isInteger(value) && (value as number) >= 200 && (value as number) <= 599 && !answersOneOnly(value as number)
 
-const query: Reader<KeySettings['query']> = (value, name) => {
+const query: Reader<KeySettings<FastifyRequest>['query']> = (value, name) => {
   if (value === true) return 'sorted'
   if (value === 'raw') return 'raw'
   if (Array.isArray(value)) return Object.freeze({ covers: coversOnly(names(value, name)) })
@@ -122,7 +103,7 @@ const query: Reader<KeySettings['query']> = (value, name) => {
   return Object.freeze({ covers: coversAllBut(ignore) })
 }
 
-const body: Reader<KeySettings['body']> = (value, name) => {
+const body: Reader<KeySettings<FastifyRequest>['body']> = (value, name) => {
   if (value === false) return undefined
   if (value === true) return BODY
   if (!isObject(value)) return fail(name, 'true, false or { maxBytes }', value)

@@ -261,3 +261,12 @@ t.test('HEAD of either URL of a route that is / under a prefix is answered with 
     t.strictSame(await outcomes(server.app), { 'leader shared': 1, 'follower shared': 2 })
   }
 })
+
+t.test('HEAD of a route that has no GET beside it runs by itself', async t => {
+  const handler = held((_request, reply) => reply.send())
+  const server = await serve(t, app => { app.head('/only', ON, handler) })
+  const waiting = await queue(server, times(2, server, '/only', HEAD))
+  handler.gate.open()
+  t.strictSame((await Promise.all(waiting)).map(({ status }) => status), [200, 200])
+  t.equal(handler.runs, 2)
+})

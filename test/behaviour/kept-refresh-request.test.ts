@@ -174,6 +174,9 @@ t.test('the warning of one that failed says why', async t => {
       why: { message: 'who?' }
     },
     'its key is another one': { route: { key: ({ headers }) => String(headers['x-client']) }, why: { message: /another key than its client/ } },
+    'its key is another one, and it waits before its handler': {
+      route: { hook: 'preHandler', key: ({ headers }) => String(headers['x-client']) }, why: { message: /another key than its client/ }
+    },
     'it has no key': { route: { key: ({ headers }) => headers['x-client'] as string ?? null }, why: { message: /it may not board, because of no-key/ } },
     'its key function threw': { route: { key: ({ headers }) => (headers['x-client'] as string).trim() }, why: { type: 'TypeError' } },
     'a hook put an upgrade in it': {

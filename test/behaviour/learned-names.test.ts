@@ -111,3 +111,14 @@ t.test('of a route whose clients say which headers are read nothing is shared af
   await ask(40)
   t.equal(await bypassed(), 16, 'which does not last, and is of no other route')
 })
+
+t.test('what depends on more names than can be remembered, and may not be shared, is remembered for the whole key', async t => {
+  const server = await serve(t, app => {
+    app.get('/', { config: { coalesce: true } }, async ({ headers }, reply) => {
+      for (let index = 0; index < 65; index++) reply.header('x-seen', String(headers[`x-${index}`]))
+      return await reply.header('cache-control', 'private').send('own')
+    })
+  })
+  for (const lang of ['de', 'fr']) await server.get('/', { headers: { 'x-1': lang } })
+  t.strictSame(await outcomes(server.app), { 'leader private': 1, 'bypass unshareable': 1 })
+})

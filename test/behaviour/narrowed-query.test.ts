@@ -403,16 +403,18 @@ t.test('what hooks make of what a validation answered is told apart', async t =>
   }
 })
 
-t.test('what a validation takes a dislike to is told apart where the handler is told of it', async t => {
-  const handler = held(request => request.validationError === undefined ? 'fine' : 'not fine')
-  const server = await serve(t, app => {
-    const schema = { querystring: { type: 'object', properties: { me: { type: 'integer' } } } }
-    app.get('/', { ...on({ query: ['q'] }), schema, attachValidation: true }, handler)
+for (const part of ['querystring', 'query']) {
+  t.test(`what a validation takes a dislike to is told apart where the handler is told of it, by ${part}`, async t => {
+    const handler = held(request => request.validationError === undefined ? 'fine' : 'not fine')
+    const server = await serve(t, app => {
+      const schema = { [part]: { type: 'object', properties: { me: { type: 'integer' } } } }
+      app.get('/', { ...on({ query: ['q'] }), schema, attachValidation: true }, handler)
+    })
+    const answers = await meet(server, handler, ['1', 'x', '1', 'x'].map(me => () => server.get(`/?q=1&me=${me}`)))
+    t.same(answers.map(({ body }) => body), ['fine', 'not fine', 'fine', 'not fine'])
+    t.equal(handler.runs, 2)
   })
-  const answers = await meet(server, handler, ['1', 'x', '1', 'x'].map(me => () => server.get(`/?q=1&me=${me}`)))
-  t.same(answers.map(({ body }) => body), ['fine', 'not fine', 'fine', 'not fine'])
-  t.equal(handler.runs, 2)
-})
+}
 
 t.test('a validation after a request has boarded is told apart', async t => {
   const handler = held(({ query }) => query)
@@ -534,5 +536,18 @@ t.test('a handler that is called twice sees what is covered both times, wherever
     })
     t.equal((await server.get('/?q=1&me=1')).body, 'twice')
     t.same(seen, [{ q: '1' }, { q: '1' }])
+  }
+})
+
+t.test('a route that attaches what validation finds, and has none to attach, shares as any other', async t => {
+  const handlers = { '/narrowed': held(({ query }) => query), '/whole': held(({ query }) => query) }
+  const server = await serve(t, app => {
+    app.get('/narrowed', { ...on({ query: ['q'], hook: 'preHandler' }), attachValidation: true }, handlers['/narrowed'])
+    app.get('/whole', { ...on({}), attachValidation: true, schema: { querystring: { type: 'object' } } }, handlers['/whole'])
+  })
+  for (const [path, handler] of Object.entries(handlers)) {
+    const answers = await meet(server, handler, ['', ''].map(() => () => server.get(`${path}?q=1`)))
+    t.same(answers.map(({ body }) => body), ['{"q":"1"}', '{"q":"1"}'])
+    t.equal(handler.runs, 1, path)
   }
 })

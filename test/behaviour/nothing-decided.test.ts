@@ -4,6 +4,7 @@
  * No clock moves here, so whoever waits for one waits for ever.
  */
 import { once } from 'node:events'
+import { connect } from 'node:net'
 import { Readable } from 'node:stream'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import t from 'tap'
@@ -271,4 +272,46 @@ t.test('what is answered past reply while nobody waits holds no place for anothe
   handler.gate.open()
   t.strictSame((await Promise.all(answers)).map(brief), Array(3).fill('200 answer'))
   t.equal(handler.runs, 1)
+})
+
+t.test('a stream that begins once its reply was ended by hand is for nobody else', async t => {
+  const handler = held((_request, reply) => {
+    const source = new Readable({ read () {} })
+    source.push('a')
+    source.push(null)
+    reply.send(source)
+    reply.raw.end()
+    return reply
+  })
+  const server = await still(t, app => { app.get('/', ON, handler) })
+  const answers = await queue(server, times(3, server, '/'))
+  handler.gate.open()
+  await Promise.allSettled(answers)
+  t.equal(handler.runs, 3)
+  t.strictSame(await outcomes(server.app), { 'leader unrecorded': 1, 'alone unrecorded': 2 })
+  await grounded(server.app)
+})
+
+t.test('a stream that begins once its reply was ended by hand, before its turn on a connection, is for nobody else', async t => {
+  const first = held(() => 'first')
+  const handler = held((_request, reply) => {
+    reply.send(Readable.from(['a', 'b']))
+    reply.raw.end()
+    return reply
+  })
+  const server = await still(t, app => {
+    app.get('/first', first)
+    app.get('/', ON, handler)
+  })
+  const socket = connect(server.port, '127.0.0.1').on('error', () => {}).resume()
+  t.teardown(() => { socket.destroy() })
+  for (const path of ['/first', '/']) socket.write(`GET ${path} HTTP/1.1\r\nhost: 127.0.0.1:${server.port}\r\n\r\n`)
+  await server.arrived(1)
+  const answers = await queue(server, times(2, server, '/'))
+  handler.gate.open()
+  await Promise.allSettled(answers)
+  first.gate.open()
+  t.equal(handler.runs, 3)
+  t.strictSame(await outcomes(server.app), { 'leader unrecorded': 1, 'alone unrecorded': 2 })
+  await grounded(server.app)
 })

@@ -3,7 +3,7 @@
  */
 import Fastify, { type FastifyInstance } from 'fastify'
 import t from 'tap'
-import { Shelf } from '../../lib/engine/cache/guarded-store.js'
+import { GuardedStore } from '../../lib/engine/cache/guarded-store.js'
 import coalesce, { memoryStore } from '../../lib/index.js'
 import { TestClock } from '../fixtures/gate.js'
 import { memoryUsed, random } from '../fixtures/heap.js'
@@ -16,7 +16,7 @@ t.test('ten minutes with a million random keys, and purges among them, leave a s
   const clock = new TestClock()
   const store = memoryStore({ maxBytes: MAX_BYTES, maxEntries: MAX_ENTRIES, clock })
   const failures: unknown[] = []
-  const shelf = new Shelf(store, 100, clock, { failed: (...what) => { failures.push(what) }, rejected: what => { failures.push(what) }, answered () {} })
+  const shelf = new GuardedStore(store, 100, clock, { failed: (...what) => { failures.push(what) }, rejected: what => { failures.push(what) }, answered () {} })
   const next = random(7)
   // The places of marks are made with the first purge, once and for all.
   shelf.purge(['first'], false)

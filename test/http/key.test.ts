@@ -1,9 +1,8 @@
 import type { IncomingHttpHeaders } from 'node:http'
 import t from 'tap'
 import fc from 'fast-check'
-import { buildKey, KeyHead, headerOf, sendsBody, type KeyResult, type KeySource } from '../../lib/http/key.js'
+import { buildKey, KeyHead, headerOf, sendsBody, type KeyResult, type KeySource, type KeySettings } from '../../lib/http/key.js'
 import { coversOnly, normalizeQuery } from '../../lib/http/query.js'
-import type { KeySettings } from '../../lib/options/options.js'
 import { textOf } from './arbitraries.js'
 
 const SETTINGS: KeySettings<KeySource> = {

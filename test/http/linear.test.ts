@@ -24,12 +24,13 @@ import { isPlumbing } from '../../lib/http/infrastructure-headers.js'
 import { joinReason, keyCovers, shareReason } from '../../lib/http/policy.js'
 import { coversAllBut, coversOnly, ignoresQuery, isOfQuery, namesOf, narrowQuery, normalizeQuery, queryStart } from '../../lib/http/query.js'
 import { ifRangeHolds, multipart, parseRange } from '../../lib/http/range.js'
-import { isOfVariant, variantOf } from '../../lib/http/recording.js'
+import { isOfVariant, variantOf } from '../../lib/variant.js'
 import { asksForPart, represent } from '../../lib/http/represent.js'
 import { requestDirectives } from '../../lib/http/request-directives.js'
 import { responseDirectives, targetedRestriction } from '../../lib/http/response-directives.js'
 import { parseDictionary, tokenOrString } from '../../lib/http/structured-fields.js'
 import { tagsOf } from '../../lib/http/tags.js'
+import { holds, holdsId, noncesOf } from '../../lib/http/own-marks.js'
 import { parseVary } from '../../lib/http/vary.js'
 
 /** Given a text in the place of what a client or an upstream sends. */
@@ -137,12 +138,15 @@ const PARSERS: Readonly<Record<string, Parser>> = {
   parseDictionary,
   tokenOrString,
   tagsOf: text => tagsOf(fields(text, 'cache-tag', 'surrogate-key'), { tags: [], tagHeaders: ['cache-tag', 'surrogate-key'] }, text.split(',')),
-  parseVary
+  parseVary,
+  noncesOf,
+  holds: text => [holds(text, 'a'), holds(`${text} `.repeat(2), text), holds(Buffer.from(text), '0')],
+  holdsId: text => holdsId(text, '12345')
 }
 
 /** Not given what is sent, but numbers, bytes, names that the app chose, or what one of the parsers has read. */
 const NOT_OF_TEXTS = new Set([
-  'Broadcast', 'Reads', 'SharedBody', 'SharedBodies', 'acceptable', 'acceptableOnError', 'answersOneOnly', 'atOnce', 'bounded', 'byteLength',
+  'Broadcast', 'Reader', 'Reads', 'SharedBody', 'SharedBodies', 'acceptable', 'acceptableOnError', 'answersOneOnly', 'atOnce', 'bounded', 'byteLength',
   'bytesOf', 'contentRange', 'deltaSecondsText', 'followReason', 'isLarger', 'isPlainObject', 'judge', 'matchesStrongly', 'matchesWeakly', 'notAKey', 'parameter', 'sizeOfVariant', 'snapshot', 'watched'
 ])
 

@@ -1,5 +1,6 @@
 import t from 'tap'
-import { byteLength, bytesOf, NO_VARIANT, snapshot, type Body, type Recording } from '../../lib/http/recording.js'
+import { byteLength, bytesOf, snapshot, type Body, type Recording } from '../../lib/http/recording.js'
+import { NO_VARIANT } from '../../lib/variant.js'
 
 t.test('a snapshot shares no memory with the handler', async t => {
   const bytes = Buffer.from('before')

@@ -3,8 +3,9 @@ import t from 'tap'
 import fc from 'fast-check'
 import { InvalidOptionError } from '../../lib/errors.js'
 import { readFunctionOptions } from '../../lib/options/function-options.js'
-import { readOptions, readPurge, readRouteOptions, type Router, type RouteSettings } from '../../lib/options/options.js'
+import { readOptions, readPurge, readRouteOptions, type RouteSettings } from '../../lib/options/options.js'
 import type { CoalesceOptions, CoalesceRouteOptions, DeduplicateOptions, Purge } from '../../types/index.js'
+import type { Router } from '../../lib/http/key.js'
 import { TestClock } from '../fixtures/gate.js'
 
 const ROUTER: Router = Object.freeze({ semicolonDelimits: false, parsesItself: false, trustsByAddress: false })

@@ -1,6 +1,6 @@
 import t from 'tap'
 import { readKeptResponse, type KeptResponse } from '../../lib/http/kept-response.js'
-import { NO_VARIANT } from '../../lib/http/recording.js'
+import { NO_VARIANT } from '../../lib/variant.js'
 import { abstractCacheStore } from '../../lib/stores/abstract-cache.js'
 import { readEntry } from '../../lib/stores/entry.js'
 import { memoryStore } from '../../lib/stores/memory.js'

@@ -124,7 +124,8 @@ expectType<(word: string, limit: number) => Promise<Entry[]>>(new Dictionary().s
 expectType<Promise<Dictionary>>(Dictionary.load())
 expectError(deduplicated())
 expectError(deduplicated({}))
-expectError(deduplicated({ key: () => 1 }))
+expectError(deduplicated({ key: () => new Date() }))
+deduplicated({ key: () => 1 })
 
 // A key for other arguments than the method's, a method that is not async.
 declare const context: ClassMethodDecoratorContext<Dictionary>

@@ -18,7 +18,7 @@ expectType<'default' | 'fastifyCoalesce' | 'deduplicate' | 'deduplicated' | 'sha
 expectType<
   'InvalidOptionError' | 'AlreadyRegisteredError' | 'UnknownRouteError' | 'WaitTimeoutError' | 'NobodyWaitsError' |
   'FlightTimeoutError' | 'MetricTakenError' | 'FellBehindError' | 'OtherVariantError' | 'WrongLengthError' |
-  'NotListableError' | 'NotKeptError'
+  'NotListableError' | 'NotKeptError' | 'RefreshError'
 >({} as keyof typeof errors)
 
 // Errors are errors, made with what their messages need.

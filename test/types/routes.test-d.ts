@@ -66,7 +66,8 @@ expectError(route({ coalesce: { maxFlights: 1 } }))
 expectError(route({ coalesce: { hook: 'onSend' } }))
 expectError(route({ coalesce: { identity: async (request: FastifyRequest) => request.id } }))
 expectError(route({ coalesce: { identity: () => undefined } }))
-expectError(route({ coalesce: { key: () => 1 } }))
+expectError(route({ coalesce: { key: () => new Date() } }))
+route({ coalesce: { key: () => 1, identity: () => 2n } })
 expectError(route({ coalesce: { body: { maxSize: 1 } } }))
 expectError(route({ coalesce: { learnVary: ['user-agent'] } }))
 
@@ -90,7 +91,7 @@ expectNotAssignable<CoalesceRouteOptions>({ statuses: ['200'] })
 expectNotAssignable<CoalesceRouteOptions>({ waitTimeout: null })
 expectType<true | 'raw' | readonly string[] | { readonly ignore: readonly string[] }>({} as QueryOption)
 expectType<number | string>({} as Duration)
-expectType<'bypass' | 'leader' | 'follower' | 'hit' | 'stale' | 'peer' | 'alone'>({} as Outcome)
+expectType<'bypass' | 'leader' | 'follower' | 'hit' | 'stale' | 'peer' | 'alone' | 'shed'>({} as Outcome)
 
 // What a handler has.
 app.get('/request', { config: { coalesce: true } }, async request => {

@@ -9,7 +9,21 @@ import type { Entry } from '../../../types/index.js'
 /** An entry of whatever key and version. */
 export type AnyEntry = Omit<Entry, 'version'> & { readonly version: unknown }
 
-const WHOLE = new WeakSet<object>()
+/** Gives back what it is made of, so that a mark is put on that. */
+class Marked {
+  constructor (marked: object) {
+    return marked
+  }
+}
+
+/** Marks entries that were read. No proxy or copy of one has the mark, and a set of them would cost more memory than they do. */
+class Whole extends Marked {
+  readonly #mark = true
+
+  static is (value: object): boolean {
+    return #mark in value
+  }
+}
 
 /**
  * The entry that something is; undefined if it is none.
@@ -18,17 +32,14 @@ const WHOLE = new WeakSet<object>()
  */
 export function wholeEntry (found: unknown): AnyEntry | undefined {
   if (typeof found !== 'object' || found === null) return undefined
-  if (WHOLE.has(found)) return found as Entry
+  if (Whole.is(found)) return found as Entry
   const { version, key, since, storedAt, freshFor, staleWhileRevalidate, staleIfError, labels, bytes, value } = found as Entry
   if (!isAmount(since) || !isAmount(storedAt) || !isAmount(freshFor) || !isAmount(bytes) ||
     !isAmount(staleWhileRevalidate) || !isAmount(staleIfError) || !Array.isArray(labels)) return undefined
   const texts: readonly unknown[] = [...labels]
   if (!texts.every(isText)) return undefined
-  const entry = Object.freeze({
-    version, key, since, storedAt, freshFor, staleWhileRevalidate, staleIfError, labels: Object.freeze(texts), bytes, value
-  })
-  WHOLE.add(entry)
-  return entry
+  const entry = { version, key, since, storedAt, freshFor, staleWhileRevalidate, staleIfError, labels: Object.freeze(texts), bytes, value }
+  return Object.freeze(new Whole(entry)) as unknown as AnyEntry
 }
 
 function isAmount (value: unknown): value is number {

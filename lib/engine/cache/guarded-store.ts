@@ -7,21 +7,10 @@
  */
 import { LRUCache } from 'lru-cache'
 import type { Clock, Entry, Store } from '../../../types/index.js'
+import type { StoreListener } from '../../observers/observer.js'
 import { wholeEntry, type AnyEntry } from './entry.js'
-import { Marks } from './purge-times.js'
 import { MEMORY } from './memory.js'
-
-export type Operation = 'get' | 'set' | 'delete' | 'entries'
-
-/** Told what goes wrong, and how long the store takes. */
-export interface ShelfWatch {
-  /** The store threw, rejected, or took too long. */
-  failed (operation: Operation, reason: 'error' | 'timeout' | 'full', error: unknown): void
-  /** What the store gave is not what was asked for. */
-  rejected (reason: 'garbage' | 'version' | 'key'): void
-  /** A look took so many milliseconds, of a store that answers with a promise. */
-  answered (took: number): void
-}
+import { PurgeTimes } from './purge-times.js'
 
 export interface Listed {
   readonly entry: Entry
@@ -44,17 +33,17 @@ const MAX_BEHIND = 1_000
 /** Two moments that must not be the same are at least this far apart, in milliseconds. */
 const TICK = 1 / 1_024
 
-export class Shelf {
+export class GuardedStore {
   readonly store: Store
   readonly #clock: Clock
   readonly #timeout: number
-  readonly #watch: ShelfWatch
+  readonly #watch: StoreListener
   /** What the clock's zero is in milliseconds since 1970. */
   #epoch: number
   /** What a slow store has not taken yet. */
   readonly #settling = new Map<string, Entry>()
-  readonly #hard = new Marks()
-  readonly #soft = new Marks()
+  readonly #hard = new PurgeTimes()
+  readonly #soft = new PurgeTimes()
   /** When the run of what was put here began, by key: of what was purged within `MAX_AHEAD` before. Room is taken when there is such. */
   #own: LRUCache<string, number> | undefined
   #lastStamp = -Infinity
@@ -62,7 +51,7 @@ export class Shelf {
   #isSlow = false
 
   /** @param timeout how long a store is waited for, in milliseconds */
-  constructor (store: Store, timeout: number, clock: Clock, watch: ShelfWatch) {
+  constructor (store: Store, timeout: number, clock: Clock, watch: StoreListener) {
     this.store = store
     this.#timeout = timeout
     this.#clock = clock
@@ -161,7 +150,7 @@ export class Shelf {
   }
 
   /** Its run began before a purge, or may have: what another process says of when it began may be ahead. */
-  #isBehind (marks: Marks, entry: Entry): boolean {
+  #isBehind (marks: PurgeTimes, entry: Entry): boolean {
     return isMarked(marks, entry, MAX_AHEAD) && (this.#own?.get(entry.key) !== entry.since || isMarked(marks, entry, 0))
   }
 
@@ -243,7 +232,7 @@ export class Shelf {
 const TOO_SLOW = Symbol('too slow')
 
 /** Whether it was purged later than so long before its run began. */
-function isMarked (marks: Marks, { key, since, labels }: Entry, before: number): boolean {
+function isMarked (marks: PurgeTimes, { key, since, labels }: Entry, before: number): boolean {
   return marks.since(since - before, labels) || marks.since(since - before, [key])
 }
 

@@ -9,7 +9,7 @@ import { randomBytes } from 'node:crypto'
 /** A power of two. */
 const PLACES = 65_536
 
-export class Marks {
+export class PurgeTimes {
   #places: Float64Array | undefined
   #latest = -Infinity
   /** Nobody outside can tell which labels share a place. */

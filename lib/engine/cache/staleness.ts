@@ -21,7 +21,7 @@ export function servesWhileRefreshed (found: Found): boolean {
 }
 
 /** Until when it may be served in the place of an error, by the shelf; undefined if it may not be. */
-export function standsByUntil (found: Found): number | undefined {
+export function standsInUntil (found: Found): number | undefined {
   const { storedAt, freshFor, staleIfError } = found.entry
   return staleness(found) < staleIfError ? storedAt + freshFor + staleIfError : undefined
 }

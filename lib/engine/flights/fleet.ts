@@ -3,18 +3,18 @@
  *
  * Invariant: a flight is in it from its take-off to its end. Taking it in and out costs a few assignments, however many there are.
  */
-import type { Flight } from './flight.js'
+import type { Flight, Passenger } from './flight.js'
 
-export class Fleet<R> {
-  #newest: Flight<R> | undefined
+export class Fleet<R, P extends Passenger<R, P>> {
+  #newest: Flight<R, P> | undefined
 
-  add (flight: Flight<R>): void {
+  add (flight: Flight<R, P>): void {
     flight.older = this.#newest
     if (this.#newest !== undefined) this.#newest.younger = flight
     this.#newest = flight
   }
 
-  remove (flight: Flight<R>): void {
+  remove (flight: Flight<R, P>): void {
     const { older, younger } = flight
     if (older !== undefined) older.younger = younger
     if (younger === undefined) this.#newest = older
@@ -23,8 +23,8 @@ export class Fleet<R> {
   }
 
   /** All of them, the oldest first. */
-  flights (): Array<Flight<R>> {
-    const found: Array<Flight<R>> = []
+  flights (): Array<Flight<R, P>> {
+    const found: Array<Flight<R, P>> = []
     for (let flight = this.#newest; flight !== undefined; flight = flight.older) found.push(flight)
     return found.reverse()
   }

@@ -7,17 +7,20 @@
  * than one turn of the event loop, in order of boarding; those who wait for theirs may leave, and nobody's patience ends.
  */
 import type { Clock } from '../../../types/index.js'
+import type { Variant } from '../../variant.js'
+import type { CachedReason } from '../cache/lookup.js'
+import type { Refusal } from '../protection/protection.js'
 import { Timed, type Deadlines } from './deadlines.js'
 import type { Fleet } from './fleet.js'
 import { pace, TURN } from './pace.js'
 import { Ramp, type Run } from './ramp.js'
 
-/** A request, or a function call, as a flight sees it. */
-export interface Passenger<R> {
+/** Who is on a flight, as that sees it. */
+export interface Passenger<R, P extends Passenger<R, P>> {
   /** The flight it is on, if any. Written by the flight alone. */
-  flight: Flight<R> | undefined
-  /** When it came, by the clock. */
-  readonly arrived: number
+  flight: Flight<R, P> | undefined
+  /** When its wait began, by the clock. */
+  readonly waitingSince: number
   /** How long it is ready to wait from then on, in milliseconds. The same for all passengers of a key. */
   readonly waitTimeout: number
   /** How long a run may take, in milliseconds. The same for all passengers of a key. */
@@ -27,47 +30,50 @@ export interface Passenger<R> {
   /** What keeps newcomers from the flight that it leads, once that is fenced. Asked only if something was. */
   readonly labels: readonly string[]
   /** Where the flights that it leads are found with others of their kind; undefined if nobody looks for them. */
-  readonly fleet: Fleet<R> | undefined
-  /** How it ended for a follower of `flight`, which it is no longer on, unless it leads now. Must not throw. */
-  settle (ending: Ending<R>, flight: Flight<R>): void
-  /** Whether that answers it. If not it boards again, and must do so at once to find those who do as well. */
-  takes (ending: Ending<R>): boolean
-  /** Nobody needs this leader's run any more, and it is off the flight. Must not throw. */
-  abort (reason: AbortReason): void
+  readonly fleet: Fleet<R, P> | undefined
+}
+
+/** Is told how flights end. Must not throw. */
+export interface FlightListener<R, P extends Passenger<R, P>> {
+  /** How it ended for a follower of `flight`, which it is no longer on, unless it leads now. */
+  settle (follower: P, ending: Ending<R>, flight: Flight<R, P>): void
+  /** Whether an ending answers a follower. If not it boards again, and must do so at once to find the others who do. */
+  isAnsweredBy (follower: P, ending: Ending<R>): boolean
+  /** Nobody needs this leader's run any more, and it is off the flight. */
+  aborted (leader: P, reason: AbortReason): void
 }
 
 export type AbortReason = 'nobody-waits' | 'flight-timeout'
-
-/** What may tell passengers of a flight apart, and what it is for one of them. */
-export interface Differences {
-  readonly names: readonly string[]
-  readonly values: ReadonlyArray<string | null>
-}
 
 /** How a flight ends, for everybody on it. */
 export type Landing<R> =
   | { readonly type: 'shared', readonly recording: R }
   | { readonly type: 'failed', readonly recording: R }
-  /** There is one that was kept before; the reason says why it may be served. */
-  | { readonly type: 'kept', readonly recording: R, readonly reason: string }
+  /** The leader found one in the cache; the reason says why it may be served. */
+  | { readonly type: 'cached', readonly recording: R, readonly reason: CachedReason }
+  /** Another process led the key. */
+  | { readonly type: 'peer', readonly recording: R, readonly leaderId: string }
   /** The key turns out to have variants, and nothing is known of them but that. */
   | { readonly type: 'mismatch' }
   /** For its leader's client only; it says nothing of followers who differ from that in one of these. */
-  | { readonly type: 'unshareable', readonly reason: string, readonly variant: Differences }
+  | { readonly type: 'unshareable', readonly reason: string, readonly variant: Variant }
   | { readonly type: 'abandoned', readonly reason: string }
+  /** Protection does not let its run take off. */
+  | Refusal
 
 /** How it ends for one follower. */
 export type Ending<R> = Landing<R> | { readonly type: 'promoted' } | { readonly type: 'wait-timeout' }
 
-/** What a flight tells the register that it belongs to. */
-export interface Tower<R> {
+/** The register that a flight belongs to, as that sees it. */
+export interface FlightRegistry<R, P extends Passenger<R, P>> {
+  readonly listener: FlightListener<R, P>
   readonly clock: Clock
   /** Watches how long leaders take. */
   readonly deadlines: Deadlines
   /** The flight takes no more passengers. */
-  release (flight: Flight<R>): void
-  /** This many followers fewer (or, negative, more) are waiting. */
-  departed (followers: number): void
+  release (flight: Flight<R, P>): void
+  /** So many followers more (or, negative, fewer) are waiting. */
+  waitersChanged (by: number): void
 }
 
 /** After so many takeovers the rest is let go: nobody waits longer than for one further run. */
@@ -79,7 +85,7 @@ export const MISMATCH: Landing<never> = Object.freeze({ type: 'mismatch' })
 const PROMOTED: Ending<never> = Object.freeze({ type: 'promoted' })
 const WAIT_TIMEOUT: Ending<never> = Object.freeze({ type: 'wait-timeout' })
 
-export class Flight<R> extends Timed {
+export class Flight<R, P extends Passenger<R, P>> extends Timed {
   /** Written by the register alone. */
   key: string
   /** When its leader took over, by the clock. */
@@ -90,16 +96,18 @@ export class Flight<R> extends Timed {
   promotions = 0
   /** How many fences there had been when it was last known to be behind none. Written by the register alone. */
   cleared = 0
-  readonly fleet: Fleet<R> | undefined
+  readonly fleet: Fleet<R, P> | undefined
   /** Its neighbours in its fleet. Written by the fleet alone. */
-  older: Flight<R> | undefined
-  younger: Flight<R> | undefined
-  readonly #tower: Tower<R>
-  #leader: Passenger<R> | undefined
+  older: Flight<R, P> | undefined
+  younger: Flight<R, P> | undefined
+  readonly #registry: FlightRegistry<R, P>
+  #leader: P | undefined
+  /** Who led before, or led last. */
+  lastLeader: P | undefined
   /** False once the leader's own client is gone: its run goes on for the followers' sake. */
   #leaderStays = true
   /** Each follower with the time at which its patience ends; in order of boarding. */
-  #followers: Map<Passenger<R>, number> | undefined
+  #followers: Map<P, number> | undefined
   /** That order is the order of those times as well: nobody had waited elsewhere before. */
   #ordered = true
   #lastDeadline = 0
@@ -112,21 +120,21 @@ export class Flight<R> extends Timed {
   /** What its followers are being told, one after the other. */
   #telling: Landing<R> | undefined
 
-  /** @param now the time, by the clock of `tower` */
-  constructor (key: string, leader: Passenger<R>, tower: Tower<R>, now: number) {
+  /** @param now the time, by the clock of `registry` */
+  constructor (key: string, leader: P, registry: FlightRegistry<R, P>, now: number) {
     super()
     this.key = key
     this.limit = leader.flightTimeout
     this.since = now
-    this.#tower = tower
+    this.#registry = registry
     this.#leader = leader
     leader.flight = this
     this.fleet = leader.fleet
     this.fleet?.add(this)
-    tower.deadlines.start(this)
+    registry.deadlines.start(this)
   }
 
-  get leader (): Passenger<R> | undefined {
+  get leader (): P | undefined {
     return this.#leader
   }
 
@@ -135,15 +143,15 @@ export class Flight<R> extends Timed {
   }
 
   /** Parks a passenger. */
-  follow (passenger: Passenger<R>): void {
+  follow (passenger: P): void {
     this.#followers ??= new Map()
-    const deadline = passenger.arrived + passenger.waitTimeout
+    const deadline = passenger.waitingSince + passenger.waitTimeout
     if (deadline < this.#lastDeadline) this.#ordered = false
     if (deadline < this.#waitsUntil) this.#clearWaitTimer()
     this.#lastDeadline = deadline
     this.#followers.set(passenger, deadline)
     passenger.flight = this
-    this.#tower.departed(-1)
+    this.#registry.waitersChanged(1)
     if (this.#waitTimer === undefined) this.#armWaitTimer(deadline)
   }
 
@@ -153,7 +161,7 @@ export class Flight<R> extends Timed {
    *
    * @param told called once all who were on board have been answered, or are not to be any more
    */
-  open (leader: Passenger<R>, answer: Landing<R>, told?: () => void): boolean {
+  open (leader: P, answer: Landing<R>, told?: () => void): boolean {
     if (this.#leader !== leader) return false
     this.#answer = answer
     this.#tell(answer, told)
@@ -161,13 +169,13 @@ export class Flight<R> extends Timed {
   }
 
   /** Gives one who has boarded the answer, if there is one by now and it is its turn. */
-  answer (follower: Passenger<R>): void {
+  answer (follower: P): void {
     if (this.#answer === undefined || this.#followers?.has(follower) !== true) return
-    if (this.#telling === undefined || !follower.takes(this.#answer)) this.#settle(follower, this.#answer)
+    if (this.#telling === undefined || !this.#registry.listener.isAnsweredBy(follower, this.#answer)) this.#settle(follower, this.#answer)
   }
 
   /** Ends a flight that is open. Those who are on board get its answer at once, while it is there to be had, or `rest`. */
-  close (leader: Passenger<R>, rest?: Landing<R>): void {
+  close (leader: P, rest?: Landing<R>): void {
     const answer = this.#answer
     if (rest !== undefined) this.land(leader, rest)
     if (this.#leader !== leader || answer === undefined) return
@@ -177,11 +185,13 @@ export class Flight<R> extends Timed {
 
   /**
    * Ends the flight for everybody on it; false, and nothing else, when `leader` does not lead it.
+   *
+   * @param told called once all have been told
    */
-  land (leader: Passenger<R>, landing: Landing<R>): boolean {
+  land (leader: P, landing: Landing<R>, told?: () => void): boolean {
     if (this.#leader !== leader) return false
     this.#end()
-    this.#tell(landing)
+    this.#tell(landing, told)
     return true
   }
 
@@ -191,7 +201,7 @@ export class Flight<R> extends Timed {
    *
    * @param last the one that came last is to lead instead
    */
-  abandon (leader: Passenger<R>, reason: string, last = false): boolean {
+  abandon (leader: P, reason: string, last = false): boolean {
     if (this.#leader !== leader) return false
     const next = this.#successor(last)
     if (next === undefined || this.promotions === MAX_PROMOTIONS) {
@@ -201,12 +211,12 @@ export class Flight<R> extends Timed {
     leader.flight = undefined
     this.#forget(next)
     this.#succeed(next)
-    next.settle(PROMOTED, this)
+    this.#registry.listener.settle(next, PROMOTED, this)
     return true
   }
 
   /** A passenger's client is gone. The run goes on while anybody waits for it. */
-  leave (passenger: Passenger<R>): void {
+  leave (passenger: P): void {
     if (passenger === this.#leader) {
       this.#leaderStays = false
     } else if (this.#followers?.has(passenger) === true) {
@@ -216,26 +226,26 @@ export class Flight<R> extends Timed {
   }
 
   /** Lets one who was on this flight run for itself: at once, or when fewer than `limit` others do. */
-  release (passenger: Passenger<R>, limit: number, run: Run): void {
-    this.#ramp ??= new Ramp(limit, passenger.flightTimeout, this.#tower.clock)
+  release (passenger: P, limit: number, run: Run): void {
+    this.#ramp ??= new Ramp(limit, passenger.flightTimeout, this.#registry.clock)
     this.#ramp.admit(run)
   }
 
   /** Its leader takes too long. */
   expire (): void {
     // It is watched for as long as somebody leads it.
-    const leader = this.#leader as Passenger<R>
+    const leader = this.#leader as P
     if (this.#answer !== undefined) {
       // The run has answered in time: only newcomers have waited long enough for its end.
       this.close(leader)
       return
     }
     this.abandon(leader, 'flight-timeout')
-    leader.abort('flight-timeout')
+    this.#registry.listener.aborted(leader, 'flight-timeout')
   }
 
-  #successor (last: boolean): Passenger<R> | undefined {
-    let next: Passenger<R> | undefined
+  #successor (last: boolean): P | undefined {
+    let next: P | undefined
     for (const follower of this.#followers?.keys() ?? []) {
       if (!follower.mayLead) continue
       next = follower
@@ -244,13 +254,14 @@ export class Flight<R> extends Timed {
     return next
   }
 
-  #succeed (passenger: Passenger<R>): void {
+  #succeed (passenger: P): void {
+    this.lastLeader = this.#leader
     this.#leader = passenger
     this.#leaderStays = true
     // What the run before it answered is not what this one will.
     this.#answer = undefined
     passenger.flight = this
-    const { clock, deadlines } = this.#tower
+    const { clock, deadlines } = this.#registry
     if (this.#telling !== undefined) {
       this.#telling = undefined
       this.#clearWaitTimer()
@@ -266,7 +277,7 @@ export class Flight<R> extends Timed {
       told()
       return
     }
-    const followers = this.#followers as Map<Passenger<R>, number>
+    const followers = this.#followers as Map<P, number>
     // What settling one of them sets off, or another turn of the event loop, may make one leave or come: this is told of it.
     const waiting = followers.keys()
     this.#telling = landing
@@ -282,51 +293,53 @@ export class Flight<R> extends Timed {
       return false
     }
     let first = true
-    pace(this.#tower.clock, step, () => {
+    pace(this.#registry.clock, step, () => {
       // Those who come later are asked by `answer`.
-      if (first) for (const follower of followers.keys()) if (!follower.takes(landing)) this.#settle(follower, landing)
+      if (!first) return
       first = false
+      const { listener } = this.#registry
+      for (const follower of followers.keys()) if (!listener.isAnsweredBy(follower, landing)) this.#settle(follower, landing)
     })
   }
 
-  #settle (follower: Passenger<R>, ending: Ending<R>): void {
+  #settle (follower: P, ending: Ending<R>): void {
     this.#forget(follower)
-    follower.settle(ending, this)
+    this.#registry.listener.settle(follower, ending, this)
   }
 
-  #forget (follower: Passenger<R>): void {
+  #forget (follower: P): void {
     this.#followers?.delete(follower)
     follower.flight = undefined
-    this.#tower.departed(1)
+    this.#registry.waitersChanged(-1)
     if (this.followers === 0) this.#clearWaitTimer()
   }
 
   #armWaitTimer (at: number): void {
-    const { clock } = this.#tower
+    const { clock } = this.#registry
     this.#waitsUntil = at
     this.#waitTimer = clock.setTimeout(() => { this.#expire() }, Math.max(at - clock.now(), 1))
   }
 
   #clearWaitTimer (): void {
     if (this.#waitTimer === undefined) return
-    this.#tower.clock.clearTimeout(this.#waitTimer)
+    this.#registry.clock.clearTimeout(this.#waitTimer)
     this.#waitTimer = undefined
   }
 
   /** One timer for all followers: it is set for the oldest, and moved on. */
   #expire (): void {
     this.#waitTimer = undefined
-    const { clock } = this.#tower
+    const { clock } = this.#registry
     const now = clock.now()
     let next = Infinity
-    for (const [follower, deadline] of this.#followers as Map<Passenger<R>, number>) {
+    for (const [follower, deadline] of this.#followers as Map<P, number>) {
       // What they wait for is there.
       if (this.#telling !== undefined) return
       // Node's timers may fire up to a millisecond early.
       if (deadline - now >= 1) {
         next = Math.min(next, deadline)
         if (this.#ordered) break
-      } else if (clock.now() - now < TURN || !follower.takes(WAIT_TIMEOUT)) {
+      } else if (clock.now() - now < TURN || !this.#registry.listener.isAnsweredBy(follower, WAIT_TIMEOUT)) {
         this.#settle(follower, WAIT_TIMEOUT)
       } else {
         next = deadline
@@ -342,15 +355,16 @@ export class Flight<R> extends Timed {
     const leader = this.#leader
     if (leader === undefined || this.#leaderStays || this.followers > 0) return
     this.#end()
-    leader.abort('nobody-waits')
+    this.#registry.listener.aborted(leader, 'nobody-waits')
   }
 
   #end (): void {
     const leader = this.#leader
     if (leader !== undefined) leader.flight = undefined
+    this.lastLeader = leader
     this.#leader = undefined
     this.fleet?.remove(this)
-    this.#tower.deadlines.end(this)
-    this.#tower.release(this)
+    this.#registry.deadlines.end(this)
+    this.#registry.release(this)
   }
 }

@@ -7,35 +7,40 @@
  */
 import type { Clock } from '../../../types/index.js'
 import { Deadlines } from './deadlines.js'
-import { Flight, type Passenger, type Tower } from './flight.js'
-import { Marks } from '../cache/purge-times.js'
+import { Flight, type FlightListener, type FlightRegistry, type Passenger } from './flight.js'
+import { PurgeTimes } from '../cache/purge-times.js'
 
-/** The part that a passenger got, or why it got none. */
-export type Boarding = 'leader' | 'follower' | 'no-flight' | 'max-flights' | 'max-waiters' | 'max-waiters-per-key'
+/** The place that a passenger got, or why it got none. */
+export type Boarding = 'leader' | 'follower' | NoFlight
 
-export interface Limits {
+/** Why a passenger got no place. */
+export type NoFlight = 'no-flight' | 'max-flights' | 'max-waiters' | 'max-waiters-per-key'
+
+export interface FlightLimits {
   readonly maxFlights: number
   readonly maxWaiters: number
 }
 
-export class Flights<R> implements Tower<R> {
+export class Flights<R, P extends Passenger<R, P>> implements FlightRegistry<R, P> {
   readonly clock: Clock
   readonly deadlines: Deadlines
-  readonly #limits: Limits
-  readonly #flights = new Map<string, Flight<R>>()
+  readonly listener: FlightListener<R, P>
+  readonly #limits: FlightLimits
+  readonly #flights = new Map<string, Flight<R, P>>()
   /** The one that took off last is here and not among the others: most land before the next takes off. */
-  #newest: Flight<R> | undefined
+  #newest: Flight<R, P> | undefined
   /** Flights that take no more passengers but have not landed. */
-  readonly #detached = new Set<Flight<R>>()
+  readonly #detached = new Set<Flight<R, P>>()
   #waiters = 0
   /** How many fences there have been; the number of the last that is for all; and those of the others, by label. */
   #fences = 0
   #fenceForAll = 0
-  readonly #fenced = new Marks()
+  readonly #fenced = new PurgeTimes()
 
-  constructor (limits: Limits, clock: Clock) {
+  constructor (limits: FlightLimits, clock: Clock, listener: FlightListener<R, P>) {
     this.#limits = limits
     this.clock = clock
+    this.listener = listener
     this.deadlines = new Deadlines(clock)
   }
 
@@ -59,7 +64,7 @@ export class Flights<R> implements Tower<R> {
    *
    * @param now the time, by the clock
    */
-  board (key: string, passenger: Passenger<R>, maxWaitersPerKey: number, now: number): Boarding {
+  board (key: string, passenger: P, maxWaitersPerKey: number, now: number): Boarding {
     const flight = this.#find(key)
     if (flight === undefined) {
       if (!passenger.mayLead) return 'no-flight'
@@ -86,7 +91,7 @@ export class Flights<R> implements Tower<R> {
   }
 
   /** Lets newcomers of another key join a flight, and not those of its own; if it takes any, and the other key has no flight. */
-  rename (flight: Flight<R>, key: string): void {
+  rename (flight: Flight<R, P>, key: string): void {
     if (this.#find(flight.key) !== flight || this.#find(key) !== undefined) return
     this.release(flight)
     flight.key = key
@@ -94,22 +99,22 @@ export class Flights<R> implements Tower<R> {
   }
 
   /** All who lead a flight now. */
-  leaders (): Array<Passenger<R>> {
+  leaders (): Array<P> {
     this.#settleNewest()
-    return [...this.#flights.values(), ...this.#detached].map(({ leader }) => leader as Passenger<R>)
+    return [...this.#flights.values(), ...this.#detached].map(({ leader }) => leader as P)
   }
 
-  release (flight: Flight<R>): void {
+  release (flight: Flight<R, P>): void {
     if (flight === this.#newest) this.#newest = undefined
     else if (!this.#detached.delete(flight)) this.#flights.delete(flight.key)
   }
 
-  departed (followers: number): void {
-    this.#waiters -= followers
+  waitersChanged (by: number): void {
+    this.#waiters += by
   }
 
   /** The flight that takes newcomers for `key`. */
-  #find (key: string): Flight<R> | undefined {
+  #find (key: string): Flight<R, P> | undefined {
     const flight = this.#newest?.key === key ? this.#newest : this.#flights.size === 0 ? undefined : this.#flights.get(key)
     if (flight === undefined || flight.cleared === this.#fences) return flight
     if (!this.#isFenced(flight)) {
@@ -121,8 +126,8 @@ export class Flights<R> implements Tower<R> {
     return undefined
   }
 
-  #isFenced ({ cleared, leader }: Flight<R>): boolean {
-    return this.#fenceForAll > cleared || this.#fenced.since(cleared + 1, (leader as Passenger<R>).labels)
+  #isFenced ({ cleared, leader }: Flight<R, P>): boolean {
+    return this.#fenceForAll > cleared || this.#fenced.since(cleared + 1, (leader as P).labels)
   }
 
   #settleNewest (): void {

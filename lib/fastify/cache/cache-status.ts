@@ -4,8 +4,9 @@
  * Invariant: pure; reasons are names of this package's, never a key or a value.
  */
 import { cacheStatus, type CacheStatusFacts, type ForwardReason } from '../../http/cache-status.js'
-import type { MissReason } from './response-cache.js'
-import type { Kept, Visit } from '../../engine/participant.js'
+import type { MissReason } from '../../engine/cache/lookup.js'
+import type { KeptRecording } from '../../http/recording.js'
+import type { FastifyVisit } from '../request/visit.js'
 
 const FORWARDED: Readonly<Record<MissReason, ForwardReason>> = Object.freeze({
   none: 'miss', purged: 'miss', rejected: 'miss', expired: 'stale', vary: 'vary-miss', request: 'request'
@@ -16,7 +17,7 @@ const FORWARDED: Readonly<Record<MissReason, ForwardReason>> = Object.freeze({
  *
  * @param now in milliseconds since 1970
  */
-export function cacheStatusOf (name: string, visit: Visit, now: number): string {
+export function cacheStatusOf (name: string, visit: FastifyVisit, now: number): string {
   return cacheStatus(name, factsOf(visit, now))
 }
 
@@ -25,13 +26,13 @@ export function bypassStatus (name: string, reason: string): string {
   return cacheStatus(name, { fwd: 'bypass', detail: reason })
 }
 
-function factsOf (visit: Visit, now: number): CacheStatusFacts {
-  const { outcome, outcomeReason: detail, missed, kept } = visit
-  const fwd = missed === undefined ? 'miss' : FORWARDED[missed]
+function factsOf (visit: FastifyVisit, now: number): CacheStatusFacts {
+  const { outcome, outcomeReason: detail, missed, served } = visit
+  const fwd = missed === undefined ? 'miss' : FORWARDED[missed.reason]
   switch (outcome) {
     case 'hit':
     case 'stale': {
-      const { storedAt, freshFor } = (kept as Kept).recording.kept
+      const { storedAt, freshFor } = (served?.recording as KeptRecording).kept
       const ttl = (storedAt + freshFor - now) / 1000
       return visit.led
         ? { fwd, fwdStatus: visit.runStatus, ttl, detail }
@@ -45,8 +46,8 @@ function factsOf (visit: Visit, now: number): CacheStatusFacts {
       return {
         fwd,
         fwdStatus: visit.revalidated ? visit.runStatus : undefined,
-        stored: visit.stored !== undefined,
-        ttl: visit.stored === undefined ? undefined : visit.stored / 1000,
+        stored: visit.storedFor !== undefined,
+        ttl: visit.storedFor === undefined ? undefined : visit.storedFor / 1000,
         detail
       }
   }

@@ -5,6 +5,7 @@
  * nothing at all if the handler looked at more than what tells the kept response from its variants, or if a hook restricts it.
  */
 import type { FastifyVisit } from '../request/visit.js'
+import { freshen, headAgrees } from '../../http/freshen.js'
 import { headerDelta, type HeaderDelta, type Headers } from '../../http/headers.js'
 import type { KeptRecording } from '../../http/recording.js'
 import { shareReason } from '../../http/policy.js'
@@ -19,10 +20,13 @@ export class HeadCheck {
   readonly #found: KeptRecording
   readonly #before: Headers
   readonly #reading: Reading
+  /** When its run began, by the store's time. */
+  readonly #startedAt: number
   #set: HeaderDelta['set'] | undefined
 
   /** @param found what is kept, and too old to be served */
-  constructor (visit: FastifyVisit, found: KeptRecording) {
+  constructor (visit: FastifyVisit, found: KeptRecording, startedAt: number) {
+    this.#startedAt = startedAt
     this.#visit = visit
     this.#found = found
     this.#before = snapshotHeaders(visit.reply)
@@ -59,10 +63,24 @@ export class HeadCheck {
 
   /** The last moment before the response's headers leave. */
   decide (): void {
-    const { coalescer, key, reply } = this.#visit
+    const { reply } = this.#visit
     const set = this.#set
     this.#set = undefined
     if (set === undefined || reply.statusCode !== 200 || restrictionOf(reply) !== undefined) return
-    coalescer.keeper.headCame(this.#visit, this.#found, set, headersOf(reply), coalescer.variants.namesOf(key))
+    this.#tell(set, headersOf(reply))
+  }
+
+  /** A run for HEAD says whether what is cached for GET is still what it would be (RFC 9111 section 4.3.5). */
+  #tell (set: HeaderDelta['set'], headers: Headers): void {
+    const { boardedKey, cache, conductor, key, requests } = this.#visit
+    const found = this.#found
+    if (found.status !== 200 || !headAgrees(found.headers.set, set, found.bytes)) {
+      requests.guarded.purge([boardedKey], true)
+      return
+    }
+    const recording = { ...found, headers: { ...found.headers, set: freshen(found.headers.set, set) } }
+    const response = { status: 200, headers, failed: false, tags: [], inherited: found.kept.labels }
+    const storing = { key: boardedKey, plainKey: key, names: conductor.variants.namesOf(key), startedAt: this.#startedAt, replaces: true }
+    this.#visit.storedFor = cache.store(storing, now => this.#visit.planFor(recording, response, this.#startedAt, now))
   }
 }

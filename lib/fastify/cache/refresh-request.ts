@@ -6,36 +6,34 @@
  */
 import type { IncomingHttpHeaders, IncomingMessage, ServerResponse } from 'node:http'
 import type { FastifyRequest } from 'fastify'
-import type { Clock } from '../../../types/index.js'
 import { chosenBy, type Strategies } from '../routes/constraints.js'
-import { FlightTimeoutError, RefreshError } from '../../errors.js'
+import { RefreshError } from '../../errors.js'
 import { carriesOnly } from '../../http/cookies.js'
 import { headerOfName } from '../../http/dimensions.js'
 import { headerOf } from '../../http/key.js'
 import { replacedHeaders } from '../dependencies/hook-reads.js'
 import { CLIENT_ADDRESS } from '../../http/reads.js'
-import type { Refresh } from './response-cache.js'
+import type { Recording } from '../../http/recording.js'
+import type { Refresh } from '../../engine/refresh.js'
 import { targetFor } from '../dependencies/narrowing.js'
 import type { RouteSettings } from '../../options/options.js'
 import { ask, type Answer, type OwnRequest } from './own-request.js'
 
-export interface Errand {
-  readonly refresh: Refresh
+/** A refresh that is made by a request of the app's own. */
+export interface RefreshRun {
+  readonly refresh: Refresh<Recording>
   /** Its request has boarded, so that its handler runs. */
   taken: boolean
-  /** Nobody waits for it any more. */
-  over: boolean
-  cancel: ((reason: Error) => void) | undefined
 }
 
 /** By the request that Node made. */
-const errands = new WeakMap<object, Errand>()
+const runs = new WeakMap<object, RefreshRun>()
 /** How many there are that can come to a route. */
 let underWay = 0
 
-/** What a request was made for; undefined if it is a client's. */
-export function errandOf ({ raw }: FastifyRequest): Errand | undefined {
-  return underWay === 0 ? undefined : errands.get(raw)
+/** The refresh that a request was made for; undefined if it is a client's. */
+export function refreshOf ({ raw }: FastifyRequest): RefreshRun | undefined {
+  return underWay === 0 ? undefined : runs.get(raw)
 }
 
 /** What of a route decides whether, and with what, its requests can be made once more. */
@@ -55,42 +53,28 @@ export function isRefreshable (request: FastifyRequest, route: Refreshable, vari
 }
 
 /**
- * Makes the request once more, and ends when it has been answered.
+ * Makes the request once more, and ends when it has been answered, or is given up.
  *
- * @throws FST_COALESCE_FLIGHT_TIMEOUT if that takes longer than `flightTimeout`; if nothing was refreshed, why
+ * @throws why, if nothing was refreshed
  */
-export async function runErrand (
-  request: FastifyRequest, route: Refreshable, variant: readonly string[], refresh: Refresh, clock: Clock
+export async function sendRefresh (
+  request: FastifyRequest, route: Refreshable, variant: readonly string[], refresh: Refresh<Recording>
 ): Promise<void> {
   const { server } = request
-  const { settings } = route
-  const errand: Errand = { refresh, taken: false, over: false, cancel: undefined }
-  let timer: unknown
-  try {
-    const asked = ask(requestLike(request, route, variant), (raw, response) => {
-      underWay++
-      errands.set(raw, errand);
-      (server.routing as (raw: IncomingMessage, response: ServerResponse) => void)(raw, response)
-    })
-    const timeout = new Promise<never>((_resolve, reject) => {
-      timer = clock.setTimeout(() => {
-        const error = new FlightTimeoutError(settings.flightTimeout)
-        errand.cancel?.(error)
-        asked.destroy()
-        reject(error)
-      }, settings.flightTimeout)
-    })
-    const answer = await Promise.race([asked.answer, timeout])
-    // One that was broken off may be with a hook yet, and come to its route later.
-    if (answer.complete) underWay--
-    if (refresh.result === 'failed') throw whyFailed(errand, answer)
-  } finally {
-    clock.clearTimeout(timer)
-    errand.over = true
-  }
+  const run: RefreshRun = { refresh, taken: false }
+  const asked = ask(requestLike(request, route, variant), (raw, response) => {
+    underWay++
+    runs.set(raw, run);
+    (server.routing as (raw: IncomingMessage, response: ServerResponse) => void)(raw, response)
+  })
+  refresh.onCancel(() => { asked.destroy() })
+  const answer = await asked.answer
+  // One that was broken off may be with a hook yet, and come to its route later.
+  if (answer.complete) underWay--
+  if (refresh.result === 'failed') throw whyFailed(run, answer)
 }
 
-function whyFailed ({ refresh, taken }: Errand, { complete, error, status }: Answer): unknown {
+function whyFailed ({ refresh, taken }: RefreshRun, { complete, error, status }: Answer): unknown {
   if (refresh.error !== undefined) return refresh.error
   if (!complete) return error ?? new RefreshError('its response was cut off')
   return new RefreshError(taken ? `its handler answered ${String(status)}` : `it was answered ${String(status)} before its handler`)

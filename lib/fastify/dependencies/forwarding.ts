@@ -15,7 +15,8 @@ type From = (this: FastifyReply, source: unknown, options?: Readonly<Record<stri
 /** Who runs a handler, as far as forwarding goes. */
 export interface Forwarding {
   readonly reply: FastifyReply
-  readonly role: string
+  /** It runs for a flight. */
+  readonly leads: boolean
   readonly hasFollowers: boolean
 }
 
@@ -53,7 +54,7 @@ export class Forwarded {
     Object.defineProperty(request.raw, 'aborted', {
       configurable: true,
       enumerable: true,
-      get: () => aborted && (this.#answered || visit.role !== 'leader' || !visit.hasFollowers),
+      get: () => aborted && (this.#answered || !visit.leads || !visit.hasFollowers),
       set: (value: boolean) => { aborted = value }
     })
   }

@@ -175,8 +175,13 @@ let isTaken = false
  * @param owner a recording that lasts: then it is as long as that does
  */
 export function shareEncodings (reply: FastifyReply, body: Recording['body'], hold: Hold, owner?: Recording): void {
-  if (!isTaken || (typeof body !== 'string' && !Buffer.isBuffer(body))) return
-  onClose(reply, sharedBodies.use(body, byteLength(body), hold, owner))
+  if (isTaken && (typeof body === 'string' || Buffer.isBuffer(body))) onClose(reply, sharedBodies.use(body, byteLength(body), hold, owner))
+}
+
+/** Until the returned function is called, what a body is compressed to is there for others; undefined if nothing compresses here. */
+export function holdEncodings (body: Recording['body'], hold: Hold): (() => void) | undefined {
+  if (!isTaken || (typeof body !== 'string' && !Buffer.isBuffer(body))) return undefined
+  return sharedBodies.use(body, byteLength(body), hold)
 }
 
 /**

@@ -16,7 +16,7 @@ import { Broadcast } from '../../http/broadcast.js'
 import { headerDelta, type HeaderDelta, type Headers } from '../../http/headers.js'
 import { answersOneOnly, shareReason } from '../../http/policy.js'
 import type { Reads } from '../../http/reads.js'
-import { byteLength, isLarger, snapshot, type Body, type Recording, type Variant } from '../../http/recording.js'
+import { byteLength, isLarger, snapshot, type Body, type Recording } from '../../http/recording.js'
 import { tagsOf } from '../../http/tags.js'
 import { parseVary } from '../../http/vary.js'
 import { headersOf, snapshotHeaders } from '../internals.js'
@@ -24,13 +24,13 @@ import {
   discard, hasTrailers, headOf, isHandlerTimeout, isResponse, isStream, readableOf, restoreHead, restrictionOf, takeHeadOf, type Capture
 } from '../replies/payload.js'
 import { idHeaders, ownReason } from '../replies/one-reply.js'
-import { isEnded } from '../replies/queued-reply.js'
 import { NO_NAMES, Reading } from '../dependencies/dependencies.js'
 import { Revalidation } from '../cache/revalidation.js'
 import { shareEncodings } from '../replies/shared-zlib.js'
 import { standInFor, type StandIn } from '../replies/stand-in.js'
 import { areFew } from '../../engine/variants.js'
-import type { Response as Outcome } from '../../engine/participant.js'
+import type { Variant } from '../../variant.js'
+import type { Response as Outcome } from '../cache/response-cache.js'
 
 const NO_BYTES = Buffer.alloc(0)
 const NO_DELTA: HeaderDelta = Object.freeze({ set: [], removed: [] })
@@ -70,7 +70,7 @@ export class Run {
     this.#visit = visit
     this.before = snapshotHeaders(reply)
     if (settings.ttl !== undefined) {
-      this.#revalidation = Revalidation.begin(request, visit.refresh?.stored ?? visit.found, visit.coalescer.keeper.shelf.now())
+      this.#revalidation = Revalidation.begin(request, visit.stale, visit.requests.guarded.now())
     }
     this.#revalidation?.endWith(reply)
     this.#reading = new Reading(request, settings, visit)
@@ -163,21 +163,22 @@ export class Run {
   /** @param payload what the body is of */
   #captureBody (body: unknown, payload: unknown, last: boolean): unknown {
     const visit = this.#visit
-    const { coalescer, reply } = visit
+    const { conductor, reply } = visit
     this.status = reply.statusCode
     if (this.#revalidation !== undefined) body = this.#revalidated(this.#revalidation, body)
     if (this.#decided) return body
     const status = reply.statusCode
     const failed = visit.failed || status >= 500
     if (status >= 500) {
-      const standby = coalescer.fallBack(visit)
-      if (standby !== undefined || visit.role === 'refresher') this.#decided = true
-      if (standby !== undefined) return visit.substitute(standby, body, this.before)
-      if (visit.role === 'refresher') return body
+      const fallback = conductor.fallBack(visit)
+      const isRefresher = visit.role.type === 'refresher'
+      if (fallback !== undefined || isRefresher) this.#decided = true
+      if (fallback !== undefined) return visit.substitute(fallback, body, this.before)
+      if (isRefresher) return body
     }
     if (failed && (visit.gone || isHandlerTimeout(visit.error))) {
       this.#decided = true
-      coalescer.abandon(visit, visit.gone ? 'client-left' : 'handler-timeout')
+      conductor.abandon(visit, visit.gone ? 'client-left' : 'handler-timeout', !visit.gone)
       return body
     }
     const { maxBodyBytes, statuses } = visit.route.settings
@@ -204,7 +205,7 @@ export class Run {
     const vary = parseVary(headers.vary)
     // Nobody gets what is decided upon at once and that nobody waits for; but a scout's tells what the next one will be.
     const wanted = reason === undefined && (!last || this.#broadcast !== undefined || visit.hasFollowers ||
-      visit.role === 'scout' || visit.route.settings.ttl !== undefined)
+      visit.role.type === 'probe' || visit.route.settings.ttl !== undefined)
     this.#capture = {
       reason,
       status,
@@ -214,7 +215,7 @@ export class Run {
       vary: typeof vary === 'string' ? NO_NAMES : vary
     }
     if (wanted && !last) this.asked = { ...visit.request.headers }
-    if (wanted && visit.hasFollowers) shareEncodings(reply, this.#capture.body, coalescer.budget.hold)
+    if (wanted && visit.hasFollowers) shareEncodings(reply, this.#capture.body, visit.requests.budget.hold)
     if (last) this.#decide(reason)
     return passed
   }
@@ -229,7 +230,7 @@ export class Run {
     const visit = this.#visit
     this.hookFailed = true
     this.#decided = true
-    visit.coalescer.abandon(visit, 'hook-failed')
+    visit.conductor.abandon(visit, 'hook-failed')
     visit.reader?.destroy()
     this.#broadcast?.close()
   }
@@ -268,7 +269,7 @@ export class Run {
     const visit = this.#visit
     this.#decided = true
     const own = restriction === undefined ? ownReason(visit, this.#capture as Capture, this.#broadcast !== undefined) : undefined
-    if (own !== undefined) visit.coalescer.variants.warnOfOwn(visit, own)
+    if (own !== undefined) visit.requests.warnings.holdsOwn(visit, own)
     if (own === 'request-id') this.#reading.declare(idHeaders(visit))
     const reason = restriction ?? own
     if (reason !== undefined) {
@@ -288,33 +289,33 @@ export class Run {
   /** @param payload what hooks would have been given; undefined if there are none */
   #record (source: Readable, length: unknown, payload: unknown): unknown {
     const visit = this.#visit
-    const { coalescer, route, request } = visit
+    const { conductor, requests, route, request } = visit
     visit.watchClient()
     // The body of an answer to HEAD is not sent, and need not be what its length says.
     const declared = request.method !== 'HEAD' && /^\d+$/.test(String(length)) ? Number(length) : undefined
     this.#broadcast = new Broadcast(source, {
-      clock: coalescer.clock,
-      pace: (step, yields) => { pace(coalescer.clock, step, yields) },
+      clock: conductor.clock,
+      pace: (step, yields) => { pace(conductor.clock, step, yields) },
       maxBytes: route.settings.maxBodyBytes,
       length: declared,
-      hold: coalescer.budget.hold,
+      hold: requests.budget.hold,
       wrongLength: (wanted, got) => new WrongLengthError(wanted, got)
     }, {
       // A hook waits for the bytes. What makes them may look at the request.
       early: () => { this.reads?.start() },
       begun: () => { this.#land() },
       tooLarge: () => {
-        if (visit.role === 'done') coalescer.close(visit)
-        else visit.keepToItself('too-large', true)
+        if (visit.runsForOthers) visit.keepToItself('too-large', true)
+        else conductor.close(visit)
       },
       over: how => {
         this.stop()
         if (how === 'complete') this.#complete()
-        if (visit.role === 'done' && how === 'complete') coalescer.close(visit)
+        if (!visit.runsForOthers && how === 'complete') conductor.close(visit)
         // There may be some whose turn to join has not come.
-        else if (visit.role === 'done') visit.flight?.abandon(visit, how)
+        else if (!visit.runsForOthers) visit.flight?.abandon(visit, how)
         // Nothing of it has been sent to others: it failed as a handler does that throws.
-        else if (how !== 'cut-off' || coalescer.fallBack(visit) === undefined) coalescer.abandon(visit, how)
+        else if (how !== 'cut-off' || conductor.fallBack(visit) === undefined) conductor.abandon(visit, how)
         if (how === 'unheard') visit.cancel(new NobodyWaitsError())
       }
     })
@@ -327,32 +328,27 @@ export class Run {
   /** Everything is known, or all but the rest of a stream. */
   #land (): void {
     const visit = this.#visit
-    const { coalescer } = visit
+    const { conductor } = visit
     const { body, failed, vary } = this.#capture as Capture
     const broadcast = this.#broadcast
     this.stop()
-    if (broadcast !== undefined && isEnded(visit.reply.raw) && this.passedBy) {
-      visit.keepToItself('unrecorded', true)
-      broadcast.close()
-      return
-    }
     const { untold } = this.#reading
     const live = broadcast !== undefined && !broadcast.complete
-    const varies = this.#variesOn(live ? [...vary, ...coalescer.variants.lateReads(visit.route)] : vary)
-    const reason = untold ?? (coalescer.variants.learn(visit, varies, !failed) ? undefined : 'varies-too-much')
+    const varies = this.#variesOn(live ? [...vary, ...conductor.variants.lateReads(visit.route)] : vary)
+    const reason = untold ?? (conductor.variants.learn(visit, varies, !failed) ? undefined : 'varies-too-much')
     if (reason !== undefined) {
-      if (untold === 'reads-all-headers') coalescer.variants.warnOfReads(visit)
+      if (untold === 'reads-all-headers') visit.requests.warnings.readsAll(visit)
       visit.keepToItself(reason, true)
       broadcast?.close()
       return
     }
     this.#body = broadcast === undefined ? body : live ? broadcast : broadcast.whole()
     if (live) this.#watchOn(broadcast, varies)
-    coalescer.land(visit, varies, failed, live ? () => { broadcast.rest(false) } : undefined)
+    conductor.land(visit, varies, failed, live ? () => { broadcast.rest(false) } : undefined)
     // It must not outgrow what is held for those whose turn to join has not come.
     if (live) broadcast.rest(visit.hasFollowers)
     // Its followers are somebody else's now, or it had none.
-    if (live && visit.flight === undefined && visit.role !== 'refresher') broadcast.close()
+    if (live && visit.flight === undefined && visit.role.type !== 'refresher') broadcast.close()
   }
 
   /** What makes the rest of a stream may look at the request as well. */
@@ -367,24 +363,24 @@ export class Run {
     const visit = this.#visit
     const { vary } = this.#capture as Capture
     if (this.#reading.untold !== undefined) return
-    const { variants } = visit.coalescer
+    const { variants } = visit.conductor
     variants.streamed(visit.route, this.#variesOn(vary))
     this.#body = broadcast.whole()
-    visit.coalescer.completed(visit, this.#variesOn([...vary, ...variants.lateReads(visit.route)]))
+    visit.conductor.completed(visit, this.#variesOn([...vary, ...variants.lateReads(visit.route)]))
     this.#body = broadcast
   }
 
   /** What the handler answered, if it was asked whether what is kept is still good: then its answer may be that. */
   #revalidated (revalidation: Revalidation, payload: unknown): unknown {
     const visit = this.#visit
-    const { coalescer, reply } = visit
+    const { conductor, reply } = visit
     revalidation.end()
     const complete = revalidation.complete(reply, this.before, headersOf(reply))
     if (complete === undefined) return payload
     if (complete === 'another') {
       // There is nothing else to give its client, and it is not asked about again.
       this.#decided = true
-      coalescer.keeper.outlived(visit)
+      conductor.supersede(visit)
       visit.keepToItself('status', false)
       return visit.substitute(revalidation.stored, payload, this.before)
     }
@@ -428,9 +424,9 @@ export class Run {
     reads?.stop()
     const names = this.#variesOn(NO_NAMES).filter(name => !known.includes(name))
     if (untold !== undefined || names.length > 0) {
-      visit.coalescer.variants.readLate(visit, names)
-      visit.coalescer.variants.learn(visit, [...new Set([...known, ...names])])
-      visit.coalescer.close(visit, MISMATCH)
+      visit.conductor.variants.readLate(visit, names)
+      visit.conductor.variants.learn(visit, [...new Set([...known, ...names])])
+      visit.conductor.close(visit, MISMATCH)
       broadcast.cut(listener => listener !== visit &&
         (untold !== undefined || names.some(name => (listener as FastifyVisit).value(name) !== visit.value(name))))
     }

@@ -8,7 +8,7 @@ import type { FastifyVisit } from './visit.js'
 
 /** Lets a request wait. Returns what Fastify is to be told that its handler returned. */
 export function parkHandler (visit: FastifyVisit, run: () => unknown): unknown {
-  if (visit.role === 'kept') {
+  if (visit.role.type === 'served') {
     // It is answered at once, as by a handler that calls reply.send.
     visit.park(run)
     return undefined

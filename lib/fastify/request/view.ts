@@ -6,22 +6,24 @@
 import type { FastifyRequest } from 'fastify'
 import type { ReplyCoalesce, RequestCoalesce } from '../../../types/index.js'
 import type { FastifyVisit } from './visit.js'
-import { errandOf } from '../cache/refresh-request.js'
-import type { Route } from '../../engine/participant.js'
+import { refreshOf } from '../cache/refresh-request.js'
+import type { CoalescedRoute } from '../routes/route.js'
 
 /** The symbol under which a request keeps its visit. It is no decorator: requests of routes that are not coalesced have nothing of it. */
 const kVisit = Symbol('fastify-coalesce.visit')
 
 /** Stands for the visit of a request that never boarded. */
 export class Bypass {
-  readonly route: Pick<Route, 'settings'>
+  readonly route: Pick<CoalescedRoute, 'settings'>
   readonly reason: string
 
-  constructor (route: Pick<Route, 'settings'>, reason: string) {
+  constructor (route: Pick<CoalescedRoute, 'settings'>, reason: string) {
     this.route = route
     this.reason = reason
   }
 }
+
+const LEADING: ReadonlySet<string> = new Set(['leader', 'preparing', 'refresher'])
 
 interface Visiting {
   [kVisit]?: FastifyVisit | Bypass
@@ -54,13 +56,13 @@ export function replyViewOf (request: FastifyRequest): ReplyCoalesce | undefined
 export function viewOf (request: FastifyRequest): RequestCoalesce | undefined {
   const visit = (request as unknown as Visiting)[kVisit]
   if (visit === undefined) {
-    if (errandOf(request) === undefined) return undefined
+    if (refreshOf(request) === undefined) return undefined
     return { refresh: true, outcome: undefined, leaderId: undefined, get signal () { return request.signal }, varyOn () {} }
   }
   if (visit instanceof Bypass) return { refresh: false, outcome: 'bypass', leaderId: request.id, signal: request.signal, varyOn () {} }
   return {
-    refresh: visit.refresh !== undefined,
-    get outcome () { return visit.outcome ?? (visit.role === 'leader' || visit.role === 'refresher' ? 'leader' : 'follower') },
+    refresh: visit.role.type === 'refresher',
+    get outcome () { return visit.outcome ?? (LEADING.has(visit.role.type) ? 'leader' : 'follower') },
     get leaderId () { return visit.leaderId },
     get signal () { return request.signal },
     varyOn (...names) { visit.varyOn(names) }

@@ -1,50 +1,38 @@
 /**
- * One request of Fastify's at the coalescer: how it is read, recorded, replayed and cut off.
+ * A request of Fastify's as a participant: how it is read, recorded, replayed and cut off.
  *
  * Invariant: what it is answered with is decided once: by its own run, by another's, or by what is kept. Whoever answers it
  * does so in its own asynchronous context.
  */
 import { AsyncResource } from 'node:async_hooks'
+import type { IncomingHttpHeaders } from 'node:http'
 import type { Readable } from 'node:stream'
-import type { FastifyReply, FastifyRequest } from 'fastify'
-import type { Coalescer } from '../../engine/conductor.js'
+import type { NoPlan, Plan } from '../../engine/cache/cache.js'
 import { FellBehindError, NobodyWaitsError, OtherVariantError } from '../../errors.js'
 import type { Forwarded } from '../dependencies/forwarding.js'
 import type { Cut, Listener } from '../../http/broadcast.js'
-import { meaningOf } from '../../http/dimensions.js'
 import type { Headers } from '../../http/headers.js'
 import { HeadCheck } from '../cache/head-revalidation.js'
-import { originalUrlOf } from '../dependencies/hook-reads.js'
-import { headerOf } from '../../http/key.js'
-import { followReason, type FollowReason } from '../../http/policy.js'
-import { isOfQuery, queryStart } from '../../http/query.js'
-import { CLIENT_ADDRESS, type Reads } from '../../http/reads.js'
-import type { Recording, Variant } from '../../http/recording.js'
-import type { Refresh } from '../cache/response-cache.js'
-import type { Log } from '../../observers/observer.js'
+import { type Reads } from '../../http/reads.js'
+import type { Recording } from '../../http/recording.js'
+import { variantOf } from '../../variant.js'
 import { isHandlingError, isLoggingError, snapshotHeaders } from '../internals.js'
-import { queryValue } from '../dependencies/narrowing.js'
 import { breakOff, discard, isHandlerTimeout, onHeaders, restoreHeaders } from '../replies/payload.js'
 import { isClosed, isEnded, onClose } from '../replies/queued-reply.js'
-import { isRefreshable, NO_ADDRESS, runErrand } from '../cache/refresh-request.js'
 import { Replay, type Join } from './replay.js'
 import { Run } from './handler-run.js'
-import type { FastifyRoute } from '../scope.js'
-import { shareEncodings } from '../replies/shared-zlib.js'
-import { Visit, type Response as Outcome, type Route } from '../../engine/participant.js'
+import { holdEncodings, shareEncodings } from '../replies/shared-zlib.js'
+import { RequestFacts } from './facts.js'
 
-/** Who looks at a client's address has that of its connection or what proxies make of it, and only both tell clients apart. */
-function addressOf ({ ip, raw: { socket: { remoteAddress } } }: FastifyRequest): string {
-  return ip === remoteAddress ? ip : `${remoteAddress ?? NO_ADDRESS} ${ip}`
-}
+/** What it does while it waits for somebody else. */
+const WAITING: ReadonlySet<string> = new Set(['preparing', 'stranded', 'awaiting-store', 'follower'])
 
 /** Answers the parked request by going on to its handler. */
 export type Resume = () => void
 
-export class FastifyVisit extends Visit implements Listener {
-  readonly request: FastifyRequest
-  readonly reply: FastifyReply
-  readonly followsOnly: FollowReason | undefined
+export class FastifyVisit extends RequestFacts implements Listener {
+  /** Its handler runs as soon as it has boarded. */
+  runsNow = false
   /** What its handler returned, if it is a promise of anything but its reply. */
   result: PromiseLike<unknown> | undefined
   /** What went wrong in its handler: whatever the status says, the response is a failure. */
@@ -71,34 +59,13 @@ export class FastifyVisit extends Visit implements Listener {
   /** How it is answered with another one's run. */
   #replay: Replay | undefined
   #controller: AbortController | undefined
-  /** Its client's address as it was when somebody looked first: a stream of HTTP/2 that is closed does not tell it any more. */
-  #address: string | undefined
-
-  constructor (coalescer: Coalescer, route: Route, request: FastifyRequest, reply: FastifyReply) {
-    super(coalescer, route)
-    this.request = request
-    this.reply = reply
-    this.followsOnly = followReason(request)
-  }
-
-  override get id (): string {
-    return this.request.id
-  }
-
-  override get log (): Log {
-    return this.request.log
-  }
-
-  override get paths (): readonly string[] {
-    const { semicolonDelimits } = this.route.settings.router
-    return [this.request.url, originalUrlOf(this.request)].map(url => url.slice(0, queryStart(url, semicolonDelimits)))
-  }
-
-  override get led (): boolean {
+  /** Whether it runs, or ran, the handler for others than its client. */
+  get led (): boolean {
     return this.#led
   }
 
-  override get runStatus (): number | undefined {
+  /** The status of what its own run brought. */
+  get runStatus (): number | undefined {
     return this.#run?.status
   }
 
@@ -124,25 +91,42 @@ export class FastifyVisit extends Visit implements Listener {
     return this.#controller.signal
   }
 
-  /** The run begins. */
-  begin (): void {
-    // Whatever comes later, others need not wait for.
-    if (this.role === 'alone') onHeaders(this.reply, () => { this.over() })
-    if (this.role === 'done' && this.standby !== undefined) this.#before = snapshotHeaders(this.reply)
-    if (this.role === 'done' && this.found !== undefined && this.followsOnly === 'head') this.#check = new HeadCheck(this, this.found)
-    if (this.role !== 'leader' && this.role !== 'scout' && this.role !== 'refresher') return
-    this.#led = this.role !== 'scout'
-    this.#run = new Run(this)
-    if (this.hasFollowers) this.followed()
+  protected override get asked (): IncomingHttpHeaders | undefined {
+    return this.#run?.asked
   }
 
-  override followed (): void {
+  /** The run begins. */
+  begin (): void {
+    const { missed, role, stale } = this
+    const { type } = role
+    // Whatever comes later, others need not wait for.
+    if (type === 'alone') onHeaders(this.reply, () => { this.conductor.finished(this) })
+    if ((type === 'solo' || type === 'alone') && missed?.fallback !== undefined) this.#before = snapshotHeaders(this.reply)
+    if (role.type === 'solo' && stale !== undefined && this.followsOnly === 'head') this.#check = new HeadCheck(this, stale, role.startedAt)
+    if (!this.runsForOthers) return
+    this.#led = type !== 'probe'
+    this.#run = new Run(this)
+    if (this.hasFollowers) this.joined()
+  }
+
+  get leads (): boolean {
+    return this.role.type === 'leader'
+  }
+
+  /** What its run comes to is for others, or tells what others will have. */
+  get runsForOthers (): boolean {
+    const { type } = this.role
+    return type === 'leader' || type === 'probe' || type === 'refresher'
+  }
+
+  joined (): void {
     this.watchClient()
-    if (this.role !== 'leader' || this.#followed) return
+    const { type } = this.role
+    if ((type !== 'leader' && type !== 'preparing') || this.#followed) return
     this.#followed = true
     onHeaders(this.reply, () => {
-      if (this.looks) this.#answeredElsewhere()
-      else if (this.role === 'leader' && this.#run?.decided !== true) this.keepToItself('unrecorded', true)
+      if (this.role.type === 'preparing') this.#answeredElsewhere()
+      else if (this.role.type === 'leader' && this.#run?.decided !== true) this.keepToItself('unrecorded', true)
     })
   }
 
@@ -153,47 +137,36 @@ export class FastifyVisit extends Visit implements Listener {
    */
   park (resume: Resume, over?: () => void): void {
     this.#over = over
-    if (this.role === 'kept') {
-      this.coalescer.serve(this)
-      return
+    if (this.role.type !== 'served') {
+      this.#resume = resume
+      this.#scope = new AsyncResource('CoalescedRequest')
+      this.watchClient()
     }
-    this.#resume = resume
-    this.#scope = new AsyncResource('CoalescedRequest')
-    this.watchClient()
-    this.coalescer.parked(this)
+    this.conductor.parked(this)
   }
 
-  override value (name: string): string | null {
-    if (name === CLIENT_ADDRESS) return this.#addressOnce()
-    if (isOfQuery(name)) return queryValue(this.request, name, this.route.settings)
-    return meaningOf(name, header => this.#header(header))
-  }
-
-  /** A header as it was when the response was captured, or is now. */
-  #header (name: string): string | null {
-    const { headers } = this.request
-    const asked = this.#run?.asked
-    // What a hook put in the place of headers may have values without having names.
-    return headerOf(asked !== undefined && (Object.hasOwn(asked, name) || Object.hasOwn(headers, name)) ? asked : headers, name)
-  }
-
-  override run (): void {
+  run (): void {
     this.begin()
     this.#scope?.runInAsyncScope(this.#resume as Resume)
     this.#end()
   }
 
-  override replay (recording: Recording): void {
+  give (recording: Recording): void {
     this.#answer(() => {
       this.takeOver(recording).start()
     })
   }
 
+  /** What it is compressed to for one of them is for all. */
+  override sharing ({ body }: Recording): (() => void) | undefined {
+    return holdEncodings(body, this.requests.budget.hold)
+  }
+
   /** Whatever it was about to be answered with: it is answered with a recording. */
   takeOver (recording: Recording): Replay {
-    shareEncodings(this.reply, recording.body, this.coalescer.budget.hold, recording.kept === undefined ? undefined : recording)
+    shareEncodings(this.reply, recording.body, this.requests.budget.hold, recording.kept === undefined ? undefined : recording)
     const join: Join = (broadcast, span) => (this.reader = broadcast.join(this, span))
-    return (this.#replay = new Replay(this.request, this.reply, recording, this.coalescer.keeper.shelf.now(), join))
+    return (this.#replay = new Replay(this.request, this.reply, recording, this.requests.guarded.now(), join))
   }
 
   /** Answers with a recording in the place of what its handler did. `before`: the reply's headers when that began. */
@@ -204,14 +177,14 @@ export class FastifyVisit extends Visit implements Listener {
     return this.takeOver(recording).substitute()
   }
 
-  override refuse (error: Error, retryAfter?: number): void {
+  refuse (error: Error, retryAfter: number | undefined): void {
     this.#answer(() => {
       if (retryAfter !== undefined) this.reply.header('retry-after', String(Math.ceil(retryAfter / 1000)))
       this.reply.send(error)
     })
   }
 
-  override cancel (reason: Error): void {
+  cancel (reason: Error): void {
     this.#run?.close()
     this.#controller ??= new AbortController()
     this.#controller.abort(reason)
@@ -222,18 +195,9 @@ export class FastifyVisit extends Visit implements Listener {
   readAddress (): void {
     // Fastify's own log of an error reads it, as others' may, and that is not the response's doing.
     if (this.failed && !isHandlingError(this.reply)) return
-    this.#addressOnce()
+    this.addressOnce()
     this.#run?.readAddress()
     this.#check?.readAddress()
-  }
-
-  #addressOnce (): string {
-    if (this.#address === undefined) {
-      // To look at it comes by here again.
-      this.#address = NO_ADDRESS
-      this.#address = addressOf(this.request)
-    }
-    return this.#address
   }
 
   ignoresLooks (): boolean {
@@ -258,43 +222,23 @@ export class FastifyVisit extends Visit implements Listener {
     this.#run?.tag(tags)
   }
 
-  override get gone (): boolean {
+  get gone (): boolean {
     return this.#clientLeft
   }
 
-  override get refreshable (): boolean {
-    return isRefreshable(this.request, this.route as FastifyRoute, this.coalescer.variants.namesOf(this.key))
+  record (names: readonly string[]): Recording {
+    return (this.#run as Run).record(variantOf(this, names))
   }
 
-  override async rerun (refresh: Refresh): Promise<void> {
-    const { coalescer, request, route } = this
-    await runErrand(request, route as FastifyRoute, coalescer.variants.namesOf(this.key), refresh, coalescer.clock)
-  }
-
-  override ttlOf (recording: Recording): number | 'headers' | undefined {
-    const { ttl } = this.route.settings
-    if (typeof ttl !== 'function') return ttl
-    try {
-      return ttl(recording, this.request)
-    } catch (err) {
-      this.log.warn({ err, coalesce: { event: 'ttl-threw', route: this.tally.route } }, 'coalesce: the ttl function of the route failed')
-      return undefined
-    }
-  }
-
-  override response (): Outcome {
-    return (this.#run as Run).response()
-  }
-
-  override record (variant: Variant): Recording {
-    return (this.#run as Run).record(variant)
+  plan (recording: Recording, startedAt: number, now: number): Plan | NoPlan {
+    return this.planFor(recording, (this.#run as Run).response(), startedAt, now)
   }
 
   /** The handler, or a hook after it, ends in an error. */
   fail (error: unknown): void {
     this.failed = true
     this.error = error
-    if (this.refresh !== undefined) this.refresh.error ??= error
+    if (this.role.type === 'refresher') this.role.refresh.error ??= error
     this.#run?.failedLater()
   }
 
@@ -304,7 +248,7 @@ export class FastifyVisit extends Visit implements Listener {
       this.#answeredElsewhere()
       return
     }
-    this.over()
+    this.conductor.finished(this)
     this.#run?.hijacked()
   }
 
@@ -318,20 +262,12 @@ export class FastifyVisit extends Visit implements Listener {
       this.#answeredElsewhere()
       return payload
     }
-    switch (this.role) {
-      case 'leader':
-      case 'scout':
-      case 'refresher':
-        return (this.#run as Run).capture(payload, last)
-      case 'alone':
-        this.over()
-        return payload
-      default:
-        if (this.#run?.hookFailed === true) return payload
-        this.#replay?.sent()
-        this.#check?.capture()
-        return this.#standIn(this.#run === undefined ? payload : this.#run.captureForOne(payload))
-    }
+    if (this.runsForOthers) return (this.#run as Run).capture(payload, last)
+    this.conductor.finished(this)
+    if (this.#run?.hookFailed === true) return payload
+    this.#replay?.sent()
+    this.#check?.capture()
+    return this.#standIn(this.#run === undefined ? payload : this.#run.captureForOne(payload))
   }
 
   /**
@@ -356,52 +292,51 @@ export class FastifyVisit extends Visit implements Listener {
       this.#answeredElsewhere()
       return
     }
-    this.over()
+    this.conductor.finished(this)
     if (ended && this.#run?.passedBy === true) this.#passedBy()
     // Hooks that are at its response may go on with that.
     if (this.#run?.captured !== true || this.#run.decided) this.reader?.destroy()
     // The run is for its own client only, since it landed.
-    if (role === 'done' && this.#led && this.#clientLeft && this.#run?.heard !== true) this.cancel(new NobodyWaitsError())
-    this.coalescer.leave(this, 'client-left')
+    if (role.type === 'landed' && this.#led && this.#clientLeft && this.#run?.heard !== true) this.cancel(new NobodyWaitsError())
+    this.conductor.leave(this, 'client-left')
     // A handler that has ended will not answer any more; one that has not may yet.
-    if (this.role === 'leader' && this.result !== undefined && this.forwarded === undefined) {
-      const giveUp = (): void => { if (this.#run?.captured !== true && this.result !== undefined) this.coalescer.abandon(this, 'no-reply') }
+    if (this.role.type === 'leader' && this.result !== undefined && this.forwarded === undefined) {
+      const giveUp = (): void => { if (this.#run?.captured !== true && this.result !== undefined) this.conductor.abandon(this, 'no-reply') }
       this.result.then(giveUp, giveUp)
     }
   }
 
   /** Its reply was ended by hand: what was captured, or is still being made, is not what its client was sent. */
   #passedBy (): void {
-    if (this.role === 'leader' || this.role === 'scout') this.keepToItself('unrecorded', true)
+    if (this.role.type === 'leader' || this.role.type === 'probe') this.keepToItself('unrecorded', true)
     if (this.reader?.readableEnded !== false) return
     this.#run?.close()
-    this.coalescer.close(this)
+    this.conductor.close(this)
   }
 
   /** Lets everybody go who waits for this response. */
   keepToItself (reason: string, remember: boolean): void {
-    this.coalescer.unshareable(this, reason, remember, this.#run?.varies)
+    this.conductor.unshareable(this, reason, remember, (this.#run as Run).varies)
     if (this.#clientLeft) this.cancel(new NobodyWaitsError())
   }
 
   /** It waits, for a leader, for a store, or for its turn to run by itself. */
   get #waits (): boolean {
-    return this.looks || this.role === 'follower' || (this.role === 'alone' && this.outcome === undefined)
+    return WAITING.has(this.role.type) || (this.role.type === 'alone' && this.outcome === undefined)
   }
 
   /** Something else has answered it while it waited. */
   #answeredElsewhere (): void {
-    this.looks = false
-    if (isHandlerTimeout(this.error)) this.coalescer.abandon(this, 'handler-timeout')
-    this.coalescer.leave(this, 'answered-elsewhere')
+    if (isHandlerTimeout(this.error)) this.conductor.abandon(this, 'handler-timeout', true)
+    this.conductor.leave(this, 'answered-elsewhere')
   }
 
   /** Its own run, which others do not share, or not any more, may have failed: then what was kept goes on in its place. */
   #standIn (payload: unknown): unknown {
     const before = this.#before ?? this.#run?.before
     if (before === undefined || this.#replay !== undefined || this.reply.statusCode < 500) return payload
-    const standby = this.coalescer.fallBack(this)
-    return standby === undefined ? payload : this.substitute(standby, payload, before)
+    const fallback = this.conductor.fallBack(this)
+    return fallback === undefined ? payload : this.substitute(fallback, payload, before)
   }
 
   watchClient (): void {
@@ -416,7 +351,7 @@ export class FastifyVisit extends Visit implements Listener {
 
   /** What its handler returns that has still to run is for those who wait for it. */
   #end (): void {
-    if (this.#closed && !this.looks) this.#over?.()
+    if (this.#closed && this.role.type !== 'preparing' && this.role.type !== 'stranded') this.#over?.()
   }
 
   /** Answers in this request's own asynchronous context. */
@@ -436,7 +371,7 @@ export class FastifyVisit extends Visit implements Listener {
   }
 
   cutOff (reason: Cut, cause: Error | undefined): Error {
-    this.coalescer.cutOff(this, reason)
+    this.conductor.cutOff(this, reason)
     breakOff(this.reply)
     return cause ?? (reason === 'vary' ? new OtherVariantError() : new FellBehindError())
   }

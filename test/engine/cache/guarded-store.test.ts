@@ -1,5 +1,6 @@
 import t from 'tap'
-import { Shelf, type Found, type Operation } from '../../../lib/engine/cache/guarded-store.js'
+import { GuardedStore, type Found } from '../../../lib/engine/cache/guarded-store.js'
+import type { Operation } from '../../../lib/observers/observer.js'
 import { memoryStore } from '../../../lib/stores/memory.js'
 import type { Entry, Store } from '../../../types/index.js'
 import { gate, TestClock, until } from '../../fixtures/gate.js'
@@ -11,7 +12,7 @@ const KEEP = 60_000
 const KEY = '["a"]'
 
 interface Opened {
-  readonly shelf: Shelf
+  readonly shelf: GuardedStore
   readonly clock: TestClock
   readonly store: Chaos
   /** What it said, in order. */
@@ -22,7 +23,7 @@ function open (inner?: Store): Opened {
   const clock = new TestClock()
   const store = chaos(inner ?? memoryStore({ clock }))
   const said: string[] = []
-  const shelf = new Shelf(store, TIMEOUT, clock, {
+  const shelf = new GuardedStore(store, TIMEOUT, clock, {
     failed: (operation: Operation, reason) => { said.push(`${operation} ${reason}`) },
     rejected: reason => { said.push(`rejected ${reason}`) },
     answered: took => { said.push(`answered ${took}`) }
@@ -31,7 +32,7 @@ function open (inner?: Store): Opened {
 }
 
 /** An entry of a run that began, and ended, now. */
-function entryOf (shelf: Shelf, members: Partial<Entry> = {}): Entry {
+function entryOf (shelf: GuardedStore, members: Partial<Entry> = {}): Entry {
   const now = shelf.now()
   return entryWith(KEY, 'value', { since: shelf.stamp(), storedAt: now, ...members })
 }
@@ -331,7 +332,7 @@ t.test('what is listed is what would be found; a store that does not list says s
   const foreign = open({ ...memoryStore(), entries: () => odd }).shelf
   foreign.purge(['tag:a'], false)
   t.strictSame(foreign.entries()?.map(({ entry }) => entry), [listed], 'what is no entry is not')
-  const said = new Shelf(slow(memoryStore()), TIMEOUT, new TestClock(), { failed () {}, rejected () {}, answered () {} })
+  const said = new GuardedStore(slow(memoryStore()), TIMEOUT, new TestClock(), { failed () {}, rejected () {}, answered () {} })
   t.equal(said.entries(), undefined)
   t.end()
 })
@@ -339,7 +340,7 @@ t.test('what is listed is what would be found; a store that does not list says s
 t.test('what is counted keeps up with a time of day that leaps ahead, and never goes back with it', t => {
   let wall = 0
   const clock = Object.assign(new TestClock(), { wall: () => wall })
-  const shelf = new Shelf(memoryStore({ clock }), TIMEOUT, clock, { failed () {}, rejected () {}, answered () {} })
+  const shelf = new GuardedStore(memoryStore({ clock }), TIMEOUT, clock, { failed () {}, rejected () {}, answered () {} })
   const start = wall = shelf.now()
   shelf.keep(entryOf(shelf), KEEP)
   wall += 999

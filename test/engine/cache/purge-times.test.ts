@@ -1,15 +1,15 @@
 import t from 'tap'
-import { Marks } from '../../../lib/engine/cache/purge-times.js'
+import { PurgeTimes } from '../../../lib/engine/cache/purge-times.js'
 
 t.test('nothing is marked at first', t => {
-  const marks = new Marks()
+  const marks = new PurgeTimes()
   t.equal(marks.since(-Infinity, ['a']), false)
   t.equal(marks.since(0, []), false)
   t.end()
 })
 
 t.test('a label is found marked since any moment up to its last mark, that one included', t => {
-  const marks = new Marks()
+  const marks = new PurgeTimes()
   marks.mark('a', 10)
   t.equal(marks.since(9, ['a']), true)
   t.equal(marks.since(10, ['a']), true)
@@ -21,7 +21,7 @@ t.test('a label is found marked since any moment up to its last mark, that one i
 })
 
 t.test('one of many labels is enough, wherever it stands, and no other label counts', t => {
-  const marks = new Marks()
+  const marks = new PurgeTimes()
   marks.mark('b', 10)
   t.equal(marks.since(5, ['a', 'b', 'c']), true)
   t.equal(marks.since(5, ['c', 'a', 'b']), true)
@@ -32,7 +32,7 @@ t.test('one of many labels is enough, wherever it stands, and no other label cou
 })
 
 t.test('of many labels none that was marked is ever missed, and few others are found', t => {
-  const marks = new Marks()
+  const marks = new PurgeTimes()
   const labels = Array.from({ length: 5000 }, (_, index) => `tag:${index}`)
   for (const [at, label] of labels.entries()) marks.mark(label, at)
   t.equal(labels.filter((label, at) => !marks.since(at, [label])).length, 0)
@@ -42,16 +42,16 @@ t.test('of many labels none that was marked is ever missed, and few others are f
 })
 
 t.test('which labels share a place differs from one to the next', t => {
-  const collide = (marks: Marks): string => {
+  const collide = (marks: PurgeTimes): string => {
     for (let index = 0; index < 600; index++) marks.mark(`tag:${index}`, 1)
     return Array.from({ length: 5000 }, (_, index) => marks.since(1, [`path:${index}`]) ? '1' : '0').join('')
   }
-  t.not(collide(new Marks()), collide(new Marks()))
+  t.not(collide(new PurgeTimes()), collide(new PurgeTimes()))
   t.end()
 })
 
 t.test('all characters of a label count', t => {
-  const marks = new Marks()
+  const marks = new PurgeTimes()
   marks.mark('tag:1', 1)
   const others = ['tag:2', 'tag:11', 'tag:', '', 'xag:1', 'tag:\u0131', 'TAG:1']
   t.ok(others.filter(label => marks.since(0, [label])).length <= 1)

@@ -6,8 +6,8 @@
  */
 import fc from 'fast-check'
 import t from 'tap'
-import type { Flight, Landing } from '../../../lib/engine/flights/flight.js'
-import { Airport, NOTHING_LEFT, failed, shared, unshareable, type TestPassenger } from './passengers.js'
+import type { Landing } from '../../../lib/engine/flights/flight.js'
+import { Airport, NOTHING_LEFT, failed, shared, unshareable, type TestPassenger, type TestFlight } from './passengers.js'
 
 const WAIT = 305
 const FLIGHT = 1003
@@ -18,7 +18,7 @@ const SCHEDULES = 100_000
 
 interface ModelFlight {
   readonly key: string
-  readonly real: Flight<string>
+  readonly real: TestFlight
   joinable: boolean
   leader: Traveller
   leaderStays: boolean
@@ -102,7 +102,7 @@ class World {
     if (boarding === 'leader') {
       const taken = {
         key,
-        real: passenger.flight as Flight<string>,
+        real: passenger.flight as TestFlight,
         joinable: true,
         leaderStays: true,
         deadline: this.#now + FLIGHT,

@@ -3,31 +3,34 @@
  */
 import type { AbortReason, Ending, Flight, Landing, Passenger } from '../../../lib/engine/flights/flight.js'
 import type { Fleet } from '../../../lib/engine/flights/fleet.js'
-import { Flights, type Limits } from '../../../lib/engine/flights/flights.js'
+import { Flights, type FlightLimits } from '../../../lib/engine/flights/flights.js'
 import { TestClock } from '../../fixtures/gate.js'
+
+export type TestFlight = Flight<string, TestPassenger>
+export type TestFleet = Fleet<string, TestPassenger>
 
 export const WAIT_TIMEOUT = 300
 export const FLIGHT_TIMEOUT = 1000
 
 /** What a test passenger does at once when it is settled. */
-export type Reaction = (ending: Ending<string>, flight: Flight<string>) => void
+export type Reaction = (ending: Ending<string>, flight: TestFlight) => void
 
 export interface Times {
   arrived?: number
   waitTimeout?: number
   flightTimeout?: number
   mayLead?: boolean
-  fleet?: Fleet<string> | undefined
+  fleet?: TestFleet | undefined
 }
 
-export class TestPassenger implements Passenger<string> {
-  flight: Flight<string> | undefined
+export class TestPassenger implements Passenger<string, TestPassenger> {
+  flight: TestFlight | undefined
   readonly name: string
-  readonly arrived: number
+  readonly waitingSince: number
   readonly waitTimeout: number
   readonly flightTimeout: number
   readonly mayLead: boolean
-  readonly fleet: Fleet<string> | undefined
+  readonly fleet: TestFleet | undefined
   /** How often it was asked for its labels. */
   asked = 0
   onSettle: Reaction = () => {}
@@ -38,7 +41,7 @@ export class TestPassenger implements Passenger<string> {
   constructor (name: string, events: string[], { arrived = 0, waitTimeout = WAIT_TIMEOUT, flightTimeout = FLIGHT_TIMEOUT, mayLead = true, fleet }: Times = {}) {
     this.name = name
     this.#events = events
-    this.arrived = arrived
+    this.waitingSince = arrived
     this.waitTimeout = waitTimeout
     this.flightTimeout = flightTimeout
     this.mayLead = mayLead
@@ -50,13 +53,9 @@ export class TestPassenger implements Passenger<string> {
     return [this.name]
   }
 
-  settle (ending: Ending<string>, flight: Flight<string>): void {
+  settle (ending: Ending<string>, flight: TestFlight): void {
     this.#events.push(`${this.name} ${describe(ending)}`)
     this.onSettle(ending, flight)
-  }
-
-  takes (ending: Ending<string>): boolean {
-    return this.isAnswered(ending)
   }
 
   abort (reason: AbortReason): void {
@@ -83,20 +82,24 @@ export const unshareable = (reason: string): Landing<string> => ({ type: 'unshar
 
 /** A flight, and a passenger for each name. */
 export interface Crew<Names extends readonly string[]> {
-  readonly flight: Flight<string>
+  readonly flight: TestFlight
   readonly crew: { readonly [Index in keyof Names]: TestPassenger }
 }
 
 /** An airport: a register, its clock, and all that happened to its passengers since it was last asked. */
 export class Airport {
   readonly clock = new TestClock()
-  readonly flights: Flights<string>
+  readonly flights: Flights<string, TestPassenger>
   readonly #maxWaitersPerKey: number
   #events: string[] = []
 
-  constructor (limits: Partial<Limits> & { maxWaitersPerKey?: number } = {}) {
+  constructor (limits: Partial<FlightLimits> & { maxWaitersPerKey?: number } = {}) {
     const { maxFlights = 100, maxWaiters = 100, maxWaitersPerKey = 100 } = limits
-    this.flights = new Flights({ maxFlights, maxWaiters }, this.clock)
+    this.flights = new Flights({ maxFlights, maxWaiters }, this.clock, {
+      settle (follower, ending, flight) { follower.settle(ending, flight) },
+      isAnsweredBy: (follower, ending) => follower.isAnswered(ending),
+      aborted (leader, reason) { leader.abort(reason) }
+    })
     this.#maxWaitersPerKey = maxWaitersPerKey
   }
 

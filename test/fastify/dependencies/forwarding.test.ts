@@ -3,11 +3,11 @@ import t from 'tap'
 import { Forwarded, type Forwarding } from '../../../lib/fastify/dependencies/forwarding.js'
 
 /** A run that has been forwarded, and its request. */
-function forwarded ({ role = 'leader', hasFollowers = false, headers = {} as Record<string, string> } = {}) {
+function forwarded ({ leads = true, hasFollowers = false, headers = {} as Record<string, string> } = {}) {
   const raw = { aborted: false }
   const run = {
     reply: { request: { headers, raw } } as unknown as FastifyReply,
-    role,
+    leads,
     hasFollowers,
     forwarded: undefined
   }
@@ -28,7 +28,7 @@ t.test('the client\'s leaving is hidden from the upstream\'s response while othe
 })
 
 t.test('the leaving of who runs for itself, or leads nobody, is not hidden', t => {
-  for (const options of [{ role: 'alone', hasFollowers: true }, { hasFollowers: false }]) {
+  for (const options of [{ leads: false, hasFollowers: true }, { hasFollowers: false }]) {
     const { raw } = forwarded(options)
     raw.aborted = true
     t.equal(raw.aborted, true, JSON.stringify(options))

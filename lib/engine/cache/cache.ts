@@ -1,0 +1,156 @@
+/**
+ * The cache of one front end's results: what a lookup comes to, what is stored, and which refreshes may run.
+ *
+ * Invariant: nothing here throws. A result is stored only if its run began after the last purge of it, and one that replaces an older one
+ * either takes its place or puts an end to it.
+ */
+import type { Entry } from '../../../types/index.js'
+import type { Found, GuardedStore } from './guarded-store.js'
+import { miss, select, type Cached, type Content, type Fallback, type Lookup, type Seeker } from './lookup.js'
+import type { Refreshes } from './refreshes.js'
+
+/** How results stand in entries. */
+export interface Codec<R> {
+  /** What an entry holds; undefined if that is not what was stored. Must not throw. */
+  read (entry: Entry): Content<R> | undefined
+  /** An entry was stored, and its value can be told by its identity. */
+  stored (entry: Entry): void
+}
+
+/** What a result comes to as an entry. */
+export interface Plan {
+  /** The run failed: for a while nothing is refreshed, and stale results are served at once. */
+  readonly failed: boolean
+  readonly entry: Pick<Entry, 'freshFor' | 'staleWhileRevalidate' | 'staleIfError' | 'labels' | 'bytes' | 'value'>
+  /** How long the entry is of any use, in milliseconds. */
+  readonly keepFor: number
+}
+
+/** The result is not stored. */
+export interface NoPlan {
+  readonly failed: boolean
+  readonly entry: undefined
+}
+
+/** A result to store. */
+export interface Storing {
+  /** The key of the result, with its variant. */
+  readonly key: string
+  /** Its key without the variant. */
+  readonly plainKey: string
+  /** Which names tell the variants of `plainKey` apart. */
+  readonly names: readonly string[]
+  /** When the run began, by the store's time. */
+  readonly startedAt: number
+  /** The result was made to replace an older one. */
+  readonly replaces: boolean
+}
+
+/** What the engine needs of a cache. */
+export interface ResultCache<R> {
+  /** Undefined where nothing is cached. */
+  lookUp (key: string, seeker: Seeker<R>): Lookup<R> | Promise<Lookup<R>> | undefined
+  /** The moment at which a run begins. */
+  stamp (): number
+  /** Whether results are stored at all. */
+  readonly stores: boolean
+  /** Stores a result, if and as `plan` says; gives for how long it is fresh, or undefined if it is not stored. */
+  store (storing: Storing, plan: (now: number) => Plan | NoPlan): number | undefined
+  /** The run did well, but its result is for one client only: what is stored was made of something that is no more. */
+  supersede (key: string): void
+  /** A fallback, if it may be served now. */
+  standIn (fallback: Fallback<R> | undefined): Cached<R> | undefined
+  /** The run of a key failed: for a while stale results are served at once, and nothing is refreshed. */
+  failed (key: string): void
+  /** Takes a place for a background refresh; false if there is none now. */
+  beginRefresh (key: string): boolean
+  endRefresh (key: string, failed: boolean): void
+}
+
+/** For participants of which nothing is cached. */
+export const NO_CACHE: ResultCache<never> = Object.freeze<ResultCache<never>>({
+  lookUp: () => undefined,
+  stamp: () => 0,
+  stores: false,
+  store: () => undefined,
+  supersede () {},
+  standIn: () => undefined,
+  failed () {},
+  beginRefresh: () => false,
+  endRefresh () {}
+})
+
+export class Cache<R> implements ResultCache<R> {
+  readonly stores = true
+  readonly guarded: GuardedStore
+  readonly #codec: Codec<R>
+  readonly #refreshes: Refreshes
+  readonly #eagerRefresh: number
+
+  /** @param eagerRefresh after which part of its time a fresh result is refreshed; infinite for never */
+  constructor (guarded: GuardedStore, codec: Codec<R>, refreshes: Refreshes, eagerRefresh: number) {
+    this.guarded = guarded
+    this.#codec = codec
+    this.#refreshes = refreshes
+    this.#eagerRefresh = eagerRefresh
+  }
+
+  lookUp (key: string, seeker: Seeker<R>): Lookup<R> | Promise<Lookup<R>> {
+    const found = this.guarded.look(key)
+    return found instanceof Promise ? found.then(later => this.#select(key, seeker, later)) : this.#select(key, seeker, found)
+  }
+
+  stamp (): number {
+    return this.guarded.stamp()
+  }
+
+  store ({ key, plainKey, names, startedAt, replaces }: Storing, plan: (now: number) => Plan | NoPlan): number | undefined {
+    const now = this.guarded.now()
+    const { failed, ...planned } = plan(now)
+    if (failed) this.#refreshes.failed(key)
+    else this.#refreshes.recovered(key)
+    if (planned.entry === undefined) {
+      if (replaces && !failed) this.guarded.drop(key)
+      return undefined
+    }
+    const { entry: part, keepFor } = planned
+    const entry: Entry = { version: 1, key, since: startedAt, storedAt: now, ...part }
+    if (!this.guarded.keep(entry, keepFor)) return undefined
+    this.#codec.stored(entry)
+    if (key !== plainKey) this.guarded.keep({ ...entry, key: plainKey, bytes: 0, value: { vary: names } }, keepFor)
+    return entry.freshFor
+  }
+
+  supersede (key: string): void {
+    this.#refreshes.recovered(key)
+    this.guarded.drop(key)
+  }
+
+  standIn (fallback: Fallback<R> | undefined): Cached<R> | undefined {
+    if (fallback === undefined || fallback.until <= this.guarded.now() || this.guarded.isPurged(fallback.entry)) return undefined
+    return { recording: fallback.recording, reason: 'stale-if-error' }
+  }
+
+  failed (key: string): void {
+    this.#refreshes.failed(key)
+  }
+
+  beginRefresh (key: string): boolean {
+    return this.#refreshes.begin(key)
+  }
+
+  endRefresh (key: string, failed: boolean): void {
+    this.#refreshes.end(key, failed)
+  }
+
+  #select (key: string, seeker: Seeker<R>, found: Found | undefined): Lookup<R> {
+    if (found === undefined) return miss('none')
+    const content = this.#codec.read(found.entry)
+    if (content === undefined) {
+      this.guarded.reject()
+      return miss('rejected')
+    }
+    if (content.type === 'variants') return content
+    return select(found, content.recording, seeker, this.#eagerRefresh, () => this.#refreshes.isPausing(key))
+  }
+}

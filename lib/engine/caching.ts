@@ -1,0 +1,62 @@
+/**
+ * What participants have to do with their cache besides looking things up: storing what their runs bring, and refreshing what is stale.
+ *
+ * Invariant: a refresh is nobody's run: what becomes of it reaches a client only as a cached result.
+ */
+import type { Clock } from '../../types/index.js'
+import { FlightTimeoutError } from '../errors.js'
+import type { Observer } from '../observers/observer.js'
+import type { Participant } from './participant.js'
+import { Refresh } from './refresh.js'
+import type { Variants } from './variants.js'
+
+export class Caching<R> {
+  readonly #clock: Clock
+  readonly #observer: Observer
+  readonly #variants: Variants
+
+  constructor (clock: Clock, observer: Observer, variants: Variants) {
+    this.#clock = clock
+    this.#observer = observer
+    this.#variants = variants
+  }
+
+  /** Stores the complete result of a run that began at `startedAt`. */
+  store (participant: Participant<R>, recording: R, startedAt: number): void {
+    participant.storedFor = this.#store(participant, recording, startedAt, participant.missed?.stale !== undefined)
+  }
+
+  /** Stores the complete result of a refresh. */
+  storeRefreshed (participant: Participant<R>, recording: R, refresh: Refresh<R>): void {
+    if (refresh.over) return
+    const storedFor = this.#store(participant, recording, refresh.startedAt, true)
+    refresh.result = storedFor === undefined ? 'not-kept' : participant.revalidated ? 'revalidated' : 'refreshed'
+  }
+
+  /** Refreshes a stale result in the background, unless that is being done, or its runs have failed of late. */
+  refresh (participant: Participant<R>, stale: R): void {
+    const { boardedKey, cache, limits: { flightTimeout } } = participant
+    if (!participant.refreshable || !cache.beginRefresh(boardedKey)) return
+    const refresh = new Refresh(participant.key, boardedKey, stale, cache.stamp())
+    const end = (error?: unknown): void => {
+      if (refresh.over) return
+      refresh.over = true
+      this.#clock.clearTimeout(timer)
+      cache.endRefresh(boardedKey, refresh.result === 'failed')
+      this.#observer.refreshed(participant, refresh.result, error)
+    }
+    const timer = this.#clock.setTimeout(() => {
+      const error = new FlightTimeoutError(flightTimeout)
+      end(error)
+      refresh.cancel(error)
+    }, flightTimeout)
+    participant.refresh(refresh).then(() => { end() }, end)
+  }
+
+  #store (participant: Participant<R>, recording: R, startedAt: number, replaces: boolean): number | undefined {
+    const storing = {
+      key: this.#variants.keyOf(participant), plainKey: participant.key, names: this.#variants.namesOf(participant.key), startedAt, replaces
+    }
+    return participant.cache.store(storing, now => participant.plan(recording, startedAt, now))
+  }
+}

@@ -1,0 +1,234 @@
+/**
+ * From a key to the take-off of a run: the place on a flight, the lookup in the cache, protection, and the coordinator.
+ *
+ * Invariant: a place is taken synchronously: nothing is awaited between "is there a flight?" and "I am its leader". Whatever a leader
+ * then waits for, its flight may end without it; then it is stranded, and runs for its own client.
+ */
+import type { Clock } from '../../types/index.js'
+import { NobodyWaitsError } from '../errors.js'
+import type { Observer } from '../observers/observer.js'
+import { miss, type Cached, type Lookup, type Miss } from './cache/lookup.js'
+import type { Caching } from './caching.js'
+import { LEADS, type Claim, type Coordinator, type Peer } from './coordinators/coordinator.js'
+import { MISMATCH, type Flight } from './flights/flight.js'
+import type { Flights, NoFlight } from './flights/flights.js'
+import type { Outcomes } from './outcome.js'
+import type { Participant } from './participant.js'
+import { GRANTED, type Permission, type Protection, type Refusal } from './protection/protection.js'
+import { ANSWERED, AWAITING_STORE, FOLLOWER, LANDED, NEW, type Preparing } from './role.js'
+import type { Unshareable } from './unshareable.js'
+import type { Variants } from './variants.js'
+
+/** A variant that a result turned out to depend on costs one more boarding; who still does not match runs alone. */
+export const MAX_BOARDINGS = 3
+
+/** What boarding comes to: the run begins now, it waits for something, or there is no place for it. */
+export type Place = 'run' | 'park' | 'unshareable' | NoFlight
+
+/** What protection and the coordinator say of a run. */
+type Clearance<R> = Claim<R> | Refusal
+
+/** A store that fails has nothing. */
+const MISS: Miss<never> = Object.freeze<Miss<never>>(miss('none'))
+
+/** What becomes of those who do not take off. */
+export interface Arrivals<R> {
+  /** Answers with a cached result; with an error where there is none. */
+  serve (participant: Participant<R>, cached: Cached<R> | undefined): void
+  /** Answers everybody on the flight of a leader, and that itself, with what another process came to. */
+  landPeer (leader: Participant<R>, claim: Peer<R>): void
+  /** The run of a leader is refused. */
+  landRefused (leader: Participant<R>, refusal: Refusal): void
+  /** It turned out to be of another variant. */
+  boardAgain (participant: Participant<R>, flight: Flight<R, Participant<R>> | undefined): void
+  /** It runs for itself, beside all flights. */
+  runSolo (participant: Participant<R>, place: Place): void
+}
+
+/** What decides, listens, and takes time for an engine. */
+export interface Seams<R> {
+  readonly clock: Clock
+  readonly observer: Observer
+  readonly protection: Protection
+  readonly coordinator: Coordinator<R>
+}
+
+/** What the engine's modules have in common. */
+export interface Parts<R> extends Seams<R> {
+  readonly flights: Flights<R, Participant<R>>
+  readonly variants: Variants
+  readonly unshareable: Unshareable
+  readonly caching: Caching<R>
+  readonly outcomes: Outcomes
+}
+
+export class Departures<R> {
+  readonly #parts: Parts<R>
+  readonly #arrivals: Arrivals<R>
+
+  constructor (parts: Parts<R>, arrivals: Arrivals<R>) {
+    this.#parts = parts
+    this.#arrivals = arrivals
+  }
+
+  /** Takes a place under the key of a participant and of its variant, as far as that is known. */
+  board (participant: Participant<R>, now: number): Place {
+    const { unshareable, variants } = this.#parts
+    participant.boardings++
+    participant.boardedKey = variants.keyOf(participant)
+    if (unshareable.has(participant)) return this.#noPlace(participant, participant.mayLead ? 'unshareable' : 'no-flight')
+    return this.enter(participant, participant.boardedKey, now)
+  }
+
+  /** Looks in the cache, if nobody is on the way to bring something newer, and takes a place under `flightKey`. */
+  enter (participant: Participant<R>, flightKey: string, now: number): Place {
+    const { caching, flights, observer } = this.#parts
+    const lookup = flights.has(flightKey) ? undefined : participant.cache.lookUp(participant.boardedKey, participant)
+    if (lookup !== undefined && !(lookup instanceof Promise)) {
+      if (lookup.type === 'hit') {
+        participant.role = { type: 'served', cached: lookup }
+        if (lookup.refresh) caching.refresh(participant, lookup.recording)
+        return 'park'
+      }
+      if (lookup.type === 'miss') this.#missed(participant, lookup)
+      else if (participant.boardings++ < MAX_BOARDINGS && this.#tellApart(participant, lookup.names)) {
+        return this.enter(participant, participant.boardedKey, now)
+      }
+    }
+    const boarding = flights.board(flightKey, participant, participant.limits.maxWaitersPerKey, now)
+    if (boarding === 'leader') {
+      participant.leaderId = participant.id
+      if (!(lookup instanceof Promise)) return this.takeOff(participant)
+      return this.#await<Lookup<R>>(participant, lookup, MISS, later => { this.#lookedUp(participant, later) })
+    }
+    if (boarding === 'follower') {
+      participant.role = FOLLOWER
+      const { leader, followers } = participant.flight as Flight<R, Participant<R>>
+      participant.leaderId = leader?.id
+      observer.joined(participant, followers)
+      return 'park'
+    }
+    return boarding === 'no-flight' && lookup instanceof Promise ? this.#awaitStore(participant, lookup) : this.#noPlace(participant, boarding)
+  }
+
+  /** Has the run of a leader take off, unless protection or the coordinator has something against it. */
+  takeOff (leader: Participant<R>): 'run' | 'park' {
+    const clearance = this.#clear(leader)
+    if (clearance !== LEADS) return this.#await<Clearance<R>>(leader, clearance, LEADS, later => { this.#cleared(leader, later) })
+    this.start(leader)
+    return 'run'
+  }
+
+  /** Asks both, and answers at once where both do. */
+  #clear (leader: Participant<R>): Clearance<R> | Promise<Clearance<R>> {
+    const { coordinator, protection } = this.#parts
+    const permission = protection.ask(leader)
+    return permission === GRANTED ? coordinator.claim(leader.boardedKey) : this.#clearLater(leader, permission)
+  }
+
+  async #clearLater (leader: Participant<R>, asked: Permission | Promise<Permission>): Promise<Clearance<R>> {
+    const permission = await Promise.resolve(asked).catch(() => GRANTED)
+    return permission.type === 'refused' ? permission : await this.#parts.coordinator.claim(leader.boardedKey)
+  }
+
+  #cleared (leader: Participant<R>, clearance: Clearance<R>): void {
+    switch (clearance.type) {
+      case 'leads':
+        this.start(leader)
+        leader.run()
+        return
+      case 'peer':
+        this.#arrivals.landPeer(leader, clearance)
+        return
+      case 'refused':
+        this.#arrivals.landRefused(leader, clearance)
+    }
+  }
+
+  /** A leader's run begins. */
+  start (leader: Participant<R>): void {
+    leader.role = { type: 'leader', startedAt: leader.cache.stamp() }
+    leader.tally.runs++
+    this.#parts.observer.started(leader)
+  }
+
+  /** Has a leader wait for an answer; `otherwise` stands for one that fails. */
+  #await<T> (leader: Participant<R>, asked: T | Promise<T>, otherwise: T, answered: (answer: T) => void): 'park' {
+    const role: Preparing = { type: 'preparing' }
+    leader.role = role
+    const go = (answer: T): void => {
+      if (leader.role === role) answered(answer)
+      else if (leader.role.type === 'stranded') this.#runStranded(leader)
+    }
+    Promise.resolve(asked).then(go, () => { go(otherwise) })
+    return 'park'
+  }
+
+  /** What it is to its client it still is. */
+  #runStranded (leader: Participant<R>): void {
+    leader.role = LANDED
+    if (leader.gone) {
+      leader.cancel(new NobodyWaitsError())
+      return
+    }
+    leader.tally.runs++
+    leader.run()
+  }
+
+  /** It may not lead, and waits for what a slow store says. */
+  #awaitStore (participant: Participant<R>, lookup: Promise<Lookup<R>>): 'park' {
+    participant.role = AWAITING_STORE
+    const go = (answer: Lookup<R>): void => { if (participant.role === AWAITING_STORE) this.#lookedUp(participant, answer) }
+    lookup.then(go, () => { go(MISS) })
+    return 'park'
+  }
+
+  /** A slow store has answered. */
+  #lookedUp (participant: Participant<R>, lookup: Lookup<R>): void {
+    const { flight } = participant
+    switch (lookup.type) {
+      case 'hit':
+        participant.role = ANSWERED
+        flight?.land(participant, { type: 'cached', recording: lookup.recording, reason: lookup.reason })
+        this.#arrivals.serve(participant, lookup)
+        if (lookup.refresh) this.#parts.caching.refresh(participant, lookup.recording)
+        return
+      case 'variants':
+        participant.role = NEW
+        // Before the others board again, who have to know it as well.
+        if (!this.#tellApart(participant, lookup.names)) participant.boardings = MAX_BOARDINGS
+        flight?.land(participant, MISMATCH)
+        this.#arrivals.boardAgain(participant, flight)
+        return
+      case 'miss':
+        this.#missed(participant, lookup)
+        if (participant.onlyIfCached) {
+          this.#arrivals.serve(participant, undefined)
+          return
+        }
+        if (flight === undefined) this.#arrivals.runSolo(participant, 'no-flight')
+        else if (this.takeOff(participant) === 'park') return
+        participant.run()
+    }
+  }
+
+  #missed (participant: Participant<R>, miss: Miss<R>): void {
+    participant.missed = miss
+    participant.tally.miss(miss.reason)
+  }
+
+  /** It wants no run. */
+  #noPlace (participant: Participant<R>, place: 'unshareable' | NoFlight): Place {
+    if (!participant.onlyIfCached) return place
+    participant.role = { type: 'served', cached: undefined }
+    return 'park'
+  }
+
+  /** Learns what tells a key's variants apart; false if that was known. */
+  #tellApart (participant: Participant<R>, names: readonly string[]): boolean {
+    const { variants } = this.#parts
+    const { boardedKey } = participant
+    variants.learn(participant, names)
+    return (participant.boardedKey = variants.keyOf(participant)) !== boardedKey
+  }
+}

@@ -1,0 +1,234 @@
+/**
+ * What becomes of participants that do not lead: how their flights ended for them, and what follows from that.
+ *
+ * Invariant: endings turn into deeds in one place, `settle`. Who may not have a result boards again, at most `MAX_BOARDINGS` times, or
+ * runs for itself: a few at a time, so that no flight ends in a stampede.
+ */
+import type { Outcome } from '../../types/index.js'
+import { FlightTimeoutError, NobodyWaitsError, NotKeptError, WaitTimeoutError } from '../errors.js'
+import { isOfVariant } from '../variant.js'
+import type { Cached } from './cache/lookup.js'
+import type { Peer } from './coordinators/coordinator.js'
+import { Departures, MAX_BOARDINGS, type Arrivals, type Parts, type Place } from './departures.js'
+import type { AbortReason, Ending, Flight, FlightListener } from './flights/flight.js'
+import { outcomeOf } from './outcome.js'
+import type { Participant } from './participant.js'
+import type { Refusal } from './protection/protection.js'
+import { ANSWERED, LANDED, STRANDED } from './role.js'
+
+/** Makes the key of a retry flight. Keys end in a bracket or a quote, so no key ends in this. */
+const RETRY = ' retry'
+
+const WAITS_FOR_TURN = Object.freeze({ type: 'alone', finished () {} })
+
+type P<R> = Participant<R>
+type F<R> = Flight<R, Participant<R>>
+
+export class Endings<R> implements Arrivals<R>, FlightListener<R, P<R>> {
+  readonly departures: Departures<R>
+  readonly #parts: Parts<R>
+
+  constructor (parts: Parts<R>) {
+    this.#parts = parts
+    this.departures = new Departures(parts, this)
+  }
+
+  isAnsweredBy (follower: P<R>, ending: Ending<R>): boolean {
+    switch (ending.type) {
+      case 'shared':
+      case 'failed':
+      case 'peer':
+        return follower.accepts(ending.recording, false)
+      case 'cached':
+        return follower.accepts(ending.recording, true)
+      case 'unshareable':
+        return isOfVariant(follower, ending.variant)
+      case 'mismatch':
+        return false
+      case 'wait-timeout':
+        return follower.retried || follower.limits.onWaitTimeout !== 'run'
+      default:
+        return true
+    }
+  }
+
+  settle (participant: P<R>, ending: Ending<R>, flight: F<R>): void {
+    if (ending.type !== 'wait-timeout' && !this.isAnsweredBy(participant, ending)) {
+      this.boardAgain(participant, flight)
+      return
+    }
+    switch (ending.type) {
+      case 'shared':
+      case 'failed':
+        participant.leaderId = (flight.leader ?? flight.lastLeader)?.id
+        this.#give(participant, ending.recording, 'follower', ending.type)
+        return
+      case 'peer':
+        participant.leaderId = ending.leaderId
+        this.#give(participant, ending.recording, 'peer', 'shared')
+        return
+      case 'cached':
+        this.serve(participant, ending)
+        return
+      case 'unshareable':
+      case 'abandoned':
+        this.#runAlone(participant, ending.reason, flight)
+        return
+      case 'refused':
+        this.#refuse(participant, 'shed', ending.reason, ending.error, ending.retryAfter)
+        return
+      case 'promoted':
+        participant.leaderId = participant.id
+        this.#inherit(participant, flight)
+        this.#goOn(participant, this.departures.takeOff(participant), ending.type, flight)
+        return
+      case 'wait-timeout':
+        this.#waitTimedOut(participant, flight)
+    }
+  }
+
+  aborted (leader: P<R>, reason: AbortReason): void {
+    const { observer, outcomes, protection } = this.#parts
+    const timedOut = reason === 'flight-timeout'
+    leader.role = leader.role.type === 'preparing' ? STRANDED : LANDED
+    if (timedOut) observer.cleanedUp(leader)
+    else observer.landed(leader, 'abandoned', 'client-left', 0)
+    outcomes.report(leader, 'leader', timedOut ? 'flight-timeout' : 'client-left')
+    protection.ended(leader, timedOut ? 'timed-out' : 'abandoned')
+    leader.cancel(timedOut ? new FlightTimeoutError(leader.limits.flightTimeout) : new NobodyWaitsError())
+  }
+
+  serve (participant: P<R>, cached: Cached<R> | undefined): void {
+    if (cached === undefined) {
+      this.#refuse(participant, 'bypass', 'only-if-cached', new NotKeptError(), undefined)
+      return
+    }
+    participant.served = cached
+    this.#give(participant, cached.recording, outcomeOf(cached), cached.reason)
+  }
+
+  landPeer (leader: P<R>, peer: Peer<R>): void {
+    const flight = leader.flight as F<R>
+    if (!leader.accepts(peer.recording, false)) {
+      this.departures.start(leader)
+      leader.run()
+      return
+    }
+    leader.role = ANSWERED
+    flight.land(leader, peer)
+    leader.leaderId = peer.leaderId
+    this.#give(leader, peer.recording, 'peer', 'shared')
+  }
+
+  landRefused (leader: P<R>, refusal: Refusal): void {
+    const flight = leader.flight as F<R>
+    const cached = leader.cache.standIn(leader.missed?.fallback)
+    leader.role = ANSWERED
+    flight.land(leader, cached === undefined ? refusal : { type: 'cached', ...cached })
+    if (cached === undefined) this.#refuse(leader, 'shed', refusal.reason, refusal.error, refusal.retryAfter)
+    else this.serve(leader, cached)
+  }
+
+  boardAgain (participant: P<R>, flight: F<R> | undefined): void {
+    const place = participant.boardings < MAX_BOARDINGS ? this.departures.board(participant, this.#parts.clock.now()) : 'vary'
+    this.#goOn(participant, place, reasonOf(participant, place), flight)
+  }
+
+  runSolo (participant: P<R>, place: Place): void {
+    const startedAt = participant.missed?.stale === undefined ? 0 : participant.cache.stamp()
+    participant.role = { type: place === 'unshareable' ? 'probe' : 'solo', startedAt }
+    participant.tally.runs++
+    this.#parts.outcomes.report(participant, 'bypass', reasonOf(participant, place))
+  }
+
+  /** What follows from boarding after a wait. `reason`: why it runs alone if it got no place. */
+  #goOn (participant: P<R>, place: Place | 'vary', reason: string, flight: F<R> | undefined): void {
+    if (place === 'run') {
+      participant.run()
+    } else if (place === 'park') {
+      this.parked(participant)
+    } else if (flight === undefined) {
+      this.runSolo(participant, place as Place)
+      participant.run()
+    } else {
+      this.#runAlone(participant, reason, flight)
+    }
+  }
+
+  /** A participant that did not run at once is ready for whatever comes. */
+  parked (participant: P<R>): void {
+    const { flight, role } = participant
+    if (role.type === 'served') {
+      this.serve(participant, role.cached)
+    } else if (role.type === 'follower') {
+      flight?.leader?.joined()
+      // Who boards a flight that is answered already does not wait long.
+      flight?.answer(participant)
+    }
+  }
+
+  #waitTimedOut (participant: P<R>, flight: F<R>): void {
+    const { limits } = participant
+    const cached = flight.leader?.cache.standIn(flight.leader.missed?.fallback)
+    if (cached !== undefined && participant.accepts(cached.recording, true)) this.serve(participant, cached)
+    else if (limits.onWaitTimeout === 'run') this.#retry(participant, flight)
+    else this.#refuse(participant, 'follower', 'wait-timeout', new WaitTimeoutError(limits.waitTimeout), limits.waitTimeout)
+  }
+
+  /** Those of a key whose wait has ended share one more run, beside the one that takes so long. */
+  #retry (participant: P<R>, flight: F<R>): void {
+    if (participant.retried) {
+      this.#runAlone(participant, 'wait-timeout', flight)
+      return
+    }
+    const now = this.#parts.clock.now()
+    participant.retried = true
+    participant.waitedBefore = now - participant.waitingSince
+    participant.waitingSince = now
+    this.#goOn(participant, this.departures.enter(participant, participant.boardedKey + RETRY, now), 'wait-timeout', flight)
+  }
+
+  #runAlone (participant: P<R>, reason: string, flight: F<R>): void {
+    if (participant.onlyIfCached) {
+      this.serve(participant, undefined)
+      return
+    }
+    this.#inherit(participant, flight)
+    participant.role = WAITS_FOR_TURN
+    flight.release(participant, participant.limits.releaseConcurrency, finished => {
+      if (participant.role !== WAITS_FOR_TURN) {
+        finished()
+        return
+      }
+      participant.role = { type: 'alone', finished }
+      participant.leaderId = participant.id
+      participant.tally.runs++
+      this.#parts.outcomes.report(participant, 'alone', reason)
+      participant.run()
+    })
+  }
+
+  /** Should its own run fail, it may be served what its leader would have been. */
+  #inherit (participant: P<R>, { lastLeader, leader }: F<R>): void {
+    const missed = (leader === participant ? lastLeader : leader ?? lastLeader)?.missed
+    if (participant.missed !== undefined || missed?.fallback === undefined) return
+    if (participant.accepts(missed.fallback.recording, true)) participant.missed = missed
+  }
+
+  #give (participant: P<R>, recording: R, outcome: Outcome, reason: string): void {
+    participant.role = ANSWERED
+    this.#parts.outcomes.report(participant, outcome, reason)
+    participant.give(recording)
+  }
+
+  #refuse (participant: P<R>, outcome: Outcome, reason: string, error: Error, retryAfter: number | undefined): void {
+    participant.role = ANSWERED
+    this.#parts.outcomes.report(participant, outcome, reason)
+    participant.refuse(error, retryAfter)
+  }
+}
+
+/** Why it found no place. */
+function reasonOf ({ followsOnly }: Participant<unknown>, place: string): string {
+  return place === 'no-flight' && followsOnly !== undefined ? followsOnly : place
+}

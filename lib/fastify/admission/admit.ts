@@ -1,0 +1,87 @@
+/**
+ * Admission: may a request join, and under which key?
+ *
+ * Invariant: a request that may not join bypasses, with a reason; one whose key cannot be made is never given a shared one.
+ */
+import type { FastifyReply, FastifyRequest } from 'fastify'
+import { RefreshError } from '../../errors.js'
+import { buildKey } from '../../http/key.js'
+import { joinReason } from '../../http/policy.js'
+import { requestDirectives } from '../../http/request-directives.js'
+import { type RefreshRun, refreshOf } from '../cache/refresh-request.js'
+import { endHookReads, hiddenIn } from '../dependencies/hook-reads.js'
+import { narrow } from '../dependencies/narrowing.js'
+import { Bypass, setVisit } from '../request/view.js'
+import { FastifyVisit } from '../request/visit.js'
+import type { Requests } from '../requests.js'
+import type { CoalescedRoute } from '../routes/route.js'
+
+/** Asks whether a request may board, and lets it. Undefined: it bypasses; null: it is answered. */
+export function admit (
+  requests: Requests, route: CoalescedRoute, request: FastifyRequest, reply: FastifyReply
+): FastifyVisit | undefined | null {
+  // It turns out now whether it leads.
+  endHookReads(request)
+  const run = refreshOf(request)
+  const demands = route.settings.respectRequestCacheControl ? requestDirectives(request.headers) : undefined
+  const told = narrow(request, route.settings)
+  const hidden = hiddenIn(request, route.settings)
+  const reason = requests.conductor.disabled || route.disabled
+    ? 'disabled'
+    : joinReason(request as never, route.settings) ??
+      (route.settings.identity === undefined && hidden.credential ? 'credentials' : demands?.noStore === true ? 'request-no-store' : undefined)
+  if (reason !== undefined) {
+    if (run !== undefined) return turnAway(run, reply, `it may not board, because of ${reason}`)
+    bypass(requests, route, request, reason)
+    return undefined
+  }
+  const isTold = told !== undefined && route.settings.key === undefined
+  const key = buildKey(route.keyHead, request, route.settings, isTold ? JSON.stringify([hidden.text ?? null, told]) : hidden.text)
+  if (typeof key !== 'string') {
+    const { fault, error, got } = key
+    if (got !== undefined && !route.warned.has(fault)) {
+      route.warned.add(fault)
+      const name = fault === 'no-key' ? 'key' : 'identity'
+      request.log.warn({ coalesce: { event: fault, route: route.url, got } },
+        `coalesce: what the ${name} function of the route answers is no key, so its requests run by themselves; give a string, number, bigint or boolean`)
+    }
+    if (run !== undefined) return turnAway(run, reply, `it may not board, because of ${fault}`, error)
+    if (error !== undefined) request.log.warn({ err: error, coalesce: { event: fault, route: route.url } }, `coalesce: ${fault}`)
+    bypass(requests, route, request, fault)
+    return undefined
+  }
+  const visit = new FastifyVisit(requests, route, request, reply)
+  if (demands !== undefined) visit.directives = demands
+  if (run !== undefined && !takesRefresh(visit, run, key)) {
+    return turnAway(run, reply, 'it has another key than its client, which is made of what it does not carry')
+  }
+  setVisit(request, visit)
+  visit.runsNow = run !== undefined || requests.conductor.arrive(visit, key)
+  if (visit.runsNow) visit.begin()
+  return visit
+}
+
+/** A refresh that can bring nothing: nobody needs its handler's answer. */
+function turnAway ({ refresh }: RefreshRun, reply: FastifyReply, why: string, error?: unknown): null {
+  refresh.error ??= error ?? new RefreshError(why)
+  reply.code(204).send()
+  return null
+}
+
+function takesRefresh (visit: FastifyVisit, run: RefreshRun, key: string): boolean {
+  const { conductor } = visit
+  const { refresh } = run
+  if (refresh.over || !conductor.takeRefresh(visit, refresh, key)) return false
+  run.taken = true
+  refresh.onCancel(error => {
+    // What comes later is nobody's, and a stream that has no end would be read for ever.
+    conductor.retire(visit)
+    visit.cancel(error)
+  })
+  return true
+}
+
+function bypass ({ conductor }: Requests, route: CoalescedRoute, request: FastifyRequest, reason: string): void {
+  setVisit(request, new Bypass(route, reason))
+  conductor.bypass({ id: request.id, log: request.log, tally: route.tally, leaderId: request.id }, reason)
+}

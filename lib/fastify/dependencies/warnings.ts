@@ -1,0 +1,57 @@
+/**
+ * What is said, once a route, of responses that depend on more than the app may think.
+ *
+ * Invariant: names of headers and parameters, never their values.
+ */
+import { isOfQuery, REST } from '../../http/query.js'
+import type { Log } from '../../observers/observer.js'
+import type { Tally } from '../../observers/tally.js'
+
+/** A request, as far as it is warned of. */
+interface Warned {
+  readonly log: Log
+  readonly origin: object
+  readonly tally: Tally
+}
+
+export class Warnings {
+  readonly #warned = new WeakMap<object, Set<string>>()
+
+  /** There is no telling what responses of a route depend on. */
+  readsAll (of: Warned): void {
+    this.#warn(of, 'reads-all-headers',
+      'coalesce: the handler, or a hook before it, reads all request headers (a log of them does at a level that is on), ' +
+      'so the responses are not shared; learnVary: false trusts their own Vary')
+  }
+
+  /** Responses of a route hold what belongs to one reply. */
+  holdsOwn (of: Warned, reason: 'csp-nonce' | 'request-id'): void {
+    this.#warn(of, reason, reason === 'csp-nonce'
+      ? 'coalesce: the body holds a nonce of its own Content-Security-Policy, or is HTML in a stream, which may, so it is not shared; ' +
+        "learnVary: { ignore: ['reply.cspNonce'] } says that this does not matter"
+      : 'coalesce: the body holds the id of its request, so it is not shared; ' +
+        "learnVary: { ignore: ['request.id'] } shares it, with the id of the request that ran")
+  }
+
+  /** Responses turned out to depend on these. Those of the query are parts that the key leaves out. */
+  learned (of: Warned, names: readonly string[]): void {
+    const name = names.find(isOfQuery)
+    if (name === undefined) return
+    this.#warn(of, 'reads-query', name === REST
+      ? "coalesce: a hook reads the URL or all of the query, so what the query option leaves out tells responses apart; learnVary: { ignore: ['?'] } says that it does not"
+      : 'coalesce: a hook reads a parameter that the query option leaves out, so it tells responses apart; learnVary: { ignore } with this name says that it does not', { reads: name.slice(0, 64) })
+  }
+
+  /** Responses depend on more than is remembered. */
+  tooVaried (of: Warned): void {
+    this.#warn(of, 'varies-too-much',
+      'coalesce: the responses depend on more request headers than can be remembered, as where clients say which are read, so they are not shared for a while; learnVary: false trusts their own Vary')
+  }
+
+  #warn ({ log, origin, tally }: Warned, event: string, message: string, more = {}): void {
+    const warned = this.#warned.get(origin) ?? new Set()
+    if (warned.has(event)) return
+    this.#warned.set(origin, warned.add(event))
+    log.warn({ coalesce: { event, route: tally.route, ...more } }, message)
+  }
+}

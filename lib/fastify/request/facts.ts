@@ -1,0 +1,188 @@
+/**
+ * A request as a participant: what it says of itself.
+ *
+ * Invariant: nothing here runs, answers or waits.
+ */
+import type { IncomingHttpHeaders } from 'node:http'
+import type { FastifyReply, FastifyRequest } from 'fastify'
+import type { NoPlan, Plan, ResultCache } from '../../engine/cache/cache.js'
+import type { Found } from '../../engine/cache/guarded-store.js'
+import type { Suitability } from '../../engine/cache/lookup.js'
+import type { Conductor } from '../../engine/conductor.js'
+import type { Fleet } from '../../engine/flights/fleet.js'
+import { originalUrlOf } from '../dependencies/hook-reads.js'
+import { meaningOf } from '../../http/dimensions.js'
+import { pathLabel } from '../../http/labels.js'
+import { headerOf } from '../../http/key.js'
+import { followReason, type FollowReason } from '../../http/policy.js'
+import { isOfQuery, queryStart } from '../../http/query.js'
+import { CLIENT_ADDRESS } from '../../http/reads.js'
+import type { KeptRecording, Recording } from '../../http/recording.js'
+import { NO_REQUEST_DIRECTIVES } from '../../http/request-directives.js'
+import { isOfVariant } from '../../variant.js'
+import { planResponse, suitabilityOf, type Response } from '../cache/response-cache.js'
+import type { Log } from '../../observers/observer.js'
+import { queryValue } from '../dependencies/narrowing.js'
+import { isRefreshable, NO_ADDRESS, sendRefresh } from '../cache/refresh-request.js'
+import { Participant } from '../../engine/participant.js'
+import type { Refresh } from '../../engine/refresh.js'
+import type { Tally } from '../../observers/tally.js'
+import type { RouteSettings } from '../../options/options.js'
+import type { Requests } from '../requests.js'
+import type { CoalescedRoute } from '../routes/route.js'
+
+/** Who looks at a client's address has that of its connection or what proxies make of it, and only both tell clients apart. */
+function addressOf ({ ip, raw: { socket: { remoteAddress } } }: FastifyRequest): string {
+  return ip === remoteAddress ? ip : `${remoteAddress ?? NO_ADDRESS} ${ip}`
+}
+
+export abstract class RequestFacts extends Participant<Recording> {
+  readonly route: CoalescedRoute
+  readonly requests: Requests
+  /** What it asks of a cache, on routes that heed that. */
+  directives = NO_REQUEST_DIRECTIVES
+  /** Its handler said that what is cached is still good. */
+  revalidated = false
+  #labels: readonly string[] | undefined
+  readonly request: FastifyRequest
+  readonly reply: FastifyReply
+  readonly followsOnly: FollowReason | undefined
+  /** Its client's address as it was when somebody looked first: a stream of HTTP/2 that is closed does not tell it any more. */
+  #address: string | undefined
+
+  constructor (requests: Requests, route: CoalescedRoute, request: FastifyRequest, reply: FastifyReply) {
+    super()
+    this.requests = requests
+    this.route = route
+    this.request = request
+    this.reply = reply
+    this.followsOnly = followReason(request)
+  }
+
+  /** Its headers as they were when its response was captured, if hooks had a chance to change them since. */
+  protected abstract readonly asked: IncomingHttpHeaders | undefined
+
+  get id (): string {
+    return this.request.id
+  }
+
+  get log (): Log {
+    return this.request.log
+  }
+
+  /** The path that was asked for: as its handler sees it, and as its client does. */
+  get paths (): readonly string[] {
+    const { semicolonDelimits } = this.route.settings.router
+    return [this.request.url, originalUrlOf(this.request)].map(url => url.slice(0, queryStart(url, semicolonDelimits)))
+  }
+
+  get tally (): Tally {
+    return this.route.tally
+  }
+
+  get limits (): RouteSettings {
+    return this.route.settings
+  }
+
+  get cache (): ResultCache<Recording> {
+    return this.route.cache
+  }
+
+  get origin (): CoalescedRoute {
+    return this.route
+  }
+
+  get fleet (): Fleet<Recording, Participant<Recording>> {
+    return this.route.fleet
+  }
+
+  get labels (): readonly string[] {
+    return (this.#labels ??= [...new Set(this.paths.map(pathLabel))])
+  }
+
+  /** The cached response that is too old to be served, and that its handler may be asked about. */
+  get stale (): KeptRecording | undefined {
+    const { missed, role } = this
+    return (role.type === 'refresher' ? role.refresh.stale : missed?.stale) as KeptRecording | undefined
+  }
+
+  get onlyIfCached (): boolean {
+    return this.directives.onlyIfCached
+  }
+
+  get conductor (): Conductor<Recording> {
+    return this.requests.conductor
+  }
+
+  override value (name: string): string | null {
+    if (name === CLIENT_ADDRESS) return this.addressOnce()
+    if (isOfQuery(name)) return queryValue(this.request, name, this.route.settings)
+    return meaningOf(name, header => this.#header(header))
+  }
+
+  /** A header as it was when the response was captured, or is now. */
+  #header (name: string): string | null {
+    const { headers } = this.request
+    const asked = this.asked
+    // What a hook put in the place of headers may have values without having names.
+    return headerOf(asked !== undefined && (Object.hasOwn(asked, name) || Object.hasOwn(headers, name)) ? asked : headers, name)
+  }
+
+  /** Its client's address, as it was at the first look. */
+  protected addressOnce (): string {
+    if (this.#address === undefined) {
+      // To look at it comes by here again.
+      this.#address = NO_ADDRESS
+      this.#address = addressOf(this.request)
+    }
+    return this.#address
+  }
+
+  get refreshable (): boolean {
+    return isRefreshable(this.request, this.route, this.conductor.variants.namesOf(this.key))
+  }
+
+  async refresh (refresh: Refresh<Recording>): Promise<void> {
+    const { conductor, request, route } = this
+    await sendRefresh(request, route, conductor.variants.namesOf(this.key), refresh)
+  }
+
+  refuses (recording: Recording): 'vary' | 'rejected' | undefined {
+    if ((recording as KeptRecording).bytes > this.route.settings.maxEntryBytes) return 'rejected'
+    return isOfVariant(this, recording.variant) ? undefined : 'vary'
+  }
+
+  suits (recording: Recording, found: Found): Suitability {
+    return suitabilityOf(recording as KeptRecording, found, this.directives)
+  }
+
+  accepts (recording: Recording, cached: boolean): boolean {
+    return isOfVariant(this, recording.variant) && (!cached || this.directives === NO_REQUEST_DIRECTIVES)
+  }
+
+  override learned (names: readonly string[]): void {
+    this.requests.warnings.learned(this, names)
+  }
+
+  override tooVaried (): void {
+    this.requests.warnings.tooVaried(this)
+  }
+
+  /** Whether, and as what, a response is cached. */
+  planFor (recording: Recording, response: Response, startedAt: number, now: number): Plan | NoPlan {
+    const { labels, route } = this
+    const circumstances = { settings: route.settings, labels: [...route.labels, ...labels], startedAt, ttlOf: () => this.#ttlOf(recording) }
+    return planResponse(recording, response, circumstances, now)
+  }
+
+  #ttlOf (recording: Recording): number | 'headers' | undefined {
+    const { ttl } = this.route.settings
+    if (typeof ttl !== 'function') return ttl
+    try {
+      return ttl(recording, this.request)
+    } catch (err) {
+      this.log.warn({ err, coalesce: { event: 'ttl-threw', route: this.tally.route } }, 'coalesce: the ttl function of the route failed')
+      return undefined
+    }
+  }
+}

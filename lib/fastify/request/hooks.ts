@@ -1,0 +1,112 @@
+/**
+ * The hooks that see what becomes of requests, coalesced or not.
+ *
+ * Invariant: a route that is not coalesced and only reads has nothing of ours from its second request on.
+ */
+import type { FastifyReply, FastifyRequest } from 'fastify'
+import { appendCacheStatus } from '../../http/cache-status.js'
+import { invalidatedBy } from '../../http/invalidated-by.js'
+import { queryStart } from '../../http/query.js'
+import { completeCacheControl } from '../cache/cache-control-headers.js'
+import { bypassStatus, cacheStatusOf } from '../cache/cache-status.js'
+import { refreshOf } from '../cache/refresh-request.js'
+import { isWrite, mayWrite, noteAnswer, noteAnswered, noteHijackedWrite } from '../cache/writes.js'
+import { endHookReads, isOfCoalescedRoute, originalUrlOf } from '../dependencies/hook-reads.js'
+import { widen } from '../dependencies/narrowing.js'
+import { dropHook, headersOf, unbound } from '../internals.js'
+import { flows } from '../replies/payload.js'
+import { isEnded } from '../replies/queued-reply.js'
+import { scopeOf } from '../scope.js'
+import { Bypass, bypassOf, visitOf } from './view.js'
+import { FastifyVisit } from './visit.js'
+
+type Done = (error?: Error | null, value?: unknown) => void
+
+export function captureResponse (request: FastifyRequest, reply: FastifyReply, payload: unknown, done: Done): void {
+  const visit = visitOf(request)
+  if (visit !== undefined) {
+    const passed = visit.capture(payload, visit.route.decidesAtOnce)
+    // What makes a stream is the handler's.
+    if (!flows(passed)) widen(request)
+    done(null, passed)
+    return
+  }
+  endHookReads(request)
+  if (!flows(payload)) widen(request)
+  if (isWrite(request)) {
+    noteAnswer(reply, payload, () => { fence(request, reply) })
+  } else if (!isOfCoalescedRoute(request) && !mayWrite(request)) {
+    dropHook(request, 'onSend', captureResponse)
+  }
+  done()
+}
+unbound(captureResponse)
+
+export function endResponse (request: FastifyRequest, reply: FastifyReply, done: () => void): void {
+  if (!mayWrite(request)) dropHook(request, 'onResponse', endResponse)
+  else if (isWrite(request)) noteAnswered(reply, () => { fence(request, reply) })
+  done()
+}
+unbound(endResponse)
+
+/** A write that did well: nobody who comes now is answered with what was read before it. */
+function fence (request: FastifyRequest, reply: FastifyReply): void {
+  const { allRequests, settings } = scopeOf(request.server)
+  const { protocol, host, url } = request
+  const path = originalUrlOf(request)
+  const paths = [...new Set([url, path]), ...invalidatedBy({ protocol, host, path }, headersOf(reply))]
+    .map(each => each.slice(0, queryStart(each, settings.routes.router.semicolonDelimits)))
+  for (const { barrier } of allRequests) for (const path of paths) barrier.fence(path)
+}
+
+export function noteHijack (reply: FastifyReply): void {
+  const { request } = reply
+  const visit = visitOf(request)
+  if (visit !== undefined) {
+    visit.hijacked()
+    return
+  }
+  endHookReads(request)
+  if (isWrite(request)) noteHijackedWrite(reply, () => { fence(request, reply) })
+}
+
+export function noteError (request: FastifyRequest, _reply: FastifyReply, error: Error, done: () => void): void {
+  const visit = visitOf(request)
+  if (visit === undefined) {
+    endHookReads(request)
+    const run = refreshOf(request)
+    if (run !== undefined) run.refresh.error ??= error
+  } else {
+    visit.fail(error)
+  }
+  done()
+}
+
+/** Who has led until its reply was sent was answered past what others could have: its place is free. */
+export function noteSent (request: FastifyRequest, reply: FastifyReply, done: () => void): void {
+  const visit = visitOf(request)
+  // One whose client has left may be answered yet, over HTTP/2.
+  if (visit?.leads === true && isEnded(reply.raw)) visit.closed()
+  done()
+}
+
+export function decideResponse (request: FastifyRequest, reply: FastifyReply, payload: unknown, done: Done): void {
+  const visit = visitOf(request)
+  const passed = visit === undefined ? payload : visit.decide(payload, visit.route.decidesLast)
+  const served = visit ?? bypassOf(request)
+  const cacheStatus = served?.route.settings.cacheStatus
+  if (served !== undefined && cacheStatus !== undefined) sayStatus(served, reply, cacheStatus)
+  completeCacheControl(request, reply)
+  const reads = visit?.reads
+  // What makes a stream's chunks is watched from now on, and what other plugins' hooks make of them for this client is not.
+  if (reads?.on === true) reads.apart(() => { done(null, passed) })
+  else done(null, passed)
+}
+
+/** Says in the response how it was served (RFC 9211). */
+function sayStatus (served: FastifyVisit | Bypass, reply: FastifyReply, name: string): void {
+  const member = served instanceof Bypass
+    ? bypassStatus(name, served.reason)
+    : cacheStatusOf(name, served, served.requests.guarded.now())
+  reply.header('cache-status', appendCacheStatus(headersOf(reply)['cache-status'], member))
+}

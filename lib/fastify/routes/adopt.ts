@@ -1,0 +1,146 @@
+/**
+ * Adopting a route: what is ours on it.
+ *
+ * Invariant: only the handler is shared. Each client passes every hook, and where it waits is past every gate.
+ */
+import type { FastifyInstance, FastifyReply, FastifyRequest, RouteOptions } from 'fastify'
+import { Fleet } from '../../engine/flights/fleet.js'
+import { InvalidOptionError } from '../../errors.js'
+import { KeyHead } from '../../http/key.js'
+import { routeLabel } from '../../http/labels.js'
+import { Tally } from '../../observers/tally.js'
+import { type RouteSettings, readRouteOptions } from '../../options/options.js'
+import { admit } from '../admission/admit.js'
+import { countTracers, hasOthersBefore, hideRoute, noteRest, queryWatchOf, watchHooksOf, watchTracers } from '../dependencies/hook-reads.js'
+import { narrow, widen } from '../dependencies/narrowing.js'
+import { instanceHooks } from '../internals.js'
+import { captureResponse, decideResponse, noteSent } from '../request/hooks.js'
+import { parkHandler } from '../request/parked-handler.js'
+import { visitOf } from '../request/view.js'
+import { FastifyVisit } from '../request/visit.js'
+import type { Scope } from '../scope.js'
+import { checkChoice, methodsOf } from './chosen-routes.js'
+import { strategiesOf, unknownOf } from './constraints.js'
+import { append, chooseParking } from './parking.js'
+import type { CoalescedRoute } from './route.js'
+
+type Handler = (this: FastifyInstance, request: FastifyRequest, reply: FastifyReply) => unknown
+type Done = (error?: Error | null, value?: unknown) => void
+
+/** Puts a route's hooks and its handler's wrapper in place. `options` is what Fastify makes the route from. */
+export function adoptRoute (fastify: FastifyInstance, scope: Scope, options: RouteOptions): void {
+  const methods = methodsOf(options)
+  const name = `${methods.join(',')} ${options.url}`
+  const choice = options.config?.coalesce
+  const settings = readRouteOptions(choice === undefined || choice === false ? true : choice, scope.settings.routes, name)
+  checkChoice(options, settings, name)
+  const hasBody = settings.body !== undefined && methods.some(method => method === 'QUERY' || method === 'POST')
+  if (hasBody && settings.hook === 'onRequest') {
+    throw new InvalidOptionError(`config.coalesce of ${name}.hook`, "'auto' or 'preHandler', because there is no body before", "'onRequest'")
+  }
+
+  const tally = new Tally(methods.join(','), options.url)
+  const strategies = strategiesOf(fastify)
+  const constraints = options.constraints ?? {}
+  const unknown = unknownOf(constraints, strategies)
+  if (unknown.length > 0 && settings.ttl !== undefined && name !== `HEAD ${options.url}`) {
+    fastify.log.warn({ coalesce: { route: name, constraints: unknown } },
+      'coalesce: this route has no background refresh, because its constraints\' strategies were added before the plugin')
+  }
+  const route: CoalescedRoute = {
+    keyHead: new KeyHead(idOf(scope, methods, options, settings)),
+    settings,
+    tally,
+    get labels () { return this.urls.map(routeLabel) },
+    fleet: new Fleet(),
+    cache: scope.cacheOf(settings),
+    methods,
+    url: options.url,
+    // Of `/` under a prefix Fastify makes a second one after its hooks, of the same options.
+    get urls () { return [...new Set([this.url, options.url])] },
+    disabled: false,
+    parksAt: 'preHandler',
+    decidesAtOnce: false,
+    decidesLast: false,
+    watchesHooks: true,
+    tellsValidation: options.attachValidation === true,
+    warned: new Set(),
+    constraints,
+    strategies: unknown.length > 0 ? undefined : strategies,
+    handler: options.handler,
+    choice,
+    settle
+  }
+  scope.routes.push(route)
+  if (settings.ttl !== undefined) scope.requests.barrier.caches = true
+  scope.tallies.push(tally)
+
+  /** Gates come after it has boarded. */
+  let skipsGates = false
+  const handler = options.handler as Handler
+  const runHandler = function (this: FastifyInstance, visit: FastifyVisit, request: FastifyRequest, reply: FastifyReply): unknown {
+    const result = handler.call(this, request, reply)
+    if (isPromise(result)) visit.result = result
+    return result
+  }
+  const coalescedHandler: Handler = function coalescedHandler (request, reply) {
+    const known = visitOf(request)
+    if (skipsGates && narrow(request, settings) !== undefined) noteRest(request)
+    if (known !== undefined) return runHandler.call(this, known, request, reply)
+    if (route.parksAt !== 'preHandler') return handler.call(this, request, reply)
+    countTracers(request, route)
+    const visit = admit(scope.requests, route, request, reply)
+    if (visit === null) return undefined
+    if (visit === undefined) return handler.call(this, request, reply)
+    if (visit.runsNow) return runHandler.call(this, visit, request, reply)
+    return parkHandler(visit, () => runHandler.call(this, visit, request, reply))
+  }
+  function parkOnRequest (request: FastifyRequest, reply: FastifyReply, done: Done): void {
+    if (route.parksAt === 'preHandler') watchTracers(request, route)
+    const visit = route.parksAt === 'onRequest' ? admit(scope.requests, route, request, reply) : undefined
+    if (visit === null) return
+    if (skipsGates) {
+      widen(request)
+      queryWatchOf(request)?.start()
+    }
+    if (visit === undefined || visit.runsNow) done()
+    else visit.park(done)
+  }
+  function settle (): void {
+    const parked = { hook: settings.hook, hasBody, park: parkOnRequest, handler: coalescedHandler }
+    const { parksAt, why, skips } = chooseParking(fastify, options, parked)
+    route.parksAt = parksAt
+    hideRoute(options.config)
+    skipsGates = skips.length > 0
+    const narrows = typeof settings.query === 'object'
+    const ours = { park: parkOnRequest, handler: coalescedHandler, hasBody, narrows }
+    route.watchesHooks &&= hasOthersBefore(parksAt, instanceHooks(fastify), options, ours) || (narrows && skipsGates)
+    route.tellsValidation ||= skipsGates
+    route.decidesAtOnce = [...instanceHooks(fastify)?.onSend ?? [undefined], ...options.onSend as unknown[]]
+      .every(hook => hook === captureResponse || hook === decideResponse)
+    route.decidesLast = (options.onSend as unknown[]).at(-1) === decideResponse
+    fastify.log.debug({ coalesce: { route: name, hook: parksAt, why } }, 'coalesce route')
+    if (skips.length > 0) {
+      fastify.log.warn({ coalesce: { route: name, hook: parksAt, skips } }, 'coalesce: followers of this route skip gates, because hook is \'onRequest\'')
+    }
+  }
+  options.config = watchHooksOf(fastify, options.config, route) as RouteOptions['config']
+  options.handler = coalescedHandler as RouteOptions['handler']
+  options.onRequest = append(options.onRequest, parkOnRequest) as RouteOptions['onRequest']
+  options.onSend = append(options.onSend, decideResponse) as RouteOptions['onSend']
+  options.onResponse = append(options.onResponse, noteSent) as RouteOptions['onResponse']
+}
+
+/** Tells a route from all others of its registration; the same in every process that builds the same app. */
+function idOf (scope: Scope, methods: readonly string[], options: RouteOptions, { headers, cookies }: RouteSettings): string {
+  const constraints = Object.entries(options.constraints ?? {}).map(([name, value]) => [name, String(value)])
+  // Keys have the values only; who shares a store may have them of others.
+  const id = [methods, options.url, ...constraints, ...headers.length + cookies.length === 0 ? [] : [[headers, cookies]]]
+  const same = scope.ids.get(JSON.stringify(id)) ?? 0
+  scope.ids.set(JSON.stringify(id), same + 1)
+  return JSON.stringify(same === 0 ? id : [...id, same])
+}
+
+function isPromise (value: unknown): value is PromiseLike<unknown> {
+  return typeof value === 'object' && value !== null && typeof (value as { then?: unknown }).then === 'function'
+}

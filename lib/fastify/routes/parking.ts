@@ -1,0 +1,55 @@
+/**
+ * Where the requests of a route wait: in `onRequest` if nothing stands between that and its handler, else right before the handler.
+ *
+ * Invariant: where that cannot be told, right before the handler.
+ */
+import type { FastifyInstance, RouteOptions } from 'fastify'
+import type { RouteSettings } from '../../options/options.js'
+import { instanceHooks } from '../internals.js'
+
+/** Where requests of a route wait, why, and which gates followers skip because of that. */
+export interface Parking {
+  readonly parksAt: 'onRequest' | 'preHandler'
+  readonly why: string
+  readonly skips: string[]
+}
+
+/** What of a route decides where its requests wait. */
+export interface Parked {
+  readonly hook: RouteSettings['hook']
+  /** Bodies are part of its keys. */
+  readonly hasBody: boolean
+  readonly park: unknown
+  readonly handler: unknown
+}
+
+export function chooseParking (fastify: FastifyInstance, options: RouteOptions, { handler, hasBody, hook, park }: Parked): Parking {
+  const gates = gatesOf(fastify, options, park, handler)
+  if (hook === 'preHandler') return { parksAt: 'preHandler', why: 'the hook option', skips: [] }
+  if (hook === 'onRequest') return { parksAt: 'onRequest', why: 'the hook option', skips: gates }
+  if (hasBody) return { parksAt: 'preHandler', why: 'the body is part of the key', skips: [] }
+  return gates.length > 0
+    ? { parksAt: 'preHandler', why: `there are gates: ${gates.join(', ')}`, skips: [] }
+    : { parksAt: 'onRequest', why: 'there are no later gates', skips: [] }
+}
+
+/** What stands between `onRequest` and the handler of a route. */
+function gatesOf (fastify: FastifyInstance, options: RouteOptions, park: unknown, handler: unknown): string[] {
+  const instance = instanceHooks(fastify)
+  if (instance === undefined) return ['unknown hooks']
+  const gates: string[] = []
+  for (const name of ['preParsing', 'preValidation', 'preHandler'] as const) {
+    if (instance[name].length > 0 || append(options[name], null).length > 1) gates.push(name)
+  }
+  const schema = (options.schema ?? {}) as Record<string, unknown>
+  if (['body', 'querystring', 'query', 'params', 'headers'].some(part => schema[part] !== undefined)) gates.push('schema')
+  if ((options.onRequest as unknown[]).at(-1) !== park) gates.push('onRequest')
+  if (options.handler !== handler) gates.push('handler')
+  return gates
+}
+
+/** Arrays are copied: Fastify uses the same one for the automatic HEAD route. */
+export function append (hooks: unknown, hook: unknown): unknown[] {
+  // Plugins that come later may put hooks in the place of null, which Fastify itself refuses.
+  return hooks === undefined || hooks === null ? [hook] : Array.isArray(hooks) ? [...hooks as unknown[], hook] : [hooks, hook]
+}

@@ -1,0 +1,41 @@
+/**
+ * A coalesced route: what its requests have in common.
+ */
+import type { ResultCache } from '../../engine/cache/cache.js'
+import type { Fleet } from '../../engine/flights/fleet.js'
+import type { Participant } from '../../engine/participant.js'
+import type { KeyHead } from '../../http/key.js'
+import type { Recording } from '../../http/recording.js'
+import type { Tally } from '../../observers/tally.js'
+import type { RouteSettings } from '../../options/options.js'
+import type { Strategies } from './constraints.js'
+import type { Pairable } from './head-routes.js'
+
+export interface CoalescedRoute extends Pairable {
+  /** What tells its keys from those of every other route. */
+  keyHead: KeyHead
+  readonly settings: RouteSettings
+  readonly tally: Tally
+  /** What all that is cached of it can be purged by. */
+  readonly labels: readonly string[]
+  /** Its flights in the air. */
+  readonly fleet: Fleet<Recording, Participant<Recording>>
+  readonly cache: ResultCache<Recording>
+  readonly url: string
+  disabled: boolean
+  parksAt: 'onRequest' | 'preHandler'
+  /** Whether no hook of others comes between capturing a response and deciding upon it. */
+  decidesAtOnce: boolean
+  /** Whether no hook of others comes after that. */
+  decidesLast: boolean
+  /** Whether hooks of others run before its requests board. */
+  watchesHooks: boolean
+  /** The app's constraint strategies; undefined if the route has a constraint of one that is not known. */
+  readonly strategies: Strategies | undefined
+  /** Whether what validation finds in a query reaches the handler although what it looked at does not. */
+  tellsValidation: boolean
+  /** What was warned of already. */
+  readonly warned: Set<string>
+  /** Decides where to park, once all hooks are known. */
+  readonly settle: () => void
+}
