@@ -71,7 +71,11 @@ t.test('what ends a stand-in ends its reader and not the stream', async t => {
   another.given.close()
   t.ok(another.reader.destroyed)
   const third = standIn(file)
-  await new Promise(resolve => pipeline(third.given, new PassThrough().destroy(), resolve))
+  const sink = new PassThrough()
+  await new Promise(resolve => {
+    pipeline(third.given, sink, resolve)
+    sink.destroy()
+  })
   t.ok(third.reader.destroyed)
   t.notOk(file.destroyed)
   file.destroy()
