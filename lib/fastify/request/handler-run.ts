@@ -268,7 +268,10 @@ export class Run {
   #decide (restriction: string | undefined): void {
     const visit = this.#visit
     this.#decided = true
-    const own = restriction === undefined ? ownReason(visit, this.#capture as Capture, this.#broadcast !== undefined) : undefined
+    const capture = this.#capture as Capture
+    // Nobody else is given what was not recorded.
+    const isRecorded = capture.headers !== NO_DELTA || this.#broadcast !== undefined
+    const own = restriction === undefined && isRecorded ? ownReason(visit, capture, this.#broadcast !== undefined) : undefined
     if (own !== undefined) visit.requests.warnings.holdsOwn(visit, own)
     if (own === 'request-id') this.#reading.declare(idHeaders(visit))
     const reason = restriction ?? own
