@@ -1,5 +1,5 @@
 /**
- * What one registration has: its coalescer, what it keeps, its figures, and what of these an app is given.
+ * What one registration has: its engine, what it caches, its figures, and what of these an app is given.
  *
  * Invariant: nothing here is shared with another registration but what that one asked for: its metrics.
  */

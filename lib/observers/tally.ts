@@ -56,7 +56,7 @@ export class Tally {
   readonly cuts = new Map<string, number>()
   /** Looks for something kept that found nothing to serve, by reason. */
   readonly misses = new Map<string, number>()
-  /** Runs for nobody but the shelf, by result. */
+  /** Background refreshes, by result. */
   readonly refreshes = new Map<string, number>()
   readonly waits = new Distribution(WAIT_BUCKETS)
   readonly followers = new Distribution(FOLLOWER_BUCKETS)

@@ -20,7 +20,7 @@ export function servesWhileRefreshed (found: Found): boolean {
   return staleness(found) < found.entry.staleWhileRevalidate
 }
 
-/** Until when it may be served in the place of an error, by the shelf; undefined if it may not be. */
+/** Until when it may be served in the place of an error, by the store's time; undefined if it may not be. */
 export function standsInUntil (found: Found): number | undefined {
   const { storedAt, freshFor, staleIfError } = found.entry
   return staleness(found) < staleIfError ? storedAt + freshFor + staleIfError : undefined

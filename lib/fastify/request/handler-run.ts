@@ -359,7 +359,7 @@ export class Run {
     this.#reading.follow(() => { this.#readLate(broadcast, known) })
   }
 
-  /** A body that others are given already, or that only the shelf waits for, is all there. */
+  /** A body that others are given already, or that only the cache waits for, is all there. */
   #complete (): void {
     const broadcast = this.#broadcast as Broadcast
     if (!broadcast.complete || this.#body !== broadcast) return
