@@ -238,3 +238,14 @@ t.test('of those who may not lead one is served by a slow store as well, or runs
   t.strictSame(await engine.happened(), ['a has old', 'b runs'])
   t.strictSame([served.outcome, runs.outcome], ['hit', 'bypass'])
 })
+
+t.test('who may not have what a slow store found for its leader boards again', async t => {
+  const engine = new Engine()
+  let answer: (lookup: Lookup<string>) => void = () => {}
+  const [a, b] = ['a', 'b'].map(id => engine.participant(id)) as [TestParticipant, TestParticipant]
+  a.cache = { ...NO_CACHE, lookUp: () => new Promise(resolve => { answer = resolve }) }
+  b.takes = false
+  for (const each of [a, b]) engine.arrive(each)
+  answer({ type: 'hit', recording: 'another variant', reason: 'fresh', refresh: false })
+  t.strictSame(await engine.happened(), ['b runs', 'a has another variant'])
+})
