@@ -1,0 +1,101 @@
+/**
+ * For users of the decorators: `fastify.coalesce`, `request.coalesce` and `reply.coalesce`.
+ */
+import type { Registry } from 'prom-client'
+import type { CoalesceStats } from './figures.js'
+import type { Deduplicate } from './functions.js'
+import type { Outcome } from './outcome.js'
+
+/** What `fastify.coalesce` is. */
+export interface Coalesce {
+  /** The five figures, for all routes and functions of this registration together and for each. */
+  stats: () => CoalesceStats
+  /** `deduplicate` with this registration's metrics, log and caps. */
+  deduplicate: Deduplicate
+  /**
+   * Stops coalescing at once, for all routes or for one: waiting requests run for themselves, and new ones bypass.
+   *
+   * @throws FST_COALESCE_UNKNOWN_ROUTE if no coalesced route matches
+   */
+  disable: (route?: RouteSelector) => void
+  /**
+   * Undoes `disable`.
+   *
+   * @throws FST_COALESCE_UNKNOWN_ROUTE if no coalesced route matches
+   */
+  enable: (route?: RouteSelector) => void
+  /**
+   * Purges: no later request is given what is cached or in the air now. With `soft`, what is cached becomes stale instead, and may be
+   * served as such. Purges registrations around and inside this one as well, in this process only; the README says what to do
+   * with a store that several processes share.
+   *
+   * @throws FST_COALESCE_INVALID_OPTION if it names nothing to purge, or wrongly
+   */
+  invalidate: (purge: Purge) => void
+  /**
+   * What is cached, the most recently used first; bodies only if asked for.
+   *
+   * @throws FST_COALESCE_NOT_LISTABLE if the store cannot list its entries
+   */
+  entries: (options?: { readonly bodies?: boolean }) => readonly KeptEntry[]
+  /** The registry that the metrics are in; `undefined` without metrics. */
+  readonly registry: Registry | undefined
+}
+
+/** A route, by its pattern and, where several methods have that pattern, its method. */
+export interface RouteSelector {
+  readonly url: string
+  readonly method?: string
+}
+
+/** What to purge: everything with one of these tags, this key, this route pattern, or this path (of a URL, with any query). */
+export interface Purge {
+  readonly tags?: readonly string[]
+  readonly key?: string
+  readonly route?: string
+  readonly url?: string
+  /**
+   * Makes it stale instead of removing it.
+   * @default false
+   */
+  readonly soft?: boolean
+}
+
+/** A cached response, for operators and tests. Durations are in milliseconds. */
+export interface KeptEntry {
+  readonly key: string
+  readonly route: string
+  readonly path: string
+  readonly tags: readonly string[]
+  readonly status: number
+  readonly bytes: number
+  /** How old it is. */
+  readonly age: number
+  /** How much longer it is fresh; negative once it is not. */
+  readonly fresh: number
+  /** Only if asked for. */
+  readonly body?: string | Buffer | null
+}
+
+/** What `reply.coalesce` is, on coalesced routes. */
+export interface ReplyCoalesce {
+  /** Adds tags by which the response can be purged, if it is cached. */
+  tag: (...tags: string[]) => void
+}
+
+/** What `request.coalesce` is, on coalesced routes; `undefined` until a client's request has boarded. */
+export interface RequestCoalesce {
+  /**
+   * Whether this is an internal request that refreshes a cached response in the background. True from the first hook on; nothing that a
+   * client sends can make it true.
+   */
+  readonly refresh: boolean
+  /** How the request is being served, as far as it is known; `undefined` before it boarded. */
+  readonly outcome: Outcome | undefined
+  /** The id of the request that runs the handler for this one; a leader's own id. */
+  readonly leaderId: string | undefined
+  /** Aborts when no client needs this run any more. */
+  readonly signal: AbortSignal
+  /** Declares that the response depends on these request headers, as if `Vary` named them. `'*'`: no other client may have it. */
+  varyOn: (...headers: string[]) => void
+}

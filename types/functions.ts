@@ -1,0 +1,107 @@
+/**
+ * For users of deduplicated functions: their options, and what they become.
+ */
+import type { Store } from './store.js'
+import type { Duration, KeyPart } from './values.js'
+
+/** Options of a deduplicated function. */
+export interface DeduplicateOptions<Arguments extends readonly unknown[] = readonly unknown[], Result = unknown> {
+  /**
+   * The key of a call: calls with the same key are identical. A primitive value, or an array of them, compared without type
+   * coercion (`1` and `'1'` differ). A call runs for itself if this throws, or returns `null`, `''` or `[]`.
+   */
+  key: (...args: Arguments) => KeyPart | ReadonlyArray<KeyPart | null | undefined> | null
+  /**
+   * Names the function in stats, metrics and logs, and in the keys of its cached results. Required if results are cached in a
+   * store that was given, here or at registration; no other function that caches in it may have the same name.
+   * @default the function's own name
+   */
+  name?: string
+  /**
+   * How long a caller waits for another one's run.
+   * @default '30s'
+   */
+  waitTimeout?: Duration
+  /**
+   * What a caller does after `waitTimeout`. `'run'`: it shares one more run with the other callers that timed out, and runs the
+   * function for itself if that one takes as long again. `'error'`: it rejects with `FST_COALESCE_WAIT_TIMEOUT`.
+   * @default 'run'
+   */
+  onWaitTimeout?: 'run' | 'error'
+  /**
+   * How long a run may take. After that one of the waiting callers runs the function again.
+   * @default '60s'
+   */
+  flightTimeout?: Duration
+  /**
+   * What waiting callers do when the function rejects. `'share'`: they get the failure. `'promote'`: one of them runs the function
+   * once more.
+   * @default 'share'
+   */
+  onError?: 'share' | 'promote'
+  /**
+   * Copies a result: for each waiting caller, for each caller that is served from the cache, and for the store. Without it all
+   * get the same object.
+   * @default undefined
+   */
+  clone?: (result: Result) => Result
+  /**
+   * How long a result is cached and given to later callers without a run. A function is asked for each result; `undefined`,
+   * `null` and 0 mean not at all. Errors, and results that the store cannot hold, are never cached.
+   * @default nothing is cached
+   */
+  ttl?: Duration | ((result: Result, ...args: Arguments) => Duration | null | undefined)
+  /**
+   * How long after it was fresh a result is given to callers while the function runs once in the background, outside the
+   * asynchronous context of any caller.
+   * @default 0
+   */
+  staleWhileRevalidate?: Duration
+  /**
+   * How long after it was fresh a result is given to callers in the place of an error.
+   * @default 0
+   */
+  staleIfError?: Duration
+  /**
+   * By how much `ttl` is shortened at most, at random, as a fraction from 0 to 1.
+   * @default 0
+   */
+  ttlJitter?: number
+  /**
+   * The fraction of `ttl`, from 0 to 1, after which the function runs once in the background although the result is fresh.
+   * @default false
+   */
+  eagerRefresh?: number | false
+  /**
+   * Where results are cached. Default: the registration's store; for functions without an app, a `memoryStore()` that they share.
+   * Results of calls on an object (`this`) are found in it by this process only.
+   */
+  store?: Store
+  /**
+   * How long that store may take to answer. After that the function runs.
+   * @default the registration's, '250ms' without an app
+   */
+  storeTimeout?: Duration
+  /**
+   * Tags by which results can be purged, with `fastify.coalesce.invalidate({ tags })` of the function's registration.
+   * @default []
+   */
+  tags?: readonly string[] | ((result: Result, ...args: Arguments) => readonly string[])
+}
+
+/** A deduplicated function. */
+export type Deduplicated<Function extends (...args: never[]) => Promise<unknown>> = Function & {
+  /**
+   * Purges what is cached for the key of these arguments. Runs of that key that are in the air are neither cached nor given to
+   * later callers. `invalidate.call(object, …)` purges for calls on that object only; otherwise calls on any object are purged.
+   *
+   * @throws what the key function throws
+   */
+  invalidate: (...args: Parameters<Function>) => void
+}
+
+/** Makes a function of which one call runs, for any number of identical concurrent calls. */
+export type Deduplicate = <Function extends (...args: never[]) => Promise<unknown>>(
+  fn: Function,
+  options: DeduplicateOptions<Parameters<Function>, Awaited<ReturnType<Function>>>
+) => Deduplicated<Function>

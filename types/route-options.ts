@@ -1,0 +1,197 @@
+/**
+ * For writers of options: what a route may say in `config.coalesce`, and a registration as the default for all its routes.
+ */
+import type { FastifyRequest } from 'fastify'
+import type { Duration, KeyPart } from './values.js'
+
+/** Which parameters of the query string are part of the key. Names are those that the app's parser gives, in any encoding. */
+export type QueryOption =
+  /** All of them, pairs sorted by name (default). */
+  | true
+  /** The whole query string, byte for byte. */
+  | 'raw'
+  /** These names only. The handler sees no others. */
+  | readonly string[]
+  /** All but these names; `*` at the end of a name matches any rest. The handler does not see the ignored ones; hooks do. */
+  | { readonly ignore: readonly string[] }
+
+/** Options of a route (`config.coalesce`). Given at registration they are the defaults for all routes. */
+export interface CoalesceRouteOptions {
+  /**
+   * Where a request waits. `'auto'` waits in `onRequest` if that is the same as waiting right before the handler, and
+   * otherwise right before the handler, after every `preHandler` hook. `'onRequest'` forces the former: followers then skip
+   * `preParsing`, `preValidation`, validation and `preHandler`, and a warning is logged at boot if the route has any of these.
+   * @default 'auto'
+   */
+  hook?: 'auto' | 'onRequest' | 'preHandler'
+  /**
+   * Which parameters of the query string are part of the key.
+   * @default true
+   */
+  query?: QueryOption
+  /**
+   * Request headers that are part of the key. An absent header differs from an empty one.
+   * @default []
+   */
+  headers?: readonly string[]
+  /**
+   * Cookies that are part of the key. A `Cookie` header with no other cookies than these does not count as credentials.
+   * @default []
+   */
+  cookies?: readonly string[]
+  /**
+   * Who is asking. With it, requests with credentials coalesce, each with those of the same identity. A request bypasses if it
+   * throws, or returns nothing, `''` or anything that is not a key. `1` and `'1'` are two identities.
+   */
+  identity?: (request: FastifyRequest) => KeyPart
+  /**
+   * Replaces path and query in the key (route, method, protocol, host, identity, headers, cookies and body stay in it).
+   * A request bypasses if it throws, or returns `null`, `''` or `[]`.
+   */
+  key?: (request: FastifyRequest) => KeyPart | readonly KeyPart[] | null
+  /**
+   * Coalesce QUERY, and POST on routes that opt in, with a digest (SHA-256) of the body in the key. A request whose body is
+   * larger than `maxBytes` (in bytes, default 1 MiB) bypasses.
+   * @default false
+   */
+  body?: boolean | { readonly maxBytes?: number }
+  /**
+   * Request headers that mean credentials. A request with one of them bypasses, unless the key covers it.
+   * @default ['authorization', 'proxy-authorization', 'cookie', 'x-api-key']
+   */
+  credentials?: readonly string[]
+  /**
+   * Further status codes whose responses may be shared. Those that RFC 9110 section 15.1 calls heuristically cacheable, 5xx, and
+   * responses with explicit freshness need not be listed. 206, 304, 412, 416 and 1xx are never shared.
+   * @default []
+   */
+  statuses?: readonly number[]
+  /**
+   * How long a follower waits for one run.
+   * @default '30s'
+   */
+  waitTimeout?: Duration
+  /**
+   * What a follower does after `waitTimeout`. `'run'`: it shares one more run with the other followers that timed out, and runs
+   * for itself if that one takes as long again. `'error'`: it answers 503 with `Retry-After`.
+   * @default 'run'
+   */
+  onWaitTimeout?: 'run' | 'error'
+  /**
+   * How long a leader may take. After that a follower leads, and the late response goes to the first leader's client only.
+   * @default '60s'
+   */
+  flightTimeout?: Duration
+  /**
+   * What followers do when the handler fails (it throws, or answers 5xx). `'share'`: they get the failure. `'promote'`: one of
+   * them runs the handler once more, and the others share what comes of that.
+   * @default 'share'
+   */
+  onError?: 'share' | 'promote'
+  /**
+   * The largest body that is recorded, in bytes. Followers of a larger one run for themselves. A stream that grows larger takes
+   * no more followers, and this much of it is held for slow clients; a client that falls further behind is cut off.
+   * @default 8388608
+   */
+  maxBodyBytes?: number
+  /**
+   * The most followers of one flight. Further requests bypass.
+   * @default 10000
+   */
+  maxWaitersPerKey?: number
+  /**
+   * How many followers run at a time when they cannot share a response.
+   * @default 64
+   */
+  releaseConcurrency?: number
+  /**
+   * How long a key is remembered as unshareable. Its requests bypass meanwhile.
+   * @default '2m'
+   */
+  unshareableTtl?: Duration
+  /**
+   * Whether request headers that the handler, or a hook before it, reads count as if the response named them in `Vary`, unless
+   * the key covers them. `ignore` lists header names whose reading does not matter, and, written `'?sig'`, parameters that
+   * `query` leaves out and hooks read (`'?'`: all of them). Reading the client's address, request ids, traces and the like in a hook
+   * does not count; the README lists them.
+   *
+   * A body that holds the id of its request, or a nonce of its Content-Security-Policy, is not shared, unless this is `false` or
+   * ignores `'request.id'` or `'reply.cspNonce'`.
+   * @default true
+   */
+  learnVary?: boolean | { readonly ignore: readonly string[] }
+  /**
+   * How long a response is cached and served without a run. `'headers'`: as long as the response itself says (RFC 9111, RFC 5861,
+   * RFC 9213), and not at all if it says nothing. A function is asked for each response; `undefined`, `null` and 0 mean not at
+   * all. `false`: nothing is cached.
+   *
+   * Whatever this says, a response with `Set-Cookie`, `private`, `no-store`, `no-cache` or `max-age=0` is never cached. One with
+   * a status from 400 is cached only by `negativeTtl`.
+   * @default false
+   */
+  ttl?: Duration | 'headers' | false | ((response: KeptResponseFacts, request: FastifyRequest) => Duration | 'headers' | null | undefined)
+  /**
+   * How long after it was fresh a response is served while one request refreshes it in the background. With `ttl: 'headers'` the
+   * response's own `stale-while-revalidate` comes first. `must-revalidate` and the like forbid it.
+   * @default 0
+   */
+  staleWhileRevalidate?: Duration
+  /**
+   * How long after it was fresh a response is served in the place of a status from 500. With `ttl: 'headers'` the response's own
+   * `stale-if-error` comes first. `must-revalidate` and the like forbid it.
+   * @default 0
+   */
+  staleIfError?: Duration
+  /**
+   * By how much the time that a response is fresh is shortened at most, at random, as a fraction from 0 to 1. Spreads the
+   * moments at which responses end.
+   * @default 0
+   */
+  ttlJitter?: number
+  /**
+   * The fraction of the time that a response is fresh, from 0 to 1, after which one request refreshes it in the background.
+   * @default false
+   */
+  eagerRefresh?: number | false
+  /**
+   * How long responses with a status from 400 are cached, by status: a duration, or `'headers'`.
+   * @default {}
+   */
+  negativeTtl?: Readonly<Record<number, Duration | 'headers'>>
+  /**
+   * The largest body that is cached, in bytes.
+   * @default 8388608
+   */
+  maxEntryBytes?: number
+  /**
+   * Tags by which all cached responses of the route can be purged.
+   * @default []
+   */
+  tags?: readonly string[]
+  /**
+   * Response headers that name more tags, such as `Cache-Tag` or `Surrogate-Key`.
+   * @default []
+   */
+  tagHeaders?: readonly string[]
+  /**
+   * Whether to obey what requests ask of caches (RFC 9111 section 5.2.1): `no-cache`, `max-age`, `min-fresh`, `max-stale`,
+   * `only-if-cached` (504 if nothing is cached), `no-store` (the request bypasses), `stale-if-error`, and `Pragma: no-cache`.
+   * @default false
+   */
+  respectRequestCacheControl?: boolean
+  /**
+   * Whether responses say in `Cache-Status` (RFC 9211) how they were served. A string is the cache's name in that field.
+   * @default false
+   */
+  cacheStatus?: boolean | string
+}
+
+/** A response, as a `ttl` function sees it. */
+export interface KeptResponseFacts {
+  readonly status: number
+  /** The headers that the handler set, names in lower case. */
+  readonly headers: Readonly<Record<string, string | readonly string[]>>
+  readonly body: string | Buffer | null
+  /** The size of the body. */
+  readonly bytes: number
+}
