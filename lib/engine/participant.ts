@@ -61,7 +61,7 @@ export abstract class Participant<R> implements Passenger<R, Participant<R>>, Se
   /** What keeps newcomers from the flight that it leads, once that is fenced. Asked only if something was. */
   abstract readonly labels: readonly string[]
   /** Where the flights that it leads are found with others of their kind; undefined if nobody looks for them. */
-  abstract readonly fleet: Fleet<R, Participant<R>> | undefined
+  abstract readonly fleet: Fleet<Flight<R, Participant<R>>> | undefined
   /** Why it may not lead; undefined if it may. */
   abstract readonly followsOnly: string | undefined
   /** It wants a cached result or an error, and no run. */

@@ -3,7 +3,7 @@
  *
  * Invariant: a coordinator that fails costs a run, and no more: what it cannot tell is led here.
  */
-import type { Landing } from '../flights/flight.js'
+import type { Landing } from '../flights/landing.js'
 
 /** What another process that led a key came to. */
 export interface Peer<R> {

@@ -1,20 +1,26 @@
 /**
- * The flights in the air that are let go together: those of one route.
+ * Flights in the air that are let go together: those of one route.
  *
- * Invariant: a flight is in it from its take-off to its end. Taking it in and out costs a few assignments, however many there are.
+ * Invariant: a flight is in its fleet from boarding to its end. Adding and removing one costs a few assignments, however many there are.
  */
-import type { Flight, Passenger } from './flight.js'
 
-export class Fleet<R, P extends Passenger<R, P>> {
-  #newest: Flight<R, P> | undefined
+/** A flight, as far as its fleet goes. */
+export interface FleetMember<F> {
+  /** Its neighbours. Written by the fleet alone. */
+  older: F | undefined
+  younger: F | undefined
+}
 
-  add (flight: Flight<R, P>): void {
+export class Fleet<F extends FleetMember<F>> {
+  #newest: F | undefined
+
+  add (flight: F): void {
     flight.older = this.#newest
     if (this.#newest !== undefined) this.#newest.younger = flight
     this.#newest = flight
   }
 
-  remove (flight: Flight<R, P>): void {
+  remove (flight: F): void {
     const { older, younger } = flight
     if (older !== undefined) older.younger = younger
     if (younger === undefined) this.#newest = older
@@ -23,8 +29,8 @@ export class Fleet<R, P extends Passenger<R, P>> {
   }
 
   /** All of them, the oldest first. */
-  flights (): Array<Flight<R, P>> {
-    const found: Array<Flight<R, P>> = []
+  flights (): F[] {
+    const found: F[] = []
     for (let flight = this.#newest; flight !== undefined; flight = flight.older) found.push(flight)
     return found.reverse()
   }

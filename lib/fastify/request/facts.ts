@@ -10,6 +10,7 @@ import type { Found } from '../../engine/cache/guarded-store.js'
 import type { Suitability } from '../../engine/cache/lookup.js'
 import type { Conductor } from '../../engine/conductor.js'
 import type { Fleet } from '../../engine/flights/fleet.js'
+import type { Flight } from '../../engine/flights/flight.js'
 import { originalUrlOf } from '../dependencies/hook-reads.js'
 import { meaningOf } from '../../http/dimensions.js'
 import { pathLabel } from '../../http/labels.js'
@@ -92,7 +93,7 @@ export abstract class RequestFacts extends Participant<Recording> {
     return this.route
   }
 
-  get fleet (): Fleet<Recording, Participant<Recording>> {
+  get fleet (): Fleet<Flight<Recording, Participant<Recording>>> {
     return this.route.fleet
   }
 

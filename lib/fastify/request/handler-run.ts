@@ -7,7 +7,7 @@
  */
 import type { IncomingHttpHeaders } from 'node:http'
 import { Readable } from 'node:stream'
-import { MISMATCH } from '../../engine/flights/flight.js'
+import { MISMATCH } from '../../engine/flights/landing.js'
 import { pace } from '../../engine/flights/pace.js'
 import { NobodyWaitsError, WrongLengthError } from '../../errors.js'
 import type { FastifyVisit } from './visit.js'

@@ -3,6 +3,7 @@
  */
 import type { ResultCache } from '../../engine/cache/cache.js'
 import type { Fleet } from '../../engine/flights/fleet.js'
+import type { Flight } from '../../engine/flights/flight.js'
 import type { Participant } from '../../engine/participant.js'
 import type { KeyHead } from '../../http/key.js'
 import type { Recording } from '../../http/recording.js'
@@ -19,7 +20,7 @@ export interface CoalescedRoute extends Pairable {
   /** What all that is cached of it can be purged by. */
   readonly labels: readonly string[]
   /** Its flights in the air. */
-  readonly fleet: Fleet<Recording, Participant<Recording>>
+  readonly fleet: Fleet<Flight<Recording, Participant<Recording>>>
   readonly cache: ResultCache<Recording>
   readonly url: string
   disabled: boolean

@@ -1,6 +1,6 @@
 import t from 'tap'
 import { Fleet } from '../../../lib/engine/flights/fleet.js'
-import { Airport, NOTHING_LEFT, shared, type TestPassenger } from './passengers.js'
+import { Airport, NOTHING_LEFT, shared, type TestFlight, type TestPassenger } from './passengers.js'
 
 t.test('the first passenger of a key leads, the others follow, and keys are apart', async t => {
   const airport = new Airport()
@@ -198,7 +198,7 @@ t.test('a fence asks none of the flights in the air, and one that somebody wants
 
 t.test('the flights of a fleet are found without looking at those of others, until they end', async t => {
   const airport = new Airport()
-  const fleets = [new Fleet<string, TestPassenger>(), new Fleet<string, TestPassenger>()] as const
+  const fleets = [new Fleet<TestFlight>(), new Fleet<TestFlight>()] as const
   const leaders = ['a', 'b', 'c', 'd'].map((name, index) => airport.passenger(name, { fleet: fleets[index === 3 ? 1 : 0] }))
   for (const leader of leaders) airport.board(leader.name, leader)
   const names = (): string[][] => fleets.map(fleet => fleet.flights().map(({ leader }) => (leader as TestPassenger).name))

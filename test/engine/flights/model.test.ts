@@ -6,7 +6,7 @@
  */
 import fc from 'fast-check'
 import t from 'tap'
-import type { Landing } from '../../../lib/engine/flights/flight.js'
+import type { Landing } from '../../../lib/engine/flights/landing.js'
 import { Airport, NOTHING_LEFT, failed, shared, unshareable, type TestPassenger, type TestFlight } from './passengers.js'
 
 const WAIT = 305

@@ -1,13 +1,14 @@
 /**
  * Passengers that write down what happens to them, and a register for them.
  */
-import type { AbortReason, Ending, Flight, Landing, Passenger } from '../../../lib/engine/flights/flight.js'
+import type { Flight, Passenger } from '../../../lib/engine/flights/flight.js'
 import type { Fleet } from '../../../lib/engine/flights/fleet.js'
 import { Flights, type FlightLimits } from '../../../lib/engine/flights/flights.js'
+import type { AbortReason, Ending, Landing } from '../../../lib/engine/flights/landing.js'
 import { TestClock } from '../../fixtures/gate.js'
 
 export type TestFlight = Flight<string, TestPassenger>
-export type TestFleet = Fleet<string, TestPassenger>
+export type TestFleet = Fleet<TestFlight>
 
 export const WAIT_TIMEOUT = 300
 export const FLIGHT_TIMEOUT = 1000
