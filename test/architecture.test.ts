@@ -86,7 +86,7 @@ t.test('the imports of a source are found, in whatever way it imports', async t 
   ])
 })
 
-/** Each room, and the rooms whose modules its own may import, types included. All may import `types/`, and what stands at the top of `lib/`. */
+/** Each room, a folder or one file, and the rooms whose modules its own may import, types included. All may import `types/`, and what stands at the top of `lib/`. */
 const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   http: [],
   options: ['http'],
@@ -98,17 +98,40 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   engine: ['engine/cache', 'engine/protection', 'engine/flights', 'engine/coordinators', 'observers'],
   stores: ['engine/cache', 'options'],
   functions: ['engine', 'engine/cache', 'engine/coordinators', 'engine/flights', 'engine/protection', 'http', 'observers', 'options', 'stores'],
+  'fastify/internals': ['http'],
+  'fastify/replies': ['fastify/internals', 'http', 'options'],
+  'fastify/dependencies': ['fastify/internals', 'http', 'observers', 'options'],
+  'fastify/cache': ['fastify/internals', 'fastify/replies', 'fastify/dependencies', 'engine', 'engine/cache', 'http', 'options'],
+  'fastify/request': [
+    'fastify/internals', 'fastify/replies', 'fastify/dependencies', 'fastify/cache', 'engine', 'engine/cache', 'engine/flights', 'http',
+    'observers', 'options'
+  ],
+  'fastify/admission': ['fastify/dependencies', 'fastify/cache', 'fastify/request', 'http'],
+  'fastify/scope': [
+    'fastify/dependencies', 'fastify/cache', 'fastify/request', 'functions', 'engine', 'engine/cache', 'engine/coordinators',
+    'engine/protection', 'http', 'observers', 'options', 'stores'
+  ],
+  'fastify/hooks': [
+    'fastify/internals', 'fastify/replies', 'fastify/dependencies', 'fastify/cache', 'fastify/request', 'fastify/scope', 'engine/cache', 'http'
+  ],
+  'fastify/routes': [
+    'fastify/internals', 'fastify/dependencies', 'fastify/request', 'fastify/admission', 'fastify/scope', 'fastify/hooks', 'engine/flights',
+    'http', 'observers', 'options'
+  ],
   fastify: [
-    'engine', 'engine/cache', 'engine/coordinators', 'engine/flights', 'engine/protection', 'functions', 'http', 'observers', 'options', 'stores'
+    'fastify/internals', 'fastify/dependencies', 'fastify/cache', 'fastify/request', 'fastify/scope', 'fastify/hooks', 'fastify/routes',
+    'observers', 'options'
   ]
 }
 /** What every room may use. */
 const COMMON = ['lib/clock.ts', 'lib/errors.ts', 'lib/variant.ts']
 
-/** The room of a module; undefined at the top of `lib/`. */
+/** The room of a module: its folder, or itself where the table has it by its own name. Undefined at the top of `lib/`. */
 function roomOf (path: string): string | undefined {
-  const folder = dirname(path).replace(/^lib\/?/, '')
-  return folder === '' ? undefined : folder.startsWith('fastify') ? 'fastify' : folder
+  const own = path.replace(/^lib\//, '').replace(/\.ts$/, '')
+  if (own in MAY_IMPORT) return own
+  const folder = dirname(own)
+  return folder === '.' ? undefined : folder
 }
 
 t.test('each room imports the rooms that it may, and no others', async t => {

@@ -115,6 +115,15 @@ export function serializerOf (reply: FastifyReply): Serializer | null {
   return serializerSymbol === undefined ? null : (reply as unknown as Record<symbol, Serializer | null>)[serializerSymbol] ?? null
 }
 
+let trailersSymbol: symbol | undefined
+
+/** Whether a reply has trailers. Where that cannot be told, it may have. */
+export function hasTrailers (reply: FastifyReply): boolean {
+  trailersSymbol ??= Object.getOwnPropertySymbols(reply).find(({ description }) => description === 'fastify.reply.trailers')
+  if (trailersSymbol === undefined) return true
+  return (reply as unknown as Record<symbol, unknown>)[trailersSymbol] !== null
+}
+
 let nextHandlerSymbol: symbol | undefined
 
 /** The handler of errors around the one that is at it: Fastify's own has one without a function, and none is there before the first. */

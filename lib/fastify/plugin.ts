@@ -10,11 +10,12 @@ import { serveMetrics } from '../observers/prometheus.js'
 import { readOptions } from '../options/options.js'
 import { sendCacheControl } from './cache/cache-control-headers.js'
 import { prependHook, routerOptions, trustsByAddress } from './internals.js'
-import { decorateRequests } from './request/decorations.js'
-import { captureResponse, endResponse, noteError } from './request/hooks.js'
+import { decorateRequests } from './hooks/decorations.js'
+import { captureResponse, endResponse, noteError } from './hooks/hooks.js'
+import { visitOf } from './request/view.js'
 import { adoptRoute } from './routes/adopt.js'
 import { isCoalesced } from './routes/chosen-routes.js'
-import { strategiesOf } from './routes/constraints.js'
+import { strategiesOf } from './dependencies/constraints.js'
 import { pairHeads } from './routes/head-routes.js'
 import { type Scope, createScope, hasScope, scopeOf, setScope } from './scope.js'
 
@@ -44,7 +45,7 @@ function register (fastify: FastifyInstance, options: CoalesceOptions): void {
     decorateRequests(fastify)
     addHooks(fastify)
   }
-  sendCacheControl(fastify, settings.cacheControl)
+  sendCacheControl(fastify, settings.cacheControl, request => visitOf(request) !== undefined)
   onReady(fastify, scope)
   fastify.addHook('onClose', (_instance, done) => {
     scope.close()

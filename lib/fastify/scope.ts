@@ -30,8 +30,8 @@ import { Barrier } from './cache/barrier.js'
 import { inventory } from './cache/inventory.js'
 import { ResponseCodec } from './cache/response-cache.js'
 import { Warnings } from './dependencies/warnings.js'
-import type { Requests } from './requests.js'
-import type { CoalescedRoute } from './routes/route.js'
+import type { Requests } from './request/requests.js'
+import type { CoalescedRoute } from './request/route.js'
 
 /** Those who lead a flight of a route now. */
 function leadersOf ({ fleet }: CoalescedRoute): Array<Participant<Recording>> {

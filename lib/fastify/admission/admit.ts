@@ -13,8 +13,8 @@ import { endHookReads, hiddenIn } from '../dependencies/hook-reads.js'
 import { narrow } from '../dependencies/narrowing.js'
 import { Bypass, setVisit } from '../request/view.js'
 import { FastifyVisit } from '../request/visit.js'
-import type { Requests } from '../requests.js'
-import type { CoalescedRoute } from '../routes/route.js'
+import type { Requests } from '../request/requests.js'
+import type { CoalescedRoute } from '../request/route.js'
 
 /** Asks whether a request may board, and lets it. Undefined: it bypasses; null: it is answered. */
 export function admit (

@@ -11,8 +11,7 @@ import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { represent } from '../../http/represent.js'
 import { headersOf } from '../internals.js'
 import type { CacheControlSettings } from '../../options/options.js'
-import { applyPart } from '../request/replay.js'
-import { visitOf } from '../request/view.js'
+import { applyPart } from '../replies/payload.js'
 
 type Done = (error?: Error | null, payload?: unknown) => void
 type OnSend = (request: FastifyRequest, reply: FastifyReply, payload: unknown, done: Done) => void
@@ -34,7 +33,9 @@ interface Headers {
 }
 
 /** Has the replies of a context carry `Cache-Control`, and gives them `etag` and `expires`. */
-export function sendCacheControl (fastify: FastifyInstance, settings: CacheControlSettings | false | undefined): void {
+export function sendCacheControl (
+  fastify: FastifyInstance, settings: CacheControlSettings | false | undefined, hasBoarded: (request: FastifyRequest) => boolean
+): void {
   if (settings === undefined) return
   if (settings === false) {
     Object.defineProperty(fastify, kHeaders, { value: false })
@@ -49,7 +50,7 @@ export function sendCacheControl (fastify: FastifyInstance, settings: CacheContr
       done()
       return
     }
-    if (own.isPrivate || reply.statusCode < 300 || visitOf(request) === undefined) apply(own, request, reply)
+    if (own.isPrivate || reply.statusCode < 300 || !hasBoarded(request)) apply(own, request, reply)
     done(null, whatItLacks(request, reply, payload))
   })
   // Once the app has had its chance to. That routes see it takes a decoration from before, which `coalesce` is.

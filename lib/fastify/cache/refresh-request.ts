@@ -6,7 +6,7 @@
  */
 import type { IncomingHttpHeaders, IncomingMessage, ServerResponse } from 'node:http'
 import type { FastifyRequest } from 'fastify'
-import { chosenBy, type Strategies } from '../routes/constraints.js'
+import { chosenBy, type Strategies } from '../dependencies/constraints.js'
 import { RefreshError } from '../../errors.js'
 import { carriesOnly } from '../../http/cookies.js'
 import { headerOfName } from '../../http/dimensions.js'

@@ -4,12 +4,19 @@
  * Invariant: what is there is looked for, not what was read: who logs an id, or forwards it, shares. Where a stream may hold a
  * nonce, it counts as holding one.
  */
-import type { FastifyReply } from 'fastify'
-import type { FastifyVisit } from '../request/visit.js'
+import type { FastifyReply, FastifyRequest } from 'fastify'
 import { combined } from '../../http/fields.js'
 import type { HeaderValue } from '../../http/headers.js'
 import { holds, holdsId, noncesOf } from '../../http/own-marks.js'
+import type { RouteSettings } from '../../options/options.js'
 import type { Capture } from './payload.js'
+
+/** A request and its reply, as far as marks go. */
+interface Marked {
+  readonly request: FastifyRequest
+  readonly reply: FastifyReply
+  readonly route: { readonly settings: Pick<RouteSettings, 'learnVary'> }
+}
 
 export type OwnReason = 'csp-nonce' | 'request-id'
 
@@ -22,7 +29,7 @@ const NONE: readonly string[] = Object.freeze([])
 const HTML = /\bx?html\b/i
 
 /** @param flows its body is a stream */
-export function ownReason ({ request, reply, route }: FastifyVisit, capture: Capture, flows: boolean): OwnReason | undefined {
+export function ownReason ({ request, reply, route }: Marked, capture: Capture, flows: boolean): OwnReason | undefined {
   const { learnVary } = route.settings
   if (learnVary === false) return undefined
   const { ignore } = learnVary
@@ -36,7 +43,7 @@ export function ownReason ({ request, reply, route }: FastifyVisit, capture: Cap
 }
 
 /** The headers of a request by which its client chose its id. */
-export function idHeaders ({ request: { id, headers } }: FastifyVisit): string[] {
+export function idHeaders ({ id, headers }: FastifyRequest): string[] {
   return Object.keys(headers).filter(name => headers[name] === id)
 }
 

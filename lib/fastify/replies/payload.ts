@@ -10,6 +10,7 @@ import type { FastifyReply } from 'fastify'
 import { parseCacheControl } from '../../http/cache-control.js'
 import type { HeaderDelta, Headers } from '../../http/headers.js'
 import type { Body } from '../../http/recording.js'
+import type { Part } from '../../http/represent.js'
 import { targetedRestriction } from '../../http/response-directives.js'
 import { headersOf } from '../internals.js'
 import { onClose } from './queued-reply.js'
@@ -35,15 +36,6 @@ export function restrictionOf (reply: FastifyReply): string | undefined {
 
 export function isHandlerTimeout (error: unknown): boolean {
   return (error as { code?: unknown } | undefined)?.code === 'FST_ERR_HANDLER_TIMEOUT'
-}
-
-let trailersSymbol: symbol | undefined
-
-/** Fastify has no public way to ask for all trailers; where its own cannot be found, there is no telling. */
-export function hasTrailers (reply: FastifyReply): boolean {
-  trailersSymbol ??= Object.getOwnPropertySymbols(reply).find(({ description }) => description === 'fastify.reply.trailers')
-  if (trailersSymbol === undefined) return true
-  return (reply as unknown as Record<symbol, unknown>)[trailersSymbol] !== null
 }
 
 export function isResponse (payload: unknown): payload is Response {
@@ -89,6 +81,13 @@ export function restoreHeaders (reply: FastifyReply, before: Headers): void {
     reply.removeHeader(name)
     if (own !== undefined) reply.header(name, own)
   }
+}
+
+/** Makes a reply's head that of a part of what it was about. */
+export function applyPart (reply: FastifyReply, { status, set, removed }: Part): void {
+  for (const name of removed) reply.removeHeader(name)
+  for (const [name, value] of set) reply.header(name, value)
+  reply.code(status)
 }
 
 /** A payload as a Node stream; undefined if it is none that Fastify would send, or an old one that nobody can end. */

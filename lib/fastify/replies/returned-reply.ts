@@ -5,15 +5,13 @@
  */
 import type { FastifyInstance, FastifyReply } from 'fastify'
 import { methodBelow } from '../internals.js'
-import { visitOf } from '../request/view.js'
 
 type Then = FastifyReply['then']
 
-export function noteReturnedReplies (fastify: FastifyInstance): void {
+/** @param returned told before Fastify waits for a reply */
+export function noteReturnedReplies (fastify: FastifyInstance, returned: (reply: FastifyReply) => void): void {
   const then: Then = function (this: FastifyReply, fulfilled, rejected) {
-    const visit = visitOf(this.request)
-    // When it settles, because the connection has closed, says nothing about the handler.
-    if (visit !== undefined) visit.result = undefined
+    returned(this)
     methodBelow(this, 'then', then).call(this, fulfilled, rejected)
   }
   fastify.decorateReply('then', then as never)

@@ -29,8 +29,8 @@ import { Participant } from '../../engine/participant.js'
 import type { Refresh } from '../../engine/refresh.js'
 import type { Tally } from '../../observers/tally.js'
 import type { RouteSettings } from '../../options/options.js'
-import type { Requests } from '../requests.js'
-import type { CoalescedRoute } from '../routes/route.js'
+import type { Requests } from './requests.js'
+import type { CoalescedRoute } from './route.js'
 
 /** Who looks at a client's address has that of its connection or what proxies make of it, and only both tell clients apart. */
 function addressOf ({ ip, raw: { socket: { remoteAddress } } }: FastifyRequest): string {
@@ -59,6 +59,9 @@ export abstract class RequestFacts extends Participant<Recording> {
     this.reply = reply
     this.followsOnly = followReason(request)
   }
+
+  /** Its handler looked at the client's address. */
+  abstract readAddress (): void
 
   /** Its headers as they were when its response was captured, if hooks had a chance to change them since. */
   protected abstract readonly asked: IncomingHttpHeaders | undefined

@@ -19,9 +19,9 @@ import type { Reads } from '../../http/reads.js'
 import { byteLength, isLarger, snapshot, type Body, type Recording } from '../../http/recording.js'
 import { tagsOf } from '../../http/tags.js'
 import { parseVary } from '../../http/vary.js'
-import { headersOf, snapshotHeaders } from '../internals.js'
+import { hasTrailers, headersOf, snapshotHeaders } from '../internals.js'
 import {
-  discard, hasTrailers, headOf, isHandlerTimeout, isResponse, isStream, readableOf, restoreHead, restrictionOf, takeHeadOf, type Capture
+  discard, headOf, isHandlerTimeout, isResponse, isStream, readableOf, restoreHead, restrictionOf, takeHeadOf, type Capture
 } from '../replies/payload.js'
 import { idHeaders, ownReason } from '../replies/one-reply.js'
 import { NO_NAMES, Reading } from '../dependencies/dependencies.js'
@@ -273,7 +273,7 @@ export class Run {
     const isRecorded = capture.headers !== NO_DELTA || this.#broadcast !== undefined
     const own = restriction === undefined && isRecorded ? ownReason(visit, capture, this.#broadcast !== undefined) : undefined
     if (own !== undefined) visit.requests.warnings.holdsOwn(visit, own)
-    if (own === 'request-id') this.#reading.declare(idHeaders(visit))
+    if (own === 'request-id') this.#reading.declare(idHeaders(visit.request))
     const reason = restriction ?? own
     if (reason !== undefined) {
       this.#broadcast?.close()

@@ -12,7 +12,7 @@ import type { Span } from '../../http/range.js'
 import { bytesOf, type Recording } from '../../http/recording.js'
 import { asksForPart, represent, type Part } from '../../http/represent.js'
 import { headersOf, serializerOf } from '../internals.js'
-import { asIs } from '../replies/payload.js'
+import { applyPart, asIs } from '../replies/payload.js'
 
 /** Gives a reader of a body that is still being made, or of a span of it. */
 export type Join = (broadcast: Broadcast, span?: Span) => Readable
@@ -142,11 +142,4 @@ export class Replay {
     applyPart(this.#reply, part)
     this.#status = part.status
   }
-}
-
-/** Makes a reply's head that of a part of what it was about. */
-export function applyPart (reply: FastifyReply, { status, set, removed }: Part): void {
-  for (const name of removed) reply.removeHeader(name)
-  for (const [name, value] of set) reply.header(name, value)
-  reply.code(status)
 }

@@ -7,7 +7,7 @@ import type { FastifyRequest } from 'fastify'
 import type { ReplyCoalesce, RequestCoalesce } from '../../../types/index.js'
 import type { FastifyVisit } from './visit.js'
 import { refreshOf } from '../cache/refresh-request.js'
-import type { CoalescedRoute } from '../routes/route.js'
+import type { CoalescedRoute } from './route.js'
 
 /** The symbol under which a request keeps its visit. It is no decorator: requests of routes that are not coalesced have nothing of it. */
 const kVisit = Symbol('fastify-coalesce.visit')

@@ -12,7 +12,7 @@ import { FellBehindError, NobodyWaitsError, OtherVariantError } from '../../erro
 import type { Forwarded } from '../dependencies/forwarding.js'
 import type { Cut, Listener } from '../../http/broadcast.js'
 import type { Headers } from '../../http/headers.js'
-import { HeadCheck } from '../cache/head-revalidation.js'
+import { HeadCheck } from './head-revalidation.js'
 import { type Reads } from '../../http/reads.js'
 import type { Recording } from '../../http/recording.js'
 import { variantOf } from '../../variant.js'

@@ -14,15 +14,15 @@ import { admit } from '../admission/admit.js'
 import { countTracers, hasOthersBefore, hideRoute, noteRest, queryWatchOf, watchHooksOf, watchTracers } from '../dependencies/hook-reads.js'
 import { narrow, widen } from '../dependencies/narrowing.js'
 import { instanceHooks } from '../internals.js'
-import { captureResponse, decideResponse, noteSent } from '../request/hooks.js'
+import { captureResponse, decideResponse, noteSent } from '../hooks/hooks.js'
 import { parkHandler } from '../request/parked-handler.js'
 import { visitOf } from '../request/view.js'
 import { FastifyVisit } from '../request/visit.js'
 import type { Scope } from '../scope.js'
 import { checkChoice, methodsOf } from './chosen-routes.js'
-import { strategiesOf, unknownOf } from './constraints.js'
+import { strategiesOf, unknownOf } from '../dependencies/constraints.js'
 import { append, chooseParking } from './parking.js'
-import type { CoalescedRoute } from './route.js'
+import type { CoalescedRoute } from '../request/route.js'
 
 type Handler = (this: FastifyInstance, request: FastifyRequest, reply: FastifyReply) => unknown
 type Done = (error?: Error | null, value?: unknown) => void

@@ -6,19 +6,10 @@
  * answers. Where it cannot be told they have none, and HEAD runs by itself.
  */
 import { isDeepStrictEqual } from 'node:util'
-import type { KeyHead } from '../../http/key.js'
+import type { CoalescedRoute } from '../request/route.js'
 
-export interface Pairable {
-  readonly methods: readonly string[]
-  /** Mostly one; two of a route that is `/` under a prefix. */
-  readonly urls: readonly string[]
-  readonly constraints: object
-  /** The app's own, which an automatic HEAD route has in common with its GET route. */
-  readonly handler: unknown
-  /** Its `config.coalesce`. */
-  readonly choice: unknown
-  keyHead: KeyHead
-}
+/** What of a route tells whether another one is its HEAD route. */
+export type Pairable = Pick<CoalescedRoute, 'methods' | 'urls' | 'constraints' | 'handler' | 'choice' | 'keyHead'>
 
 /** Gives the keys of each HEAD route the beginning of those of its GET route. */
 export function pairHeads (routes: readonly Pairable[]): void {

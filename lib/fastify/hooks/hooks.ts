@@ -8,17 +8,17 @@ import { appendCacheStatus } from '../../http/cache-status.js'
 import { invalidatedBy } from '../../http/invalidated-by.js'
 import { queryStart } from '../../http/query.js'
 import { completeCacheControl } from '../cache/cache-control-headers.js'
-import { bypassStatus, cacheStatusOf } from '../cache/cache-status.js'
+import { bypassStatus, cacheStatusOf } from './cache-status.js'
 import { refreshOf } from '../cache/refresh-request.js'
-import { isWrite, mayWrite, noteAnswer, noteAnswered, noteHijackedWrite } from '../cache/writes.js'
+import { isWrite, mayWrite, noteAnswer, noteAnswered, noteHijackedWrite } from './writes.js'
 import { endHookReads, isOfCoalescedRoute, originalUrlOf } from '../dependencies/hook-reads.js'
 import { widen } from '../dependencies/narrowing.js'
 import { dropHook, headersOf, unbound } from '../internals.js'
 import { flows } from '../replies/payload.js'
 import { isEnded } from '../replies/queued-reply.js'
 import { scopeOf } from '../scope.js'
-import { Bypass, bypassOf, visitOf } from './view.js'
-import { FastifyVisit } from './visit.js'
+import { Bypass, bypassOf, visitOf } from '../request/view.js'
+import { FastifyVisit } from '../request/visit.js'
 
 type Done = (error?: Error | null, value?: unknown) => void
 
@@ -68,6 +68,12 @@ export function noteHijack (reply: FastifyReply): void {
   }
   endHookReads(request)
   if (isWrite(request)) noteHijackedWrite(reply, () => { fence(request, reply) })
+}
+
+/** The handler returned its reply: when that settles, because the connection has closed, says nothing about the handler. */
+export function noteReturned ({ request }: FastifyReply): void {
+  const visit = visitOf(request)
+  if (visit !== undefined) visit.result = undefined
 }
 
 export function noteError (request: FastifyRequest, _reply: FastifyReply, error: Error, done: () => void): void {

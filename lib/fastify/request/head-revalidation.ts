@@ -4,19 +4,19 @@
  * Invariant: it tells no more than a leader's run would: what the handler set, and nothing that hooks set for its client; and
  * nothing at all if the handler looked at more than what tells the kept response from its variants, or if a hook restricts it.
  */
-import type { FastifyVisit } from '../request/visit.js'
 import { freshen, headAgrees } from '../../http/freshen.js'
 import { headerDelta, type HeaderDelta, type Headers } from '../../http/headers.js'
 import type { KeptRecording } from '../../http/recording.js'
 import { shareReason } from '../../http/policy.js'
 import type { Reads } from '../../http/reads.js'
 import { parseVary } from '../../http/vary.js'
-import { headersOf, snapshotHeaders } from '../internals.js'
-import { hasTrailers, restrictionOf } from '../replies/payload.js'
+import { hasTrailers, headersOf, snapshotHeaders } from '../internals.js'
+import { restrictionOf } from '../replies/payload.js'
 import { Reading } from '../dependencies/dependencies.js'
+import type { RequestFacts } from './facts.js'
 
 export class HeadCheck {
-  readonly #visit: FastifyVisit
+  readonly #visit: RequestFacts
   readonly #found: KeptRecording
   readonly #before: Headers
   readonly #reading: Reading
@@ -25,7 +25,7 @@ export class HeadCheck {
   #set: HeaderDelta['set'] | undefined
 
   /** @param found what is kept, and too old to be served */
-  constructor (visit: FastifyVisit, found: KeptRecording, startedAt: number) {
+  constructor (visit: RequestFacts, found: KeptRecording, startedAt: number) {
     this.#startedAt = startedAt
     this.#visit = visit
     this.#found = found

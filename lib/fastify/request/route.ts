@@ -9,10 +9,18 @@ import type { KeyHead } from '../../http/key.js'
 import type { Recording } from '../../http/recording.js'
 import type { Tally } from '../../observers/tally.js'
 import type { RouteSettings } from '../../options/options.js'
-import type { Strategies } from './constraints.js'
-import type { Pairable } from './head-routes.js'
+import type { Strategies } from '../dependencies/constraints.js'
 
-export interface CoalescedRoute extends Pairable {
+export interface CoalescedRoute {
+  readonly methods: readonly string[]
+  readonly url: string
+  /** Mostly one; two of a route that is `/` under a prefix. */
+  readonly urls: readonly string[]
+  readonly constraints: object
+  /** The app's own handler, which an automatic HEAD route shares with its GET route. */
+  readonly handler: unknown
+  /** Its `config.coalesce`. */
+  readonly choice: unknown
   /** What tells its keys from those of every other route. */
   keyHead: KeyHead
   readonly settings: RouteSettings
@@ -22,7 +30,6 @@ export interface CoalescedRoute extends Pairable {
   /** Its flights in the air. */
   readonly fleet: Fleet<Flight<Recording, Participant<Recording>>>
   readonly cache: ResultCache<Recording>
-  readonly url: string
   disabled: boolean
   parksAt: 'onRequest' | 'preHandler'
   /** Whether no hook of others comes between capturing a response and deciding upon it. */

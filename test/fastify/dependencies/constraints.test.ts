@@ -1,7 +1,7 @@
 import type { IncomingMessage } from 'node:http'
 import t from 'tap'
 import Fastify, { type FastifyInstance } from 'fastify'
-import { chosenBy, strategiesOf, unknownOf, type Strategy } from '../../../lib/fastify/routes/constraints.js'
+import { chosenBy, strategiesOf, unknownOf, type Strategy } from '../../../lib/fastify/dependencies/constraints.js'
 
 const raw = { method: 'GET', url: '/a', headers: { 'x-hooked': 'yes' }, socket: {} } as unknown as IncomingMessage
 const HEADERS = { 'x-tenant': 'acme', host: 'h' }

@@ -8,15 +8,15 @@ import { hookReadsOf, prepareHookReads } from '../dependencies/hook-reads.js'
 import { noteHijackedReplies } from '../replies/hijacked-reply.js'
 import { noteReturnedReplies } from '../replies/returned-reply.js'
 import { overrideGetter, watchCopies } from './getters.js'
-import { noteHijack } from './hooks.js'
-import { replyViewOf, viewOf, visitOf } from './view.js'
+import { noteHijack, noteReturned } from './hooks.js'
+import { replyViewOf, viewOf, visitOf } from '../request/view.js'
 
 /** Gives requests their `coalesce`, and a leader the signal of its flight. */
 export function decorateRequests (fastify: FastifyInstance): void {
   prepareHookReads(fastify)
   fastify.decorateReply('coalesce', { getter (this: FastifyReply) { return replyViewOf(this.request) } } as never)
   fastify.decorateRequest('coalesce', { getter (this: FastifyRequest) { return viewOf(this) } } as never)
-  noteReturnedReplies(fastify)
+  noteReturnedReplies(fastify, noteReturned)
   noteHijackedReplies(fastify, noteHijack)
   overrideGetter(fastify, 'signal', (request, own: () => AbortSignal) => {
     const visit = visitOf(request)

@@ -1,12 +1,12 @@
 /**
  * What the requests of one registration have in common.
  */
-import type { Conductor } from '../engine/conductor.js'
-import type { GuardedStore } from '../engine/cache/guarded-store.js'
-import type { Budget } from '../engine/budget.js'
-import type { Recording } from '../http/recording.js'
-import type { Barrier } from './cache/barrier.js'
-import type { Warnings } from './dependencies/warnings.js'
+import type { Conductor } from '../../engine/conductor.js'
+import type { GuardedStore } from '../../engine/cache/guarded-store.js'
+import type { Budget } from '../../engine/budget.js'
+import type { Recording } from '../../http/recording.js'
+import type { Barrier } from '../cache/barrier.js'
+import type { Warnings } from '../dependencies/warnings.js'
 
 export interface Requests {
   readonly conductor: Conductor<Recording>
