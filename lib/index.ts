@@ -2,7 +2,7 @@
  * The front door of fastify-coalesce.
  */
 import fp from 'fastify-plugin'
-import type { FastifyPluginCallback } from 'fastify'
+import type { FastifyPluginAsync } from 'fastify'
 import type { CoalesceOptions } from '../types/index.js'
 import { coalesce } from './fastify/plugin.js'
 
@@ -15,7 +15,7 @@ import { coalesce } from './fastify/plugin.js'
  * await app.register(coalesce, { metrics: true })
  * app.get('/word/:word', { config: { coalesce: true } }, async request => await lookUp(request.params.word))
  */
-const fastifyCoalesce: FastifyPluginCallback<CoalesceOptions> = fp(coalesce, { fastify: '5.x', name: 'fastify-coalesce' })
+const fastifyCoalesce: FastifyPluginAsync<CoalesceOptions> = fp(coalesce, { fastify: '^5.12.0', name: 'fastify-coalesce' })
 
 export default fastifyCoalesce
 export { fastifyCoalesce }

@@ -9,6 +9,7 @@ import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import t, { type Test } from 'tap'
 import ts from 'typescript'
+import plugin from '../lib/index.js'
 
 interface Packed {
   readonly filename: string
@@ -105,6 +106,11 @@ async function serves (t: Test, cwd: string, file: string): Promise<void> {
     runs: 1, answers: CLIENTS, bodies: ['{"url":"/word/serendipity","outcome":"leader"}']
   })
 }
+
+t.test('Fastify is told of the same range as npm', async t => {
+  const { peerDependencies } = JSON.parse(await readFile(join(root, 'package.json'), 'utf8')) as Manifest
+  t.equal((plugin as unknown as Record<symbol, { fastify: string }>)[Symbol.for('plugin-meta')]?.fastify, peerDependencies.fastify)
+})
 
 t.test('the package', { timeout: 300_000 }, async t => {
   const folder = t.testdir({ clone: {}, consumer: { 'package.json': '{ "private": true }' } })

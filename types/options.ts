@@ -77,7 +77,7 @@ export interface MetricsOptions {
    * @default false
    */
   defaultMetrics?: boolean
-  /** Options of the metrics route: hooks that guard it, a log level, constraints. */
+  /** Options of the metrics route: hooks that guard it, a log level, constraints. `@fastify/swagger` leaves it out but with `schema: { hide: false }`. */
   routeOptions?: RouteShorthandOptions
 }
 

@@ -1,13 +1,14 @@
 /**
  * The plugin: registers what a context has, from options to routes.
  *
- * Invariant: one registration a context; those inside it inherit what they do not set.
+ * Invariant: one registration a context; those inside it inherit what they do not set. What takes an option is loaded only for
+ * who sets it: an app without metrics never loads prom-client.
  */
 import type { FastifyInstance } from 'fastify'
 import type { CoalesceOptions } from '../../types/index.js'
 import { AlreadyRegisteredError } from '../errors.js'
-import { serveMetrics } from '../observers/prometheus.js'
-import { readOptions } from '../options/options.js'
+import type { Instruments } from '../observers/prometheus.js'
+import { readOptions, type Settings } from '../options/options.js'
 import { sendCacheControl } from './cache/cache-control-headers.js'
 import { prependHook, routerOptions, trustsByAddress } from './internals.js'
 import { decorateRequests } from './hooks/decorations.js'
@@ -20,16 +21,7 @@ import { pairHeads } from './routes/head-routes.js'
 import { type Scope, createScope, hasScope, scopeOf, setScope } from './scope.js'
 
 /** Registers request coalescing in a context. */
-export function coalesce (fastify: FastifyInstance, options: CoalesceOptions, done: (error?: Error) => void): void {
-  try {
-    register(fastify, options)
-    done()
-  } catch (error) {
-    done(error as Error)
-  }
-}
-
-function register (fastify: FastifyInstance, options: CoalesceOptions): void {
+export async function coalesce (fastify: FastifyInstance, options: CoalesceOptions): Promise<void> {
   if (hasScope(fastify)) throw new AlreadyRegisteredError()
   const around = scopeOf(fastify) as Scope | undefined
   const settings = readOptions(options, {
@@ -38,22 +30,35 @@ function register (fastify: FastifyInstance, options: CoalesceOptions): void {
     trustsByAddress: trustsByAddress(fastify)
   })
   strategiesOf(fastify)
-  const scope = createScope(fastify.log, settings, around)
+  const scope = createScope(fastify.log, settings, around, await instrumentsOf(settings, around))
   setScope(fastify, scope)
   fastify.decorate('coalesce', scope.api)
   if (around === undefined) {
     decorateRequests(fastify)
     addHooks(fastify)
   }
-  sendCacheControl(fastify, settings.cacheControl, request => visitOf(request) !== undefined)
+  await sendCacheControl(fastify, settings.cacheControl, request => visitOf(request) !== undefined)
   onReady(fastify, scope)
   fastify.addHook('onClose', (_instance, done) => {
     scope.close()
     done()
   })
-  if (settings.metrics !== undefined && settings.metrics !== false && scope.instruments !== undefined) {
+  if (settings.metrics && scope.instruments !== undefined) {
+    const { serveMetrics } = await prometheus()
     serveMetrics(fastify, settings.metrics, scope.instruments)
   }
+}
+
+async function prometheus (): Promise<typeof import('../observers/prometheus.js')> {
+  return await import('../observers/prometheus.js')
+}
+
+/** The metrics that a registration counts into: its own, or those of the one around it. */
+async function instrumentsOf ({ metrics }: Settings, around: Scope | undefined): Promise<Instruments | undefined> {
+  if (metrics === false) return undefined
+  if (metrics === undefined) return around?.instruments
+  const { Instruments } = await prometheus()
+  return Instruments.in(metrics, around?.instruments?.registry)
 }
 
 /** What runs when the app is complete. */

@@ -21,7 +21,7 @@ import type { Recording } from '../http/recording.js'
 import { publishing } from '../observers/channels.js'
 import { logging } from '../observers/log.js'
 import { both } from '../observers/observer.js'
-import { Instruments } from '../observers/prometheus.js'
+import type { Instruments } from '../observers/prometheus.js'
 import { StoreTally } from '../observers/store-tally.js'
 import { Tally, tallying } from '../observers/tally.js'
 import { readPurge, type RouteSettings, type Settings } from '../options/options.js'
@@ -63,7 +63,9 @@ export interface Scope {
   readonly close: () => void
 }
 
-export function createScope (log: FastifyBaseLogger, settings: Settings, around: Scope | undefined): Scope {
+export function createScope (
+  log: FastifyBaseLogger, settings: Settings, around: Scope | undefined, instruments: Instruments | undefined
+): Scope {
   const { clock, storeTimeout } = settings
   const observer = both(tallying, both(logging, publishing))
   const storeTally = new StoreTally(log, clock)
@@ -93,9 +95,6 @@ export function createScope (log: FastifyBaseLogger, settings: Settings, around:
     store: storeTally,
     stores: () => [guarded, ...functionStores].map(({ store }) => store)
   }
-  const instruments = settings.metrics === false
-    ? undefined
-    : settings.metrics === undefined ? around?.instruments : Instruments.in(settings.metrics, around?.instruments?.registry)
   instruments?.add(source)
 
   const names = new Set<string>()

@@ -249,6 +249,8 @@ export function serveMetrics (fastify: FastifyInstance, settings: MetricsSetting
     method: 'GET',
     url: path,
     config: { ...routeOptions.config, coalesce: false },
+    // For @fastify/swagger: no page of an API.
+    schema: { hide: true, ...routeOptions.schema },
     handler: async (request, reply) => {
       // Negotiator takes a parameter, such as a version, for one that an offer must have.
       const accept = request.headers.accept?.replace(/;\s*(?!q\s*=)[^;,]*/gi, '')

@@ -1,8 +1,9 @@
+import swagger from '@fastify/swagger'
 import Fastify, { type FastifyInstance } from 'fastify'
 import { Counter, Registry } from 'prom-client'
 import t from 'tap'
 import coalesce from '../../lib/index.js'
-import type { CoalesceOptions } from '../../types/index.js'
+import type { CoalesceOptions, MetricsOptions } from '../../types/index.js'
 import { arrivedAt, errorOf, held, meet, queue, times } from '../fixtures/crowd.js'
 import { TestClock } from '../fixtures/gate.js'
 import { listen, metric, serve } from '../fixtures/server.js'
@@ -280,4 +281,21 @@ t.test('deduplicated functions stand in the same metrics', async t => {
   t.strictSame(await Promise.all(answers), ['a', 'a', 'b'])
   t.equal(await metric(server.app, 'coalesce_handler_runs_total', { method: 'FUNCTION', route: 'lookUp' }), 2)
   t.match(server.app.coalesce.stats(), { totalRequests: 3, deduplicatedRequests: 1, actualExecutions: 2 })
+})
+
+t.test('the metrics route is no part of an API\'s description, unless its options say so', async t => {
+  const described = async (routeOptions: MetricsOptions['routeOptions']): Promise<string[]> => {
+    const app = Fastify()
+    t.teardown(async () => { await app.close() })
+    await app.register(swagger)
+    await app.register(coalesce, { metrics: { routeOptions } })
+    app.get('/word', async () => 'serendipity')
+    await app.ready()
+    t.equal((await app.inject('/metrics')).statusCode, 200)
+    return Object.keys(app.swagger().paths ?? {})
+  }
+
+  t.strictSame(await described({}), ['/word'])
+  t.strictSame(await described({ schema: { querystring: { type: 'object' } } }), ['/word'])
+  t.strictSame(await described({ schema: { hide: false } }), ['/metrics', '/word'])
 })

@@ -1,6 +1,6 @@
 import type { Duplex } from 'node:stream'
 import compress from '@fastify/compress'
-import Fastify, { type FastifyInstance, type FastifyPluginCallback } from 'fastify'
+import Fastify, { type FastifyInstance, type FastifyPluginAsync } from 'fastify'
 import { Registry } from 'prom-client'
 import { expectAssignable, expectError, expectNotAssignable, expectType } from 'tsd'
 import coalesce, {
@@ -11,8 +11,8 @@ import coalesce, {
 const app: FastifyInstance = Fastify()
 
 // Registration.
-expectType<FastifyPluginCallback<CoalesceOptions>>(coalesce)
-expectType<FastifyPluginCallback<CoalesceOptions>>(fastifyCoalesce)
+expectType<FastifyPluginAsync<CoalesceOptions>>(coalesce)
+expectType<FastifyPluginAsync<CoalesceOptions>>(fastifyCoalesce)
 app.register(coalesce)
 app.register(coalesce, {})
 app.register(coalesce, { prefix: '/api', global: true, waitTimeout: '5s' })

@@ -6,7 +6,6 @@
  * what is decorated is left alone. What is said of an error, that no cache is to store it, keeps nobody from sharing it who
  * waits for it, but where nothing is to be shared. Whether a client has a response already is told from that response.
  */
-import caching from '@fastify/caching'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { represent } from '../../http/represent.js'
 import { headersOf } from '../internals.js'
@@ -33,15 +32,16 @@ interface Headers {
 }
 
 /** Has the replies of a context carry `Cache-Control`, and gives them `etag` and `expires`. */
-export function sendCacheControl (
+export async function sendCacheControl (
   fastify: FastifyInstance, settings: CacheControlSettings | false | undefined, hasBoarded: (request: FastifyRequest) => boolean
-): void {
+): Promise<void> {
   if (settings === undefined) return
   if (settings === false) {
     Object.defineProperty(fastify, kHeaders, { value: false })
     return
   }
-  const made = run(settings)
+  const { default: caching } = await import('@fastify/caching')
+  const made = run(caching, settings)
   const own: Headers = { set: made.onSend, isPrivate: settings.privacy === 'private' }
   Object.defineProperty(fastify, kHeaders, { value: own })
   fastify.addHook('onSend', function setCacheControl (request, reply, payload, done) {
@@ -96,7 +96,7 @@ interface Made {
 }
 
 /** Lets @fastify/caching register itself where nobody sees it. */
-function run (settings: CacheControlSettings): Made {
+function run (caching: typeof import('@fastify/caching').default, settings: CacheControlSettings): Made {
   const onSend: OnSend[] = []
   const decorations = new Map<string, unknown>()
   const replyDecorations = new Map<string, unknown>()
