@@ -26,8 +26,8 @@ export interface Coalesce {
   enable: (route?: RouteSelector) => void
   /**
    * Purges: no later request is given what is cached or in the air now. With `soft`, what is cached becomes stale instead, and may be
-   * served as such. Purges registrations around and inside this one as well, in this process only; the README says what to do
-   * with a store that several processes share.
+   * served as such. Purges registrations around and inside this one as well, in this process only; docs/caching.md says what to
+   * do with a store that several processes share.
    *
    * @throws FST_COALESCE_INVALID_OPTION if it names nothing to purge, or wrongly
    */

@@ -113,7 +113,7 @@ export interface CoalesceRouteOptions {
    * Whether request headers that the handler, or a hook before it, reads count as if the response named them in `Vary`, unless
    * the key covers them. `ignore` lists header names whose reading does not matter, and, written `'?sig'`, parameters that
    * `query` leaves out and hooks read (`'?'`: all of them). Reading the client's address, request ids, traces and the like in a hook
-   * does not count; the README lists them.
+   * does not count; docs/headers-hooks-read.md lists them.
    *
    * A body that holds the id of its request, or a nonce of its Content-Security-Policy, is not shared, unless this is `false` or
    * ignores `'request.id'` or `'reply.cspNonce'`.

@@ -42,7 +42,7 @@ const CACHES = [
   'if-match', 'if-none-match', 'if-modified-since', 'if-unmodified-since', 'if-range', 'range', 'cache-control', 'pragma'
 ] as const
 
-/** All of them, in lower case. The README lists the same. */
+/** All of them, in lower case. docs/headers-hooks-read.md lists the same. */
 export const PLUMBING: readonly string[] = Object.freeze([...TRACES, ...FRAMING, ...FORWARDING, ...BROWSERS, ...CACHES])
 
 const NAMES = new Set(PLUMBING)
