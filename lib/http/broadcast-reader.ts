@@ -1,34 +1,44 @@
 /**
- * One who reads a broadcast, as a stream.
+ * One reader of a broadcast, as a stream.
  *
- * Invariant: it knows how far it is and asks for more; what it is given is its broadcast's to say.
+ * Invariant: it knows its position and asks for more; its broadcast decides what it gets.
  */
 import { AsyncResource } from 'node:async_hooks'
 import { Readable } from 'node:stream'
-import type { Listener } from './broadcast.js'
 import type { Span } from './range.js'
 
-/** What it reads of. */
+/** Why a reader is destroyed before its end: it was too slow, the source failed, or the bytes are not for its client. */
+export type Cut = 'fell-behind' | 'cut-off' | 'vary'
+
+/** The request that a reader reads for. */
+export interface Listener {
+  /** Its reader is cut off. Returns the error that the reader is destroyed with. */
+  cutOff (reason: Cut, cause: Error | undefined): Error
+}
+
+/** What it reads from. */
 interface Source {
-  /** A reader wants more. */
+  /** The reader wants more. */
   feed (reader: Reader): void
-  /** A reader reads no more. */
+  /** The reader reads no more. */
   leave (reader: Reader): void
 }
 
 export class Reader extends Readable {
-  /** Of the next byte that it is given; before its span has come, that is ahead of the source. */
+  /** Of the next byte that it is given. Before the source has come to its span, that is ahead of the source. */
   position: number
   /** Where its span ends. */
   readonly end: number
-  /** Where to look for the position first; counts from the first block ever. */
+  /** The block to look for the position in first, counted from the first block ever. */
   block = 0
   /** It waits for bytes. */
   hungry = false
+  /** It is being given bytes just now. */
   feeding = false
+  /** It asked for more while it was being fed. */
   again = false
   readonly listener: Listener
-  /** What flows to a client flows in the asynchronous context of its own request. */
+  /** The asynchronous context of the reader's own request, in which it is fed. */
   readonly scope = new AsyncResource('CoalescedStream')
   readonly #source: Source
 
@@ -38,8 +48,14 @@ export class Reader extends Readable {
     this.position = start
     this.end = end
     this.listener = listener
-    // A client's going away is no failure of the process.
+    // A client that leaves must not end the process.
     this.on('error', () => {})
+  }
+
+  /** Destroys it, with the error that its listener gives for the reason. */
+  cut (reason: Cut, cause: Error | undefined): void {
+    const error = this.listener.cutOff(reason, cause)
+    this.scope.runInAsyncScope(() => { this.destroy(error) })
   }
 
   override _read (): void {

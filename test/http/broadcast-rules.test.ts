@@ -6,7 +6,8 @@ import { Duplex, PassThrough, Readable } from 'node:stream'
 import { setImmediate as turn } from 'node:timers/promises'
 import t from 'tap'
 import { pace } from '../../lib/engine/flights/pace.js'
-import { Broadcast, type Cut, type Listener } from '../../lib/http/broadcast.js'
+import { Broadcast } from '../../lib/http/broadcast.js'
+import type { Cut, Listener } from '../../lib/http/broadcast-reader.js'
 import { TestClock, until } from '../fixtures/gate.js'
 
 class Ear implements Listener {

@@ -2,7 +2,8 @@ import { PassThrough, Readable } from 'node:stream'
 import { setImmediate as turn } from 'node:timers/promises'
 import fc from 'fast-check'
 import t from 'tap'
-import { Broadcast, WINDOW, type Cut, type Listener } from '../../lib/http/broadcast.js'
+import { Broadcast, WINDOW } from '../../lib/http/broadcast.js'
+import type { Cut, Listener } from '../../lib/http/broadcast-reader.js'
 import { TestClock, until } from '../fixtures/gate.js'
 
 class Ear implements Listener {
