@@ -1,174 +1,65 @@
 /**
  * Learned Vary: which request headers a handler reads, so that its response counts as varying on them.
  *
- * Invariant: while a watch is on, every way to a header's value through `headers` and `rawHeaders`, and what HTTP/2 has beside
- * them, is noted. What is read before it is put on and after it is taken off is not.
+ * Invariant: while the watch is on, every read of a header is noted, through `headers`, `rawHeaders`, `headersDistinct` and the
+ * properties that HTTP/2 has besides. Reads before it is put on, and after it is taken off, are not noted.
  */
 import { IncomingMessage, type IncomingHttpHeaders } from 'node:http'
-import { inspect } from 'node:util'
+import { watched, watchedArray, type ReadObserver } from './watched.js'
 
-/** The name under which the client's address stands among header names; no header can be called so. */
+/** The client's address, among header names. No header can have this name. */
 export const CLIENT_ADDRESS = '(ip)'
 
-/** Where Node remembers the lists that `headersDistinct` has made of headers once. */
+/** Where Node caches the lists of `headersDistinct`. */
 const kDistinct: unique symbol = distinctSymbol() as never
 
-/** Undefined in a Node that keeps them elsewhere: no request has anything there then. */
+/** Undefined in a Node that caches them elsewhere: then no request has anything there. */
 function distinctSymbol (): symbol | undefined {
   const probe = new IncomingMessage(undefined as never)
-  // Has it remember them.
+  // Makes Node cache them.
   Object.keys(probe.headersDistinct)
   return Object.getOwnPropertySymbols(probe).find(({ description }) => description === 'kHeadersDistinct')
 }
 
 /** The parts of a Node request that are watched. */
-export interface Watched {
+export interface WatchedRequest {
   headers: IncomingHttpHeaders
   rawHeaders: string[]
   readonly httpVersionMajor: number
   [kDistinct]?: object | null
 }
 
-/** Asked of a watched object, it answers with all there is. */
-const kAll = Symbol('all')
-
-/** The targets of the proxies: what looks behind a proxy, as `util.inspect` does, finds one of these. */
-class Shadow {
-  /** Called on the proxy. */
-  [inspect.custom] (): unknown {
-    return (this as unknown as { [kAll]: unknown })[kAll]
-  }
-}
-
-class ArrayShadow extends Array<string> {
-  /** Called on the proxy. */
-  [inspect.custom] (): unknown {
-    return (this as unknown as { [kAll]: unknown })[kAll]
-  }
-}
-
 /** The conditions of RFC 9110 section 13.1 that a GET can have. */
 const CONDITIONS = new Set<string | symbol>(['if-match', 'if-none-match', 'if-modified-since', 'if-unmodified-since'])
 
-/** What an HTTP/2 request says of itself besides `headers`, and where it stands in them. */
+/** Properties of an HTTP/2 request that give a header, and how they get it from `headers`. */
 const PSEUDO: ReadonlyArray<readonly [name: string, get: (headers: IncomingHttpHeaders) => unknown]> = [
   ['authority', headers => headers[':authority'] ?? headers.host],
   ['scheme', headers => headers[':scheme']]
 ]
 
-const SHADOW = new Shadow()
-const ARRAY_SHADOW = new ArrayShadow()
-
-/** Who is told of looks at an object. */
-interface Told {
-  note (name: string): void
-  readAll (): void
-  change (name: string | symbol): void
-}
-
-/** One of the watched objects. Its own handler, because a leader that reads nothing should pay for little more than a proxy. */
-class Watch<T extends object> implements ProxyHandler<object> {
-  readonly watched: T
-  readonly reads: Told
-
-  constructor (watched: T, reads: Told) {
-    this.watched = watched
-    this.reads = reads
-  }
-
-  note (name: string): void {
-    this.reads.note(name)
-  }
-
-  get (_target: object, name: string | symbol): unknown {
-    if (name === kAll) {
-      this.reads.readAll()
-      return this.watched
-    }
-    if (typeof name === 'string') this.note(name)
-    return Reflect.get(this.watched, name)
-  }
-
-  has (_target: object, name: string | symbol): boolean {
-    if (typeof name === 'string') this.note(name)
-    return Reflect.has(this.watched, name)
-  }
-
-  getOwnPropertyDescriptor (_target: object, name: string | symbol): PropertyDescriptor | undefined {
-    if (typeof name === 'string') this.note(name)
-    const descriptor = Reflect.getOwnPropertyDescriptor(this.watched, name)
-    // Only the length of an array is fixed on the target, and so a proxy may not say it of anything else.
-    return descriptor === undefined ? undefined : { ...descriptor, configurable: !(Array.isArray(_target) && name === 'length') }
-  }
-
-  ownKeys (): Array<string | symbol> {
-    this.reads.readAll()
-    return Reflect.ownKeys(this.watched)
-  }
-
-  getPrototypeOf (): object | null {
-    return Reflect.getPrototypeOf(this.watched)
-  }
-
-  set (_target: object, name: string | symbol, value: unknown): boolean {
-    this.reads.change(name)
-    return Reflect.set(this.watched, name, value)
-  }
-
-  defineProperty (_target: object, name: string | symbol, descriptor: PropertyDescriptor): boolean {
-    this.reads.change(name)
-    return Reflect.defineProperty(this.watched, name, descriptor)
-  }
-
-  deleteProperty (_target: object, name: string | symbol): boolean {
-    this.reads.change(name)
-    return Reflect.deleteProperty(this.watched, name)
-  }
-
-  // The targets are shared by all that is watched.
-  setPrototypeOf (): boolean {
-    return false
-  }
-
-  preventExtensions (): boolean {
-    return false
-  }
-}
-
-/** An array of names and values: there is no reading one of them only. */
-class WatchAll extends Watch<string[]> {
-  override note (): void {
-    this.reads.readAll()
-  }
-}
-
-/** Looks like an object, and tells of looks at it. */
-export function watched<T extends object> (object: T, told: Told): T {
-  return new Proxy<object>(SHADOW, new Watch(object, told)) as T
-}
-
 const NO_NAMES: ReadonlySet<string> = Object.freeze(new Set<string>())
 
-/** Who runs a handler. */
+/** The request whose handler runs. */
 export interface Runner {
-  /** Whether who looks just now is somebody whose looks do not count. */
+  /** Whether the code that reads just now is not the handler's, so that its reads do not count. */
   readonly ignoresLooks: () => boolean
 }
 
 /** The reads of one run. */
-export class Reads {
-  /** Whether all headers were read at once, so that there is no telling on which the response depends. */
+export class Reads implements ReadObserver {
+  /** Whether all headers were read at once. Then it is unknown on which the response depends. */
   all = false
   /** Whether the watch is on. */
   on = false
-  /** Whether those who look just now are others, whose looks do not count. */
+  /** Whether reads do not count just now. */
   protected aside = false
-  /** Whose run it is. */
+  /** The request that runs; undefined until it does. */
   runner: Runner | undefined
-  /** Told of each name when it is read first, and of the first read of all, before the reader has the value. */
+  /** Called when a name is first read, or all are, before the reader has the value. */
   onRead: (() => void) | undefined
   private noted: Set<string> | undefined
-  private readonly raw: Watched
+  private readonly raw: WatchedRequest
   protected headers: IncomingHttpHeaders | undefined
   private rawHeaders: string[] | undefined
   private watchedHeaders: IncomingHttpHeaders | undefined
@@ -177,7 +68,7 @@ export class Reads {
   private watchedDistinct: object | undefined
 
   /** Puts a watch on `raw`. */
-  constructor (raw: Watched) {
+  constructor (raw: WatchedRequest) {
     this.raw = raw
     this.start()
   }
@@ -194,22 +85,22 @@ export class Reads {
 
   /** Notes that a header was read. */
   note (name: string): void {
-    // Who lists all of them looks at each: they tell no more of it.
+    // Once all were read, or for code whose reads do not count, one name says no more.
     if (!this.on || this.all || this.aside || this.noted?.has(name) === true || this.runner?.ignoresLooks() === true) return
     this.noted ??= new Set()
     this.noted.add(name)
-    // The address that a trusted proxy reports depends on that of the connection.
+    // The address that a proxy reports counts only if the connection's address is a trusted one.
     if (name === 'x-forwarded-for') this.noted.add(CLIENT_ADDRESS)
     this.onRead?.()
   }
 
-  /** A header is changed. What it was when it was read cannot be told later: then it might have been any. */
+  /** A header is changed. If it was read before, its value then is no longer known: that counts as a read of all. */
   change (name: string | symbol): void {
-    // The question whether what is kept is still good comes and goes.
+    // Revalidation puts conditions in and takes them out again.
     if (!CONDITIONS.has(name) && this.noted?.has(name as string) === true) this.noteAll()
   }
 
-  /** Others were put in the place of the headers: the same. */
+  /** The headers were replaced by another object: as if each was changed. */
   replaced (): void {
     if (this.noted !== undefined) this.noteAll()
   }
@@ -219,7 +110,7 @@ export class Reads {
     if (!this.aside && this.runner?.ignoresLooks() !== true) this.noteAll()
   }
 
-  /** Whatever a header was, it may have been read. */
+  /** Counts all headers as read, whoever reads. */
   noteAll (): void {
     if (!this.on || this.all) return
     this.all = true
@@ -231,27 +122,22 @@ export class Reads {
     if (this.on) return
     this.on = true
     const { headers, rawHeaders } = this.raw
-    // At first, or since somebody put others in their place.
+    // For the first time, or because somebody replaced them.
     if (headers !== this.headers && headers !== this.watchedHeaders) {
       this.headers = headers
       this.watchedHeaders = watched(headers, this)
     }
     if (rawHeaders !== this.rawHeaders && rawHeaders !== this.watchedRawHeaders) {
       this.rawHeaders = rawHeaders
-      this.watchedRawHeaders = new Proxy<object>(ARRAY_SHADOW, new WatchAll(rawHeaders, this)) as string[]
+      this.watchedRawHeaders = watchedArray(rawHeaders, this)
     }
-    // What is not remembered yet is made of the raw headers.
+    // Lists that Node has not cached yet will be made from the raw headers, which are watched.
     const distinct = this.raw[kDistinct]
     if (distinct !== undefined && distinct !== null && distinct !== this.distinct && distinct !== this.watchedDistinct) {
       this.distinct = distinct
-      this.watchedDistinct = this.copied(distinct)
+      this.watchedDistinct = watched(distinct, this)
     }
     this.put(this.watchedHeaders as IncomingHttpHeaders, this.watchedRawHeaders, this.watchedDistinct)
-  }
-
-  /** What was made of the headers, watched as they are. */
-  copied<T extends object> (copy: T): T {
-    return new Proxy<object>(SHADOW, new Watch(copy, this)) as T
   }
 
   /** Takes the watch off. */
@@ -260,13 +146,13 @@ export class Reads {
     const { headers, rawHeaders } = this.raw
     if (headers !== this.watchedHeaders) this.replaced()
     this.on = false
-    // Those that somebody put in their place stay.
+    // If somebody replaced them, the replacements stay.
     this.put(headers === this.watchedHeaders ? this.headers as IncomingHttpHeaders : headers,
       rawHeaders === this.watchedRawHeaders ? this.rawHeaders : rawHeaders,
       this.distinct)
   }
 
-  /** Calls `action`, whose looks do not count; what it changes does. */
+  /** Calls `action`. Its reads do not count; its changes do. */
   apart (action: () => void): void {
     const was = this.aside
     this.aside = true
@@ -277,7 +163,7 @@ export class Reads {
     }
   }
 
-  /** Notes the headers that are not as the client sent them, so that what put them there counts. */
+  /** Notes the headers that are not as the client sent them: the code that changed them may have read others. */
   changed (): void {
     const sent = new Map<string, string | undefined>()
     const headers = this.headers as IncomingHttpHeaders
@@ -291,7 +177,7 @@ export class Reads {
     }
   }
 
-  /** Calls `action` with the watch on, or off, and leaves it as it was. */
+  /** Calls `action` with the watch on, or off. Restores it afterwards. */
   during<T> (action: () => T, on: boolean): T {
     const was = this.on
     if (on) this.start()
@@ -311,7 +197,7 @@ export class Reads {
       // Getters without setters.
       Object.defineProperty(raw, 'headers', { value: headers, configurable: true })
       Object.defineProperty(raw, 'rawHeaders', { value: rawHeaders, configurable: true })
-      // Getters that look at what stands behind `headers`.
+      // Node's getters read behind the watched `headers`.
       for (const [name, get] of PSEUDO) {
         if (this.on) Object.defineProperty(raw, name, { get: () => get(headers), configurable: true })
         else Reflect.deleteProperty(raw, name)

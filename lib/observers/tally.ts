@@ -5,7 +5,6 @@
  * of this package's, so that a tally is bounded.
  */
 import type { CoalesceFigures, Outcome } from '../../types/index.js'
-import type { Observer } from './observer.js'
 
 /** Upper bounds of the wait histogram, in seconds. */
 export const WAIT_BUCKETS: readonly number[] = Object.freeze([0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30])
@@ -108,27 +107,6 @@ export class Tally {
     }
   }
 }
-
-/** What became of a follower that was answered with its leader's run. */
-export const SERVED: ReadonlySet<string> = new Set(['shared', 'failed'])
-
-/** Writes the subjects' own tallies. */
-export const tallying: Observer = Object.freeze({
-  started () {},
-  joined () {},
-  landed (leader, _landing, _reason, followers) {
-    leader.tally.followers.observe(followers)
-  },
-  cleanedUp () {},
-  cutOff ({ tally }, reason) { tally.cut(reason) },
-  settled ({ tally }, outcome, reason, waited) {
-    tally.count(outcome, reason)
-    if (outcome !== 'follower') return
-    tally.waits.observe(waited / 1000)
-    if (SERVED.has(reason)) tally.deduplicated++
-  },
-  refreshed ({ tally }, result) { tally.refresh(result) }
-} satisfies Observer)
 
 export function increase (counts: Map<string, number>, name: string, by: number): void {
   counts.set(name, (counts.get(name) ?? 0) + by)

@@ -7,7 +7,7 @@ import type { DeduplicateOptions, Store } from '../../types/index.js'
 import { atOnce } from '../http/at-once.js'
 import {
   FUNCTION_DEFAULTS, functionReaders, KEEPING_DEFAULTS, keepingReaders, store, type FunctionSettings, type KeepingSettings
-} from './options.js'
+} from './common-options.js'
 import { callable, duration, durationOr, fail, isName, isObject, listOf, names, optional, read, span, type Reader } from './parsers.js'
 
 export interface CallSettings<A extends readonly unknown[], R> extends FunctionSettings, KeepingSettings {

@@ -8,7 +8,8 @@ import { LOCAL, type Coordinator } from '../../lib/engine/coordinators/coordinat
 import { Participant, type Limits } from '../../lib/engine/participant.js'
 import { NO_PROTECTION, type Protection } from '../../lib/engine/protection/protection.js'
 import { SILENT } from '../../lib/observers/store-tally.js'
-import { Tally, tallying } from '../../lib/observers/tally.js'
+import { Tally } from '../../lib/observers/tally.js'
+import { tallying } from '../../lib/observers/tallying.js'
 import { TestClock } from '../fixtures/gate.js'
 
 const LIMITS: Limits = {

@@ -1,8 +1,8 @@
 import { inspect } from 'node:util'
 import t from 'tap'
-import { CLIENT_ADDRESS, Reads, type Watched } from '../../lib/http/reads.js'
+import { CLIENT_ADDRESS, Reads, type WatchedRequest } from '../../lib/http/reads.js'
 
-function request (): Watched {
+function request (): WatchedRequest {
   return {
     headers: { host: 'h', 'x-tenant': 'a', 'x-forwarded-for': '::1' },
     rawHeaders: ['Host', 'h', 'X-Tenant', 'a', 'X-Forwarded-For', '::1'],
@@ -11,7 +11,7 @@ function request (): Watched {
 }
 
 /** What one look at a request notes. */
-function look (at: (raw: Watched) => unknown): { names: string[], all: boolean } {
+function look (at: (raw: WatchedRequest) => unknown): { names: string[], all: boolean } {
   const raw = request()
   const reads = new Reads(raw)
   at(raw)
@@ -21,7 +21,7 @@ function look (at: (raw: Watched) => unknown): { names: string[], all: boolean }
 
 t.test('each way to one header is noted, whether the header is there or not', async t => {
   t.same(look(() => {}), { names: [], all: false })
-  const one: Array<(raw: Watched) => unknown> = [
+  const one: Array<(raw: WatchedRequest) => unknown> = [
     raw => raw.headers['x-tenant'],
     raw => 'x-tenant' in raw.headers,
     raw => Object.hasOwn(raw.headers, 'x-tenant'),
@@ -37,7 +37,7 @@ t.test('each way to one header is noted, whether the header is there or not', as
 })
 
 t.test('each way to all headers is noted as such', async t => {
-  const ways: Array<(raw: Watched) => unknown> = [
+  const ways: Array<(raw: WatchedRequest) => unknown> = [
     raw => Object.keys(raw.headers),
     raw => Object.entries(raw.headers),
     raw => Reflect.ownKeys(raw.headers),
@@ -182,7 +182,7 @@ t.test('all stays noted once it was', async t => {
 
 t.test('a request with getters without setters is watched as well', async t => {
   const { headers, rawHeaders } = request()
-  const raw = Object.create({ get headers () { return headers }, get rawHeaders () { return rawHeaders }, httpVersionMajor: 2 }) as Watched
+  const raw = Object.create({ get headers () { return headers }, get rawHeaders () { return rawHeaders }, httpVersionMajor: 2 }) as WatchedRequest
   const reads = new Reads(raw)
   t.equal(raw.headers['x-tenant'], 'a')
   t.same([...reads.names], ['x-tenant'])
@@ -199,7 +199,7 @@ t.test('a request with getters without setters is watched as well', async t => {
 t.test('what an HTTP/2 request says of itself besides its headers is one of them', async t => {
   const headers = { ':authority': 'a', ':scheme': 'https', host: 'h' }
   const prototype = { get headers () { return headers }, get rawHeaders () { return [] }, httpVersionMajor: 2, get authority () { return 'own' }, get scheme () { return 'https' } }
-  const raw = Object.create(prototype) as Watched & { readonly authority: string, readonly scheme: string }
+  const raw = Object.create(prototype) as WatchedRequest & { readonly authority: string, readonly scheme: string }
   const reads = new Reads(raw)
   t.same([[...reads.names], raw.scheme, [...reads.names]], [[], 'https', [':scheme']])
   t.equal(raw.authority, 'a')
@@ -211,8 +211,8 @@ t.test('what an HTTP/2 request says of itself besides its headers is one of them
 })
 
 t.test('a request without raw headers is watched by its headers', async t => {
-  const raw: { headers: Watched['headers'], rawHeaders?: string[], httpVersionMajor: number } = { headers: { host: 'h' }, httpVersionMajor: 1 }
-  const reads = new Reads(raw as Watched)
+  const raw: { headers: WatchedRequest['headers'], rawHeaders?: string[], httpVersionMajor: number } = { headers: { host: 'h' }, httpVersionMajor: 1 }
+  const reads = new Reads(raw as WatchedRequest)
   t.equal(raw.headers.host, 'h')
   t.same([...reads.names], ['host'])
   reads.stop()
@@ -242,8 +242,8 @@ t.test('who wants to know hears of the first look at all headers, and of no othe
 })
 
 t.test('headers that are not as the client sent them count as read', async t => {
-  const noted = (headers: Watched['headers'], rawHeaders: string[] | undefined): string[] => {
-    const reads = new Reads({ headers, rawHeaders, httpVersionMajor: 1 } as Watched)
+  const noted = (headers: WatchedRequest['headers'], rawHeaders: string[] | undefined): string[] => {
+    const reads = new Reads({ headers, rawHeaders, httpVersionMajor: 1 } as WatchedRequest)
     reads.changed()
     return [...reads.names]
   }

@@ -16,7 +16,7 @@ import { CLIENT_ADDRESS } from '../../http/reads.js'
 import type { Recording } from '../../http/recording.js'
 import type { Refresh } from '../../engine/refresh.js'
 import { targetFor } from '../dependencies/narrowing.js'
-import type { RouteSettings } from '../../options/options.js'
+import type { RouteSettings } from '../../options/route-options.js'
 import { ask, type Answer, type OwnRequest } from './own-request.js'
 
 /** A refresh that is made by a request of the app's own. */

@@ -15,7 +15,7 @@ import { labelsOf } from '../../http/labels.js'
 import { byteLength, type Body, type KeptRecording, type Recording } from '../../http/recording.js'
 import { acceptable, acceptableOnError, NO_REQUEST_DIRECTIVES, type Kept, type RequestDirectives } from '../../http/request-directives.js'
 import { MAX_TAGS } from '../../http/tags.js'
-import type { RouteSettings } from '../../options/options.js'
+import type { RouteSettings } from '../../options/route-options.js'
 
 /** What a run came to, as far as caching goes. */
 export interface Response {

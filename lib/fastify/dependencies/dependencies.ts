@@ -12,7 +12,7 @@ import { keyCovers } from '../../http/policy.js'
 import { ignoresQuery, isOfQuery } from '../../http/query.js'
 import { CLIENT_ADDRESS, Reads } from '../../http/reads.js'
 import { parseVary } from '../../http/vary.js'
-import type { RouteSettings } from '../../options/options.js'
+import type { RouteSettings } from '../../options/route-options.js'
 import { unwatchSocket, UNWATCHED, watchSocket, type Lookers, type Looking } from './socket-reads.js'
 
 export const NO_NAMES: readonly string[] = Object.freeze([])

@@ -13,9 +13,9 @@ import type { FastifyInstance, FastifyReply, FastifyRequest, RouteOptions } from
 import { besidesAddresses, FORWARDED } from '../../http/forwarded.js'
 import { isPlumbing } from '../../http/infrastructure-headers.js'
 import { REST, type Covers } from '../../http/query.js'
-import { Reads, type Watched } from '../../http/reads.js'
+import { Reads, type WatchedRequest } from '../../http/reads.js'
 import { dropHook, instanceHooks, prependHook, routeConfigOf, unbound, type InstanceHooks } from '../internals.js'
-import type { RouteSettings } from '../../options/options.js'
+import type { RouteSettings } from '../../options/route-options.js'
 import { QueryWatch } from './query-watch.js'
 
 /** The part of a route that matters here. */
@@ -27,7 +27,7 @@ export interface HookedRoute {
   tellsValidation: boolean
 }
 
-type Asked = Watched & { readonly url?: string | undefined }
+type Asked = WatchedRequest & { readonly url?: string | undefined }
 
 type HiddenSettings = Pick<RouteSettings, 'credentials' | 'key' | 'learnVary'>
 

@@ -13,7 +13,7 @@ import { atOnce } from '../../http/at-once.js'
 import { isPlainObject, textOf } from '../../http/body-digest.js'
 import { ignoresQuery, namesOf, narrowQuery, normalizeQuery, parameter, queryStart, REST, type Covers, type Parser } from '../../http/query.js'
 import { forgetOriginalUrl, routerOptions } from '../internals.js'
-import type { RouteSettings } from '../../options/options.js'
+import type { RouteSettings } from '../../options/route-options.js'
 import { isAnswer } from './query-watch.js'
 
 type Settings = Pick<RouteSettings, 'query' | 'router' | 'learnVary'>

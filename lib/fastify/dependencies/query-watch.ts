@@ -8,7 +8,7 @@
 import type { FastifyRequest } from 'fastify'
 import { isPlainObject } from '../../http/body-digest.js'
 import { REST, parameter, type Covers } from '../../http/query.js'
-import { watched } from '../../http/reads.js'
+import { watched } from '../../http/watched.js'
 import { forgetOriginalUrl, wrapQueryValidator, type QueryValidator } from '../internals.js'
 
 /** Those whose proxies a validation may be given. */

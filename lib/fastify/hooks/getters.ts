@@ -7,6 +7,7 @@ import type { IncomingHttpHeaders } from 'node:http'
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { isOfCoalescedRoute } from '../dependencies/hook-reads.js'
 import type { Reads } from '../../http/reads.js'
+import { watched } from '../../http/watched.js'
 import { requestAccessor } from '../internals.js'
 
 type OwnGetter<T> = (this: FastifyRequest) => T
@@ -66,7 +67,7 @@ export function watchCopies (fastify: FastifyInstance, readsOf: (request: Fastif
       if (reads?.on !== true) return get.call(this)
       let copy: IncomingHttpHeaders = {}
       reads.apart(() => { copy = get.call(this) })
-      return reads.copied(copy)
+      return watched(copy, reads)
     },
     set
   }

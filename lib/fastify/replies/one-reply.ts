@@ -8,7 +8,7 @@ import type { FastifyReply, FastifyRequest } from 'fastify'
 import { combined } from '../../http/fields.js'
 import type { HeaderValue } from '../../http/headers.js'
 import { holds, holdsId, noncesOf } from '../../http/own-marks.js'
-import type { RouteSettings } from '../../options/options.js'
+import type { RouteSettings } from '../../options/route-options.js'
 import type { Capture } from './payload.js'
 
 /** A request and its reply, as far as marks go. */

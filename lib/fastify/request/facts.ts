@@ -28,7 +28,7 @@ import { isRefreshable, NO_ADDRESS, sendRefresh } from '../cache/refresh-request
 import { Participant } from '../../engine/participant.js'
 import type { Refresh } from '../../engine/refresh.js'
 import type { Tally } from '../../observers/tally.js'
-import type { RouteSettings } from '../../options/options.js'
+import type { RouteSettings } from '../../options/route-options.js'
 import type { Requests } from './requests.js'
 import type { CoalescedRoute } from './route.js'
 

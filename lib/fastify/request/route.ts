@@ -8,7 +8,7 @@ import type { Participant } from '../../engine/participant.js'
 import type { KeyHead } from '../../http/key.js'
 import type { Recording } from '../../http/recording.js'
 import type { Tally } from '../../observers/tally.js'
-import type { RouteSettings } from '../../options/options.js'
+import type { RouteSettings } from '../../options/route-options.js'
 import type { Strategies } from '../dependencies/constraints.js'
 
 export interface CoalescedRoute {

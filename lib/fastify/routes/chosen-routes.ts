@@ -5,7 +5,8 @@
  */
 import type { RouteOptions } from 'fastify'
 import { InvalidOptionError } from '../../errors.js'
-import type { RouteSettings, Settings } from '../../options/options.js'
+import type { Settings } from '../../options/options.js'
+import type { RouteSettings } from '../../options/route-options.js'
 
 const METHODS = ['GET', 'HEAD', 'QUERY', 'POST']
 

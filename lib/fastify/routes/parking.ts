@@ -4,7 +4,7 @@
  * Invariant: where that cannot be told, right before the handler.
  */
 import type { FastifyInstance, RouteOptions } from 'fastify'
-import type { RouteSettings } from '../../options/options.js'
+import type { RouteSettings } from '../../options/route-options.js'
 import { instanceHooks } from '../internals.js'
 
 /** Where requests of a route wait, why, and which gates followers skip because of that. */

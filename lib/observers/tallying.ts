@@ -1,0 +1,26 @@
+/**
+ * The observer that counts: it writes the tally of each subject.
+ *
+ * Invariant: each outcome is counted once. Waits are counted for followers only.
+ */
+import type { Observer } from './observer.js'
+
+/** The reasons of followers that were answered with their leader's run. */
+const SERVED: ReadonlySet<string> = new Set(['shared', 'failed'])
+
+export const tallying: Observer = Object.freeze({
+  started () {},
+  joined () {},
+  landed (leader, _landing, _reason, followers) {
+    leader.tally.followers.observe(followers)
+  },
+  cleanedUp () {},
+  cutOff ({ tally }, reason) { tally.cut(reason) },
+  settled ({ tally }, outcome, reason, waited) {
+    tally.count(outcome, reason)
+    if (outcome !== 'follower') return
+    tally.waits.observe(waited / 1000)
+    if (SERVED.has(reason)) tally.deduplicated++
+  },
+  refreshed ({ tally }, result) { tally.refresh(result) }
+} satisfies Observer)

@@ -1,0 +1,57 @@
+/**
+ * The options that routes and functions have in common: how long to wait, and how long to serve what is cached.
+ *
+ * Invariant: a default or bound of them is written here only.
+ */
+import type { Store } from '../../types/index.js'
+import { duration, fail, isObject, oneOf, part, span, type Reader, type Readers } from './parsers.js'
+
+/** Durations are in milliseconds. */
+export interface FunctionSettings {
+  readonly waitTimeout: number
+  readonly onWaitTimeout: 'run' | 'error'
+  readonly flightTimeout: number
+  readonly onError: 'share' | 'promote'
+}
+
+export const functionReaders: Readers<FunctionSettings> = {
+  waitTimeout: duration,
+  onWaitTimeout: oneOf('run', 'error'),
+  flightTimeout: duration,
+  onError: oneOf('share', 'promote')
+}
+
+/** Durations are in milliseconds. */
+export interface KeepingSettings {
+  readonly staleWhileRevalidate: number
+  readonly staleIfError: number
+  readonly ttlJitter: number
+  /** As a fraction of the time that a result is fresh; infinite for never. */
+  readonly eagerRefresh: number
+}
+
+export const keepingReaders: Readers<KeepingSettings> = {
+  staleWhileRevalidate: span,
+  staleIfError: span,
+  ttlJitter: part(0, 1),
+  eagerRefresh: (value, name) => value === false ? Infinity : part(0, 1, ', or false')(value, name)
+}
+
+export const store: Reader<Store> = (value, name) =>
+  isObject(value) && !(value instanceof Map) && ['get', 'set', 'delete'].every(method => typeof value[method] === 'function')
+    ? value as unknown as Store
+    : fail(name, 'an object with get(key), set(entry, keepFor) and delete(key), so no Map', value)
+
+export const FUNCTION_DEFAULTS: FunctionSettings = Object.freeze({
+  waitTimeout: 30_000,
+  onWaitTimeout: 'run',
+  flightTimeout: 60_000,
+  onError: 'share'
+})
+
+export const KEEPING_DEFAULTS: KeepingSettings = Object.freeze({
+  staleWhileRevalidate: 0,
+  staleIfError: 0,
+  ttlJitter: 0,
+  eagerRefresh: Infinity
+})
