@@ -2,10 +2,14 @@
 /**
  * The example server and what it is about: 500 clients ask for the same word at once, with and without coalescing.
  *
+ * Its page at / shows live figures to a browser, and the same as JSON to curl.
+ *
  * Run it: npm start
  *         npm start -- --port 3001   on another port (or PORT=3001 npm start)
  *         npm start -- --once        ends after the table
  */
+import { createHash } from 'node:crypto'
+import { readFile } from 'node:fs/promises'
 import { Agent, get } from 'node:http'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { parseArgs } from 'node:util'
@@ -38,19 +42,80 @@ class Database {
   }
 }
 
+/**
+ * A command that is 50 clients at once: one curl, 50 connections, since to start 50 curls would take longer than a query. It
+ * repeats a URL for each number of a fragment, which is not sent. Each answer ends with a newline, so that lines stay lines.
+ *
+ * @param {string} origin
+ * @param {string} route
+ */
+function fiftyClients (origin, route) {
+  return `curl -Z --parallel-immediate --parallel-max 50 --no-progress-meter '${urlOf(origin, route)}#[1-50]' | sort | uniq -c`
+}
+
+/**
+ * @param {string} origin
+ * @param {string} route
+ */
+function urlOf (origin, route) {
+  return origin + route.replace(':word', 'serendipity')
+}
+
 export async function build (database = new Database()) {
   const app = Fastify()
+  // For terminals.
+  app.setReplySerializer(payload => `${JSON.stringify(payload)}\n`)
   await app.register(coalesce, { metrics: true })
 
   /** @param {import('fastify').FastifyRequest} request */
   async function lookUp (request) {
     return await database.lookUp(/** @type {{ word: string }} */ (request.params).word)
   }
+  let uncoalesced = 0
   app.get(COALESCED, { config: { coalesce: true } }, lookUp)
-  app.get(UNCOALESCED, lookUp)
-  app.get('/', async () => ({ try: [COALESCED, UNCOALESCED, '/metrics'] }))
+  app.get(UNCOALESCED, async request => {
+    uncoalesced++
+    return await lookUp(request)
+  })
+
+  const page = await readFile(new URL('server.html', import.meta.url), 'utf8')
+  const policy = contentSecurityPolicy(page)
+  app.get('/', async (request, reply) => {
+    reply.headers({ vary: 'accept', 'cache-control': 'no-store' })
+    // What a browser asks for, and curl does not.
+    if (request.headers.accept?.includes('text/html')) {
+      return await reply.headers({ 'content-type': 'text/html; charset=utf-8', 'content-security-policy': policy }).send(page)
+    }
+    const origin = `${request.protocol}://${request.host}`
+    const { totalRequests, actualExecutions } = app.coalesce.stats()
+    return {
+      about: 'fastify-coalesce: of identical concurrent requests one runs the handler',
+      try: [COALESCED, UNCOALESCED, '/metrics'].map(route => urlOf(origin, route)),
+      fiftyClients: { coalesced: fiftyClients(origin, COALESCED), uncoalesced: fiftyClients(origin, UNCOALESCED) },
+      figures: {
+        coalesced: { requests: totalRequests, queries: actualExecutions },
+        uncoalesced: { requests: uncoalesced, queries: uncoalesced }
+      }
+    }
+  })
 
   return app
+}
+
+/**
+ * Lets a page use its own style and script, and nothing else.
+ *
+ * @param {string} page
+ */
+function contentSecurityPolicy (page) {
+  const hashOf = (/** @type {string} */ element) => {
+    const [, content = ''] = new RegExp(`<${element}>([^]*?)</${element}>`).exec(page) ?? []
+    return `'sha256-${createHash('sha256').update(content).digest('base64')}'`
+  }
+  return [
+    "default-src 'none'", `style-src ${hashOf('style')}`, `script-src ${hashOf('script')}`, "connect-src 'self'", 'img-src data:',
+    "base-uri 'none'", "form-action 'none'", "frame-ancestors 'none'"
+  ].join('; ')
 }
 
 /**
@@ -114,7 +179,7 @@ async function compare (origin, database) {
 
     for (const [name, route] of /** @type {const} */ ([['without coalescing', UNCOALESCED], ['with coalescing', COALESCED]])) {
       const before = database.queries
-      const { wall, p50, p99 } = await burst(origin + route.replace(':word', 'serendipity'), agent)
+      const { wall, p50, p99 } = await burst(urlOf(origin, route), agent)
       const { body } = await fetchText(`${origin}/metrics`, agent)
       const ratio = figure(body, 'coalesce_route_deduplication_ratio', route)
       rows.push([
@@ -184,17 +249,24 @@ async function main () {
     return
   }
 
-  const url = `${origin}${COALESCED.replace(':word', 'serendipity')}`
   console.log(`
-The server is up. Try:
+The server is up. Its page shows live figures: ${origin}/
 
-  curl ${url}
-  curl ${origin}${UNCOALESCED.replace(':word', 'serendipity')}
+What do 50 clients at once cost? Their number, and which query answered them:
+
+  ${fiftyClients(origin, COALESCED)}
+
+     50 {"word":"serendipity","query":…}      50 clients, one query
+
+And without coalescing? 50 lines, 50 queries:
+
+  ${fiftyClients(origin, UNCOALESCED)}
+
+One client, and what is counted:
+
+  curl ${urlOf(origin, COALESCED)}
+  curl ${urlOf(origin, UNCOALESCED)}
   curl ${origin}/metrics
-
-How many queries do 50 clients cost?
-
-  seq 50 | xargs -P 50 -I{} curl -sw '\\n' ${url} | sort | uniq -c
 
 Ctrl+C ends it.`)
 }

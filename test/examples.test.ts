@@ -1,11 +1,14 @@
 /**
  * Every example does what it says when it is run, from the built package.
  */
-import { spawn, type ChildProcess } from 'node:child_process'
+import { execFile, spawn, type ChildProcess } from 'node:child_process'
+import { createHash } from 'node:crypto'
 import { once } from 'node:events'
 import { readdir } from 'node:fs/promises'
 import { createServer, type AddressInfo } from 'node:net'
 import { fileURLToPath } from 'node:url'
+import { promisify } from 'node:util'
+import type { FastifyInstance } from 'fastify'
 import t from 'tap'
 
 // They wait most of the time.
@@ -157,7 +160,7 @@ const TABLE = [
 ]
 
 t.test('every example is tested here', { buffered: true }, async t => {
-  t.same((await readdir(EXAMPLES)).sort(), [...Object.keys(PRINTS), 'server.js'].sort())
+  t.same((await readdir(EXAMPLES)).sort(), [...Object.keys(PRINTS), 'server.js', 'server.html'].sort())
 })
 
 for (const [file, lines] of Object.entries(PRINTS)) {
@@ -171,7 +174,7 @@ for (const [file, lines] of Object.entries(PRINTS)) {
 
 t.test('importing an example does not run it', { buffered: true }, async t => {
   const files = await readdir(EXAMPLES)
-  for (const file of files.filter(file => file !== 'functions.js')) {
+  for (const file of files.filter(file => file.endsWith('.js') && file !== 'functions.js')) {
     const { build } = await import(new URL(file, EXAMPLES).href) as { build: unknown }
     t.type(build, 'function', file)
   }
@@ -189,14 +192,81 @@ t.test('the example server prints the table, stays up for the user, and ends on 
   const stdout = await printed(/Ctrl\+C/)
   for (const line of TABLE) t.match(stdout, line)
 
+  t.equal(stdout.match(/^ {2}curl -Z .*'http:\S+#\[1-50\]' \| sort \| uniq -c$/gm)?.length, 2)
   const urls = [...stdout.matchAll(/^ {2}curl (http:\S+)$/gm)].map(([, url]) => url ?? '')
   const answers = await Promise.all(urls.map(async url => await (await fetch(url)).text()))
-  t.match(answers, [/^{"word":"serendipity","query":\d+}$/, /^{"word":"serendipity","query":\d+}$/, /^coalesce_requests_total{/m])
+  t.match(answers, [/^{"word":"serendipity","query":\d+}\n$/, /^{"word":"serendipity","query":\d+}\n$/, /^coalesce_requests_total{/m])
   t.equal(answers.length, 3)
 
   child.kill('SIGINT')
   const { code, signal, stderr } = await end
   t.same({ code, signal, stderr }, { code: 0, signal: null, stderr: '' })
+})
+
+const { build: buildServer } = await import(new URL('server.js', EXAMPLES).href) as {
+  build (database?: { lookUp (word: string): Promise<unknown> }): Promise<FastifyInstance>
+}
+
+interface Front {
+  readonly fiftyClients: Readonly<Record<'coalesced' | 'uncoalesced', string>>
+  readonly figures: Readonly<Record<'coalesced' | 'uncoalesced', { requests: number, queries: number }>>
+  readonly try: readonly string[]
+}
+
+const hasCurl = await promisify(execFile)('curl', ['--version']).then(() => true, () => false)
+
+t.test('the command that the example server offers is 50 clients at once, which cost one query', { buffered: true, skip: !hasCurl && 'there is no curl' }, async t => {
+  // A query that ends when all 50 are there, however long curl takes, or never meets them.
+  let arrived = 0
+  let queries = 0
+  let release = (): void => {}
+  const all = new Promise<void>(resolve => { release = resolve })
+  const app = await buildServer({
+    lookUp: async word => {
+      const query = ++queries
+      await all
+      return { word, query }
+    }
+  })
+  t.teardown(async () => { await app.close() })
+  const late = setTimeout(release, 20_000)
+  app.server.on('request', () => { if (++arrived === 51) setImmediate(release) })
+  const origin = await app.listen({ host: '127.0.0.1', port: 0 })
+  const { fiftyClients } = await (await fetch(origin)).json() as Front
+
+  const { stdout, stderr } = await promisify(execFile)('sh', ['-c', fiftyClients.coalesced])
+  t.same({ stdout: stdout.trim(), stderr }, { stdout: '50 {"word":"serendipity","query":1}', stderr: '' })
+  const { figures } = await (await fetch(origin)).json() as Front
+  t.same(figures, { coalesced: { requests: 50, queries: 1 }, uncoalesced: { requests: 0, queries: 0 } })
+
+  const without = await promisify(execFile)('sh', ['-c', fiftyClients.uncoalesced])
+  t.equal(without.stdout.trim().split('\n').length, 50)
+  clearTimeout(late)
+})
+
+t.test('the example server has a page for browsers and the same as JSON for curl', { buffered: true }, async t => {
+  const app = await buildServer()
+  t.teardown(async () => { await app.close() })
+
+  const json = await app.inject({ url: '/', headers: { accept: '*/*' } })
+  t.match(json.headers, { 'content-type': /^application\/json/, vary: 'accept', 'cache-control': 'no-store' })
+  const front = json.json<Front>()
+  for (const url of front.try) t.equal((await app.inject(new URL(url).pathname)).statusCode, 200, url)
+
+  const html = await app.inject({ url: '/', headers: { accept: 'text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8' } })
+  t.match(html.headers, { 'content-type': /^text\/html/, vary: 'accept', 'content-security-policy': /^default-src 'none'; / })
+  for (const [, path = ''] of html.body.matchAll(/<a href="([^"]+)"/g)) t.equal((await app.inject(path)).statusCode, 200, path)
+
+  // All that it needs is in it, and its policy lets that through.
+  t.notMatch(html.body, /https?:|url\(|@import|\bsrc=| style=| on[a-z]+=/)
+  for (const element of ['style', 'script']) {
+    const found = [...html.body.matchAll(new RegExp(`<${element}>([^]*?)</${element}>`, 'g'))].map(([, content = '']) => content)
+    t.equal(found.length, 1)
+    const hash = createHash('sha256').update(found[0] ?? '').digest('base64')
+    t.ok(String(html.headers['content-security-policy']).includes(`; ${element}-src 'sha256-${hash}';`), element)
+  }
+  // What its script fills is there to be filled.
+  for (const name of Object.keys(front.figures)) for (const what of ['requests', 'queries', 'command']) t.match(html.body, `id="${name}-${what}"`)
 })
 
 t.test('the example server ends quietly when it is stopped while its clients wait', { buffered: true }, async t => {
