@@ -13,7 +13,7 @@ import { sendCacheControl } from './cache/cache-control-headers.js'
 import { prependHook, routerOptions, trustsByAddress } from './internals.js'
 import { decorateRequests } from './hooks/decorations.js'
 import { captureResponse, endResponse, noteError } from './hooks/hooks.js'
-import { visitOf } from './request/view.js'
+import { participantOf } from './request/view.js'
 import { adoptRoute } from './routes/adopt.js'
 import { isCoalesced } from './routes/chosen-routes.js'
 import { strategiesOf } from './dependencies/constraints.js'
@@ -37,7 +37,7 @@ export async function coalesce (fastify: FastifyInstance, options: CoalesceOptio
     decorateRequests(fastify)
     addHooks(fastify)
   }
-  await sendCacheControl(fastify, settings.cacheControl, request => visitOf(request) !== undefined)
+  await sendCacheControl(fastify, settings.cacheControl, request => participantOf(request) !== undefined)
   onReady(fastify, scope)
   fastify.addHook('onClose', (_instance, done) => {
     scope.close()

@@ -4,7 +4,7 @@ import { connect, Socket, type AddressInfo } from 'node:net'
 import Fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify'
 import t from 'tap'
 import coalesce from '../../lib/index.js'
-import { unwatchSocket, watchSocket, type Looking } from '../../lib/fastify/dependencies/socket-reads.js'
+import { unwatchSocket, watchSocket, type SocketObserver } from '../../lib/fastify/dependencies/socket-reads.js'
 import { arrivedAt, held } from '../fixtures/crowd.js'
 import { getFrom, waiting } from '../fixtures/endings.js'
 import { until } from '../fixtures/gate.js'
@@ -128,7 +128,7 @@ t.test('what hooks and the log make of request.raw.socket keeps nobody from shar
 
 t.test('the runs of one connection are told of a look one after the other, and those in a pipeline together', async t => {
   const told: string[] = []
-  const looking = (name: string): Looking => ({ readAddress () { told.push(name) } })
+  const looking = (name: string): SocketObserver => ({ readAddress () { told.push(name) } })
   const socket = new Socket()
   const raw = { socket, httpVersionMajor: 1 }
   const [first, second] = [looking('first'), looking('second')]

@@ -11,15 +11,15 @@ import { requestDirectives } from '../../http/request-directives.js'
 import { type RefreshRun, refreshOf } from '../cache/refresh-request.js'
 import { endHookReads, hiddenIn } from '../dependencies/hook-reads.js'
 import { narrow } from '../dependencies/narrowing.js'
-import { Bypass, setVisit } from '../request/view.js'
-import { FastifyVisit } from '../request/visit.js'
+import { Bypass, setParticipant } from '../request/view.js'
+import { RequestParticipant } from '../request/participant.js'
 import type { Requests } from '../request/requests.js'
 import type { CoalescedRoute } from '../request/route.js'
 
 /** Asks whether a request may board, and lets it. Undefined: it bypasses; null: it is answered. */
 export function admit (
   requests: Requests, route: CoalescedRoute, request: FastifyRequest, reply: FastifyReply
-): FastifyVisit | undefined | null {
+): RequestParticipant | undefined | null {
   // It turns out now whether it leads.
   endHookReads(request)
   const run = refreshOf(request)
@@ -50,15 +50,15 @@ export function admit (
     bypass(requests, route, request, fault)
     return undefined
   }
-  const visit = new FastifyVisit(requests, route, request, reply)
-  if (demands !== undefined) visit.directives = demands
-  if (run !== undefined && !takesRefresh(visit, run, key)) {
+  const participant = new RequestParticipant(requests, route, request, reply)
+  if (demands !== undefined) participant.directives = demands
+  if (run !== undefined && !takesRefresh(participant, run, key)) {
     return turnAway(run, reply, 'it has another key than its client, which is made of what it does not carry')
   }
-  setVisit(request, visit)
-  visit.runsNow = run !== undefined || requests.conductor.arrive(visit, key)
-  if (visit.runsNow) visit.begin()
-  return visit
+  setParticipant(request, participant)
+  participant.runsNow = run !== undefined || requests.conductor.arrive(participant, key)
+  if (participant.runsNow) participant.begin()
+  return participant
 }
 
 /** A refresh that can bring nothing: nobody needs its handler's answer. */
@@ -68,20 +68,20 @@ function turnAway ({ refresh }: RefreshRun, reply: FastifyReply, why: string, er
   return null
 }
 
-function takesRefresh (visit: FastifyVisit, run: RefreshRun, key: string): boolean {
-  const { conductor } = visit
+function takesRefresh (participant: RequestParticipant, run: RefreshRun, key: string): boolean {
+  const { conductor } = participant
   const { refresh } = run
-  if (refresh.over || !conductor.takeRefresh(visit, refresh, key)) return false
+  if (refresh.over || !conductor.takeRefresh(participant, refresh, key)) return false
   run.taken = true
   refresh.onCancel(error => {
     // What comes later is nobody's, and a stream that has no end would be read for ever.
-    conductor.retire(visit)
-    visit.cancel(error)
+    conductor.retire(participant)
+    participant.cancel(error)
   })
   return true
 }
 
 function bypass ({ conductor }: Requests, route: CoalescedRoute, request: FastifyRequest, reason: string): void {
-  setVisit(request, new Bypass(route, reason))
+  setParticipant(request, new Bypass(route, reason))
   conductor.bypass({ id: request.id, log: request.log, tally: route.tally, leaderId: request.id }, reason)
 }

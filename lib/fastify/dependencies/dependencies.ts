@@ -1,8 +1,8 @@
 /**
- * What a run's response depends on besides its key: what its handler, and hooks before it, looked at, what it declared, and what
+ * What the response of a run depends on besides its key: what its handler, and hooks before it, read, what the app declared, and what
  * its Vary names.
  *
- * Invariant: a look that cannot be told apart from one that matters counts. What the key covers never does.
+ * Invariant: a read that cannot be told apart from one that matters counts. What the key covers never does.
  */
 import type { FastifyRequest } from 'fastify'
 import { byMeaning } from '../../http/accept-encoding.js'
@@ -13,44 +13,47 @@ import { ignoresQuery, isOfQuery } from '../../http/query.js'
 import { CLIENT_ADDRESS, Reads } from '../../http/reads.js'
 import { parseVary } from '../../http/vary.js'
 import type { RouteSettings } from '../../options/route-options.js'
-import { unwatchSocket, UNWATCHED, watchSocket, type Lookers, type Looking } from './socket-reads.js'
+import { UNWATCHED, unwatchSocket, watchSocket, type SocketObserver, type SocketObservers } from './socket-reads.js'
 
 export const NO_NAMES: readonly string[] = Object.freeze([])
 
-/** Who asks the handler something by headers of its own. */
-export interface Asker {
-  readonly asks: (name: string) => boolean
+/** Adds conditions of its own to the headers that the handler sees. */
+export interface ConditionSource {
+  readonly isOwnCondition: (name: string) => boolean
 }
 
-export class Reading {
+/** Why it cannot be known what a response depends on. */
+export type UnknownReason = 'reads-all-headers' | 'vary-any' | 'vary-malformed'
+
+export class Dependencies {
   /** Undefined: the route trusts what the response itself says. */
   readonly reads: Reads | undefined
   readonly #request: FastifyRequest
   readonly #settings: RouteSettings
-  readonly #looking: Looking
-  /** Those on its connection. */
-  readonly #lookers: Lookers
+  readonly #observer: SocketObserver
+  /** All observers of the client's connection. */
+  readonly #observers: SocketObservers
   #declared: Set<string> | undefined
-  #untold: 'vary-any' | 'vary-malformed' | undefined
+  #malformed: 'vary-any' | 'vary-malformed' | undefined
   #onMore: (() => void) | undefined
 
-  /** @param looking told of looks at the connection */
-  constructor (request: FastifyRequest, settings: RouteSettings, looking: Looking) {
+  /** @param observer told of reads of the connection */
+  constructor (request: FastifyRequest, settings: RouteSettings, observer: SocketObserver) {
     this.#request = request
     this.#settings = settings
-    this.#looking = looking
+    this.#observer = observer
     this.reads = settings.learnVary === false ? undefined : leadOn(request) ?? new Reads(request.raw)
-    this.#lookers = this.reads === undefined ? UNWATCHED : watchSocket(request.raw, looking)
+    this.#observers = this.reads === undefined ? UNWATCHED : watchSocket(request.raw, observer)
   }
 
-  /** What is looked at from now on is no longer the handler's doing. */
+  /** Stops tracking: later reads are not the handler's. */
   stop (): void {
     this.#onMore = undefined
     this.reads?.stop()
-    unwatchSocket(this.#lookers, this.#looking)
+    unwatchSocket(this.#observers, this.#observer)
   }
 
-  /** Tells of all that is looked at or declared from now on, until it is stopped. */
+  /** Tracks again, and calls `onMore` after each further read or declaration, until `stop`. */
   follow (onMore: () => void): void {
     this.#onMore = onMore
     if (this.reads === undefined) return
@@ -58,15 +61,15 @@ export class Reading {
     this.reads.start()
   }
 
-  /** Why there is no telling what the response depends on; undefined if there is. */
-  get untold (): 'reads-all-headers' | 'vary-any' | 'vary-malformed' | undefined {
-    return this.#untold ?? (this.reads?.all === true ? 'reads-all-headers' : undefined)
+  /** Why it cannot be known what the response depends on; undefined if it can. */
+  get unknownReason (): UnknownReason | undefined {
+    return this.#malformed ?? (this.reads?.all === true ? 'reads-all-headers' : undefined)
   }
 
   /** Declares what the response depends on, in the words of Vary. */
   declare (names: readonly string[]): void {
     const declared = parseVary(names)
-    if (typeof declared === 'string') this.#untold = declared
+    if (typeof declared === 'string') this.#malformed = declared
     else this.#declared = new Set([...this.#declared ?? NO_NAMES, ...declared])
     this.#onMore?.()
   }
@@ -74,17 +77,17 @@ export class Reading {
   /**
    * The names of what the response depends on.
    *
-   * @param vary what its Vary names, or is known from before
-   * @param asker has put headers there that are not the client's
+   * @param vary names from its Vary header, or learned earlier
+   * @param conditions added headers that are not the client's: reads of them do not count
    */
-  names (vary: readonly string[], asker?: Asker): readonly string[] {
+  names (vary: readonly string[], conditions?: ConditionSource): readonly string[] {
     const { learnVary } = this.#settings
     const reads = this.reads?.names
     if (vary.length === 0 && this.#declared === undefined && (reads === undefined || reads.size === 0)) return NO_NAMES
     const ignored = learnVary === false ? NO_NAMES : learnVary.ignore
     const names = new Set(vary)
     for (const name of reads ?? NO_NAMES) {
-      if (asker?.asks(name) !== true && !isIgnored(name, ignored)) names.add(name)
+      if (conditions?.isOwnCondition(name) !== true && !isIgnored(name, ignored)) names.add(name)
     }
     for (const name of this.#declared ?? NO_NAMES) names.add(name)
     return byMeaning([...names].filter(name => !keyCovers(name, this.#request, this.#settings)), vary)

@@ -21,12 +21,12 @@ export interface Forwarding {
 }
 
 /** Stands in for the `reply.from` of a run, if there is one. */
-export function watchForwarding (run: { forwarded: Forwarded | undefined }, visit: Forwarding, reads: Reads | undefined): void {
-  const reply = visit.reply as unknown as { from?: From }
+export function watchForwarding (run: { forwarded: Forwarded | undefined }, participant: Forwarding, reads: Reads | undefined): void {
+  const reply = participant.reply as unknown as { from?: From }
   const { from } = reply
   if (typeof from !== 'function') return
   reply.from = function forwardRecorded (source, options = {}) {
-    run.forwarded = new Forwarded(visit)
+    run.forwarded = new Forwarded(participant)
     if (reads === undefined || options.rewriteRequestHeaders !== undefined) return from.call(this, source, options)
     const own: Record<string, unknown> = { ...options }
     for (const name of ['getUpstream', 'queryString']) {
@@ -47,14 +47,14 @@ export class Forwarded {
   #answered = false
 
   /** From now on the client's leaving is hidden from `reply.from`, which would drop the upstream's response, while others wait. */
-  constructor (visit: Forwarding) {
-    const { request } = visit.reply
+  constructor (participant: Forwarding) {
+    const { request } = participant.reply
     this.#authorized = request.headers.authorization !== undefined
     let { aborted } = request.raw
     Object.defineProperty(request.raw, 'aborted', {
       configurable: true,
       enumerable: true,
-      get: () => aborted && (this.#answered || !visit.leads || !visit.hasFollowers),
+      get: () => aborted && (this.#answered || !participant.leads || !participant.hasFollowers),
       set: (value: boolean) => { aborted = value }
     })
   }

@@ -1,14 +1,14 @@
 /**
- * Looks at a client's connection that go past `request`: `request.raw.socket`, `request.raw.connection`, `reply.raw.socket`.
+ * Reads of a client's connection that do not use `request`: `request.raw.socket`, `request.raw.connection`, `reply.raw.socket`.
  *
- * Invariant: what a socket says of its client counts as read for every run that goes on for a request on it. A socket is prepared
- * once, when its first run begins; what others have put on it is what is seen. Those of HTTP/2 and of injected requests are left alone.
+ * Invariant: what a socket says of its client counts as read for every run of a request on it. A socket is prepared once, when its
+ * first run begins, and keeps giving the values that other code has put on it. Sockets of HTTP/2 and of injected requests are not changed.
  */
 import { Socket } from 'node:net'
 
-/** Who runs a handler. */
-export interface Looking {
-  /** Its handler looked at the client's address. */
+/** A run that wants to know what is read of its connection. */
+export interface SocketObserver {
+  /** The client's address was read. */
   readonly readAddress: () => void
 }
 
@@ -18,24 +18,24 @@ export interface Connected {
   readonly httpVersionMajor: number
 }
 
-/** Those whose runs go on for a request on a socket: one, but where requests are pipelined. */
-export type Lookers = Looking[]
-/** Frozen: nobody gets in. */
-const NOBODY: Lookers = Object.freeze([]) as unknown as Lookers
-/** Where a socket that is prepared has them. */
-const kLookers = Symbol('fastify-coalesce.lookers')
+/** The runs of requests on one socket. There is one, except where requests are pipelined. */
+export type SocketObservers = SocketObserver[]
+/** For a run that wants to know nothing, and for a socket that is not changed. Frozen, so that nobody is added. */
+export const UNWATCHED: SocketObservers = Object.freeze([]) as unknown as SocketObservers
+/** A prepared socket keeps its observers here. */
+const kObservers = Symbol('fastify-coalesce.observers')
 
 interface Prepared {
-  readonly [kLookers]?: Lookers
+  readonly [kObservers]?: SocketObservers
 }
 
 function note (socket: object): void {
-  for (const each of (socket as Required<Prepared>)[kLookers]) each.readAddress()
+  for (const each of (socket as Required<Prepared>)[kObservers]) each.readAddress()
 }
 
 const NAMES = ['remoteAddress', 'remoteFamily', 'remotePort', 'address', 'getPeerCertificate', 'getPeerX509Certificate'] as const
 
-/** What stands in the place of what others have put on a socket: the client's address, as a proxy told it. */
+/** A property that notes each read. `own` is the property it replaces, such as an address that other code has put there. */
 function watched (name: PropertyKey, own: PropertyDescriptor): PropertyDescriptor {
   return {
     configurable: true,
@@ -50,43 +50,40 @@ function watched (name: PropertyKey, own: PropertyDescriptor): PropertyDescripto
   }
 }
 
-/** What stands before that which a socket inherits. */
-const LOOKS = new Map(NAMES.map(name => [name, watched(name, {
+/** Watched properties in front of those that a socket inherits. */
+const INHERITED = new Map(NAMES.map(name => [name, watched(name, {
   get () { return Reflect.get(Object.getPrototypeOf(this) as object, name, this) as unknown }
 })]))
 
-/** An object of its own between a socket and what it inherits from would be simpler, and costs each request on it 8 µs. */
-function prepare (socket: object): Lookers {
-  // An injected request has what is no socket.
-  if (!(socket instanceof Socket)) return NOBODY
-  for (const [name, look] of LOOKS) {
+/** Defines the watched properties. One object between a socket and its prototype would be simpler, but costs each request 8 µs. */
+function prepare (socket: object): SocketObservers {
+  // The socket of an injected request is not a real one.
+  if (!(socket instanceof Socket)) return UNWATCHED
+  for (const [name, inherited] of INHERITED) {
     if (!(name in socket)) continue
     const own = Object.getOwnPropertyDescriptor(socket, name)
-    if (own?.configurable !== false) Object.defineProperty(socket, name, own === undefined ? look : watched(name, own))
+    if (own?.configurable !== false) Object.defineProperty(socket, name, own === undefined ? inherited : watched(name, own))
   }
-  const lookers: Lookers = []
-  Object.defineProperty(socket, kLookers, { value: lookers })
-  return lookers
+  const observers: SocketObservers = []
+  Object.defineProperty(socket, kObservers, { value: observers })
+  return observers
 }
 
-/** A run begins. Returns what `unwatchSocket` is given when it ends. */
-export function watchSocket ({ socket, httpVersionMajor }: Connected, looking: Looking): Lookers {
-  // HTTP/2 has a stand-in for the socket: what is defined on that ends on the stream, where no look at the socket comes by.
-  if (httpVersionMajor === 2) return NOBODY
-  const lookers = (socket as Prepared)[kLookers] ?? prepare(socket)
-  if (lookers !== NOBODY) lookers.push(looking)
-  return lookers
+/** Adds an observer when its run begins. Returns what `unwatchSocket` needs. */
+export function watchSocket ({ socket, httpVersionMajor }: Connected, observer: SocketObserver): SocketObservers {
+  // The socket of an HTTP/2 request is a proxy: a property defined on it lands on the stream, and reads do not reach that.
+  if (httpVersionMajor === 2) return UNWATCHED
+  const observers = (socket as Prepared)[kObservers] ?? prepare(socket)
+  if (observers !== UNWATCHED) observers.push(observer)
+  return observers
 }
 
-/** Its looks are its own affair from now on. */
-export function unwatchSocket (lookers: Lookers, looking: Looking): void {
-  if (lookers.at(-1) === looking) {
-    lookers.pop()
+/** Removes an observer, if it is there. */
+export function unwatchSocket (observers: SocketObservers, observer: SocketObserver): void {
+  if (observers.at(-1) === observer) {
+    observers.pop()
     return
   }
-  const place = lookers.lastIndexOf(looking)
-  if (place >= 0) lookers.splice(place, 1)
+  const place = observers.lastIndexOf(observer)
+  if (place >= 0) observers.splice(place, 1)
 }
-
-/** For a run whose looks nobody wants to know of. */
-export const UNWATCHED = NOBODY

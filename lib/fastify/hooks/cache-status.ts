@@ -6,19 +6,19 @@
 import { cacheStatus, type CacheStatusFacts, type ForwardReason } from '../../http/cache-status.js'
 import type { MissReason } from '../../engine/cache/lookup.js'
 import type { KeptRecording } from '../../http/recording.js'
-import type { FastifyVisit } from '../request/visit.js'
+import type { RequestParticipant } from '../request/participant.js'
 
 const FORWARDED: Readonly<Record<MissReason, ForwardReason>> = Object.freeze({
   none: 'miss', purged: 'miss', rejected: 'miss', expired: 'stale', vary: 'vary-miss', request: 'request'
 })
 
 /**
- * The member of a visit, once it is known what becomes of its response.
+ * The member of a participant, once it is known what becomes of its response.
  *
  * @param now in milliseconds since 1970
  */
-export function cacheStatusOf (name: string, visit: FastifyVisit, now: number): string {
-  return cacheStatus(name, factsOf(visit, now))
+export function cacheStatusOf (name: string, participant: RequestParticipant, now: number): string {
+  return cacheStatus(name, factsOf(participant, now))
 }
 
 /** The member of a request that never boarded. */
@@ -26,16 +26,16 @@ export function bypassStatus (name: string, reason: string): string {
   return cacheStatus(name, { fwd: 'bypass', detail: reason })
 }
 
-function factsOf (visit: FastifyVisit, now: number): CacheStatusFacts {
-  const { outcome, outcomeReason: detail, missed, served } = visit
+function factsOf (participant: RequestParticipant, now: number): CacheStatusFacts {
+  const { outcome, outcomeReason: detail, missed, served } = participant
   const fwd = missed === undefined ? 'miss' : FORWARDED[missed.reason]
   switch (outcome) {
     case 'hit':
     case 'stale': {
       const { storedAt, freshFor } = (served?.recording as KeptRecording).kept
       const ttl = (storedAt + freshFor - now) / 1000
-      return visit.led
-        ? { fwd, fwdStatus: visit.runStatus, ttl, detail }
+      return participant.led
+        ? { fwd, fwdStatus: participant.runStatus, ttl, detail }
         : { hit: true, ttl, detail: outcome === 'hit' ? undefined : detail }
     }
     case 'bypass':
@@ -45,9 +45,9 @@ function factsOf (visit: FastifyVisit, now: number): CacheStatusFacts {
     default:
       return {
         fwd,
-        fwdStatus: visit.revalidated ? visit.runStatus : undefined,
-        stored: visit.storedFor !== undefined,
-        ttl: visit.storedFor === undefined ? undefined : visit.storedFor / 1000,
+        fwdStatus: participant.revalidated ? participant.runStatus : undefined,
+        stored: participant.storedFor !== undefined,
+        ttl: participant.storedFor === undefined ? undefined : participant.storedFor / 1000,
         detail
       }
   }

@@ -9,7 +9,7 @@ import { noteHijackedReplies } from '../replies/hijacked-reply.js'
 import { noteReturnedReplies } from '../replies/returned-reply.js'
 import { overrideGetter, watchCopies } from './getters.js'
 import { noteHijack, noteReturned } from './hooks.js'
-import { replyViewOf, viewOf, visitOf } from '../request/view.js'
+import { replyViewOf, viewOf, participantOf } from '../request/view.js'
 
 /** Gives requests their `coalesce`, and a leader the signal of its flight. */
 export function decorateRequests (fastify: FastifyInstance): void {
@@ -19,12 +19,12 @@ export function decorateRequests (fastify: FastifyInstance): void {
   noteReturnedReplies(fastify, noteReturned)
   noteHijackedReplies(fastify, noteHijack)
   overrideGetter(fastify, 'signal', (request, own: () => AbortSignal) => {
-    const visit = visitOf(request)
-    return visit?.led === true ? visit.signal(own.call(request)) : own.call(request)
+    const participant = participantOf(request)
+    return participant?.led === true ? participant.signal(own.call(request)) : own.call(request)
   })
   // Fastify reads it from `socket`, which is watched as well; should it ever read it elsewhere, this one stands.
   overrideGetter(fastify, 'ip', (request, own: () => string) => {
-    visitOf(request)?.readAddress()
+    participantOf(request)?.readAddress()
     return own.call(request)
   })
   // The key covers the protocol, which Fastify reads from the socket.
@@ -39,13 +39,13 @@ export function decorateRequests (fastify: FastifyInstance): void {
   })
   // Fastify remembers it, and who asks once more does not come by the headers.
   overrideGetter(fastify, 'mediaType', (request, own: () => string | undefined) => {
-    visitOf(request)?.reads?.note('content-type')
+    participantOf(request)?.reads?.note('content-type')
     return own.call(request)
   })
-  watchCopies(fastify, request => visitOf(request)?.reads ?? hookReadsOf(request))
+  watchCopies(fastify, request => participantOf(request)?.reads ?? hookReadsOf(request))
   // What there is to know of the connection of one client is its own, the address first of all.
   overrideGetter(fastify, 'socket', (request, own: () => unknown) => {
-    if (!asksProtocol) visitOf(request)?.readSocket()
+    if (!asksProtocol) participantOf(request)?.readSocket()
     return own.call(request)
   })
 }

@@ -17,15 +17,15 @@ import { dropHook, headersOf, unbound } from '../internals.js'
 import { flows } from '../replies/payload.js'
 import { isEnded } from '../replies/queued-reply.js'
 import { scopeOf } from '../scope.js'
-import { Bypass, bypassOf, visitOf } from '../request/view.js'
-import { FastifyVisit } from '../request/visit.js'
+import { Bypass, bypassOf, participantOf } from '../request/view.js'
+import { RequestParticipant } from '../request/participant.js'
 
 type Done = (error?: Error | null, value?: unknown) => void
 
 export function captureResponse (request: FastifyRequest, reply: FastifyReply, payload: unknown, done: Done): void {
-  const visit = visitOf(request)
-  if (visit !== undefined) {
-    const passed = visit.capture(payload, visit.route.decidesAtOnce)
+  const participant = participantOf(request)
+  if (participant !== undefined) {
+    const passed = participant.capture(payload, participant.route.decidesAtOnce)
     // What makes a stream is the handler's.
     if (!flows(passed)) widen(request)
     done(null, passed)
@@ -61,9 +61,9 @@ function fence (request: FastifyRequest, reply: FastifyReply): void {
 
 export function noteHijack (reply: FastifyReply): void {
   const { request } = reply
-  const visit = visitOf(request)
-  if (visit !== undefined) {
-    visit.hijacked()
+  const participant = participantOf(request)
+  if (participant !== undefined) {
+    participant.hijacked()
     return
   }
   endHookReads(request)
@@ -72,45 +72,45 @@ export function noteHijack (reply: FastifyReply): void {
 
 /** The handler returned its reply: when that settles, because the connection has closed, says nothing about the handler. */
 export function noteReturned ({ request }: FastifyReply): void {
-  const visit = visitOf(request)
-  if (visit !== undefined) visit.result = undefined
+  const participant = participantOf(request)
+  if (participant !== undefined) participant.result = undefined
 }
 
 export function noteError (request: FastifyRequest, _reply: FastifyReply, error: Error, done: () => void): void {
-  const visit = visitOf(request)
-  if (visit === undefined) {
+  const participant = participantOf(request)
+  if (participant === undefined) {
     endHookReads(request)
     const run = refreshOf(request)
     if (run !== undefined) run.refresh.error ??= error
   } else {
-    visit.fail(error)
+    participant.fail(error)
   }
   done()
 }
 
 /** Who has led until its reply was sent was answered past what others could have: its place is free. */
 export function noteSent (request: FastifyRequest, reply: FastifyReply, done: () => void): void {
-  const visit = visitOf(request)
+  const participant = participantOf(request)
   // One whose client has left may be answered yet, over HTTP/2.
-  if (visit?.leads === true && isEnded(reply.raw)) visit.closed()
+  if (participant?.leads === true && isEnded(reply.raw)) participant.closed()
   done()
 }
 
 export function decideResponse (request: FastifyRequest, reply: FastifyReply, payload: unknown, done: Done): void {
-  const visit = visitOf(request)
-  const passed = visit === undefined ? payload : visit.decide(payload, visit.route.decidesLast)
-  const served = visit ?? bypassOf(request)
+  const participant = participantOf(request)
+  const passed = participant === undefined ? payload : participant.decide(payload, participant.route.decidesLast)
+  const served = participant ?? bypassOf(request)
   const cacheStatus = served?.route.settings.cacheStatus
   if (served !== undefined && cacheStatus !== undefined) sayStatus(served, reply, cacheStatus)
   completeCacheControl(request, reply)
-  const reads = visit?.reads
+  const reads = participant?.reads
   // What makes a stream's chunks is watched from now on, and what other plugins' hooks make of them for this client is not.
   if (reads?.on === true) reads.apart(() => { done(null, passed) })
   else done(null, passed)
 }
 
 /** Says in the response how it was served (RFC 9211). */
-function sayStatus (served: FastifyVisit | Bypass, reply: FastifyReply, name: string): void {
+function sayStatus (served: RequestParticipant | Bypass, reply: FastifyReply, name: string): void {
   const member = served instanceof Bypass
     ? bypassStatus(name, served.reason)
     : cacheStatusOf(name, served, served.requests.guarded.now())

@@ -6,7 +6,7 @@
  */
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { flows, onEnd, onHeaders } from '../replies/payload.js'
-import { bypassOf, visitOf } from '../request/view.js'
+import { bypassOf, participantOf } from '../request/view.js'
 
 const SAFE = new Set(['GET', 'HEAD', 'OPTIONS', 'TRACE', 'QUERY'])
 
@@ -17,7 +17,7 @@ const told = new WeakSet<FastifyReply>()
 export function isWrite (request: FastifyRequest): boolean {
   const { method } = request
   if (SAFE.has(method)) return false
-  return method !== 'POST' || (visitOf(request) ?? bypassOf(request))?.route.settings.body === undefined
+  return method !== 'POST' || (participantOf(request) ?? bypassOf(request))?.route.settings.body === undefined
 }
 
 /** Whether there are writes among the requests of a request's route; where that cannot be told, there may be. */

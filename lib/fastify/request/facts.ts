@@ -23,6 +23,7 @@ import { NO_REQUEST_DIRECTIVES } from '../../http/request-directives.js'
 import { isOfVariant } from '../../variant.js'
 import { planResponse, suitabilityOf, type Response } from '../cache/response-cache.js'
 import type { Log } from '../../observers/observer.js'
+import { isLoggingError } from '../internals.js'
 import { queryValue } from '../dependencies/narrowing.js'
 import { isRefreshable, NO_ADDRESS, sendRefresh } from '../cache/refresh-request.js'
 import { Participant } from '../../engine/participant.js'
@@ -60,11 +61,11 @@ export abstract class RequestFacts extends Participant<Recording> {
     this.followsOnly = followReason(request)
   }
 
-  /** Its handler looked at the client's address. */
+  /** Its handler read the client's address. */
   abstract readAddress (): void
 
-  /** Its headers as they were when its response was captured, if hooks had a chance to change them since. */
-  protected abstract readonly asked: IncomingHttpHeaders | undefined
+  /** Its headers when its response was captured, if a hook could change them since. */
+  protected abstract readonly requestHeadersAtCapture: IncomingHttpHeaders | undefined
 
   get id (): string {
     return this.request.id
@@ -118,6 +119,21 @@ export abstract class RequestFacts extends Participant<Recording> {
     return this.requests.conductor
   }
 
+  get leads (): boolean {
+    return this.role.type === 'leader'
+  }
+
+  /** Its run is for others, or tells what others can have. */
+  get runsForOthers (): boolean {
+    const { type } = this.role
+    return type === 'leader' || type === 'probe' || type === 'refresher'
+  }
+
+  /** Whether what is read of it now does not count: Fastify logs a handler's error with its request. */
+  ignoresLooks (): boolean {
+    return isLoggingError(this.reply)
+  }
+
   override value (name: string): string | null {
     if (name === CLIENT_ADDRESS) return this.addressOnce()
     if (isOfQuery(name)) return queryValue(this.request, name, this.route.settings)
@@ -127,9 +143,9 @@ export abstract class RequestFacts extends Participant<Recording> {
   /** A header as it was when the response was captured, or is now. */
   #header (name: string): string | null {
     const { headers } = this.request
-    const asked = this.asked
+    const atCapture = this.requestHeadersAtCapture
     // What a hook put in the place of headers may have values without having names.
-    return headerOf(asked !== undefined && (Object.hasOwn(asked, name) || Object.hasOwn(headers, name)) ? asked : headers, name)
+    return headerOf(atCapture !== undefined && (Object.hasOwn(atCapture, name) || Object.hasOwn(headers, name)) ? atCapture : headers, name)
   }
 
   /** Its client's address, as it was at the first look. */

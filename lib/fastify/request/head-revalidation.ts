@@ -1,86 +1,71 @@
 /**
- * A run for HEAD that nobody shares, and what it tells of what is kept for GET.
+ * A run for HEAD that nobody shares, and what it tells about the response that is cached for GET (RFC 9111 section 4.3.5).
  *
- * Invariant: it tells no more than a leader's run would: what the handler set, and nothing that hooks set for its client; and
- * nothing at all if the handler looked at more than what tells the kept response from its variants, or if a hook restricts it.
+ * Invariant: it tells no more than a leader's run would: only headers that the handler set, none that hooks set for its client. It tells
+ * nothing if the handler read more than what tells the cached response from its variants, or if a hook restricts the response.
  */
 import { freshen, headAgrees } from '../../http/freshen.js'
 import { headerDelta, type HeaderDelta, type Headers } from '../../http/headers.js'
-import type { KeptRecording } from '../../http/recording.js'
 import { shareReason } from '../../http/policy.js'
-import type { Reads } from '../../http/reads.js'
+import type { KeptRecording } from '../../http/recording.js'
 import { parseVary } from '../../http/vary.js'
+import { Dependencies } from '../dependencies/dependencies.js'
 import { hasTrailers, headersOf, snapshotHeaders } from '../internals.js'
 import { restrictionOf } from '../replies/payload.js'
-import { Reading } from '../dependencies/dependencies.js'
 import type { RequestFacts } from './facts.js'
 
-export class HeadCheck {
-  readonly #visit: RequestFacts
-  readonly #found: KeptRecording
+export class HeadRevalidation {
+  readonly dependencies: Dependencies
+  readonly #participant: RequestFacts
+  readonly #cached: KeptRecording
   readonly #before: Headers
-  readonly #reading: Reading
   /** When its run began, by the store's time. */
   readonly #startedAt: number
+  /** The headers that the handler set; undefined if they tell nothing. */
   #set: HeaderDelta['set'] | undefined
 
-  /** @param found what is kept, and too old to be served */
-  constructor (visit: RequestFacts, found: KeptRecording, startedAt: number) {
+  /** @param cached the response that is cached, too old to be served */
+  constructor (participant: RequestFacts, cached: KeptRecording, startedAt: number) {
     this.#startedAt = startedAt
-    this.#visit = visit
-    this.#found = found
-    this.#before = snapshotHeaders(visit.reply)
-    this.#reading = new Reading(visit.request, visit.route.settings, visit)
+    this.#participant = participant
+    this.#cached = cached
+    this.#before = snapshotHeaders(participant.reply)
+    this.dependencies = new Dependencies(participant.request, participant.route.settings, participant)
   }
 
-  /** What it was seen to read; undefined where the route trusts what the response itself says. */
-  get reads (): Reads | undefined {
-    return this.#reading.reads
-  }
-
-  /** Notes that the handler looked at the client's address. */
-  readAddress (): void {
-    this.reads?.address()
-  }
-
-  /** Declares what the response depends on. */
-  varyOn (names: readonly string[]): void {
-    this.#reading.declare(names)
-  }
-
-  /** The first moment after the handler. */
+  /** Takes the handler's headers, before other hooks add theirs. */
   capture (): void {
-    const { reply } = this.#visit
-    this.#reading.stop()
+    const { reply } = this.#participant
+    const { dependencies } = this
+    dependencies.stop()
     const headers = headersOf(reply)
     this.#set = undefined
-    if (reply.statusCode !== 200 || this.#reading.untold !== undefined ||
+    if (reply.statusCode !== 200 || dependencies.unknownReason !== undefined ||
       shareReason({ status: 200, headers, trailers: hasTrailers(reply), failed: false }, []) !== undefined) return
-    const known = this.#found.variant.names
-    const names = this.#reading.names(parseVary(headers.vary) as readonly string[])
+    const known = this.#cached.variant.names
+    const names = dependencies.names(parseVary(headers.vary) as readonly string[])
     if (names.every(name => known.includes(name))) this.#set = headerDelta(this.#before, headers).set
   }
 
-  /** The last moment before the response's headers leave. */
+  /** Updates the cache, right before the response's headers leave, unless a hook has restricted the response. */
   decide (): void {
-    const { reply } = this.#visit
+    const { reply } = this.#participant
     const set = this.#set
     this.#set = undefined
     if (set === undefined || reply.statusCode !== 200 || restrictionOf(reply) !== undefined) return
-    this.#tell(set, headersOf(reply))
+    this.#update(set, headersOf(reply))
   }
 
-  /** A run for HEAD says whether what is cached for GET is still what it would be (RFC 9111 section 4.3.5). */
-  #tell (set: HeaderDelta['set'], headers: Headers): void {
-    const { boardedKey, cache, conductor, key, requests } = this.#visit
-    const found = this.#found
-    if (found.status !== 200 || !headAgrees(found.headers.set, set, found.bytes)) {
+  #update (set: HeaderDelta['set'], headers: Headers): void {
+    const { boardedKey, cache, conductor, key, requests } = this.#participant
+    const cached = this.#cached
+    if (cached.status !== 200 || !headAgrees(cached.headers.set, set, cached.bytes)) {
       requests.guarded.purge([boardedKey], true)
       return
     }
-    const recording = { ...found, headers: { ...found.headers, set: freshen(found.headers.set, set) } }
-    const response = { status: 200, headers, failed: false, tags: [], inherited: found.kept.labels }
+    const recording = { ...cached, headers: { ...cached.headers, set: freshen(cached.headers.set, set) } }
+    const response = { status: 200, headers, failed: false, tags: [], inherited: cached.kept.labels }
     const storing = { key: boardedKey, plainKey: key, names: conductor.variants.namesOf(key), startedAt: this.#startedAt, replaces: true }
-    this.#visit.storedFor = cache.store(storing, now => this.#visit.planFor(recording, response, this.#startedAt, now))
+    this.#participant.storedFor = cache.store(storing, now => this.#participant.planFor(recording, response, this.#startedAt, now))
   }
 }

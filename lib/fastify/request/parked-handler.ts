@@ -1,23 +1,52 @@
 /**
- * The handler of a request that waits, as Fastify, and whoever traces handlers, see it.
+ * The handler of a request that waits, as Fastify and tracers of handlers see it.
  *
- * Invariant: it ends for each request: as the handler itself does if that runs and returns something, else once the request has
- * been answered, or cannot be any more. What others sent is never sent again because it ended.
+ * Invariant: it settles for each request: as the handler itself does if that runs and returns something, else once the request has been
+ * answered, or can no longer be. It settles without a value, so that Fastify sends nothing twice.
  */
-import type { FastifyVisit } from './visit.js'
+import { AsyncResource } from 'node:async_hooks'
 
-/** Lets a request wait. Returns what Fastify is to be told that its handler returned. */
-export function parkHandler (visit: FastifyVisit, run: () => unknown): unknown {
-  if (visit.role.type === 'served') {
+/** Answers a parked request by going on to its handler. */
+export type Resume = () => void
+
+/** A run that waits, in the asynchronous context of its request. */
+export class ParkedRun extends AsyncResource {
+  readonly #resume: Resume
+  readonly #over: (() => void) | undefined
+
+  /** @param over called once the request has been answered, or can no longer be */
+  constructor (resume: Resume, over: (() => void) | undefined) {
+    super('CoalescedRequest')
+    this.#resume = resume
+    this.#over = over
+  }
+
+  resume (): void {
+    this.runInAsyncScope(this.#resume)
+  }
+
+  end (): void {
+    this.#over?.()
+  }
+}
+
+interface Parkable {
+  readonly role: { readonly type: string }
+  park (resume: Resume, over?: () => void): void
+}
+
+/** Parks a request. Returns what Fastify is to be told that its handler returned. */
+export function parkHandler (participant: Parkable, run: () => unknown): unknown {
+  if (participant.role.type === 'served') {
     // It is answered at once, as by a handler that calls reply.send.
-    visit.park(run)
+    participant.park(run)
     return undefined
   }
   return new Promise((resolve, reject) => {
-    visit.park(() => {
+    participant.park(() => {
       try {
         const result = run()
-        // As Fastify has it: who returns nothing will call reply.send.
+        // As in Fastify: a handler that returns nothing calls reply.send.
         if (result !== undefined) resolve(result)
       } catch (error) {
         reject(error)

@@ -78,7 +78,7 @@ export class Replay {
   }
 
   /** Makes a reply that is on its way already one with this recording, which is complete. Returns the payload to go on with. */
-  substitute (): unknown {
+  replace (): unknown {
     this.#takeHead()
     const part = this.#part(undefined)
     if (part === undefined) return this.#take()

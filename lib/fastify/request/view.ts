@@ -1,18 +1,18 @@
 /**
- * Where a request keeps its visit, and what of it the app may see.
+ * Where a request keeps its participant, and what of it the app may see.
  *
- * Invariant: a request that never boarded has no visit, whoever asks.
+ * Invariant: a request that never boarded has no participant, whoever asks.
  */
 import type { FastifyRequest } from 'fastify'
 import type { ReplyCoalesce, RequestCoalesce } from '../../../types/index.js'
-import type { FastifyVisit } from './visit.js'
+import type { RequestParticipant } from './participant.js'
 import { refreshOf } from '../cache/refresh-request.js'
 import type { CoalescedRoute } from './route.js'
 
-/** The symbol under which a request keeps its visit. It is no decorator: requests of routes that are not coalesced have nothing of it. */
-const kVisit = Symbol('fastify-coalesce.visit')
+/** The symbol under which a request keeps its participant. It is no decorator: requests of routes that are not coalesced have nothing of it. */
+const kParticipant = Symbol('fastify-coalesce.participant')
 
-/** Stands for the visit of a request that never boarded. */
+/** Stands for the participant of a request that never boarded. */
 export class Bypass {
   readonly route: Pick<CoalescedRoute, 'settings'>
   readonly reason: string
@@ -25,46 +25,46 @@ export class Bypass {
 
 const LEADING: ReadonlySet<string> = new Set(['leader', 'preparing', 'refresher'])
 
-interface Visiting {
-  [kVisit]?: FastifyVisit | Bypass
+interface WithParticipant {
+  [kParticipant]?: RequestParticipant | Bypass
 }
 
-/** The request's visit; undefined before it boarded, and for those that never do. */
-export function visitOf (request: FastifyRequest): FastifyVisit | undefined {
-  const visit = (request as unknown as Visiting)[kVisit]
-  return visit instanceof Bypass ? undefined : visit
+/** The request's participant; undefined before it boarded, and for those that never do. */
+export function participantOf (request: FastifyRequest): RequestParticipant | undefined {
+  const participant = (request as unknown as WithParticipant)[kParticipant]
+  return participant instanceof Bypass ? undefined : participant
 }
 
 /** The bypass that stands for it, if it has one. */
 export function bypassOf (request: FastifyRequest): Bypass | undefined {
-  const visit = (request as unknown as Visiting)[kVisit]
-  return visit instanceof Bypass ? visit : undefined
+  const participant = (request as unknown as WithParticipant)[kParticipant]
+  return participant instanceof Bypass ? participant : undefined
 }
 
-export function setVisit (request: FastifyRequest, visit: FastifyVisit | Bypass): void {
-  (request as unknown as Visiting)[kVisit] = visit
+export function setParticipant (request: FastifyRequest, participant: RequestParticipant | Bypass): void {
+  (request as unknown as WithParticipant)[kParticipant] = participant
 }
 
 /** What `reply.coalesce` is. */
 export function replyViewOf (request: FastifyRequest): ReplyCoalesce | undefined {
-  const visit = (request as unknown as Visiting)[kVisit]
-  if (visit === undefined) return undefined
-  return { tag (...tags) { if (!(visit instanceof Bypass)) visit.tag(tags) } }
+  const participant = (request as unknown as WithParticipant)[kParticipant]
+  if (participant === undefined) return undefined
+  return { tag (...tags) { if (!(participant instanceof Bypass)) participant.tag(tags) } }
 }
 
 /** What `request.coalesce` is. */
 export function viewOf (request: FastifyRequest): RequestCoalesce | undefined {
-  const visit = (request as unknown as Visiting)[kVisit]
-  if (visit === undefined) {
+  const participant = (request as unknown as WithParticipant)[kParticipant]
+  if (participant === undefined) {
     if (refreshOf(request) === undefined) return undefined
     return { refresh: true, outcome: undefined, leaderId: undefined, get signal () { return request.signal }, varyOn () {} }
   }
-  if (visit instanceof Bypass) return { refresh: false, outcome: 'bypass', leaderId: request.id, signal: request.signal, varyOn () {} }
+  if (participant instanceof Bypass) return { refresh: false, outcome: 'bypass', leaderId: request.id, signal: request.signal, varyOn () {} }
   return {
-    refresh: visit.role.type === 'refresher',
-    get outcome () { return visit.outcome ?? (LEADING.has(visit.role.type) ? 'leader' : 'follower') },
-    get leaderId () { return visit.leaderId },
+    refresh: participant.role.type === 'refresher',
+    get outcome () { return participant.outcome ?? (LEADING.has(participant.role.type) ? 'leader' : 'follower') },
+    get leaderId () { return participant.leaderId },
     get signal () { return request.signal },
-    varyOn (...names) { visit.varyOn(names) }
+    varyOn (...names) { participant.varyOn(names) }
   }
 }

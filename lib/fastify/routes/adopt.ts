@@ -16,8 +16,8 @@ import { narrow, widen } from '../dependencies/narrowing.js'
 import { instanceHooks } from '../internals.js'
 import { captureResponse, decideResponse, noteSent } from '../hooks/hooks.js'
 import { parkHandler } from '../request/parked-handler.js'
-import { visitOf } from '../request/view.js'
-import { FastifyVisit } from '../request/visit.js'
+import { participantOf } from '../request/view.js'
+import { RequestParticipant } from '../request/participant.js'
 import type { Scope } from '../scope.js'
 import { checkChoice, methodsOf } from './chosen-routes.js'
 import { strategiesOf, unknownOf } from '../dependencies/constraints.js'
@@ -78,33 +78,35 @@ export function adoptRoute (fastify: FastifyInstance, scope: Scope, options: Rou
   /** Gates come after it has boarded. */
   let skipsGates = false
   const handler = options.handler as Handler
-  const runHandler = function (this: FastifyInstance, visit: FastifyVisit, request: FastifyRequest, reply: FastifyReply): unknown {
+  const runHandler = function (
+    this: FastifyInstance, participant: RequestParticipant, request: FastifyRequest, reply: FastifyReply
+  ): unknown {
     const result = handler.call(this, request, reply)
-    if (isPromise(result)) visit.result = result
+    if (isPromise(result)) participant.result = result
     return result
   }
   const coalescedHandler: Handler = function coalescedHandler (request, reply) {
-    const known = visitOf(request)
+    const known = participantOf(request)
     if (skipsGates && narrow(request, settings) !== undefined) noteRest(request)
     if (known !== undefined) return runHandler.call(this, known, request, reply)
     if (route.parksAt !== 'preHandler') return handler.call(this, request, reply)
     countTracers(request, route)
-    const visit = admit(scope.requests, route, request, reply)
-    if (visit === null) return undefined
-    if (visit === undefined) return handler.call(this, request, reply)
-    if (visit.runsNow) return runHandler.call(this, visit, request, reply)
-    return parkHandler(visit, () => runHandler.call(this, visit, request, reply))
+    const participant = admit(scope.requests, route, request, reply)
+    if (participant === null) return undefined
+    if (participant === undefined) return handler.call(this, request, reply)
+    if (participant.runsNow) return runHandler.call(this, participant, request, reply)
+    return parkHandler(participant, () => runHandler.call(this, participant, request, reply))
   }
   function parkOnRequest (request: FastifyRequest, reply: FastifyReply, done: Done): void {
     if (route.parksAt === 'preHandler') watchTracers(request, route)
-    const visit = route.parksAt === 'onRequest' ? admit(scope.requests, route, request, reply) : undefined
-    if (visit === null) return
+    const participant = route.parksAt === 'onRequest' ? admit(scope.requests, route, request, reply) : undefined
+    if (participant === null) return
     if (skipsGates) {
       widen(request)
       queryWatchOf(request)?.start()
     }
-    if (visit === undefined || visit.runsNow) done()
-    else visit.park(done)
+    if (participant === undefined || participant.runsNow) done()
+    else participant.park(done)
   }
   function settle (): void {
     const parked = { hook: settings.hook, hasBody, park: parkOnRequest, handler: coalescedHandler }

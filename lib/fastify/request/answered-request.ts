@@ -1,0 +1,120 @@
+/**
+ * A request as its client knows it: it waits, and is answered with a recording or an error.
+ *
+ * Invariant: whatever answers a request does so in the request's own asynchronous context, and only if nothing was sent yet.
+ */
+import type { Readable } from 'node:stream'
+import { FellBehindError, OtherVariantError } from '../../errors.js'
+import type { Cut, Listener } from '../../http/broadcast-reader.js'
+import type { Headers } from '../../http/headers.js'
+import type { Recording } from '../../http/recording.js'
+import { breakOff, discard, restoreHeaders } from '../replies/payload.js'
+import { onClose } from '../replies/queued-reply.js'
+import { holdEncodings, shareEncodings } from '../replies/shared-zlib.js'
+import { RequestFacts } from './facts.js'
+import { ParkedRun, type Resume } from './parked-handler.js'
+import { Replay, type Join } from './replay.js'
+
+export abstract class AnsweredRequest extends RequestFacts implements Listener {
+  /** What its client reads of a stream that others read as well. */
+  reader: Readable | undefined
+  /** How it is answered with a recording. */
+  protected replay: Replay | undefined
+  #parked: ParkedRun | undefined
+  #isClosed = false
+  #watchesClient = false
+
+  /** The error of its handler. With it the response is a failure, whatever its status. */
+  abstract readonly error: unknown
+  /** Its handler, or a hook after it, ended in an error. */
+  abstract readonly failed: boolean
+
+  /** The response, or its connection, has been closed. */
+  abstract closed (): void
+
+  /**
+   * Its run waits, until `resume` or an answer.
+   *
+   * @param over called once the request has been answered, or can no longer be
+   */
+  park (resume: Resume, over?: () => void): void {
+    if (this.role.type !== 'served') {
+      this.#parked = new ParkedRun(resume, over)
+      this.watchClient()
+    }
+    this.conductor.parked(this)
+  }
+
+  protected resume (): void {
+    this.#parked?.resume()
+    this.end()
+  }
+
+  give (recording: Recording): void {
+    this.#answer(() => { this.replayOf(recording).start() })
+  }
+
+  /** A body is compressed once for all who are given it. */
+  override sharing ({ body }: Recording): (() => void) | undefined {
+    return holdEncodings(body, this.requests.budget.hold)
+  }
+
+  /** Answers with a recording instead of the response of its own handler. `before`: the reply's headers when that began. */
+  replaceResponse (recording: Recording, payload: unknown, before: Headers): unknown {
+    discard(payload)
+    restoreHeaders(this.reply, before)
+    return this.replayOf(recording).replace()
+  }
+
+  /** From now on its answer is this recording. */
+  protected replayOf (recording: Recording): Replay {
+    shareEncodings(this.reply, recording.body, this.requests.budget.hold, recording.kept === undefined ? undefined : recording)
+    const join: Join = (broadcast, span) => (this.reader = broadcast.join(this, span))
+    return (this.replay = new Replay(this.request, this.reply, recording, this.requests.guarded.now(), join))
+  }
+
+  refuse (error: Error, retryAfter: number | undefined): void {
+    this.#answer(() => {
+      if (retryAfter !== undefined) this.reply.header('retry-after', String(Math.ceil(retryAfter / 1000)))
+      this.reply.send(error)
+    })
+  }
+
+  cutOff (reason: Cut, cause: Error | undefined): Error {
+    this.conductor.cutOff(this, reason)
+    breakOff(this.reply)
+    return cause ?? (reason === 'vary' ? new OtherVariantError() : new FellBehindError())
+  }
+
+  /** From now on it is noticed when its client leaves. */
+  watchClient (): void {
+    if (this.#watchesClient) return
+    this.#watchesClient = true
+    onClose(this.reply, () => {
+      this.closed()
+      this.#isClosed = true
+      this.end()
+    })
+  }
+
+  /** Settles its parked handler once the reply is closed. One whose leader run may yet begin is settled by that. */
+  protected end (): void {
+    if (this.#isClosed && this.role.type !== 'preparing' && this.role.type !== 'stranded') this.#parked?.end()
+  }
+
+  /** Answers in the request's own asynchronous context. */
+  #answer (send: () => void): void {
+    const answer = (): void => {
+      if (this.reply.sent) return
+      try {
+        send()
+      } catch (err) {
+        this.log.error({ err }, 'coalesce: a response could not be sent')
+        this.reply.raw.destroy()
+      }
+    }
+    if (this.#parked === undefined) answer()
+    else this.#parked.runInAsyncScope(answer)
+    this.end()
+  }
+}
