@@ -1,10 +1,10 @@
 /**
- * A variant: one of several results of a key, told apart by what they depend on besides the key.
+ * A variant: one of several results of a key, which differ by request headers that the key does not cover.
  *
  * Invariant: immutable, and pure.
  */
 
-/** Who has values for what tells variants apart: a request header, or the client's address; null if there is none. */
+/** Gives the values that a variant depends on: those of request headers, or the client's address; null if there is none. */
 export interface Varying {
   value (name: string): string | null
 }
@@ -16,12 +16,12 @@ export interface Variant {
 
 export const NO_VARIANT: Variant = Object.freeze({ names: Object.freeze([]), values: Object.freeze([]) })
 
-/** Whether somebody agrees with a variant in everything that it depends on. */
+/** Whether a request has all the values of a variant. */
 export function isOfVariant (varying: Varying, { names, values }: Variant): boolean {
   return names.every((name, index) => varying.value(name) === values[index])
 }
 
-/** The variant of a result that depends on `names` and was made for somebody. */
+/** The variant of a result that depends on `names`, with the values of the request that it was made for. */
 export function variantOf (varying: Varying, names: readonly string[]): Variant {
   return names.length === 0 ? NO_VARIANT : { names, values: names.map(name => varying.value(name)) }
 }

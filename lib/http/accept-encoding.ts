@@ -6,7 +6,7 @@
  */
 import { trimmed } from './conditional.js'
 
-/** The name of the normalized field among header names; no header can be called so. */
+/** The normalized field, among header names. No header can have this name. */
 export const ENCODINGS = '(accept-encoding)'
 
 const MEMBER = /^([!#$%&'*+\-.^_`|~0-9A-Za-z]+)(?:[ \t]*;[ \t]*q=(0(?:\.\d{0,3})?|1(?:\.0{0,3})?))?$/i
@@ -27,8 +27,8 @@ export function normalizeAcceptEncoding (value: string | null): string | null {
 }
 
 /**
- * What a response depends on, where Accept-Encoding counts by its meaning if the response's own Vary names it (RFC 9111
- * section 4.1), and to the letter if the handler merely read it.
+ * The names that a response depends on. Accept-Encoding is compared by its meaning if the response's own Vary names it (RFC 9111
+ * section 4.1), and byte for byte if the handler only read it.
  */
 export function byMeaning (names: readonly string[], vary: readonly string[]): readonly string[] {
   return vary.includes('accept-encoding') ? names.map(name => name === 'accept-encoding' ? ENCODINGS : name) : names

@@ -1,16 +1,16 @@
 /**
- * What functions of the app answer that are asked for a key, or who is asking.
+ * What the app's `key` and `identity` functions return, as text.
  *
- * Invariant: pure. Of no two different answers the text is the same, and what says nothing has none.
+ * Invariant: pure. Different keys have different texts, and a value that is no key has none.
  */
 
-/** A text for one part of a key, in JSON; undefined if it is none. */
+/** The text of one part of a key, as JSON; undefined if the value cannot be part of a key. */
 export function partText (part: unknown, quote: (text: string) => string = JSON.stringify): string | undefined {
   switch (typeof part) {
     case 'string':
       return quote(part)
     case 'number':
-      // That of which nobody knows the number would be one key.
+      // NaN would be one key for all values that could not be computed.
       return Number.isFinite(part) ? Object.is(part, -0) ? '-0' : String(part) : undefined
     case 'boolean':
       return String(part)
@@ -21,7 +21,7 @@ export function partText (part: unknown, quote: (text: string) => string = JSON.
   }
 }
 
-/** What an answer is that is no key, for a warning; undefined if it is nothing, as of those who mean to have none. */
+/** Describes a returned value that is no key, for a warning; undefined if it is nothing, which is how a function says no key. */
 export function notAKey (answer: unknown): string | undefined {
   if (answer === undefined || answer === null || answer === '') return undefined
   if (Array.isArray(answer)) return answer.length === 0 ? undefined : 'an array of other things'

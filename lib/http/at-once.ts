@@ -1,10 +1,10 @@
 /**
- * What functions of the app answer whose answer is wanted at once.
+ * Return values of the app's functions that must be synchronous.
  *
- * Invariant: a promise is no answer, and as nobody waits for it, its failure does not end the process.
+ * Invariant: a promise among them, which nobody waits for, does not end the process when it rejects.
  */
 
-/** Gives back an answer, which must not be a promise: that is for the caller to find out. */
+/** Returns the value as it is. The caller refuses it if it is a promise. */
 export function atOnce (answer: unknown): unknown {
   if (answer instanceof Promise) answer.catch(() => {})
   return answer

@@ -2,18 +2,18 @@
  * A request's body as part of a key.
  *
  * Invariant: two bodies have one digest only if a handler sees the same thing: the same text, the same bytes, or JSON values
- * that differ in nothing but the order of their members. What cannot be told is `undefined`, and the request bypasses.
+ * that differ in nothing but the order of their members. A body without a digest is `undefined`, and its request bypasses.
  */
 import { createHash } from 'node:crypto'
 import { stringify } from 'safe-stable-stringify'
 
-/** JSON that is nested deeper has no digest: neither reading it nor writing it may exhaust the stack. */
+/** JSON that is nested deeper has no digest, so that it cannot exhaust the stack. */
 const MAX_DEPTH = 500
 
 /** SHA-256 of the parsed body, or undefined if it has no form to compare or is larger than `maxBytes`. */
 export function digestBody (body: unknown, maxBytes: number): string | undefined {
   if (body === undefined) return 'none'
-  // As JSON, because lone surrogates have no UTF-8 and would all be one.
+  // As JSON, because all lone surrogates have the same bytes in UTF-8.
   if (typeof body === 'string') return Buffer.byteLength(body) > maxBytes ? undefined : digest('text', JSON.stringify(body), Infinity)
   if (body instanceof Uint8Array) return digest('bytes', body, maxBytes)
   const text = textOf(body)
@@ -25,7 +25,7 @@ function digest (kind: string, content: string | Uint8Array, maxBytes: number): 
   return bytes > maxBytes ? undefined : `${kind}:${createHash('sha256').update(content).digest('base64')}`
 }
 
-/** Whether a prototype gives its objects nothing, as that of what the parser of forms makes. */
+/** Whether a prototype has no properties, as in the objects of the form parser. */
 function isBare (prototype: unknown): boolean {
   return prototype === null || (Reflect.ownKeys(prototype as object).length === 0 && Object.getPrototypeOf(prototype) === null)
 }
@@ -37,12 +37,12 @@ export function isPlainObject (value: unknown): value is Record<string, unknown>
   return prototype === Object.prototype || isBare(prototype)
 }
 
-/** A text that values have in common only if they differ in nothing but the order of members; undefined if there is none. */
+/** Canonical JSON: values have the same text only if they differ in nothing but the order of members. Undefined if there is none. */
 export function textOf (value: unknown): string | undefined {
   return isPlainJson(value) ? stringify(value) : undefined
 }
 
-/** What JSON can say without loss. A stream, a file part, any other class, and numbers that it has no words for say nothing. */
+/** Whether JSON can write a value without loss. It cannot for streams, file parts, other classes, NaN, -0 and infinite numbers. */
 export function isPlainJson (value: unknown, depth = 0): boolean {
   switch (typeof value) {
     case 'string':

@@ -12,7 +12,7 @@ export type Restriction = 'private' | 'no-store' | 'cache-control-malformed'
 export interface CacheControl {
   /** Why the response is for its own client only. */
   readonly restriction: Restriction | undefined
-  /** Whether the response says how long it is fresh (or that it is public), and so may be shared whatever its status. */
+  /** Whether the response has explicit freshness, or `public`, so that it may be shared whatever its status. */
   readonly explicit: boolean
 }
 
@@ -30,7 +30,7 @@ export function parseCacheControl (value: FieldValue): CacheControl {
   return value === undefined ? NOTHING : judge(cacheDirectives(value))
 }
 
-/** What directives say that have been read already. */
+/** What these directives say. */
 export function judge (found: readonly Directive[]): CacheControl {
   let restriction: Restriction | undefined
   let explicit = false

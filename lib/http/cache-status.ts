@@ -16,12 +16,12 @@ interface CommonFacts {
   readonly detail?: string | undefined
 }
 
-/** Either it was served from what is kept (section 2.1) or it was not, and `fwd` says why. */
+/** Either it was served from the cache (section 2.1), or `fwd` says why not. */
 export type CacheStatusFacts = CommonFacts & (
   | { readonly hit: true }
   | {
     readonly fwd: ForwardReason
-    /** What the handler answered, where that is not what the client is given (section 2.3). */
+    /** The handler's status, if the client gets another one (section 2.3). */
     readonly fwdStatus?: number | undefined
     /** Section 2.5. */
     readonly stored?: boolean | undefined
@@ -30,7 +30,7 @@ export type CacheStatusFacts = CommonFacts & (
   }
 )
 
-/** The name of a cache that has not been given one. */
+/** The default name of the cache. */
 export const CACHE_NAME = 'fastify-coalesce'
 
 /** Whether a cache can have this name: some printable ASCII (RFC 8941 section 3.3.3). */

@@ -1,7 +1,7 @@
 /**
  * The Cookie request header, read for the names and raw values of its pairs.
  *
- * Invariant: a pair that cannot be read is reported under a name that nobody can declare, so that it never counts as covered.
+ * Invariant: a pair without a name gets the name '', which no option can list, so that it never counts as covered.
  */
 
 /** The pairs of a Cookie header (RFC 6265 section 4.2.1), in order, values raw. A piece without `=` has the name ''. */
@@ -16,7 +16,7 @@ export function cookiePairs (header: string): Array<readonly [name: string, valu
   return pairs
 }
 
-/** Takes off what may stand around a pair, and nothing that a parser would leave. */
+/** Removes spaces and tabs around a pair, and nothing that a cookie parser would keep. */
 function trim (text: string): string {
   let start = 0
   let end = text.length

@@ -1,9 +1,8 @@
 /**
- * What responses of a key can depend on: request headers, and under names that no header can have the client's address, parts of
- * the query, and what some headers mean.
+ * What the responses of a key can depend on: request headers, and under names that no header can have, the client's address, parts of
+ * the query, and normalized headers.
  *
- * Invariant: the one list of such names. Each stands for a header, whose value tells its own, for the address,
- * or for a part of the query.
+ * Invariant: these names are listed here only. Each stands for a header in normalized form, for the address, or for a part of the query.
  */
 import { ENCODINGS, normalizeAcceptEncoding } from './accept-encoding.js'
 import { besidesAddresses, FORWARDED } from './forwarded.js'
@@ -20,17 +19,17 @@ const MEANINGS: ReadonlyMap<string, Meaning> = new Map<string, Meaning>([
   [FORWARDED, { header: 'forwarded', of: besidesAddresses }]
 ])
 
-/** Whether a name stands for something else than the header of that name. */
+/** Whether a name stands for something other than the header of that name. */
 export function isMeaning (name: unknown): boolean {
   return name === CLIENT_ADDRESS || (typeof name === 'string' && (isOfQuery(name) || MEANINGS.has(name)))
 }
 
-/** The header that a name stands for, but for the address and the query. */
+/** The header that a name stands for. Not for names of the address and the query. */
 export function headerOfName (name: string): string {
   return MEANINGS.get(name)?.header ?? name
 }
 
-/** What a name, but for the address and those of the query, comes to in a request of whose headers `get` gives the values. */
+/** The value of a name in a request whose headers `get` returns. Not for names of the address and the query. */
 export function meaningOf (name: string, get: (header: string) => string | null): string | null {
   const meaning = MEANINGS.get(name)
   return meaning === undefined ? get(name) : meaning.of(get(meaning.header))

@@ -1,9 +1,8 @@
 /**
- * Bodies that several clients are given, and what they were encoded to, so that each is encoded once in each way.
+ * Bodies that several clients are given, with their encodings (compressions), so that each is encoded once in each way.
  *
- * Invariant: an encoding is given only for bytes equal to those that it was made of, whoever asks, so that no body that a hook
- * changed is taken for another. It is kept while its body is in use, or as long as its owner is there, where there is room; an
- * error never is.
+ * Invariant: an encoding is given only for bytes equal to those that it was made of, so that a body that a hook changed is never
+ * taken for another. If there is room, it is held while its body is in use, or as long as its owner exists. An error is never held.
  */
 import type { Body } from './recording.js'
 
@@ -13,7 +12,7 @@ export type Hold = (bytes: number) => boolean
 export type Encoded = (error: Error | null, bytes: Buffer | undefined) => void
 export type Encode = (bytes: Buffer, encoded: Encoded) => void
 
-/** How many ways of encoding are kept for one body, and how many bodies of one length are known. */
+/** How many encodings are held for one body, and how many bodies of one length. */
 const MOST_WAYS = 8
 const MOST_ALIKE = 16
 
@@ -31,7 +30,7 @@ export class SharedBody {
     this.#hold = hold
   }
 
-  /** Whether it is these bytes. `length`: how many it has. */
+  /** Whether it is equal to these bytes. `length` is its own length in bytes. */
   is (bytes: Uint8Array, length: number): boolean {
     if (this.#bytes === undefined) {
       if (typeof this.body !== 'string') this.#bytes = this.body
@@ -40,7 +39,7 @@ export class SharedBody {
     return this.#bytes?.equals(bytes) === true
   }
 
-  /** What it is encoded to, by `encode` unless that is known. */
+  /** Its encoding, made by `encode` unless it is known. `way` names codec and options. */
   encodeSync (way: string, encode: () => Buffer): Buffer {
     const known = this.#made.get(way)
     if (known !== undefined) return known
@@ -49,7 +48,7 @@ export class SharedBody {
     return made
   }
 
-  /** Tells what it is encoded to, by `encode` unless that is known, or is being found out. */
+  /** Calls back with its encoding, made by `encode` unless it is known or being made. */
   encode (way: string, encode: Encode, encoded: Encoded): void {
     const known = this.#made.get(way)
     if (known !== undefined) {
@@ -75,12 +74,12 @@ export class SharedBody {
     }
   }
 
-  /** Whether something is kept of it. */
+  /** Whether an encoding of it is held. */
   get isWorthwhile (): boolean {
     return this.#made.size > 0
   }
 
-  /** Nobody uses it any more. */
+  /** Lets go of its encodings: it is not used any more. */
   letGo (): void {
     this.#hold(-this.#held)
     this.#held = 0
@@ -101,8 +100,8 @@ export class SharedBody {
 
 export class SharedBodies {
   readonly #byLength = new Map<number, SharedBody[]>()
-  /** Those that nobody uses now, of owners that may be asked for them again. */
-  readonly #resting = new WeakMap<object, SharedBody>()
+  /** Bodies that are not in use now, by owners that may use them again. */
+  readonly #idle = new WeakMap<object, SharedBody>()
   readonly #ownerless = new FinalizationRegistry<SharedBody>(shared => { shared.letGo() })
 
   /** How many bodies are in use. */
@@ -113,10 +112,10 @@ export class SharedBodies {
   }
 
   /**
-   * A body is in use: what it is encoded to is shared, until the returned function is called.
+   * Shares the encodings of a body, until the returned function is called.
    *
    * @param length in bytes
-   * @param owner has this body and no other, and lasts: what was made is there for its next use
+   * @param owner an object that has this body and no other; its encodings are held for its next use
    */
   use (body: Body, length: number, hold: Hold, owner?: object): () => void {
     if (body === null || length === 0) return NOT_USED
@@ -136,14 +135,14 @@ export class SharedBodies {
     }
   }
 
-  /** The body in use that is these bytes. */
+  /** The body in use that is equal to these bytes. */
   find (bytes: Uint8Array): SharedBody | undefined {
     return this.#byLength.get(bytes.length)?.find(each => each.is(bytes, bytes.length))
   }
 
   #wake (owner: object): SharedBody | undefined {
-    const shared = this.#resting.get(owner)
-    this.#resting.delete(owner)
+    const shared = this.#idle.get(owner)
+    this.#idle.delete(owner)
     this.#ownerless.unregister(owner)
     return shared
   }
@@ -155,7 +154,7 @@ export class SharedBodies {
     if (owner === undefined || !shared.isWorthwhile) {
       shared.letGo()
     } else {
-      this.#resting.set(owner, shared)
+      this.#idle.set(owner, shared)
       this.#ownerless.register(owner, shared, owner)
     }
   }
@@ -163,5 +162,5 @@ export class SharedBodies {
 
 const NOT_USED = (): void => {}
 
-/** Those of all apps of the process: what compresses is told how before there is an app. */
+/** The bodies of all apps of the process: `sharedZlib` is made before there is an app. */
 export const sharedBodies = new SharedBodies()

@@ -1,7 +1,7 @@
 /**
  * The grammar of list-valued HTTP fields (RFC 9110 section 5.6), read strictly.
  *
- * Invariant: never throws on any input; what is not well formed is `undefined`, and it is for the caller to be restrictive.
+ * Invariant: never throws on any input. A value that is not well formed is `undefined`; the caller then takes the restrictive reading.
  */
 
 export type FieldValue = string | number | readonly string[] | undefined
@@ -16,9 +16,9 @@ export function combined (value: FieldValue): string {
   return Array.isArray(value) ? value.join(', ') : String(value as string | number)
 }
 
-/** The field's lines: each is well formed by itself, or the field is not. */
+/** The field's lines. Each must be well formed by itself. */
 export function lines (value: Exclude<FieldValue, undefined>): readonly string[] {
-  // Dates, URLs, null and whatever else an app sets are sent as text.
+  // Node sends dates, URLs, null and other values as text.
   return Array.isArray(value) ? value.map(String) : [String(value)]
 }
 

@@ -1,19 +1,18 @@
 /**
- * Forwarded (RFC 7239), as far as it says more than by which addresses a request came.
+ * Forwarded (RFC 7239) without its addresses: what it says of host and protocol.
  *
- * Invariant: linear, and only what is sure to be an address is left out: what a hook could take for a host or a protocol counts,
- * wherever it stands.
+ * Invariant: linear. Only what is certainly an address is left out. Anything that a hook could take for a host or a protocol counts.
  */
 
-/** The name of what the field says besides addresses, among header names; no header can be called so. */
+/** The field without its addresses, among header names. No header can have this name. */
 export const FORWARDED = '(forwarded)'
 
-/** A node, with its port: an address, or one that is not told. */
+/** A node with its port: an address, `unknown`, or an obfuscated one. */
 const ADDRESS = /^[ \t]*(?:for|by)="?(?:[\da-f:.]{1,64}|\[[\da-f:.]{1,64}\]|unknown|_[\w.-]{1,64})(?::[\w.-]{1,64})?"?[ \t]*$/i
-/** There is no longer one. */
+/** No node is longer. */
 const LONGEST = 256
 
-/** What is left of the field without its addresses, hop by hop; null if that is nothing, or there is no such field. */
+/** The field without its addresses, hop by hop; null if nothing is left, or there is no such field. */
 export function besidesAddresses (value: string | null): string | null {
   if (value === null) return null
   let rest = ''

@@ -1,8 +1,8 @@
 /**
- * Asking anew for a kept response, and what an answer without a body makes of it (RFC 9111 sections 3.2, 4.3.1, 4.3.4 and 4.3.5).
+ * Revalidation of a cached response, and its freshening by a 304 or a HEAD (RFC 9111 sections 3.2, 4.3.1, 4.3.4 and 4.3.5).
  *
- * Invariant: pure, never throws; names are in lower case. A kept body keeps the fields that say how to read it. When in doubt,
- * the answer is not about what is kept.
+ * Invariant: pure, never throws; names are in lower case. A cached body keeps the fields that say how to read it. When in doubt,
+ * the answer does not confirm the cached response.
  */
 import { matchesWeakly, parseEntityTag, parseHttpDate, trimmed } from './conditional.js'
 import { combined } from './fields.js'
@@ -11,18 +11,19 @@ import { travelling, type HeaderDelta, type Headers } from './headers.js'
 export type HeaderPairs = HeaderDelta['set']
 
 /**
- * Fields of a kept response that another answer's do not replace. They are of the bytes, which stay (RFC 9110 section 8,
- * RFC 9530); and a cookie would be given to everybody.
+ * Fields of a cached response that those of another answer do not replace: they describe the bytes, which stay (RFC 9110
+ * section 8, RFC 9530).
  */
 export const OF_THE_BYTES: ReadonlySet<string> = new Set([
   'content-length', 'content-encoding', 'content-type', 'content-range', 'content-digest', 'content-md5', 'digest', 'repr-digest', 'etag'
 ])
+/** Fields for one client. Cached, they would be given to all. */
 const OF_ONE_CLIENT = new Set(['set-cookie', 'set-cookie2', 'proxy-authentication-info', 'authentication-info'])
 
-/** Fields that say when an answer was made: after a newer one without them, the old ones are no longer true (section 4.2.3). */
+/** Fields that say when an answer was made. A newer answer without them makes the old ones wrong (section 4.2.3). */
 const OF_ONE_ANSWER = new Set(['age', 'date'])
 
-/** The fields of a kept response after an answer that `validates` it or `headAgrees` with it (RFC 9111 section 3.2). */
+/** The fields of a cached response after an answer that `validates` it or `headAgrees` with it (RFC 9111 section 3.2). */
 export function freshen (stored: HeaderPairs, answer: HeaderPairs): HeaderPairs {
   const travels = travelling(answer.find(([name]) => name === 'connection')?.[1])
   const fields = new Map(stored.filter(([name]) => !OF_ONE_ANSWER.has(name)))
@@ -32,7 +33,7 @@ export function freshen (stored: HeaderPairs, answer: HeaderPairs): HeaderPairs 
   return [...fields]
 }
 
-/** What to ask a kept response's origin with, so that it can answer 304 (RFC 9111 section 4.3.1). Empty if it has no validator. */
+/** The conditions that let the handler answer 304 about a cached response (RFC 9111 section 4.3.1). None if it has no validator. */
 export function conditionsFor (stored: HeaderPairs, now: number): Readonly<Record<string, string>> {
   const { etag, 'last-modified': modified } = fieldsOf(stored)
   return {
@@ -42,9 +43,9 @@ export function conditionsFor (stored: HeaderPairs, now: number): Readonly<Recor
 }
 
 /**
- * Whether a 304 is about the kept response that was asked for with `conditionsFor` (RFC 9111 section 4.3.4): its strongest
- * validator is the kept one's. A 304 that has none can only mean the one that it was asked about. Tags are compared as the
- * question has them compared (RFC 9110 section 13.1.2): servers that make one weak when they compress send it as it was with 304.
+ * Whether a 304 to `conditionsFor` confirms the cached response (RFC 9111 section 4.3.4): its strongest validator is that of the
+ * cached response. A 304 without a validator can only mean the response that was asked about. Tags are compared weakly, as the
+ * condition compares them (RFC 9110 section 13.1.2): servers that weaken a tag when they compress send the strong one with 304.
  */
 export function validates (stored: HeaderPairs, notModified: HeaderPairs): boolean {
   const kept = fieldsOf(stored)
@@ -56,8 +57,10 @@ export function validates (stored: HeaderPairs, notModified: HeaderPairs): boole
 }
 
 /**
- * Whether a 200 for HEAD agrees with a response kept for GET (RFC 9111 section 4.3.5): then it freshens it, and else makes it
- * stale. `bytes`: the size of the kept body, if that is known.
+ * Whether a 200 for HEAD agrees with the cached response for GET (RFC 9111 section 4.3.5). If so, it freshens that; else it makes
+ * it stale.
+ *
+ * @param bytes the size of the cached body, if known
  */
 export function headAgrees (stored: HeaderPairs, head: HeaderPairs, bytes: number | undefined): boolean {
   const kept = fieldsOf(stored)

@@ -1,8 +1,8 @@
 /**
- * Whether a response says that it can be kept, for how long, and how old it is already (RFC 9111 sections 3 and 4.2).
+ * Whether a response says that it may be cached, for how long, and how old it is already (RFC 9111 sections 3 and 4.2).
  *
- * Invariant: pure, never throws. Durations are in milliseconds, moments in milliseconds since 1970. Nothing is guessed: a
- * response that does not say how long it is fresh is not. Where dates are wrong or missing, the reading that keeps less counts.
+ * Invariant: pure, never throws. Durations are in milliseconds, moments in milliseconds since 1970. There is no heuristic freshness:
+ * a response that does not say how long it is fresh is not cached. Wrong or missing dates are read in the way that caches shorter.
  */
 import type { Restriction } from './cache-control.js'
 import { parseHttpDate, trimmed } from './conditional.js'
@@ -23,25 +23,25 @@ export interface Received {
 }
 
 export interface Freshness {
-  /** How long it is fresh, counted from when it was made (RFC 9111 section 4.2.1). Used up at 0. */
+  /** How long it is fresh, counted from when it was made (RFC 9111 section 4.2.1). */
   readonly lifetime: number
   /** How old it was at `respondedAt` (section 4.2.3). */
   readonly age: number
-  /** False: once it is not fresh any more it must not be served, whatever options say (section 4.2.4). */
+  /** Whether it may be served once it is stale. If not, options do not change that (section 4.2.4). */
   readonly mayServeStale: boolean
-  /** How long past its lifetime it may be served while it is asked for anew (RFC 5861 section 3); undefined where that is not said. */
+  /** How long past its lifetime it may be served while it is refreshed (RFC 5861 section 3); undefined if it does not say. */
   readonly staleWhileRevalidate: number | undefined
-  /** How long past its lifetime it may be served in the place of an error (RFC 5861 section 4); undefined where that is not said. */
+  /** How long past its lifetime it may be served in the place of an error (RFC 5861 section 4); undefined if it does not say. */
   readonly staleIfError: number | undefined
 }
 
-/** What no option of a route overrides. `expired`: it says of itself that it is not fresh, such as `max-age=0`. */
+/** Why a response is not cached, whatever the route's options. `expired`: it says that it is not fresh, as with `max-age=0`. */
 export type KeepReason = Restriction | 'set-cookie' | 'no-cache' | 'expired'
 
-/** `status`: it answers one request only, or must be understood and is not. `no-freshness`: it does not say how long it is fresh. */
+/** `status`: it answers one request only, or has `must-understand` and a status that is not. `no-freshness`: it gives no lifetime. */
 export type FreshnessReason = Exclude<KeepReason, 'expired'> | 'status' | 'no-freshness'
 
-/** For how long a response that is to be obeyed says that it can be kept; or the reason why it does not say that it can. */
+/** How long a response may be cached by its own headers (`ttl: 'headers'`); or the reason why it may not be. */
 export function freshnessOf (response: Received): Freshness | FreshnessReason {
   const { status, headers, respondedAt } = response
   const directives = responseDirectives(headers)
@@ -60,18 +60,18 @@ export function freshnessOf (response: Received): Freshness | FreshnessReason {
   }
 }
 
-/** Why a response is not to be kept although the route says for how long; undefined if it may be. */
+/** Why a response must not be cached although the route gives a `ttl`; undefined if it may be. */
 export function restrictsKeeping (headers: Headers, respondedAt: number): KeepReason | undefined {
   const directives = responseDirectives(headers)
   return forbids(directives, headers) ?? (lifetimeOf(directives, headers, respondedAt) === 0 ? 'expired' : undefined)
 }
 
-/** Whether a response that is kept may be served once it is not fresh any more (RFC 9111 section 4.2.4). */
+/** Whether a cached response may be served once it is stale (RFC 9111 section 4.2.4). */
 export function mayServeStale (headers: Headers): boolean {
   return !responseDirectives(headers).mustRevalidate
 }
 
-/** Whether the response to a request with Authorization may be kept for others than who asked (RFC 9111 section 3.5). */
+/** Whether the response to a request with Authorization may be cached for other clients (RFC 9111 section 3.5). */
 export function permitsAuthorization (headers: Headers): boolean {
   return responseDirectives(headers).permitsAuthorization
 }
@@ -83,7 +83,7 @@ export function ageOf ({ headers, requestedAt, respondedAt }: Omit<Received, 'st
   return Math.max(0, apparent, corrected)
 }
 
-/** RFC 9110 section 15, without what answers one request only. */
+/** The final status codes of RFC 9110 section 15, without those that answer one request only. */
 const UNDERSTOOD = new Set([
   200, 201, 202, 203, 204, 205, 300, 301, 302, 303, 307, 308, 400, 401, 402, 403, 404, 405, 406, 407, 408, 409, 410, 411, 413, 414, 415,
   417, 421, 422, 426, 500, 501, 502, 503, 504, 505
@@ -97,17 +97,17 @@ function forbids (directives: ResponseDirectives, headers: Headers): Exclude<Kee
 /** RFC 9111 section 4.2.1, as a shared cache. */
 function lifetimeOf (directives: ResponseDirectives, headers: Headers, respondedAt: number): number | undefined {
   if (directives.lifetime !== undefined || directives.targeted || headers.expires === undefined) return directives.lifetime
-  // Section 5.3: what is not a date has expired.
+  // Section 5.3: a response whose Expires is not a date has expired.
   const expires = lines(headers.expires).map(line => parseHttpDate(trimmed(line), respondedAt) ?? -Infinity)
   return expires.length === 0 ? undefined : bounded(Math.min(...expires) - dateOf(headers, respondedAt))
 }
 
-/** When it was made, as far as can be told (RFC 9110 section 6.6.1). */
+/** When it was made: its Date (RFC 9110 section 6.6.1), or else when it came. */
 function dateOf (headers: Headers, respondedAt: number): number {
   return parseHttpDate(trimmed(combined(headers.date)), respondedAt) ?? respondedAt
 }
 
-/** RFC 9111 section 5.1: of a list the first member counts, and what is not well formed is as if it was not there. */
+/** RFC 9111 section 5.1: the first member of a list counts, and a value that is not well formed is ignored. */
 function ageValue (headers: Headers): number {
   return parseDeltaSeconds(combined(headers.age).split(',').map(trimmed).find(member => member !== '')) ?? 0
 }

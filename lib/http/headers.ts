@@ -1,5 +1,5 @@
 /**
- * Response headers: what the handler did to them, and what of that is another client's.
+ * Response headers: what the handler did to them, and which of them belong to one connection only.
  *
  * Invariant: nothing returned here shares an array or object with a reply.
  */
@@ -14,7 +14,7 @@ export const HOP_BY_HOP: ReadonlySet<string> = new Set([
   'transfer-encoding', 'upgrade', 'http2-settings'
 ])
 
-/** What its bytes are goes with them, whoever said so: a follower's hooks may have said something else, or nothing. */
+/** Headers that describe the bytes. They are recorded even if the handler did not change them, because a follower's hooks may differ. */
 const OF_THE_BODY: ReadonlySet<string> = new Set(['content-type', 'content-encoding'])
 
 /** What the handler did: the headers that it added or changed, and the names of those that it removed. */
@@ -38,7 +38,7 @@ export function headerDelta (before: Headers, after: Headers): HeaderDelta {
   return { set, removed }
 }
 
-/** Tells the fields that belong to the response from those of this connection, which Connection names besides the known ones. */
+/** Makes a test for end-to-end fields: not hop-by-hop, and not named in Connection. */
 export function travelling (connection: HeaderValue | undefined): (name: string) => boolean {
   const named = connection === undefined
     ? undefined
@@ -46,7 +46,7 @@ export function travelling (connection: HeaderValue | undefined): (name: string)
   return name => !HOP_BY_HOP.has(name) && named?.has(name) !== true
 }
 
-/** As text, which is what Node sends of whatever an app sets: a Date, a URL, null. */
+/** As text, as Node sends any value that an app sets: a Date, a URL, null. */
 function copy (value: HeaderValue): string | readonly string[] {
   return Array.isArray(value) ? value.map(String) : String(value as string | number)
 }

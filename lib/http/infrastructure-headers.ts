@@ -1,5 +1,5 @@
 /**
- * Request headers that hooks read for purposes other than the response: its path through the network, traces, logs, guards.
+ * Request headers that hooks read for purposes other than the response: routing, traces, logs, guards.
  *
  * Invariant: a name is here only if hooks that shape no response read it of requests that are otherwise the same, and its values
  * differ from client to client. A handler that reads one is another matter: then it counts. What tells tenants, languages,

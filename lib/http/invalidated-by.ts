@@ -1,35 +1,35 @@
 /**
- * What a successful unsafe request makes out of date besides its own target (RFC 9111 section 4.4).
+ * The paths that a successful unsafe request invalidates besides its own target (RFC 9111 section 4.4).
  *
- * Invariant: pure, never throws on any input. Nothing of another origin is ever named.
+ * Invariant: pure, never throws on any input. Paths of another origin are never among them.
  */
 import { lines } from './fields.js'
 import type { Headers } from './headers.js'
 
-/** What was requested: the scheme without its colon, the host with its port, and the path, with a query or without. */
+/** The requested URL: the scheme without its colon, the host with its port, and the path with or without a query. */
 export interface RequestUrl {
   readonly protocol: string
   readonly host: string
   readonly path: string
 }
 
-/** A field that has more lines than one is wrong already (RFC 9110 section 5.3), and each is resolved against the target. */
+/** These fields should have one line (RFC 9110 section 5.3), so that this many are more than enough. */
 const MAX_LINES = 16
 
 /**
- * The paths that Location and Content-Location of its response name, each once, but for the target's own: a path is out of date
- * with any query.
+ * The paths that Location and Content-Location of its response name, each once, without the target's own path, which is
+ * invalidated with any query.
  */
 export function invalidatedBy ({ protocol, host, path }: RequestUrl, headers: Headers): readonly string[] {
   const target = parse(`${protocol}://${host}`)
-  // A host that says more than a host is none.
+  // A host that also has a path, a query or credentials is not valid.
   if (target === undefined || target.href !== `${target.origin}/`) return []
   const self = path.startsWith('/') ? parse(target.origin + path) : undefined
   const paths = new Set<string>()
   for (const value of [headers.location, headers['content-location']]) {
     for (const line of value === undefined ? [] : lines(value).slice(0, MAX_LINES)) {
       const named = parse(line, self ?? target)
-      // Not by its origin: a blob of this origin has that, too.
+      // A blob: URL has the same origin, so scheme and host are compared.
       if (named?.protocol === target.protocol && named.host === target.host) paths.add(named.pathname)
     }
   }

@@ -1,9 +1,8 @@
 /**
- * Whether a response is kept, and for how long: what its route says, within what the response itself allows.
+ * Whether a response is cached, and for how long: what its route says, within what the response itself allows.
  *
- * Invariant: pure but for the jitter. No option overrides a response that says that it is private, not to be stored, expired
- * or to be validated each time, or that sets a cookie; and what is stale is served no longer than the response allows. No option
- * has an error of the server's served stale.
+ * Invariant: pure except for the jitter. A response with `private`, `no-store`, `no-cache` or Set-Cookie, or that has expired, is
+ * never cached. A response is served stale no longer than it allows itself. No option has a 5xx served stale.
  */
 import { trimmed, parseHttpDate } from './conditional.js'
 import { combined } from './fields.js'
@@ -33,16 +32,16 @@ export type PlanReason = KeepReason | FreshnessReason | 'error' | 'entry-too-lar
 
 export interface Plan {
   readonly reason?: undefined
-  /** How old it was when it came. */
+  /** Its age when it came, in milliseconds. */
   readonly age: number
-  /** When it was made. */
+  /** When it was made, in milliseconds since 1970. */
   readonly date: number
   readonly durations: { readonly freshFor: number, readonly staleWhileRevalidate: number, readonly staleIfError: number }
-  /** How long it is of any use. */
+  /** How long it is stored, in milliseconds. */
   readonly keepFor: number
 }
 
-/** How long past its use a response is kept whose validators can be asked about. */
+/** How much longer a response with validators is stored, so that it can be revalidated; in milliseconds. */
 const VALIDATE_FOR = 60_000
 
 /**
@@ -63,7 +62,7 @@ export function planKeeping (response: Keepable, settings: KeepSettings, ttlOf: 
   const lifetime = freshness.lifetime * (1 - settings.ttlJitter * Math.random())
   const fresh = lifetime - freshness.age
   const usedUp = Math.max(-fresh, 0)
-  // What is served stale is served in the place of an error: one that has had its time must not hide that there is none any more.
+  // A cached 5xx is not served stale by an option: it would hide that the error is over.
   const optional = (option: number): number => status >= 500 ? 0 : option
   const stale = (own: number | undefined, option: number): number =>
     freshness.mayServeStale ? Math.max((own ?? optional(option)) - usedUp, 0) : 0

@@ -1,5 +1,5 @@
 /**
- * A response that was kept, and the strict reading of what a store that others can write to says is one.
+ * A cached response, and the strict reader of values from stores that others can write to.
  *
  * Invariant: the readers never throw, run no code of what they read, and what they return is fresh, deeply frozen (but for the
  * bytes of a body) and can be sent: no field that Node would refuse or that belongs to one client, connection or message.
@@ -18,15 +18,15 @@ export interface KeptResponse {
   /** The headers that its handler removed. */
   readonly removed: readonly string[]
   readonly body: Body
-  /** How old it was when it came, in milliseconds. */
+  /** Its age when it came, in milliseconds. */
   readonly age: number
   /** When it was made, in milliseconds since 1970. */
   readonly date: number
-  /** The request headers that it depends on besides the key, and what they were. */
+  /** The request headers that it depends on besides the key, with their values. */
   readonly variant: Variant
 }
 
-/** What is kept under the key of a response that has variants: which request headers tell them apart. */
+/** What is cached under a key that has variants: the names of the request headers that they depend on. */
 export interface VaryMarker {
   readonly vary: readonly string[]
 }
@@ -61,7 +61,7 @@ export function readVaryMarker (value: unknown): VaryMarker | undefined {
   })
 }
 
-/** Never seen outside. */
+/** Thrown and caught in this module only. */
 const REFUSED = new TypeError('not a kept response')
 
 function attempt<T> (reading: () => T): T | undefined {
@@ -77,7 +77,7 @@ function wanted<T> (is: (value: unknown) => value is T, value: unknown): T {
   throw REFUSED
 }
 
-/** Its own, and not made by a getter. */
+/** An own property; undefined if a getter makes it. */
 function member (value: unknown, name: string): unknown {
   if (typeof value !== 'object' || value === null) throw REFUSED
   return Object.getOwnPropertyDescriptor(value, name)?.value
@@ -117,12 +117,12 @@ function isStatus (value: unknown): value is number {
 
 const BYTES = Object.getPrototypeOf(Uint8Array.prototype) as object
 
-/** What an array of bytes is, whatever it says of itself. */
+/** A property of an array of bytes as the engine has it, whatever its own properties say. */
 function inner<T> (bytes: object, name: 'buffer' | 'byteOffset' | 'byteLength'): T {
   return (Object.getOwnPropertyDescriptor(BYTES, name) as { get: () => T }).get.call(bytes)
 }
 
-/** The same bytes, in a Buffer that is nothing else. */
+/** The same bytes in a plain Buffer, without properties that were added to it. */
 function bodyFrom (value: unknown): Body {
   if (value === null || typeof value === 'string') return value
   if (!Buffer.isBuffer(value)) throw REFUSED
@@ -133,7 +133,7 @@ function isAmount (value: unknown): value is number {
   return typeof value === 'number' && value >= 0 && value < Infinity
 }
 
-/** What a Date can hold. */
+/** Whether a Date can hold it. */
 function isMoment (value: unknown): value is number {
   return isAmount(value) && value <= 8.64e15
 }
@@ -142,7 +142,7 @@ function isTextOrNull (value: unknown): value is string | null {
   return value === null || typeof value === 'string'
 }
 
-/** A name in lower case that can stand in a plain object, as those of a reply do. Node throws if it is no token. */
+/** Whether it is a field name in lower case that is safe as a property of a plain object. Node throws if it is no token. */
 function isFieldName (value: unknown): value is string {
   if (typeof value !== 'string' || value !== value.toLowerCase() || value === '__proto__') return false
   validateHeaderName(value)
@@ -157,7 +157,7 @@ function isSharedField (value: unknown): value is string {
   return isResponseField(value) && value !== 'set-cookie'
 }
 
-/** A request header, or what stands among their names for something else. A `*` would be any of them. */
+/** Whether it is the name of a request header, or one of the names that stand for something else. `*` would be any header. */
 function isDimension (value: unknown): value is string {
   return isMeaning(value) || (isFieldName(value) && value !== '*')
 }

@@ -2,8 +2,8 @@
  * The key: two requests are identical if and only if their keys are equal.
  *
  * Invariant: the encoding is injective. A key is a JSON array whose parts are each at a place of its own: strings, nulls, arrays of
- * these, and what functions answer; nothing is joined by a delimiter. An absent header is null, an empty one is ''. Where there is nothing
- * to say after the target, all of that is left out.
+ * these, and what the app's functions return; nothing is joined by a delimiter. An absent header is null, an empty one is ''. If all
+ * parts after the target are empty, they are left out.
  */
 import type { IncomingHttpHeaders } from 'node:http'
 import { notAKey, partText } from './answers.js'
@@ -12,13 +12,13 @@ import { digestBody, isPlainJson } from './body-digest.js'
 import { cookiePairs } from './cookies.js'
 import { normalizeQuery, queryStart, type Covers } from './query.js'
 
-/** What a key depends on that the app has chosen. */
+/** Settings of the app that keys depend on. */
 export interface Router {
   /** It ends a path at `;`. */
   readonly semicolonDelimits: boolean
   /** It has a query string parser of its own. */
   readonly parsesItself: boolean
-  /** The address of a connection decides whether a proxy's word is taken. */
+  /** The address of a connection decides whether its proxy headers are trusted. */
   readonly trustsByAddress: boolean
 }
 
@@ -32,11 +32,11 @@ export interface KeySettings<S> {
   readonly router: Router
 }
 
-/** What tells whether a request has a body. */
+/** The parts of a request that tell whether it has a body. */
 export interface BodySource {
   readonly headers: IncomingHttpHeaders
   readonly raw: {
-    /** Of HTTP/2, where a body needs no header that tells of it. */
+    /** The stream of HTTP/2, where no header needs to announce a body. */
     readonly stream?: { readonly endAfterHeaders?: boolean }
     /** Whether all of the body has come. */
     readonly complete?: boolean
@@ -63,13 +63,13 @@ export type KeyFault = 'no-identity' | 'identity-threw' | 'no-key' | 'key-threw'
 export type KeyResult = string | {
   readonly fault: KeyFault
   readonly error?: unknown
-  /** What was answered in the place of a key, where it is something. */
+  /** Describes what was returned instead of a key, unless it was nothing. */
   readonly got?: string
 }
 
 type Part = string | null | Part[]
 
-/** The beginning of a route's keys, which is mostly that of the last one. */
+/** The beginning of a route's keys. Caches the last one, which is mostly the next one as well. */
 export class KeyHead {
   readonly #route: string
   #method = ''
@@ -84,7 +84,7 @@ export class KeyHead {
   }
 
   of ({ method: own, protocol, host, raw: { socket } }: KeySource): string {
-    // What answers GET answers HEAD as well.
+    // GET and HEAD share a key.
     const method = own === 'HEAD' ? 'GET' : own
     const name = nameOf(host, socket as NamedSocket | null | undefined)
     if (host !== this.#host || name !== this.#name || method !== this.#method || protocol !== this.#protocol || this.#text === '') {
@@ -103,7 +103,7 @@ interface NamedSocket {
   readonly servername?: unknown
 }
 
-/** The name that TLS was begun with, if that is not the host's as of clients that mean well; null: with none. Undefined: nothing to tell. */
+/** The server name of TLS, if it is not that of `host`; null if the client sent none. Undefined: no TLS, or the names agree. */
 function nameOf (host: string, socket: NamedSocket | null | undefined): string | null | undefined {
   const name = socket?.servername
   if (typeof name === 'string') return isNameOf(host, name) ? undefined : name
@@ -201,7 +201,7 @@ export function sendsBody ({ headers, raw }: BodySource): boolean {
   return headers['transfer-encoding'] !== undefined || (headers['content-length'] ?? '0') !== '0' || raw.stream?.endAfterHeaders === false
 }
 
-/** What a key function answered, as text; undefined if it is no key. */
+/** What a `key` function returned, as text; undefined if it is no key. */
 function keyText (answer: unknown): string | undefined {
   if (!Array.isArray(answer)) return answer === '' ? undefined : partText(answer, quote)
   if (answer.length === 0) return undefined
@@ -219,7 +219,7 @@ function targetOf (url: string, settings: Pick<KeySettings<never>, 'query' | 'ro
   const start = queryStart(url, router.semicolonDelimits)
   if (start === url.length) return `[${quote(url)}]`
   const query = url.slice(start + 1)
-  // What order means to a parser of the app's own is not known.
+  // A parser of the app's own may depend on the order of the pairs.
   const sorts = settings.query !== 'raw' && !router.parsesItself
   return encode([url.slice(0, start), url.charAt(start), sorts ? normalizeQuery(query) : query])
 }

@@ -1,5 +1,5 @@
 /**
- * Labels: what is kept can be purged by them.
+ * Labels, by which cached results are purged.
  *
  * Invariant: pure. Labels of different kinds are never equal, nor is one to a key, which begins with a bracket.
  */
@@ -13,17 +13,17 @@ export function tagLabel (tag: string): string {
   return `tag:${tag}`
 }
 
-/** All that routers may take for the same path has one. */
+/** All paths that a router may take for the same one have one label. */
 export function pathLabel (path: string): string {
   return `path:${fencedPath(path)}`
 }
 
-/** @param own those of its route and its paths */
+/** @param own the labels of its route and its paths */
 export function labelsOf (own: readonly string[], tags: readonly string[]): readonly string[] {
   return [...own, ...tags.map(tagLabel)]
 }
 
-/** What labels of a kind say. */
+/** The labels of a kind, without the kind. */
 export function partOf (labels: readonly string[], kind: 'route' | 'path' | 'tag'): readonly string[] {
   return labels.filter(label => label.startsWith(`${kind}:`)).map(label => label.slice(kind.length + 1))
 }

@@ -1,5 +1,5 @@
 /**
- * What a body holds that belongs to one reply: a nonce of its Content-Security-Policy, the id of its request.
+ * Texts in a body that belong to one reply: a nonce of its Content-Security-Policy, the id of its request.
  *
  * Invariant: pure, and linear in what is searched. A text counts as held where it stands as a word of its own.
  */
@@ -7,7 +7,7 @@ import { combined } from './fields.js'
 import type { HeaderValue } from './headers.js'
 import type { Body } from './recording.js'
 
-/** Shorter ids than Fastify's first one are found in texts that have nothing to do with them. */
+/** Ids that are shorter than Fastify's first one stand in texts by chance. */
 const SHORTEST_ID = 5
 
 const NONCE = /'nonce-([A-Za-z0-9+/_-]+={0,2})'/g
@@ -36,7 +36,7 @@ function codeAt (body: string | Buffer, place: number): number | undefined {
   return typeof body === 'string' ? body.charCodeAt(place) : body[place]
 }
 
-/** Letters, digits, `-` and `_`, of which ids are made. */
+/** Whether ids may have this character: letters, digits, `-` and `_`. */
 function isOfWord (code: number | undefined): boolean {
   return code !== undefined && ((code >= 48 && code <= 57) || (code >= 65 && code <= 90) || (code >= 97 && code <= 122) ||
     code === 45 || code === 95)

@@ -61,7 +61,7 @@ export function joinReason (request: RequestFacts, settings: JoinSettings): Join
   if (socket !== null && isClosed(socket, request) && asksConnection(socket, request, settings)) return 'connection-closed'
   if (settings.identity === undefined) {
     const { credentials } = settings
-    // V8 makes objects of the steps of an iterator over a frozen array.
+    // An iterator over a frozen array would allocate an object for each step.
     for (let index = 0; index < credentials.length; index++) {
       const name = credentials[index] as string
       if (headers[name] !== undefined && !coversCredential(name, headers, settings)) return 'credentials'
@@ -84,17 +84,17 @@ function isPlainConnection (value: string): boolean {
   return tokenList(value)?.every(option => option === 'keep-alive' || option === 'close') === true
 }
 
-/** Whether the key holds all that this credential says. */
+/** Whether the key covers all of this credential. */
 function coversCredential (name: string, headers: IncomingHttpHeaders, settings: JoinSettings): boolean {
   return settings.headers.includes(name) || (name === 'cookie' && carriesOnly(headerOf(headers, name) as string, settings.cookies))
 }
 
-/** Whether the key holds all that a request header says, of a request that has boarded. */
+/** Whether the key covers all of a request header, for a request that has boarded. */
 export function keyCovers (name: string, { headers, host }: Pick<KeySource, 'headers' | 'host'>, settings: JoinSettings): boolean {
   return settings.headers.includes(headerOfName(name)) ||
     ((name === 'host' || name === ':authority') && headers[name] === host) ||
     (settings.credentials.includes(name) && (name === 'cookie'
-      // A Cookie header says more than who is asking; without an identity nobody boards with other cookies than those of the key.
+      // An identity does not cover other cookies. Without one, no request boards with cookies that are not in the key.
       ? settings.identity === undefined && carriesOnly(headerOf(headers, name) ?? '', settings.cookies)
       : settings.identity !== undefined))
 }
@@ -106,13 +106,13 @@ interface PeerSocket {
   getPeerCertificate? (): object | null
 }
 
-/** Whether a connection, or the stream of it, has been closed: then its socket, or what stands in for it, tells nothing any more. */
+/** Whether a connection, or its HTTP/2 stream, is closed. Then its socket no longer tells anything about the client. */
 function isClosed (socket: PeerSocket, { raw }: RequestFacts): boolean {
-  // Those of HTTP/2 have their streams' word for whether they are destroyed, and are closed a little earlier.
+  // The socket of an HTTP/2 stream is closed a little before the stream is destroyed.
   return socket.destroyed === true || (raw.stream !== undefined && socket.readyState === 'closed')
 }
 
-/** Whether what tells this request apart is asked of its connection, by whomever. */
+/** Whether the key or the identity of this request may depend on its connection. */
 function asksConnection (socket: PeerSocket, { headers, raw }: RequestFacts, { identity, key, router }: JoinSettings): boolean {
   return socket.encrypted === true || raw.stream !== undefined || identity !== undefined || key !== undefined ||
     (router.trustsByAddress && (headers['x-forwarded-host'] !== undefined || headers['x-forwarded-proto'] !== undefined))
@@ -120,33 +120,33 @@ function asksConnection (socket: PeerSocket, { headers, raw }: RequestFacts, { i
 
 function certificateReason (socket: PeerSocket): 'client-certificate' | 'connection-closed' | undefined {
   const certificate = socket.getPeerCertificate?.()
-  // Without one there is an empty object.
+  // Node gives an empty object if the client sent none.
   if (certificate === null) return 'connection-closed'
   return certificate !== undefined && Object.keys(certificate).length > 0 ? 'client-certificate' : undefined
 }
 
-/** RFC 9110 section 15.1, without 206, which is a part of something else. */
+/** RFC 9110 section 15.1, without 206, which is part of a response. */
 const HEURISTICALLY_CACHEABLE = new Set([200, 203, 204, 300, 301, 308, 404, 405, 410, 414, 501])
 
 /**
- * What answers the conditions or the range of one request: never another one's answer, and no telling what the next one will be.
+ * Whether a status answers the conditions or the range of one request, so that it is no answer to any other.
  */
 export function answersOneOnly (status: number): boolean {
   return status === 206 || status === 304 || status === 412 || status === 416
 }
 
-/** What is asked of a response before anybody gets it but the client whose request it answers. */
+/** What decides whether a response may be shared. */
 export interface ResponseFacts {
   readonly status: number
   readonly headers: Headers
   readonly trailers: boolean
-  /** The handler threw: whatever the status, this is how it ended. */
+  /** The handler threw. Then the response may be shared whatever its status. */
   readonly failed: boolean
 }
 
 export type ShareReason = Restriction | 'status' | 'set-cookie' | 'vary-any' | 'vary-malformed' | 'trailers' | 'event-stream'
 
-/** Why a response may not be shared with anybody; undefined if it may, with those who match its Vary. */
+/** Why a response may not be shared with any other client; undefined if it may be, with those that match its Vary. */
 export function shareReason (response: ResponseFacts, statuses: readonly number[]): ShareReason | undefined {
   const { status, headers } = response
   if (status < 200 || status > 599 || answersOneOnly(status)) return 'status'
@@ -166,7 +166,7 @@ export function shareReason (response: ResponseFacts, statuses: readonly number[
 
 const EVENT_STREAM = /^\s*text\/event-stream/i
 
-/** A response that is meant to flow to one client as it is made. */
+/** Whether a response is meant to flow to one client while it is made. */
 function isEventStream (headers: Headers): boolean {
   return EVENT_STREAM.test(combined(headers['content-type'])) ||
     (headers['x-accel-buffering'] !== undefined && combined(headers['x-accel-buffering']).trim().toLowerCase() === 'no')

@@ -20,8 +20,8 @@ const UNIT = /^bytes=/i
 const SPEC = /^(\d*)-(\d*)$/
 
 /**
- * The spans that a Range asks for, in its order, those left out that lie behind the end; none if all do. Undefined: it says
- * nothing that is to be heeded (another unit, not well formed, too many ranges, or ranges that overlap).
+ * The spans that a Range asks for, in its order, without those behind the end; none if all are. Undefined: the Range is ignored
+ * (another unit, not well formed, too many ranges, or ranges that overlap).
  *
  * @param length of the whole, in bytes
  */
@@ -37,7 +37,7 @@ export function parseRange (value: FieldValue, length: number): readonly Span[] 
     if (first === '') {
       const suffix = Number(last)
       if (suffix === 0) continue
-      // The last bytes of nothing can be given, but no Content-Range can say so.
+      // No Content-Range can describe the last bytes of an empty body.
       if (length === 0) return undefined
       spans.push({ start: Math.max(length - suffix, 0), end: length })
     } else {
@@ -49,7 +49,7 @@ export function parseRange (value: FieldValue, length: number): readonly Span[] 
   return overlap(spans) ? undefined : spans
 }
 
-/** Whether one row of digits is less than another, however long they are. */
+/** Compares two numbers of any length, given as digits. */
 function isLess (a: string, b: string): boolean {
   const [one, other] = [a.replace(/^0+/, ''), b.replace(/^0+/, '')] as const
   return one.length === other.length ? one < other : one.length < other.length
@@ -61,10 +61,10 @@ function overlap (spans: readonly Span[]): boolean {
 }
 
 /**
- * Whether the If-Range of a request says that its ranges are of this very representation (RFC 9110 section 13.1.5). A date
- * does so only where the representation cannot have changed again within its second (section 8.8.2.2).
+ * Whether the If-Range of a request names this very representation (RFC 9110 section 13.1.5). A date does so only if the
+ * representation cannot have changed again within its second (section 8.8.2.2).
  *
- * @param sent when the response says that it was made, or now, in milliseconds since 1970
+ * @param sent the response's Date, or now, in milliseconds since 1970
  */
 export function ifRangeHolds (value: FieldValue, { etag, lastModified }: Validators, sent: number): boolean {
   if (value === undefined) return true

@@ -1,5 +1,5 @@
 /**
- * What a run of the handler came to, as bytes that any number of clients can be given.
+ * The recorded response of a handler's run, as bytes that any number of clients can be given.
  *
  * Invariant: immutable. It shares no buffer with the handler and no header with any reply.
  */
@@ -16,31 +16,31 @@ export interface Recording {
   readonly body: Body | Broadcast
   /** The size of the body in bytes; undefined while it is still being made. */
   readonly bytes: number | undefined
-  /** The id of the request whose run this is; undefined for a kept one. */
+  /** The id of the request whose run this is; undefined for a cached response. */
   readonly leaderId: string | undefined
-  /** The request headers that it depends on besides the key, and what the leader's were. */
+  /** The request headers that it depends on besides the key, with the leader's values. */
   readonly variant: Variant
-  /** If it was kept: since when. Moments in milliseconds since 1970, durations in milliseconds. */
+  /** If it comes from the cache: its age and freshness. Moments in milliseconds since 1970, durations in milliseconds. */
   readonly kept?: {
     readonly storedAt: number
     readonly freshFor: number
     readonly age: number
-    /** As HTTP writes it: each hit says it. */
+    /** The Date of each hit, as HTTP writes it. */
     readonly date: string
     readonly labels: readonly string[]
   }
 }
 
-/** One that was kept. */
+/** A recording from the cache. */
 export type KeptRecording = Recording & Required<Pick<Recording, 'kept'>> & { readonly bytes: number }
 
-/** Makes text or bytes a body that nobody else holds. */
+/** Copies a payload to a body that shares no memory with it. */
 export function snapshot (payload: string | Uint8Array | null | undefined): Body {
   if (payload === undefined || payload === null) return null
   return typeof payload === 'string' ? payload : Buffer.from(payload)
 }
 
-/** Whether a body has more bytes than `most`. No character has more than three in UTF-8 for each of its UTF-16 units. */
+/** Whether a body has more than `most` bytes. A UTF-16 unit takes at most three bytes in UTF-8, so most texts need no count. */
 export function isLarger (body: string | Uint8Array | null, most: number): boolean {
   return body !== null && body.length * 3 > most && byteLength(body) > most
 }
@@ -51,7 +51,7 @@ export function byteLength (body: string | Uint8Array | null): number {
 
 const bytes = new WeakMap<Recording, Buffer>()
 
-/** The bytes of a complete body, held once for all who are given ranges of it. */
+/** The bytes of a complete body, made once for all clients that get ranges of it. */
 export function bytesOf (recording: Recording): Buffer {
   const { body } = recording
   if (Buffer.isBuffer(body)) return body

@@ -1,8 +1,8 @@
 /**
- * The directives of a response that govern what this cache keeps (RFC 9111 section 5.2.2, RFC 5861, RFC 9213).
+ * The directives of a response that say whether and how long it may be cached (RFC 9111 section 5.2.2, RFC 5861, RFC 9213).
  *
- * Invariant: pure, never throws. Where a directive is said more than once, or is not well formed, what it comes to is the
- * reading that keeps the least. A restriction is never lost, whatever stands around it in the field that governs.
+ * Invariant: pure, never throws. A directive that is repeated or not well formed is read in the way that caches for the shortest
+ * time. A restriction is never lost, whatever else its field says.
  */
 import { cacheDirectives, judge, type Directive, type Restriction } from './cache-control.js'
 import { parseDeltaSeconds } from './delta-seconds.js'
@@ -16,22 +16,22 @@ export interface ResponseDirectives {
   readonly targeted: boolean
   /** Why it is for its own client only (sections 5.2.2.5 and 5.2.2.7). */
   readonly restriction: Restriction | undefined
-  /** Not to be used again without asking (section 5.2.2.4). Its form with field names counts as the one without. */
+  /** Not to be served again without revalidation (section 5.2.2.4). With field names it counts as without. */
   readonly noCache: boolean
-  /** s-maxage, or else max-age (sections 5.2.2.10 and 5.2.2.1); undefined where neither is said. */
+  /** s-maxage, or else max-age (sections 5.2.2.10 and 5.2.2.1); undefined without either. */
   readonly lifetime: number | undefined
   /**
-   * must-revalidate, proxy-revalidate or s-maxage: not to be served stale (sections 5.2.2.2, 5.2.2.8 and 5.2.2.10). Beside an
-   * s-maxage, though, RFC 5861 is there to say for how long it may be, and that is how origins use the two.
+   * must-revalidate, proxy-revalidate or s-maxage: not to be served stale (sections 5.2.2.2, 5.2.2.8 and 5.2.2.10). An s-maxage
+   * does not forbid it beside a directive of RFC 5861, because origins use the two together.
    */
   readonly mustRevalidate: boolean
-  /** Not to be kept unless its status is understood (section 5.2.2.3). */
+  /** Not to be cached unless its status is understood (section 5.2.2.3). */
   readonly mustUnderstand: boolean
   /** Others may be given the response to a request with Authorization (section 3.5). */
   readonly permitsAuthorization: boolean
-  /** RFC 5861 section 3; undefined where it is not said. */
+  /** RFC 5861 section 3; undefined without it. */
   readonly staleWhileRevalidate: number | undefined
-  /** RFC 5861 section 4; undefined where it is not said. */
+  /** RFC 5861 section 4; undefined without it. */
   readonly staleIfError: number | undefined
 }
 
@@ -55,8 +55,8 @@ export function responseDirectives (headers: Headers): ResponseDirectives {
 }
 
 /**
- * What CDN-Cache-Control forbids, if there is one; what Cache-Control forbids is forbidden besides. RFC 9213 has one that is not
- * well formed ignored: what it was to say might have been this.
+ * The restriction in CDN-Cache-Control; those in Cache-Control hold besides. One that is not well formed restricts, too: RFC 9213
+ * ignores it, but it may have been meant to say `private`.
  */
 export function targetedRestriction (headers: Headers): Restriction | undefined {
   const field = headers['cdn-cache-control']
@@ -64,7 +64,7 @@ export function targetedRestriction (headers: Headers): Restriction | undefined 
   return parseDictionary(field) === undefined ? 'cache-control-malformed' : responseDirectives(headers).restriction
 }
 
-/** The shortest of what a directive says; one that is not well formed says nothing, which is the shortest (section 4.2.1). */
+/** The shortest of the durations that a directive gives; one that is not well formed gives 0 (section 4.2.1). */
 function least (found: readonly Directive[], wanted: string): number | undefined {
   const all = found.filter(([name]) => name === wanted).map(([, argument]) => parseDeltaSeconds(argument) ?? 0)
   return all.length === 0 ? undefined : Math.min(...all)

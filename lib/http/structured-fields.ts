@@ -1,7 +1,7 @@
 /**
- * The little of structured fields (RFC 8941) that caching needs: reading a dictionary of bare values, writing a token or string.
+ * The part of structured fields (RFC 8941) that caching needs: reading a dictionary of bare values, writing a token or string.
  *
- * Invariant: never throws. A dictionary that is not well formed to its end is none at all, and what cannot be written is undefined.
+ * Invariant: never throws. A dictionary that is not well formed to its end is undefined, and so is text that cannot be written.
  */
 import { combined, type FieldValue } from './fields.js'
 

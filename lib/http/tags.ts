@@ -1,8 +1,7 @@
 /**
- * Tags: what a kept response can be purged by.
+ * Tags, by which a cached response can be purged.
  *
- * Invariant: pure, never throws. What is not a tag is none, and a response with more tags than are looked at has all that
- * were asked for or is not kept: see `MAX_TAGS`.
+ * Invariant: pure, never throws. Empty tags are ignored. A response with more than `MAX_TAGS` tags is not cached.
  */
 import { combined } from './fields.js'
 import type { Headers } from './headers.js'
@@ -14,7 +13,7 @@ export interface TagSettings {
   readonly tagHeaders: readonly string[]
 }
 
-/** A response with more is not kept: it could not be purged by each. */
+/** The most tags of a cached response. Tags are never cut off, because a purge by a lost tag would miss the response. */
 export const MAX_TAGS = 256
 
 /** All tags of a response, each once. Cache-Tag is a list with commas, Surrogate-Key one with spaces. */

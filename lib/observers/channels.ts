@@ -1,8 +1,8 @@
 /**
- * The same events on diagnostics channels, for tracers: `fastify-coalesce:board`, `:land`, `:cut`, `:settle` and
+ * Publishes what becomes of requests on diagnostics channels, for tracers: `fastify-coalesce:board`, `:land`, `:cut`, `:settle` and
  * `:refresh`.
  *
- * Invariant: without subscribers nothing is made; a message has ids of requests and closed sets of names, never a key or a URL.
+ * Invariant: without subscribers no message is made. A message has ids of requests and closed sets of names, never a key or a URL.
  */
 import { channel } from 'node:diagnostics_channel'
 import type { Observer, Subject } from './observer.js'

@@ -1,15 +1,15 @@
 /**
  * The log events: started, joined, completed, failed, cleaned up; refreshed; and each request's outcome.
  *
- * Invariant: through the request's own logger; route patterns and closed sets of names, never a key or a URL. Debug level, but
- * for a refresh that failed: no client will tell of that.
+ * Invariant: lines go through the request's own logger, and hold route patterns and closed sets of names, never a key or a URL. All are
+ * of level debug, except that a failed refresh is a warning, because no client sees it.
  */
 import type { Observer, Subject } from './observer.js'
 import { warn } from './warn.js'
 
-/** Whether anything comes of a line. */
+/** Whether the logger writes debug lines. */
 function isHeard ({ log }: Subject): boolean {
-  // Who does the same for debug and for error, as Fastify's does when logging is off, does nothing.
+  // Fastify's logger has one method that does nothing for all levels when logging is off.
   return log.debug !== log.error && log.isLevelEnabled?.('debug') !== false
 }
 

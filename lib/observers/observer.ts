@@ -1,5 +1,5 @@
 /**
- * Who is told what becomes of requests, and what they are told about.
+ * Observers: they are told what becomes of requests and calls, and change nothing.
  *
  * Invariant: the outcome of each request or call is told once, under the name that code, logs, metrics and docs share.
  */
@@ -19,44 +19,44 @@ export interface Subject {
   readonly id: string
   readonly log: Log
   readonly tally: Tally
-  /** The id of who runs for it. */
+  /** The id of the participant that runs for it; its own for a leader, undefined before it boarded. */
   readonly leaderId: string | undefined
 }
 
-/** What came of a run that nobody asked for. */
+/** The result of a background refresh. */
 export type RefreshResult = 'refreshed' | 'revalidated' | 'not-kept' | 'failed'
 
 export interface Observer {
-  /** It leads a new flight. */
+  /** `leader` leads a new flight. */
   started (leader: Subject): void
-  /** It follows; `waiters` counts it. */
+  /** `follower` waits on a flight that has so many followers now. */
   joined (follower: Subject, waiters: number): void
-  /** Its flight ended like this for so many followers. */
+  /** The flight of `leader` ended like this for so many followers. */
   landed (leader: Subject, landing: 'completed' | 'failed' | 'unshareable' | 'abandoned', reason: string, followers: number): void
-  /** It ran out of time, and its key is free again. */
+  /** The flight of `leader` took longer than `flightTimeout`, and its key is free again. */
   cleanedUp (leader: Subject): void
-  /** A response that is a shared stream ended before its end. */
+  /** The response to `subject`, a shared stream, was cut off before its end. */
   cutOff (subject: Subject, reason: string): void
-  /** How it was served in the end; `waited` in milliseconds, 0 for who never waited. */
+  /** How `subject` was served in the end. `waited` is in milliseconds, 0 if it never waited. */
   settled (subject: Subject, outcome: Outcome, reason: string, waited: number): void
-  /** What is kept was run anew in the background, because this one asked for it; `error` if that came of it. */
+  /** A background refresh that `subject` started has ended; with `error` if it failed. */
   refreshed (subject: Subject, result: RefreshResult, error: unknown): void
 }
 
-/** What a store was asked to do. */
+/** A call of a store. */
 export type Operation = 'get' | 'set' | 'delete' | 'entries'
 
-/** Told what goes wrong, and how long the store takes. */
+/** Is told when a store fails, and how long it takes. */
 export interface StoreListener {
   /** The store threw, rejected, or took too long. */
   failed (operation: Operation, reason: 'error' | 'timeout' | 'full', error: unknown): void
-  /** What the store gave is not what was asked for. */
+  /** The store returned something other than an entry of the key. */
   rejected (reason: 'garbage' | 'version' | 'key'): void
-  /** A look took so many milliseconds, of a store that answers with a promise. */
+  /** A lookup in a store that answers with a promise took so many milliseconds. */
   answered (took: number): void
 }
 
-/** Tells both. */
+/** Combines two observers: tells the first, then the second. */
 export function both (first: Observer, second: Observer): Observer {
   return {
     started (leader) {

@@ -10,7 +10,7 @@ import type { FastifyInstance } from 'fastify'
 import type { CoalesceFigures, Store } from '../../types/index.js'
 import { MetricTakenError } from '../errors.js'
 import type { MetricsSettings } from '../options/options.js'
-import { LOOK_BUCKETS, StoreTally } from './store-tally.js'
+import { LOOKUP_BUCKETS, StoreTally } from './store-tally.js'
 import { StoresSeen } from './stores-seen.js'
 import { FOLLOWER_BUCKETS, Tally, WAIT_BUCKETS, type Distribution } from './tally.js'
 
@@ -179,7 +179,7 @@ export class Instruments {
       histogram('wait_seconds', 'How long followers waited', WAIT_BUCKETS, tally => tally.waits),
       histogram('followers_per_flight', 'Followers of a flight when it landed', FOLLOWER_BUCKETS, tally => tally.followers),
       new ReadHistogram(named('store_look_seconds'), 'How long stores took to answer a look that they did not answer at once',
-        LOOK_BUCKETS, [], () => [[{}, this.#storeTally().looks]])
+        LOOKUP_BUCKETS, [], () => [[{}, this.#storeTally().lookups]])
     ]
     this.#metrics = metrics as unknown as readonly Metric[]
     this.#register()

@@ -1,7 +1,7 @@
 /**
- * Counts what goes wrong with a store, and how long it takes.
+ * Counts how often a store fails, and how long it takes.
  *
- * Invariant: closed sets of names. A store that fails all the time is counted each time, and logged once in a while.
+ * Invariant: reasons are closed sets of names. Each failure is counted; one is logged at most every `QUIET` milliseconds.
  */
 import type { Clock } from '../../types/index.js'
 import { systemClock } from '../clock.js'
@@ -9,22 +9,22 @@ import type { Log, Operation, StoreListener } from './observer.js'
 import { Distribution, increase } from './tally.js'
 import { warn } from './warn.js'
 
-/** Upper bounds of the histogram of looks, in seconds. */
-export const LOOK_BUCKETS: readonly number[] = Object.freeze([0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1])
+/** Upper bounds of the histogram of lookups, in seconds. */
+export const LOOKUP_BUCKETS: readonly number[] = Object.freeze([0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1])
 
-/** How many milliseconds lie between two warnings, at least. */
+/** The least time between two warnings, in milliseconds. */
 const QUIET = 10_000
 
 const ignore = (): void => {}
-/** Where nobody is told. */
+/** A log that writes nothing. */
 export const SILENT: Log = Object.freeze({ debug: ignore, warn: ignore, error: ignore })
 
 export class StoreTally implements StoreListener {
   /** By operation, then reason. */
   readonly errors = new Map<Operation, Map<string, number>>()
-  /** What was not what was asked for, by reason. */
+  /** Values that were not an entry of the key, by reason. */
   readonly rejections = new Map<string, number>()
-  readonly looks = new Distribution(LOOK_BUCKETS)
+  readonly lookups = new Distribution(LOOKUP_BUCKETS)
   readonly #log: Log
   readonly #clock: Clock
   #warned = -Infinity
@@ -45,7 +45,7 @@ export class StoreTally implements StoreListener {
   }
 
   answered (took: number): void {
-    this.looks.observe(took / 1000)
+    this.lookups.observe(took / 1000)
   }
 
   add (other: StoreTally): void {
@@ -53,7 +53,7 @@ export class StoreTally implements StoreListener {
       for (const [reason, times] of reasons) this.#fail(operation, reason, times)
     }
     for (const [reason, times] of other.rejections) increase(this.rejections, reason, times)
-    this.looks.add(other.looks)
+    this.lookups.add(other.lookups)
   }
 
   #fail (operation: Operation, reason: string, times: number): void {

@@ -1,17 +1,17 @@
 /**
- * How much stores hold, and what had to go before its time.
+ * How much stores hold, and how many entries they evicted.
  *
- * Invariant: a store that several keep in counts once. The number of evictions does not go back: not when a store is no longer
- * asked, nor when it begins again at 0. A store that cannot tell, or fails to, counts nothing.
+ * Invariant: a store that several registrations use counts once. The number of evictions never goes back, even if a store is no longer
+ * used, or starts again at 0. A store that cannot tell its size counts as 0.
  */
 import type { Store } from '../../types/index.js'
 
 export class StoresSeen {
-  /** What each said the last time. */
+  /** The evictions that each store reported last. */
   readonly #seen = new WeakMap<Store, number>()
   #evictions = 0
 
-  /** What they hold now, all together. */
+  /** How much they hold now, all together. */
   held (stores: Iterable<Store>): { readonly entries: number, readonly bytes: number } {
     let entries = 0
     let bytes = 0
@@ -23,7 +23,7 @@ export class StoresSeen {
     return { entries, bytes }
   }
 
-  /** How many evictions there were in these stores, and in those that were asked before. */
+  /** How many evictions there were in these stores, and in all earlier ones. */
   evictions (stores: Iterable<Store>): number {
     for (const store of new Set(stores)) {
       const now = amount(sizeOf(store)?.evictions)

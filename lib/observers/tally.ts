@@ -1,8 +1,8 @@
 /**
- * Counts, one tally a route: what `stats()` and the metrics are read from.
+ * Tallies: the counts of a route, from which `stats()` and the metrics are read.
  *
- * Invariant: counting costs additions and one look-up, whether or not anybody reads it. The reasons are a closed set of names
- * of this package's, so that a tally is bounded.
+ * Invariant: counting costs additions and one lookup in a map. Reasons are a closed set of names of this package, so that a tally is
+ * bounded.
  */
 import type { CoalesceFigures, Outcome } from '../../types/index.js'
 
@@ -11,10 +11,10 @@ export const WAIT_BUCKETS: readonly number[] = Object.freeze([0.001, 0.005, 0.01
 /** Upper bounds of the histogram of followers per flight. */
 export const FOLLOWER_BUCKETS: readonly number[] = Object.freeze([0, 1, 2, 5, 10, 25, 50, 100, 250, 500, 1000, 2500, 5000, 10_000])
 
-/** Counts of values up to each bound, not cumulated. */
+/** How many values lie up to each bound and above the one before it; not cumulated. */
 export class Distribution {
   readonly bounds: readonly number[]
-  /** One more than there are bounds: the last is for what lies above them. */
+  /** One more than there are bounds: the last counts the values above them. */
   readonly counts: number[]
   sum = 0
   count = 0
@@ -48,12 +48,12 @@ export class Tally {
   requests = 0
   /** Runs of the handler that started. */
   runs = 0
-  /** Requests answered with another one's run. */
+  /** Requests that waited for another one's run and were answered with it. */
   deduplicated = 0
   readonly outcomes = new Map<Outcome, Map<string, number>>()
   /** Shared streams that ended before their end, by reason. */
   readonly cuts = new Map<string, number>()
-  /** Looks for something kept that found nothing to serve, by reason. */
+  /** Cache lookups that found nothing to serve, by reason. */
   readonly misses = new Map<string, number>()
   /** Background refreshes, by result. */
   readonly refreshes = new Map<string, number>()

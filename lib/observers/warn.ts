@@ -1,7 +1,7 @@
 /**
- * A warning of something that was thrown by others.
+ * Logs a warning about something that other code threw.
  *
- * Invariant: it never throws, though what was thrown may be anything, and loggers look at it.
+ * Invariant: it never throws, although a logger reads what was thrown, and that may be anything.
  */
 import type { Log } from './observer.js'
 

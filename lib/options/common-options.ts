@@ -4,7 +4,7 @@
  * Invariant: a default or bound of them is written here only.
  */
 import type { Store } from '../../types/index.js'
-import { duration, fail, isObject, oneOf, part, span, type Reader, type Readers } from './parsers.js'
+import { duration, fail, isObject, oneOf, part, span, type Parser, type Parsers } from './parsers.js'
 
 /** Durations are in milliseconds. */
 export interface FunctionSettings {
@@ -14,7 +14,7 @@ export interface FunctionSettings {
   readonly onError: 'share' | 'promote'
 }
 
-export const functionReaders: Readers<FunctionSettings> = {
+export const functionReaders: Parsers<FunctionSettings> = {
   waitTimeout: duration,
   onWaitTimeout: oneOf('run', 'error'),
   flightTimeout: duration,
@@ -30,14 +30,14 @@ export interface KeepingSettings {
   readonly eagerRefresh: number
 }
 
-export const keepingReaders: Readers<KeepingSettings> = {
+export const keepingReaders: Parsers<KeepingSettings> = {
   staleWhileRevalidate: span,
   staleIfError: span,
   ttlJitter: part(0, 1),
   eagerRefresh: (value, name) => value === false ? Infinity : part(0, 1, ', or false')(value, name)
 }
 
-export const store: Reader<Store> = (value, name) =>
+export const store: Parser<Store> = (value, name) =>
   isObject(value) && !(value instanceof Map) && ['get', 'set', 'delete'].every(method => typeof value[method] === 'function')
     ? value as unknown as Store
     : fail(name, 'an object with get(key), set(entry, keepFor) and delete(key), so no Map', value)

@@ -1,28 +1,28 @@
 /**
  * Options of a deduplicated function in; frozen, complete settings out.
  *
- * Invariant: as for all options: a wrong one throws with its name, and nothing is repaired.
+ * Invariant: a wrong option throws with its name, and nothing is repaired.
  */
 import type { DeduplicateOptions, Store } from '../../types/index.js'
 import { atOnce } from '../http/at-once.js'
 import {
   FUNCTION_DEFAULTS, functionReaders, KEEPING_DEFAULTS, keepingReaders, store, type FunctionSettings, type KeepingSettings
 } from './common-options.js'
-import { callable, duration, durationOr, fail, isName, isObject, listOf, names, optional, read, span, type Reader } from './parsers.js'
+import { callable, duration, durationOr, fail, isName, isObject, listOf, names, optional, read, span, type Parser } from './parsers.js'
 
 export interface CallSettings<A extends readonly unknown[], R> extends FunctionSettings, KeepingSettings {
   readonly key: DeduplicateOptions<A, R>['key']
   readonly name: string | undefined
   readonly clone: ((result: R) => R) | undefined
-  /** Undefined: nothing is kept. */
+  /** In milliseconds; undefined: nothing is cached. */
   readonly ttl: number | ((result: R, args: A) => number | undefined) | undefined
   readonly store: Store | undefined
-  /** Undefined: that of whoever has the store. */
+  /** In milliseconds; undefined: the registration's. */
   readonly storeTimeout: number | undefined
   readonly tags: (result: R, args: A) => readonly string[]
 }
 
-const resultTtl: Reader<CallSettings<readonly unknown[], unknown>['ttl']> = (value, name) => {
+const resultTtl: Parser<CallSettings<readonly unknown[], unknown>['ttl']> = (value, name) => {
   if (typeof value !== 'function') return durationOr('a function')(value, name)
   const ttlOf = value as (result: unknown, ...args: readonly unknown[]) => unknown
   return function checkedTtl (result, args) {
@@ -31,7 +31,7 @@ const resultTtl: Reader<CallSettings<readonly unknown[], unknown>['ttl']> = (val
   }
 }
 
-const cloner: Reader<(result: unknown) => unknown> = (value, name) => {
+const cloner: Parser<(result: unknown) => unknown> = (value, name) => {
   const cloneOf = callable<(result: unknown) => unknown>(value, name)
   return function checkedClone (result) {
     const own = atOnce(cloneOf(result))
@@ -41,7 +41,7 @@ const cloner: Reader<(result: unknown) => unknown> = (value, name) => {
 
 const NO_TAGS = Object.freeze([])
 
-const resultTags: Reader<CallSettings<readonly unknown[], unknown>['tags']> = (value, name) => {
+const resultTags: Parser<CallSettings<readonly unknown[], unknown>['tags']> = (value, name) => {
   if (typeof value !== 'function') {
     const own = listOf('an array of names, or a function', isName)(value, name)
     return () => own
@@ -58,11 +58,11 @@ export function readFunctionOptions<A extends readonly unknown[], R> (options: D
     ...functionReaders,
     key: callable<DeduplicateOptions<A, R>['key']>,
     name: optional((value: unknown, name: string) => isName(value) ? value : fail(name, 'a non-empty string', value)),
-    clone: optional(cloner) as Reader<CallSettings<A, R>['clone']>,
-    ttl: resultTtl as Reader<CallSettings<A, R>['ttl']>,
+    clone: optional(cloner) as Parser<CallSettings<A, R>['clone']>,
+    ttl: resultTtl as Parser<CallSettings<A, R>['ttl']>,
     ...keepingReaders,
     store: optional(store),
     storeTimeout: optional(duration),
-    tags: resultTags as Reader<CallSettings<A, R>['tags']>
+    tags: resultTags as Parser<CallSettings<A, R>['tags']>
   }, options, { ...FUNCTION_DEFAULTS, ...KEEPING_DEFAULTS, ttl: undefined, tags: () => NO_TAGS }, path)
 }

@@ -9,13 +9,13 @@ import type { Clock, CoalesceOptions, Store } from '../../types/index.js'
 import { systemClock } from '../clock.js'
 import type { Router } from '../http/key.js'
 import { store } from './common-options.js'
-import { boolean, clock, duration, fail, integer, isObject, oneOf, optional, read, seconds, type Reader, type Readers } from './parsers.js'
+import { boolean, clock, duration, fail, integer, isObject, oneOf, optional, read, seconds, type Parser, type Parsers } from './parsers.js'
 import { ROUTE_DEFAULTS, routeReaders, type RouteSettings } from './route-options.js'
 
 export interface Settings {
   readonly routes: RouteSettings
   readonly global: boolean
-  /** Undefined: as the context around this one has it. */
+  /** Undefined: as in the context around this one. */
   readonly metrics: MetricsSettings | false | undefined
   readonly maxFlights: number
   readonly maxWaiters: number
@@ -24,7 +24,7 @@ export interface Settings {
   readonly store: Store | undefined
   readonly storeTimeout: number
   readonly purgeOnWrite: boolean
-  /** Undefined: as the context around this one has it. */
+  /** Undefined: as in the context around this one. */
   readonly cacheControl: CacheControlSettings | false | undefined
 }
 
@@ -45,14 +45,14 @@ export interface CacheControlSettings {
 
 const METRIC_PREFIX = /^(?:[a-zA-Z_:][a-zA-Z0-9_:]*)?$/
 
-const metrics: Reader<Settings['metrics']> = (value, name) => {
+const metrics: Parser<Settings['metrics']> = (value, name) => {
   if (value === undefined || value === false) return value
   if (value === true) return METRICS
   if (!isObject(value)) return fail(name, 'true, false or an object', value)
   return read(metricsReaders, value, METRICS, name)
 }
 
-const metricsReaders: Readers<MetricsSettings> = {
+const metricsReaders: Parsers<MetricsSettings> = {
   path: (value, name) => value === false || (typeof value === 'string' && value.startsWith('/'))
     ? value as string | false
     : fail(name, "a path that starts with '/', or false", value),
@@ -66,13 +66,13 @@ const metricsReaders: Readers<MetricsSettings> = {
   routeOptions: (value, name) => isObject(value) ? value as RouteShorthandOptions : fail(name, 'route options', value)
 }
 
-const cacheControl: Reader<CacheControlSettings | false> = (value, name) => {
+const cacheControl: Parser<CacheControlSettings | false> = (value, name) => {
   if (value === false) return false
   if (!isObject(value)) return fail(name, 'false or { privacy, expiresIn, serverExpiresIn }', value)
   const settings = read<CacheControlSettings>({
     privacy: oneOf('public', 'private', 'no-cache'), expiresIn: optional(seconds), serverExpiresIn: optional(seconds)
   }, value, {}, name)
-  // @fastify/caching would not say it, and not say so.
+  // @fastify/caching would ignore it without a word.
   if (settings.expiresIn !== undefined && settings.privacy === 'no-cache') fail(`${name}.expiresIn`, "without privacy: 'no-cache'", value.expiresIn)
   if (settings.serverExpiresIn !== undefined && settings.privacy !== 'public') {
     fail(`${name}.serverExpiresIn`, "with privacy: 'public' only", value.serverExpiresIn)
@@ -80,7 +80,7 @@ const cacheControl: Reader<CacheControlSettings | false> = (value, name) => {
   return settings
 }
 
-const registrationReaders: Readers<Omit<Settings, 'routes'>> = {
+const registrationReaders: Parsers<Omit<Settings, 'routes'>> = {
   global: boolean,
   metrics,
   maxFlights: integer(0),
@@ -113,7 +113,7 @@ const REGISTRATION_DEFAULTS: Omit<Settings, 'routes'> = Object.freeze({
 /** Reads the options of a registration. */
 export function readOptions (options: CoalesceOptions, router: Router): Settings {
   if (!isObject(options)) fail('coalesce options', 'an object', options)
-  // Fastify itself reads these from the options of a registration.
+  // These options of a registration are Fastify's.
   const { prefix, logLevel, logSerializers, ...own } = options as Record<string, unknown>
   const { global, metrics, maxFlights, maxWaiters, maxRecordedBytes, clock, store, storeTimeout, purgeOnWrite, cacheControl, ...routes } =
     read({ ...registrationReaders, ...routeReaders }, own, { ...REGISTRATION_DEFAULTS, ...ROUTE_DEFAULTS }, 'coalesce options')

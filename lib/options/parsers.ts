@@ -1,21 +1,21 @@
 /**
- * How single options are read, whatever they are options of.
+ * Parsers of single options, for all kinds of options.
  *
- * Invariant: a reader gives the setting, or throws `FST_COALESCE_INVALID_OPTION` with the option's name, what it wants and what
+ * Invariant: a parser returns the setting, or throws `FST_COALESCE_INVALID_OPTION` with the option's name, what it wants and what
  * it got. Nothing is repaired.
  */
 import ms, { type StringValue } from 'ms'
 import type { Clock } from '../../types/index.js'
 import { InvalidOptionError } from '../errors.js'
 
-/** Reads one option: its setting, or a throw. `name` is what messages call it. */
-export type Reader<T> = (value: unknown, name: string) => T
-export type Readers<T> = { readonly [Name in keyof T]: Reader<T[Name]> }
+/** Parses one option. `name` is its name in messages. */
+export type Parser<T> = (value: unknown, name: string) => T
+export type Parsers<T> = { readonly [Name in keyof T]: Parser<T[Name]> }
 
 const MAX_TIMEOUT = 2 ** 31 - 1
 /** RFC 9111 section 1.2.2. */
 const MAX_SECONDS = 2 ** 31
-/** Without the star of RFC 9110: no name has it, and who writes it means any rest, as in a query's `ignore`. */
+/** A token of RFC 9110 without `*`, which no real name has: it would be meant as a wildcard, as in a query's `ignore`. */
 const HEADER_NAME = /^[!#$%&'+\-.^_`|~0-9A-Za-z]+$/
 
 export function fail (name: string, wanted: string, got: unknown): never {
@@ -36,22 +36,22 @@ function describe (value: unknown): string {
 export const isObject = (value: unknown): value is Record<string, unknown> =>
   typeof value === 'object' && value !== null && !Array.isArray(value)
 
-export const boolean: Reader<boolean> = (value, name) =>
+export const boolean: Parser<boolean> = (value, name) =>
   typeof value === 'boolean' ? value : fail(name, 'true or false', value)
 
-export const integer = (least: number, most = Infinity): Reader<number> => (value, name) =>
+export const integer = (least: number, most = Infinity): Parser<number> => (value, name) =>
   Number.isSafeInteger(value) && (value as number) >= least && (value as number) <= most
     ? value as number
     : fail(name, `a whole number from ${least}${most === Infinity ? '' : ` to ${most}`}`, value)
 
-export const oneOf = <T extends string>(...values: T[]): Reader<T> => (value, name) =>
+export const oneOf = <T extends string>(...values: T[]): Parser<T> => (value, name) =>
   values.includes(value as T) ? value as T : fail(name, values.map(each => `'${each}'`).join(' or '), value)
 
 export const callable = <F>(value: unknown, name: string): F =>
   typeof value === 'function' ? value as F : fail(name, 'a function', value)
 
-export const optional = <T>(reader: Reader<T>): Reader<T | undefined> => (value, name) =>
-  value === undefined ? undefined : reader(value, name)
+export const optional = <T>(parser: Parser<T>): Parser<T | undefined> => (value, name) =>
+  value === undefined ? undefined : parser(value, name)
 
 /** Milliseconds, as a number or in words. */
 function millisecondsOf (value: unknown): unknown {
@@ -59,46 +59,46 @@ function millisecondsOf (value: unknown): unknown {
   return typeof value === 'string' && /^[\d.]+ ?[a-z]+$/i.test(value) && value.length <= 100 ? ms(value as StringValue) : value
 }
 
-/** @param others what an option can be besides, for the message */
-const timeSpan = (others: string): Reader<number> => (value, name) => {
+/** @param others other values of the option, for the message */
+const timeSpan = (others: string): Parser<number> => (value, name) => {
   const wanted = `a duration from 1 ms to ${MAX_TIMEOUT} ms: milliseconds, or a string like '30s'${others}`
   const parsed = millisecondsOf(value)
   return typeof parsed === 'number' && parsed >= 1 && parsed <= MAX_TIMEOUT ? parsed : fail(name, wanted, value)
 }
 
 export const duration = timeSpan('')
-export const durationOr = (others: string): Reader<number> => timeSpan(`; or ${others}`)
+export const durationOr = (others: string): Parser<number> => timeSpan(`; or ${others}`)
 
 /** A duration for a header, in seconds. */
-export const seconds: Reader<number> = (value, name) => {
+export const seconds: Parser<number> = (value, name) => {
   const parsed = millisecondsOf(value)
   return typeof parsed === 'number' && parsed % 1000 === 0 && parsed >= 1000 && parsed <= MAX_SECONDS * 1000
     ? parsed / 1000
     : fail(name, `a duration of whole seconds from 1 s to ${MAX_SECONDS} s: milliseconds, or a string like '5m'`, value)
 }
 
-/** A duration that may be none. */
-export const span: Reader<number> = (value, name) => value === 0 ? 0 : durationOr('0')(value, name)
+/** A duration that may be 0. */
+export const span: Parser<number> = (value, name) => value === 0 ? 0 : durationOr('0')(value, name)
 
-export const part = (least: number, most: number, others = ''): Reader<number> => (value, name) =>
+export const part = (least: number, most: number, others = ''): Parser<number> => (value, name) =>
   typeof value === 'number' && value >= least && value <= most ? value : fail(name, `a number from ${least} to ${most}${others}`, value)
 
-export const listOf = <T>(wanted: string, isMember: (member: unknown) => member is T): Reader<readonly T[]> => (value, name) =>
+export const listOf = <T>(wanted: string, isMember: (member: unknown) => member is T): Parser<readonly T[]> => (value, name) =>
   Array.isArray(value) && value.every(isMember) ? Object.freeze([...value]) : fail(name, wanted, value)
 
 export const isName = (value: unknown): value is string => typeof value === 'string' && value !== ''
 export const isHeaderName = (value: unknown): value is string => typeof value === 'string' && HEADER_NAME.test(value)
 export const names = listOf('an array of names', isName)
-export const headers: Reader<readonly string[]> = (value, name) =>
+export const headers: Parser<readonly string[]> = (value, name) =>
   Object.freeze(listOf('an array of header names', isHeaderName)(value, name).map(each => each.toLowerCase()))
 
-export const clock: Reader<Clock> = (value, name) =>
+export const clock: Parser<Clock> = (value, name) =>
   isObject(value) && [value.now, value.setTimeout, value.clearTimeout, value.wall ?? value.now].every(method => typeof method === 'function')
     ? value as unknown as Clock
     : fail(name, 'an object with now, setTimeout and clearTimeout, and with wall as a function if it has that', value)
 
-/** Reads each option that is given and takes the others from `defaults`; an option without a default must be given. */
-export function read<T extends object> (readers: Readers<T>, options: Record<string, unknown>, defaults: Partial<T>, path: string): T {
+/** Parses each given option, and takes the others from `defaults`. An option without a default is required. */
+export function read<T extends object> (readers: Parsers<T>, options: Record<string, unknown>, defaults: Partial<T>, path: string): T {
   for (const name of Object.keys(options)) {
     if (!Object.hasOwn(readers, name)) fail(path, `made of ${Object.keys(readers).join(', ')}`, name)
   }

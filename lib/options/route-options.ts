@@ -17,7 +17,7 @@ import {
 } from './common-options.js'
 import {
   boolean, callable, duration, durationOr, fail, headers, integer, isHeaderName, isObject, listOf, names, oneOf, optional, read, span,
-  type Reader, type Readers
+  type Parser, type Parsers
 } from './parsers.js'
 
 export interface RouteSettings extends KeySettings<FastifyRequest>, FunctionSettings, KeepingSettings {
@@ -49,7 +49,7 @@ export type UserRouteSettings = Omit<RouteSettings, 'router'>
 const isShareableStatus = (value: unknown): value is number =>
   Number.isInteger(value) && (value as number) >= 200 && (value as number) <= 599 && !answersOneOnly(value as number)
 
-const query: Reader<KeySettings<FastifyRequest>['query']> = (value, name) => {
+const query: Parser<KeySettings<FastifyRequest>['query']> = (value, name) => {
   if (value === true) return 'sorted'
   if (value === 'raw') return 'raw'
   if (Array.isArray(value)) return Object.freeze({ covers: coversOnly(names(value, name)) })
@@ -58,7 +58,7 @@ const query: Reader<KeySettings<FastifyRequest>['query']> = (value, name) => {
   return Object.freeze({ covers: coversAllBut(ignore) })
 }
 
-const body: Reader<KeySettings<FastifyRequest>['body']> = (value, name) => {
+const body: Parser<KeySettings<FastifyRequest>['body']> = (value, name) => {
   if (value === false) return undefined
   if (value === true) return BODY
   if (!isObject(value)) return fail(name, 'true, false or { maxBytes }', value)
@@ -68,18 +68,18 @@ const body: Reader<KeySettings<FastifyRequest>['body']> = (value, name) => {
 const isLook = (value: unknown): value is string => isHeaderName(value) || (typeof value === 'string' && isOfQuery(value))
 
 /** `?sig` is a parameter of the query, `?` all of them. */
-const looks: Reader<readonly string[]> = (value, name) =>
+const looks: Parser<readonly string[]> = (value, name) =>
   Object.freeze(listOf("an array of header names, and of parameters as '?name'", isLook)(value, name)
     .map(each => isOfQuery(each) ? each : each.toLowerCase()))
 
-const learnVary: Reader<RouteSettings['learnVary']> = (value, name) => {
+const learnVary: Parser<RouteSettings['learnVary']> = (value, name) => {
   if (value === false) return false
   if (value === true) return LEARN_ALL
   if (!isObject(value)) return fail(name, 'true, false or { ignore: [header names] }', value)
   return read({ ignore: looks }, value, LEARN_ALL, name)
 }
 
-const ttl: Reader<RouteSettings['ttl']> = (value, name) => {
+const ttl: Parser<RouteSettings['ttl']> = (value, name) => {
   if (value === false) return undefined
   if (value === 'headers') return value
   if (typeof value !== 'function') return durationOr("'headers', a function or false")(value, name)
@@ -92,7 +92,7 @@ const ttl: Reader<RouteSettings['ttl']> = (value, name) => {
   }
 }
 
-const negativeTtl: Reader<RouteSettings['negativeTtl']> = (value, name) => {
+const negativeTtl: Parser<RouteSettings['negativeTtl']> = (value, name) => {
   if (!isObject(value)) return fail(name, "an object of status codes from 400 to 599 without 412 and 416, each with a duration or 'headers'", value)
   const byStatus = new Map<number, number | 'headers'>()
   for (const [status, time] of Object.entries(value)) {
@@ -102,7 +102,7 @@ const negativeTtl: Reader<RouteSettings['negativeTtl']> = (value, name) => {
   return Object.freeze(byStatus)
 }
 
-export const routeReaders: Readers<UserRouteSettings> = {
+export const routeReaders: Parsers<UserRouteSettings> = {
   ...functionReaders,
   hook: oneOf('auto', 'onRequest', 'preHandler'),
   query,

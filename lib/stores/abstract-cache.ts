@@ -14,11 +14,11 @@ interface Id {
   readonly segment: string
 }
 
-/** What of the abstract-cache protocol is used. A cache that answers with promises is as good. */
+/** The part of the abstract-cache protocol that is used. A cache may also answer with promises. */
 export interface AbstractCache {
   get: (key: Id, callback: (error: unknown, result: { readonly item: unknown } | null) => void) => unknown
   set: (key: Id, value: unknown, timeToLive: number, callback: (error: unknown) => void) => unknown
-  /** Without it, what is deleted is overwritten with nothing. */
+  /** Without it, entries are overwritten with an empty text instead. */
   delete?: (key: Id, callback: (error: unknown) => void) => unknown
 }
 
@@ -32,13 +32,13 @@ export interface AbstractCacheStoreOptions {
 }
 
 const DEFAULTS: Required<AbstractCacheStoreOptions> = Object.freeze({ segment: 'fastify-coalesce' })
-/** Text that is no entry. */
+/** A text that is not an entry. */
 const NOTHING = ''
 
 /**
- * Keeps entries in an app's own cache. How much that holds is for the cache to bound.
+ * Stores entries in a cache of the app's. The cache bounds how much it holds.
  *
- * @throws FST_COALESCE_INVALID_OPTION if the cache is none, or an option is wrong
+ * @throws FST_COALESCE_INVALID_OPTION if it is no such cache, or an option is wrong
  * @example
  * await app.register(caching)
  * abstractCacheStore(app.cache)
@@ -81,7 +81,7 @@ async function answer (call: (callback: (error: unknown, result?: unknown) => vo
       if (error) reject(error)
       else resolve(result)
     })
-    // Not resolved with it: a method that is async may call back all the same.
+    // Not `resolve(returned)`: an async method may call back before its promise resolves.
     if (isObject(returned) && typeof returned.then === 'function') returned.then(resolve, reject)
   })
 }

@@ -3,7 +3,7 @@
  *
  * Invariant: neither direction ever throws. What is decoded is exactly what was encoded, or nothing: a value that JSON would
  * change is not encoded, and text that was cut or altered is not decoded. The digest is no signature: who can write to the
- * store can write any entry, so what a value must be is for its reader to check.
+ * store can write any entry, so the reader of a value checks it.
  */
 import { createHash } from 'node:crypto'
 import type { Entry } from '../../types/index.js'
@@ -14,16 +14,16 @@ const FIELDS = ['version', 'key', 'since', 'storedAt', 'freshFor', 'staleWhileRe
 /** How long a digest is in base64url. */
 const DIGEST = 43
 const MAX_DEPTH = 100
-/** How much a value may be: characters and bytes, and so much for each of its parts, which bounds the walk as well. */
+/** The most room of a value: its characters and bytes, and `PART` for each of its parts. Bounds the walk as well. */
 const MAX_ROOM = 2 ** 26
 const PART = 64
-/** What is put before a text, and before the base64 of bytes, so that neither is taken for the other. */
+/** Put before a text, and before the base64 of bytes, so that neither is taken for the other. */
 const TEXT = "'"
 const BYTES = '#'
-/** Never seen outside. */
+/** Thrown and caught in this module only. */
 const REFUSED = new TypeError('not as JSON has it')
 
-/** An entry as text; undefined if its value is not one that JSON keeps as it is. Buffers may be anywhere in it. */
+/** An entry as text; undefined if JSON would change its value. Buffers may be anywhere in it. */
 export function encodeEntry (entry: Entry): string | undefined {
   try {
     const checked = readEntry(entry, entry.key)
@@ -38,7 +38,7 @@ export function encodeEntry (entry: Entry): string | undefined {
 /** The entry that a text is, if it is one of `key`; undefined for anything else. */
 export function decodeEntry (text: unknown, key: string): Entry | undefined {
   try {
-    // Text that is not well formed has the digest of another one: UTF-8 has the same bytes for all lone surrogates.
+    // All lone surrogates have the same bytes in UTF-8, so that a text with one would have the digest of another text.
     if (typeof text !== 'string' || !(text as WellFormed).isWellFormed()) return undefined
     const json = text.slice(DIGEST)
     if (digestOf(json) !== text.slice(0, DIGEST)) return undefined
@@ -73,7 +73,7 @@ function marked (value: unknown, depth: number, room: { left: number }): unknown
     return BYTES + (value as Buffer).toString('base64')
   }
   if (kind === Array.prototype && Array.isArray(value)) {
-    // Fewer names than the length is long: there are holes. More: it has something besides its members, and its length.
+    // Own names are the members and `length`. Fewer: there are holes. More: it has other properties.
     if (Reflect.ownKeys(value).length !== value.length + 1) throw REFUSED
     return Array.from({ length: value.length }, (_, index) => marked(member(value, String(index)), depth + 1, room))
   }
@@ -84,7 +84,7 @@ function marked (value: unknown, depth: number, room: { left: number }): unknown
   }))
 }
 
-/** What stands under a name in plain sight; of a getter that is undefined, which JSON does not have. */
+/** An enumerable own property; undefined, which JSON refuses, if a getter makes it. */
 function member (value: object, name: string | symbol): unknown {
   const property = Object.getOwnPropertyDescriptor(value, name)
   if (typeof name === 'symbol' || property?.enumerable !== true) throw REFUSED

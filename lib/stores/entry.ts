@@ -1,12 +1,12 @@
 /**
- * What a store may be given and may answer with.
+ * The check of entries on their way into a store and out of it.
  *
- * Invariant: `readEntry` never throws. What it returns is whole; what its value must be is for the value's reader to check.
+ * Invariant: `readEntry` never throws. What it returns has all members of an entry; the reader of its value checks the value.
  */
 import type { Entry } from '../../types/index.js'
 import { wholeEntry } from '../engine/cache/entry.js'
 
-/** An entry that belongs to `key`; undefined for anything else, one of another version or of another key included. */
+/** The entry if it is one of `key`; undefined for anything else, such as an entry of another version or key. */
 export function readEntry (found: unknown, key: string): Entry | undefined {
   try {
     const entry = wholeEntry(found)

@@ -1,8 +1,8 @@
 /**
- * Entries in this process's memory: those that were used least recently give way.
+ * Entries in this process's memory. The least recently used ones make room.
  *
- * Invariant: never more than `maxBytes` and `maxEntries`, whatever is set, and no timer. What has had its time is not found
- * again; it may take room until that is needed. Who set or got an entry cannot change it. Its value is not copied.
+ * Invariant: never more than `maxBytes` and `maxEntries`, and no timer. An expired entry is not found again, but takes room until that
+ * is needed. Entries are copied and frozen when they are set; their values are not copied.
  */
 import { LRUCache } from 'lru-cache'
 import type { Clock, Entry, Store } from '../../types/index.js'
@@ -13,12 +13,12 @@ import { readEntry } from './entry.js'
 /** Options of a memory store. */
 export interface MemoryStoreOptions {
   /**
-   * The most bytes that it holds: values as their entries say, keys, labels, and what keeping an entry takes.
+   * The most bytes that it holds: values by the `bytes` of their entries, keys, labels, and an overhead for each entry.
    * @default 67108864
    */
   maxBytes?: number
   /**
-   * The most entries that it holds. Room for their places is taken at once.
+   * The most entries that it holds. The memory for their places is taken at once.
    * @default 10000
    */
   maxEntries?: number
@@ -32,18 +32,18 @@ export interface MemoryStore extends Store {
   set: (entry: Entry, keepFor: number) => void
   delete: (key: string) => void
   readonly size: NonNullable<Store['size']>
-  /** A list of its own, the most recently used first. */
+  /** A new list, the most recently used first. */
   entries: () => readonly Entry[]
 }
 
-/** What a Map holds at most. */
+/** The most entries of a Map. */
 const MOST_ENTRIES = 2 ** 24 - 1
-/** What an entry takes besides its value, key and labels: itself, its numbers and its place, measured and rounded up. */
+/** The bytes of an entry besides its value, key and labels; measured and rounded up. */
 const OVERHEAD = 320
 const DEFAULTS: Required<MemoryStoreOptions> = Object.freeze({ maxBytes: 67_108_864, maxEntries: 10_000, clock: systemClock })
 
 /**
- * Keeps entries in memory.
+ * Stores entries in memory.
  *
  * @throws FST_COALESCE_INVALID_OPTION if an option is wrong
  * @example
@@ -54,7 +54,7 @@ export function memoryStore (options: MemoryStoreOptions = {}): MemoryStore {
   if (!isObject(options)) return fail(path, 'an object', options)
   const { maxBytes, maxEntries, clock } = read<Required<MemoryStoreOptions>>(
     { maxBytes: integer(1), maxEntries: integer(1, MOST_ENTRIES), clock: clockReader }, options, DEFAULTS, path)
-  // To lru-cache a time of 0 is no time.
+  // lru-cache takes a time of 0 for none.
   const origin = clock.now() - 1
   let evictions = 0
   const cache: LRUCache<string, Entry> = new LRUCache<string, Entry>({
@@ -71,7 +71,7 @@ export function memoryStore (options: MemoryStoreOptions = {}): MemoryStore {
     get: (key: string) => cache.get(key),
     set: (entry: Entry, keepFor: number) => {
       const kept = readEntry(entry, entry.key)
-      // To lru-cache a ttl of 0 is none.
+      // lru-cache takes a ttl of 0 for none.
       if (kept === undefined || !(keepFor > 0)) cache.delete(entry.key)
       else cache.set(kept.key, kept, { ttl: keepFor, size: sizeOf(kept) })
     },
@@ -83,7 +83,7 @@ export function memoryStore (options: MemoryStoreOptions = {}): MemoryStore {
   })
 }
 
-/** Characters are counted as two bytes, which is what they take at most. */
+/** The size of an entry in bytes. A character counts as two, which is the most that it takes. */
 function sizeOf ({ bytes, key, labels }: Entry): number {
   return labels.reduce((sum, label) => sum + 2 * label.length + 16, Math.ceil(bytes) + 2 * key.length + OVERHEAD)
 }

@@ -1,5 +1,5 @@
 /**
- * The store that keeps nothing.
+ * The store that stores nothing.
  */
 import type { MemoryStore } from './memory.js'
 
