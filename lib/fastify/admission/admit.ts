@@ -9,7 +9,8 @@ import { buildKey } from '../../http/key.js'
 import { joinReason } from '../../http/policy.js'
 import { requestDirectives } from '../../http/request-directives.js'
 import { type RefreshRun, refreshOf } from '../cache/refresh-request.js'
-import { endHookReads, hiddenIn } from '../dependencies/hook-reads.js'
+import { endHookReads } from '../dependencies/hook-reads.js'
+import { replacedByHooks } from '../dependencies/replaced-by-hooks.js'
 import { narrow } from '../dependencies/narrowing.js'
 import { Bypass, setParticipant } from '../request/view.js'
 import { RequestParticipant } from '../request/participant.js'
@@ -25,18 +26,18 @@ export function admit (
   const run = refreshOf(request)
   const demands = route.settings.respectRequestCacheControl ? requestDirectives(request.headers) : undefined
   const told = narrow(request, route.settings)
-  const hidden = hiddenIn(request, route.settings)
+  const replaced = replacedByHooks(request, route.settings)
   const reason = requests.conductor.disabled || route.disabled
     ? 'disabled'
     : joinReason(request as never, route.settings) ??
-      (route.settings.identity === undefined && hidden.credential ? 'credentials' : demands?.noStore === true ? 'request-no-store' : undefined)
+      (route.settings.identity === undefined && replaced.credential ? 'credentials' : demands?.noStore === true ? 'request-no-store' : undefined)
   if (reason !== undefined) {
     if (run !== undefined) return turnAway(run, reply, `it may not board, because of ${reason}`)
     bypass(requests, route, request, reason)
     return undefined
   }
   const isTold = told !== undefined && route.settings.key === undefined
-  const key = buildKey(route.keyHead, request, route.settings, isTold ? JSON.stringify([hidden.text ?? null, told]) : hidden.text)
+  const key = buildKey(route.keyHead, request, route.settings, isTold ? JSON.stringify([replaced.text ?? null, told]) : replaced.text)
   if (typeof key !== 'string') {
     const { fault, error, got } = key
     if (got !== undefined && !route.warned.has(fault)) {

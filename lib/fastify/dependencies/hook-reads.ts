@@ -1,16 +1,14 @@
 /**
- * What hooks read before a request boards: a hook may make of a header what the handler then answers with. So may what others put
- * around its handler, a parser of bodies, and a validation whose error the handler is told.
+ * What hooks read before a request boards. A hook may turn a header into something that the handler uses. So may a wrapper around the
+ * handler, a parser of bodies, and a validation whose error the handler sees.
  *
- * Invariant: on a route where hooks of others run before boarding, all that they read is noted from the first of them on, but
- * what they read for other purposes than the response. It counts for who leads and for nobody else: where a leader and a
- * follower agree in all that the leader's hooks and handler read, the follower's would have gone the same way. A request that
- * does not lead has its own headers back as soon as that is known. What a hook takes away from a request that it has read, or
- * puts another one in place of, is in the key, and a credential counts as there.
+ * Invariant: on a route where hooks of the app or of other plugins run before boarding, all their reads are noted, except reads of
+ * infrastructure headers, which do not shape responses. Only a leader's reads count: a follower that agrees with the leader in all of
+ * them would have got the same response. A request that does not lead gets its original headers back as soon as that is known.
  */
 import { channel } from 'node:diagnostics_channel'
 import type { FastifyInstance, FastifyReply, FastifyRequest, RouteOptions } from 'fastify'
-import { besidesAddresses, FORWARDED } from '../../http/forwarded.js'
+import { FORWARDED } from '../../http/forwarded.js'
 import { isPlumbing } from '../../http/infrastructure-headers.js'
 import { REST, type Covers } from '../../http/query.js'
 import { Reads, type WatchedRequest } from '../../http/reads.js'
@@ -27,57 +25,55 @@ export interface HookedRoute {
   tellsValidation: boolean
 }
 
-type Asked = WatchedRequest & { readonly url?: string | undefined }
-
-type HiddenSettings = Pick<RouteSettings, 'credentials' | 'key' | 'learnVary'>
+type HookedRequest = WatchedRequest & { readonly url?: string | undefined }
 
 /** The names of hooks that run before the handler, in this order. */
 const BEFORE = ['onRequest', 'preParsing', 'preValidation', 'preHandler'] as const
 
-/** Where a route's config names its route, for hooks of an instance. */
+/** A route's config names its route here, for the hooks of an instance. */
 const kRoute = Symbol('fastify-coalesce.route')
 const kReads = Symbol('fastify-coalesce.hook-reads')
-/** Whose subscribers Fastify tells of a request right before its handler. */
+/** Fastify publishes each request here right before its handler. */
 const handlerStart = channel('tracing:fastify.request.handler:start')
 
 /** What is known of a request's hooks. */
-interface Watch {
+export interface HookWatch {
   /** The URL as the first hook found it. */
   url: string | undefined
-  /** What was there before, and the hooks may have made something of, as it was then. */
-  readonly seen: ReadonlyMap<string, unknown> | undefined
-  /** Of a query that the key covers a part of. */
+  /** Original values of the headers that hooks have read. */
+  readonly originals: ReadonlyMap<string, unknown> | undefined
+  /** Watches the query, if the key covers only a part of it. */
   query: QueryWatch | undefined
   stop (): void
 }
 
 interface Watching {
-  [kReads]?: Watch
+  [kReads]?: HookWatch
 }
 
-/** On a route that does not learn what is read: the credentials of a request count as read by its hooks. */
-class Unwatched implements Watch {
+/** The hooks of a route that does not learn what is read: only the credentials of the request count as read. */
+class UnlearnedHooks implements HookWatch {
   url: string | undefined
-  readonly seen = new Map<string, unknown>()
+  readonly originals = new Map<string, unknown>()
   query: QueryWatch | undefined
 
-  constructor ({ headers, url }: Asked, credentials: readonly string[]) {
+  constructor ({ headers, url }: HookedRequest, credentials: readonly string[]) {
     this.url = url
-    for (const name of credentials) if (headers[name] !== undefined) this.seen.set(name, headers[name])
+    for (const name of credentials) if (headers[name] !== undefined) this.originals.set(name, headers[name])
   }
 
   stop (): void {}
 }
 
 /** The reads of a request's hooks, and of its handler if it leads. */
-class HookReads extends Reads implements Watch {
+class HookReads extends Reads implements HookWatch {
   url: string | undefined
-  seen: Map<string, unknown> | undefined
+  originals: Map<string, unknown> | undefined
   query: QueryWatch | undefined
   readonly #credentials: readonly string[]
   #leads = false
 
-  constructor (raw: Asked, credentials: readonly string[]) {
+  constructor (raw: HookedRequest, credentials: readonly string[]) {
     super(raw)
     this.url = raw.url
     this.#credentials = credentials
@@ -87,8 +83,8 @@ class HookReads extends Reads implements Watch {
     if (this.#leads) {
       super.note(name)
     } else if (!this.aside && !isPlumbing(name)) {
-      if (this.seen?.has(name) !== true) (this.seen ??= new Map()).set(name, this.headers?.[name])
-      // Who is asking is for the key to tell, with credentials.
+      if (this.originals?.has(name) !== true) (this.originals ??= new Map()).set(name, this.headers?.[name])
+      // Credentials and identity are in the key.
       if (!this.#credentials.includes(name) && !this.#isElsewhere(name)) super.note(name === 'forwarded' ? FORWARDED : name)
     }
   }
@@ -99,7 +95,7 @@ class HookReads extends Reads implements Watch {
   }
 
   override change (name: string | symbol): void {
-    // What hooks change can be told when it boards.
+    // Changes by hooks are compared when the request boards.
     if (this.#leads) super.change(name)
   }
 
@@ -107,7 +103,7 @@ class HookReads extends Reads implements Watch {
     if (this.#leads) super.replaced()
   }
 
-  /** Notes a look at what the key leaves out of a query. */
+  /** Notes a read of what the key leaves out of a query. */
   noteQuery (name: string): void {
     super.note(name)
   }
@@ -117,7 +113,7 @@ class HookReads extends Reads implements Watch {
     this.query?.stop()
   }
 
-  /** It leads, and its handler reads from now on. */
+  /** The request leads: from now on its handler reads. */
   lead (): this {
     this.#leads = true
     this.start()
@@ -125,7 +121,7 @@ class HookReads extends Reads implements Watch {
   }
 }
 
-/** The hook that puts the watch on. Where it has nothing to do it takes itself out of the route. */
+/** The hook that begins to watch. Where it has nothing to do it removes itself from the route. */
 function watchHooks (request: FastifyRequest, _reply: FastifyReply, done: () => void): void {
   const config = routeConfigOf(request) as { [kRoute]?: HookedRoute }
   const { [kRoute]: route } = config
@@ -139,33 +135,33 @@ function watchHooks (request: FastifyRequest, _reply: FastifyReply, done: () => 
 }
 unbound(watchHooks)
 
-function watch (request: FastifyRequest, route: HookedRoute): Watch {
+function watch (request: FastifyRequest, route: HookedRoute): HookWatch {
   const { settings: { learnVary, credentials, query } } = route
-  const watch = (request as unknown as Watching)[kReads] ??= new (learnVary === false ? Unwatched : HookReads)(request.raw, credentials)
+  const watch = (request as unknown as Watching)[kReads] ??= new (learnVary === false ? UnlearnedHooks : HookReads)(request.raw, credentials)
   if (typeof query === 'object') watch.query ??= watchQuery(request, watch, query.covers, route)
   return watch
 }
 
-function watchQuery (request: FastifyRequest, watch: Watch, covers: Covers, { settings, tellsValidation }: HookedRoute): QueryWatch {
+function watchQuery (request: FastifyRequest, watch: HookWatch, covers: Covers, { settings, tellsValidation }: HookedRoute): QueryWatch {
   const looked = watch instanceof HookReads ? (name: string) => { watch.noteQuery(name) } : undefined
   return new QueryWatch(request, looked, { covers, parsesItself: settings.router.parsesItself, tellsValidation })
 }
 
-/** Puts the watch on for tracers, where no hook comes before a handler. */
+/** Begins to watch for tracers, where no hook comes before a handler. */
 export function watchTracers (request: FastifyRequest, route: HookedRoute): void {
   if (handlerStart.hasSubscribers) watch(request, route)
 }
 
-/** Tracers have been told of a request: what they read before there was a watch, because they came too late for it, may be anything. */
+/** Tracers that subscribed too late to be watched may have read any header of the request: all count as read. */
 export function countTracers (request: FastifyRequest, route: HookedRoute): void {
   if (!handlerStart.hasSubscribers || (request as unknown as Watching)[kReads] !== undefined) return
   const reads = watch(request, route)
   if (reads instanceof HookReads) reads.noteAll()
 }
 
-/** Prepares an app for it. */
+/** Prepares an app for watching its hooks. */
 export function prepareHookReads (fastify: FastifyInstance): void {
-  // Then no more can be done than to come before the hooks that are added from now on.
+  // Without the list of hooks, ours can only come before hooks that are added later.
   if (instanceHooks(fastify) === undefined) fastify.addHook('onRequest', watchHooks)
 }
 
@@ -196,7 +192,7 @@ export interface Ours {
   readonly narrows: boolean
 }
 
-/** Whether others than ours come before a request of a route boards, so that there is something to watch. */
+/** Whether code of others runs before a request of a route boards, so that there is something to watch. */
 export function hasOthersBefore (
   parksAt: 'onRequest' | 'preHandler', instance: InstanceHooks | undefined, options: RouteOptions, { park, handler, hasBody, narrows }: Ours
 ): boolean {
@@ -212,90 +208,35 @@ function isTold ({ attachValidation, schema }: RouteOptions, narrows: boolean): 
   return attachValidation === true && (headers !== undefined || (narrows && (querystring ?? query) !== undefined))
 }
 
-/** Takes the watch off a request. Who leads puts it on again. */
+/** Stops watching a request. A leader begins again. */
 export function endHookReads (request: FastifyRequest): void {
-  (request as unknown as Watching)[kReads]?.stop()
+  hooksOf(request)?.stop()
 }
 
-/** The URL that a hook has put another one in place of, and of which Fastify has params and query; undefined if none has. */
-export function replacedUrl (request: FastifyRequest): string | undefined {
-  const reads = (request as unknown as Watching)[kReads]
-  return reads === undefined || reads.url === request.url ? undefined : reads.url
-}
-
-/** The target as it came, before the router rewrote it, or a hook changed it. */
-export function originalUrlOf (request: FastifyRequest): string {
-  return (request.raw as { originalUrl?: string }).originalUrl ?? replacedUrl(request) ?? request.url
+/** What is known of a request's hooks; undefined if they are not watched. */
+export function hooksOf (request: FastifyRequest): HookWatch | undefined {
+  return (request as unknown as Watching)[kReads]
 }
 
 /** What is watched of a request's query. */
 export function queryWatchOf (request: FastifyRequest): QueryWatch | undefined {
-  return (request as unknown as Watching)[kReads]?.query
+  return hooksOf(request)?.query
 }
 
-/** Whatever there is of the query that the key does not cover, it may have been read. */
+/** Any part of the query that the key does not cover may have been read: all of it counts. */
 export function noteRest (request: FastifyRequest): void {
-  const watch = (request as unknown as Watching)[kReads]
+  const watch = hooksOf(request)
   if (watch instanceof HookReads) watch.noteQuery(REST)
-}
-
-/** What a key must have besides what is left of a request, as text. */
-export interface Hidden {
-  readonly credential: boolean
-  readonly text: string | undefined
-}
-
-const NO_HEADERS: ReadonlyArray<readonly [name: string, value: unknown]> = Object.freeze([])
-const NOTHING: Hidden = Object.freeze({ credential: false, text: undefined })
-
-/** The headers, but for credentials, that hooks took away or put others in place of once they had read them, as the client sent them. */
-export function replacedHeaders (
-  request: FastifyRequest, { credentials, learnVary }: Omit<HiddenSettings, 'key'>
-): typeof NO_HEADERS {
-  const seen = (request as unknown as Watching)[kReads]?.seen
-  if (seen === undefined || learnVary === false) return NO_HEADERS
-  return [...seen].filter(([name, value]) =>
-    request.headers[name] !== value && !credentials.includes(name) && !learnVary.ignore.includes(name))
-}
-
-/** What hooks took away from a request, or put another one in place of, once they had read it. */
-export function hiddenIn (request: FastifyRequest, settings: HiddenSettings): Hidden {
-  const reads = (request as unknown as Watching)[kReads]
-  if (reads === undefined) return NOTHING
-  const credential = settings.credentials.some(name => {
-    const value = reads.seen?.get(name)
-    return value !== undefined && request.headers[name] !== value
-  })
-  const url = settings.key === undefined ? replacedUrl(request) : undefined
-  // Of what one says of addresses a hook has made nothing.
-  const others = replacedHeaders(request, settings)
-    .map(([name, value]) => name === 'forwarded' ? [FORWARDED, besidesAddresses(value as string | undefined ?? null)] : [name, value])
-    .filter(([name, value]) => name !== FORWARDED || value !== null)
-  if (!credential && url === undefined && others.length === 0) return NOTHING
-  return { credential, text: url === undefined && others.length === 0 ? undefined : JSON.stringify([url ?? null, others]) }
-}
-
-/** Gives a request another URL, which is none of a hook's. Returns what takes that back. */
-export function changeUrl (request: FastifyRequest, change: (url: string) => string): () => void {
-  const { raw, url } = request
-  const reads = (request as unknown as Watching)[kReads]
-  const found = reads?.url
-  if (reads !== undefined && found !== undefined) reads.url = change(found)
-  raw.url = change(url)
-  return () => {
-    if (reads !== undefined) reads.url = found
-    raw.url = url
-  }
 }
 
 /** What is noted of a request's hooks; undefined if they are not watched. */
 export function hookReadsOf (request: FastifyRequest): Reads | undefined {
-  const watch = (request as unknown as Watching)[kReads]
+  const watch = hooksOf(request)
   return watch instanceof HookReads ? watch : undefined
 }
 
 /** What a leader's hooks have read, to go on with; undefined if they were not watched. */
 export function leadOn (request: FastifyRequest): Reads | undefined {
-  const reads = (request as unknown as Watching)[kReads]
+  const reads = hooksOf(request)
   return reads instanceof HookReads ? reads.lead() : undefined
 }
