@@ -17,23 +17,6 @@ async function still (t: Test, options: CoalesceOptions): Promise<{ server: Test
 const served = async (server: TestServer, outcome: string, reason: string): Promise<number> =>
   await metric(server.app, 'coalesce_requests_total', { outcome, reason })
 
-t.test('a follower whose patience ends runs for itself, and the flight goes on', async t => {
-  const { server, clock, handler } = await still(t, { waitTimeout: 100 })
-  const [leader, early] = await queue(server, times(2, server, '/a'))
-  clock.advance(60)
-  const [late] = await queue(server, times(1, server, '/a'))
-  clock.advance(39)
-  t.equal(handler.runs, 1)
-  clock.advance(1)
-  t.equal(handler.runs, 2, 'the one that came early')
-  handler.gate.open()
-  const answers = await Promise.all([leader, early, late])
-  t.strictSame(distinct(answers.map(answer => [answer?.status, answer?.body])), [[200, '{"hello":"world"}']])
-  t.equal(handler.runs, 2)
-  t.strictSame([await served(server, 'leader', 'shared'), await served(server, 'follower', 'shared')], [2, 1])
-  await timersGone(clock)
-})
-
 t.test("a follower whose patience ends is answered 503 with Retry-After, with onWaitTimeout: 'error'", async t => {
   const { server, clock, handler } = await still(t, { waitTimeout: 1500, onWaitTimeout: 'error' })
   const [leader, ...followers] = await queue(server, times(4, server, '/a'))
@@ -97,58 +80,6 @@ t.test('many who lose patience twice at once run a few at a time', async t => {
   t.strictSame([runs, most], [21, 4])
   first.open()
   await Promise.all(answers)
-})
-
-t.test('flightTimeout promotes exactly one, and the late leader answers its own client only', async t => {
-  const gates = [gate<string>(), gate<string>()]
-  let runs = 0
-  const signals: AbortSignal[] = []
-  const clock = new TestClock()
-  const server = await serve(t, app => {
-    app.get('/', ON, async request => {
-      signals.push(request.signal)
-      return await gates[runs++]?.promise
-    })
-  }, { clock, flightTimeout: 1000, waitTimeout: 10_000 })
-  const [leader, ...followers] = await queue(server, times(6, server, '/'))
-  clock.advance(999)
-  t.equal(runs, 1)
-  clock.advance(1)
-  t.equal(runs, 2, 'one was promoted')
-  t.strictSame(signals.map(({ aborted }) => aborted), [true, false], 'the late run is told, the new one is not')
-  t.match(signals[0]?.reason, { code: 'FST_COALESCE_FLIGHT_TIMEOUT' })
-
-  gates[0]?.open('late')
-  t.equal((await leader)?.body, 'late')
-  const [newcomer] = await queue(server, times(1, server, '/'))
-  t.equal(runs, 2, 'the late leader did not take its successor\'s flight down')
-  gates[1]?.open('in time')
-  t.strictSame(distinct((await Promise.all([...followers, newcomer])).map(answer => answer?.body)), ['in time'])
-  t.equal(runs, 2)
-  t.strictSame([await served(server, 'leader', 'flight-timeout'), await served(server, 'leader', 'shared')], [1, 1])
-  await timersGone(clock)
-})
-
-t.test('a flight that nobody waits for frees its key when it takes too long', async t => {
-  const { server, clock, handler } = await still(t, { flightTimeout: 1000 })
-  const [leader] = await queue(server, times(1, server, '/a'))
-  clock.advance(1000)
-  t.equal(await metric(server.app, 'coalesce_flights'), 0)
-  const [next] = await queue(server, times(1, server, '/a'))
-  t.equal(handler.runs, 2)
-  handler.gate.open()
-  t.strictSame([(await leader)?.status, (await next)?.status], [200, 200])
-  await timersGone(clock)
-})
-
-t.test('leaders that take too long one after the other do not make a queue', async t => {
-  const { server, clock, handler } = await still(t, { flightTimeout: 1000, waitTimeout: 60_000 })
-  const answers = await queue(server, times(10, server, '/a'))
-  for (let expired = 0; expired < 2; expired++) clock.advance(1000)
-  t.equal(handler.runs, 10, 'after one promotion the rest runs for itself')
-  handler.gate.open()
-  t.strictSame(distinct((await Promise.all(answers)).map(({ status }) => status)), [200])
-  await timersGone(clock)
 })
 
 t.test('over maxFlights, a request for another key bypasses, and one for a flight in the air joins', async t => {

@@ -2,13 +2,13 @@ import { AsyncLocalStorage } from 'node:async_hooks'
 import { setImmediate as turn } from 'node:timers/promises'
 import Fastify, { type FastifyInstance } from 'fastify'
 import t, { type Test } from 'tap'
-import coalesce, { abstractCacheStore, deduplicate, deduplicated, memoryStore, nullStore } from '../../lib/index.js'
+import coalesce, { abstractCacheStore, deduplicate, deduplicated, memoryStore } from '../../lib/index.js'
 import { sizeOf } from '../../lib/engine/cache/size.js'
 import type { CoalesceOptions, DeduplicateOptions } from '../../types/index.js'
-import { type Gate, gate, TestClock, timersGone } from '../fixtures/gate.js'
+import { gate, TestClock, timersGone } from '../fixtures/gate.js'
 import { lines } from '../fixtures/lines.js'
 import { metric } from '../fixtures/server.js'
-import { chaos, GARBAGE, POISON_NAMES, type Failure, type Poison } from '../stores/chaos.js'
+import { chaos } from '../stores/chaos.js'
 
 interface Result { readonly word: string, readonly run: number }
 type Options = Omit<DeduplicateOptions<[word: string], Result>, 'key'>
@@ -40,22 +40,6 @@ async function desk (t: Test, options: Options, registration: CoalesceOptions = 
 }
 
 const down = async (): Promise<never> => { throw new Error('down') }
-const outcome = async ({ app }: Desk, name: string, reason: string): Promise<number> =>
-  await metric(app, 'coalesce_requests_total', { method: 'FUNCTION', route: 'lookUp', outcome: name, reason })
-
-t.test('a result is kept for its ttl, and given to later callers without a run', async t => {
-  const it = await desk(t, { ttl: '60s' })
-  const first = await it.lookUp('a')
-  it.clock.advance(59_999)
-  t.equal(await it.lookUp('a'), first, 'by reference')
-  t.match(await it.lookUp('b'), { word: 'b', run: 2 })
-  it.clock.advance(1)
-  t.match(await it.lookUp('a'), { run: 3 })
-
-  t.match(it.app.coalesce.stats(), { totalRequests: 4, cacheHits: 1, deduplicatedRequests: 0, actualExecutions: 3 })
-  t.equal(await outcome(it, 'hit', 'fresh'), 1)
-  t.equal(await metric(it.app, 'coalesce_cache_misses_total', { route: 'lookUp' }), 3)
-})
 
 t.test('the seed\'s cached_api_call_with_dedup: concurrent calls share one call of the API, later ones its result', async t => {
   const clock = new TestClock()
@@ -88,22 +72,6 @@ t.test('the seed\'s cached_api_call_with_dedup: concurrent calls share one call 
   await lookupWordCached('serendipity')
   t.equal(apiCalls, 3, 'an hour is over')
   t.match(app.coalesce.stats(), { totalRequests: 103, deduplicatedRequests: 99, cacheHits: 1, actualExecutions: 3 })
-})
-
-t.test('300 calls back to back around the landing make one run', async t => {
-  const it = await desk(t, { ttl: '60s' })
-  const landing = gate()
-  it.does(async () => { await landing.promise })
-  let called = 0
-  const caller = async (): Promise<void> => {
-    for (let count = 0; count < 50; count++) {
-      if (++called === 6) setImmediate(landing.open)
-      await it.lookUp('a')
-    }
-  }
-  await Promise.all(Array.from({ length: 6 }, caller))
-  t.equal(called, 300)
-  t.equal(it.runs(), 1)
 })
 
 t.test('the result is kept before its first caller is told', async t => {
@@ -150,151 +118,18 @@ t.test('a result that is not kept ends what it was to replace, and leaves alone 
   await t.rejects(it.lookUp('a'), { message: 'down' }, 'what was kept before stands in for nothing any more')
 })
 
-t.test('errors are never kept', async t => {
-  const it = await desk(t, { ttl: '60s' })
-  it.does(down)
-  await t.rejects(it.lookUp('a'), { message: 'down' })
-  await t.rejects(it.lookUp('a'), { message: 'down' })
-  t.equal(it.runs(), 2)
-})
-
-t.test('a stale result is given at once, and the function runs once in the background, in nobody\'s context', async t => {
+t.test('a refresh runs in nobody\'s context', async t => {
   const it = await desk(t, { ttl: '10s', staleWhileRevalidate: '10s' })
   const context = new AsyncLocalStorage<string>()
   await it.lookUp('a')
   it.clock.advance(15_000)
-  const opened = gate()
   let seen: unknown = 'not run'
-  it.does(async () => {
-    seen = context.getStore()
-    await opened.promise
-  })
+  it.does(async () => { seen = context.getStore() })
 
-  const stale = await context.run('caller', async () => await Promise.all(Array.from({ length: 20 }, () => it.lookUp('a'))))
-  t.ok(stale.every(({ run }) => run === 1))
+  const stale = await context.run('caller', async () => await it.lookUp('a'))
+  t.equal(stale.run, 1)
   t.equal(it.runs(), 2)
   t.equal(seen, undefined)
-  opened.open()
-  await timersGone(it.clock)
-  t.equal((await it.lookUp('a')).run, 2)
-  t.equal(it.runs(), 2)
-  t.equal(await metric(it.app, 'coalesce_cache_refreshes_total', { route: 'lookUp', result: 'refreshed' }), 1)
-  t.equal(await outcome(it, 'stale', 'stale-while-revalidate'), 20)
-  t.match(it.app.coalesce.stats(), { totalRequests: 22, cacheHits: 21, deduplicatedRequests: 0, actualExecutions: 2 })
-
-  it.clock.advance(20_000)
-  t.equal((await it.lookUp('a')).run, 3, 'too stale')
-})
-
-t.test('a fresh result is refreshed early where that is wanted', async t => {
-  const it = await desk(t, { ttl: '10s', eagerRefresh: 0.8 })
-  await it.lookUp('a')
-  it.clock.advance(8_000)
-  await it.lookUp('a')
-  t.equal(it.runs(), 1)
-  it.clock.advance(1)
-  t.equal((await it.lookUp('a')).run, 1)
-  t.equal(it.runs(), 2)
-  await timersGone(it.clock)
-  it.clock.advance(5_000)
-  t.equal((await it.lookUp('a')).run, 2)
-})
-
-t.test('the jitter shortens a ttl, and never lengthens it', async t => {
-  const it = await desk(t, { ttl: 10_000, ttlJitter: 0.5 })
-  for (let word = 0; word < 200; word++) await it.lookUp(String(word))
-  const still = async (): Promise<number> => {
-    const before = it.runs()
-    for (let word = 0; word < 200; word++) await it.lookUp(String(word))
-    return 200 - (it.runs() - before)
-  }
-  it.clock.advance(4_999)
-  t.equal(await still(), 200)
-  it.clock.advance(2_500)
-  const half = await still()
-  t.ok(half > 50 && half < 150, String(half))
-})
-
-t.test('within staleIfError an outage makes no call of 10,000 fail, nor are there many runs', async t => {
-  const it = await desk(t, { ttl: '1s', staleIfError: '1h', flightTimeout: '1m' })
-  for (const word of 'abcde') await it.lookUp(word)
-  it.does(down)
-  for (let round = 0; round < 100; round++) {
-    it.clock.advance(1_000)
-    const answers = await Promise.all(Array.from({ length: 100 }, (_, index) => it.lookUp('abcde'[index % 5] as string)))
-    t.ok(answers.every(({ run }) => run <= 5))
-  }
-  t.ok(it.runs() <= 5 + 5 * 8, `${it.runs()} runs: ever fewer`)
-  t.equal((await it.app.coalesce.registry?.getSingleMetric('coalesce_requests_total')?.get())?.values
-    .filter(({ labels }) => labels.reason === 'failed').length, 0)
-
-  it.does(async () => {})
-  it.clock.advance(60_000)
-  t.ok((await it.lookUp('a')).run > 5, 'and when it is over all is well')
-  it.does(down)
-  it.clock.advance(3_600_000 + 1_000)
-  await t.rejects(it.lookUp('a'), { message: 'down' })
-})
-
-t.test('an outage in which runs hang, and then fail, makes no call fail', async t => {
-  const it = await desk(t, { ttl: '1s', staleIfError: '1h', flightTimeout: 500, waitTimeout: 200 })
-  await it.lookUp('a')
-  it.clock.advance(1_000)
-  const runs: Gate[] = []
-  it.does(async () => {
-    const run = gate()
-    runs.push(run)
-    await run.promise
-  })
-  const calls = Array.from({ length: 20 }, () => it.lookUp('a'))
-  it.clock.advance(200)
-  t.equal((await calls[19])?.run, 1, 'who has waited long enough is given what there is')
-  it.clock.advance(300)
-  for (const run of runs) run.fail(new Error('down'))
-  t.ok((await Promise.all(calls)).every(({ run }) => run === 1))
-})
-
-t.test('a run that takes over, or is for one caller only, has something to fall back on too', async t => {
-  const it = await desk(t, { ttl: '1s', staleIfError: '1h', flightTimeout: 500, waitTimeout: 10_000 })
-  await it.lookUp('a')
-  it.clock.advance(1_000)
-  const runs: Gate[] = []
-  it.does(async () => {
-    const run = gate()
-    runs.push(run)
-    await run.promise
-  })
-  const calls = Array.from({ length: 5 }, () => it.lookUp('a'))
-  it.clock.advance(500)
-  t.equal(runs.length, 2)
-  it.clock.advance(500)
-  t.equal(runs.length, 5)
-  for (const run of runs) run.fail(new Error('down'))
-  t.ok((await Promise.all(calls)).every(({ run }) => run === 1))
-})
-
-t.test('a refresh that fails is tried again later and later, and one that hangs is given up', async t => {
-  const log = lines('warn')
-  const it = await desk(t, { ttl: '1s', staleWhileRevalidate: '1h', flightTimeout: '10s' }, {}, log.logger)
-  await it.lookUp('a')
-  it.does(down)
-  const tries: number[] = []
-  for (let second = 1; second <= 20; second++) {
-    it.clock.advance(1_000)
-    const before = it.runs()
-    await it.lookUp('a')
-    await turn()
-    if (it.runs() > before) tries.push(second)
-  }
-  t.strictSame(tries, [1, 2, 4, 8, 16])
-  t.equal(log.event('refresh-failed').length, 5)
-  t.equal(log.event('refresh-failed')[0]?.err?.message, 'down')
-
-  it.does(async () => { await new Promise(() => {}) })
-  it.clock.advance(60_000)
-  await it.lookUp('a')
-  it.clock.advance(10_000)
-  t.match(log.event('refresh-failed').at(-1)?.err?.message, /took longer than 10000 ms/)
   await timersGone(it.clock)
 })
 
@@ -365,31 +200,6 @@ t.test('a clone that answers with a promise gives nobody one, and its failure en
   t.equal(log.event('not-kept').length, 2)
 })
 
-t.test('invalidate purges one key, and what is in the air for it', async t => {
-  const it = await desk(t, { ttl: '60s' })
-  await it.lookUp('a')
-  await it.lookUp('b')
-  it.lookUp.invalidate('a')
-  t.equal((await it.lookUp('b')).run, 2)
-  t.equal((await it.lookUp('a')).run, 3)
-
-  const runs: Gate[] = []
-  it.does(async () => {
-    const run = gate()
-    runs.push(run)
-    await run.promise
-  })
-  const before = [it.lookUp('c'), it.lookUp('c')]
-  it.lookUp.invalidate('c')
-  const after = it.lookUp('c')
-  t.equal(runs.length, 2, 'who asks afterwards does not join')
-  runs[1]?.open()
-  t.equal((await after).run, 5)
-  runs[0]?.open()
-  t.strictSame((await Promise.all(before)).map(({ run }) => run), [4, 4])
-  t.equal((await it.lookUp('c')).run, 5, 'what was in the air is not kept')
-})
-
 t.test('invalidate of a method purges one key of whatever object, or of one', async t => {
   let runs = 0
   let opened = gate()
@@ -434,20 +244,6 @@ t.test('invalidate of a method purges one key of whatever object, or of one', as
   t.strictSame(await all('c'), [31, 32, 33, 34], 'nor kept')
 })
 
-t.test('a refresh that was in the air when its key was purged is not kept', async t => {
-  const it = await desk(t, { ttl: '1s', staleWhileRevalidate: '1h' })
-  await it.lookUp('a')
-  it.clock.advance(2_000)
-  const opened = gate()
-  it.does(async () => { await opened.promise })
-  await it.lookUp('a')
-  it.lookUp.invalidate('a')
-  opened.open()
-  await timersGone(it.clock)
-  t.equal((await it.lookUp('a')).run, 3)
-  t.equal(await metric(it.app, 'coalesce_cache_refreshes_total', { result: 'not-kept' }), 1)
-})
-
 t.test('invalidate for arguments without a key does nothing, and with a key function that throws says so', async t => {
   const it = await desk(t, { ttl: '60s' })
   it.lookUp.invalidate('')
@@ -482,21 +278,6 @@ t.test('the registration purges by tags, of functions with a store of their own 
     t.strictSame([(await before).run, (await after).run], [5, 6])
     t.equal((await it.lookUp('c')).run, 6)
   }
-})
-
-t.test('tags that are the same for all results purge them all', async t => {
-  const it = await desk(t, { ttl: '60s', staleIfError: '60s', tags: ['words'] })
-  await it.lookUp('a')
-  it.app.coalesce.invalidate({ tags: ['word'] })
-  t.equal((await it.lookUp('a')).run, 1)
-  it.app.coalesce.invalidate({ tags: ['words'] })
-  t.equal((await it.lookUp('a')).run, 2)
-  it.app.coalesce.invalidate({ tags: ['words'], soft: true })
-  t.equal((await it.lookUp('a')).run, 3, 'what may stand in for an error only is run anew')
-  t.equal(await metric(it.app, 'coalesce_cache_misses_total', { reason: 'purged' }), 1, 'what was purged for good is not there')
-  it.app.coalesce.invalidate({ tags: ['words'], soft: true })
-  it.does(down)
-  t.equal((await it.lookUp('a')).run, 3, 'and stands in for one')
 })
 
 t.test('results with tags that are none, or too many, are not kept', async t => {
@@ -588,90 +369,6 @@ t.test('a store that holds text gives what JSON keeps, and keeps nothing else', 
   }
 })
 
-t.test('with a slow store callers board first, one looks, and all are given what it finds', async t => {
-  const store = chaos(memoryStore())
-  const it = await desk(t, { ttl: '60s' }, { store })
-  await it.lookUp('a')
-  store.on.get = 'delays'
-  const before = store.calls.get
-  const calls = Array.from({ length: 50 }, () => it.lookUp('a'))
-  t.equal(store.calls.get - before, 1)
-  store.gate.open()
-  t.ok((await Promise.all(calls)).every(({ run }) => run === 1))
-  t.equal(it.runs(), 1)
-  t.equal(await outcome(it, 'hit', 'fresh'), 50)
-  await timersGone(it.clock)
-})
-
-t.test('who leaves while the store is asked ends its own wait only', async t => {
-  const clock = new TestClock()
-  const store = chaos(memoryStore())
-  const app: FastifyInstance = Fastify()
-  t.teardown(async () => { await app.close() })
-  await app.register(coalesce, { clock, store, storeTimeout: '10s' })
-  let runs = 0
-  const count = app.coalesce.deduplicate(async (_options: { signal?: AbortSignal }) => ++runs, { key: () => 'k', ttl: '60s', name: 'count', flightTimeout: 1_000 })
-  store.on.get = 'delays'
-  const leaver = new AbortController()
-  const left = count(leaver)
-  const stays = count({})
-  leaver.abort(new Error('left'))
-  await t.rejects(left, { message: 'left' })
-  store.gate.open()
-  t.equal(await stays, 1)
-
-  store.gate = gate()
-  count.invalidate({})
-  await turn()
-  const alone = new AbortController()
-  const gone = count(alone)
-  alone.abort(new Error('gone'))
-  await t.rejects(gone, { message: 'gone' })
-  store.gate.open()
-  await turn()
-  t.equal(runs, 1, 'nobody waits for a run')
-
-  store.gate = gate()
-  app.coalesce.deduplicate(async () => {}, { key: () => 'k' })
-  count.invalidate({})
-  await turn()
-  const slow = count({})
-  clock.advance(1_000)
-  store.gate.open()
-  t.equal(await slow, 2, 'a flight that ended while the store was asked leaves its caller a run')
-})
-
-t.test('a store that fails in any way, or gives anything, fails no call', async t => {
-  const failures: Array<Failure | Poison> = ['throws', 'rejects', 'bad-promise', 'hangs', 'garbage', ...POISON_NAMES]
-  for (const failure of failures) {
-    const store = chaos(memoryStore())
-    const it = await desk(t, { ttl: '60s' }, { store, storeTimeout: 100 })
-    await it.lookUp('a')
-    store.on.get = failure
-    for (let time = 0; time < (failure === 'garbage' ? GARBAGE.length : 2); time++) {
-      const call = it.lookUp('a')
-      await turn()
-      it.clock.advance(100)
-      const { word, run, ...more } = await call
-      t.strictSame({ word, more }, { word: 'a', more: {} }, failure)
-      t.equal(run, it.runs())
-      it.clock.advance(100)
-    }
-  }
-  for (const set of ['throws', 'rejects', 'bad-promise', 'hangs'] as const) {
-    const store = chaos(memoryStore())
-    Object.assign(store.on, { set, delete: set })
-    const it = await desk(t, { ttl: '60s' }, { store, storeTimeout: 100 })
-    for (let time = 0; time < 3; time++) {
-      t.equal((await it.lookUp('a')).word, 'a')
-      it.lookUp.invalidate('a')
-      it.clock.advance(100)
-      await turn()
-    }
-    t.equal(it.runs(), 3)
-  }
-})
-
 t.test('an entry that is no result of a function is never given to a caller', async t => {
   const inner = memoryStore()
   let value: unknown
@@ -693,11 +390,6 @@ t.test('what a store gives in the place of a result that is to be awaited is nev
     t.match(await lookUp('a'), { run: 1 })
     t.match(await lookUp('a'), { run: 2 })
   }
-})
-
-t.test('a store that keeps nothing changes nothing', async t => {
-  const it = await desk(t, { ttl: '60s' }, { store: nullStore })
-  t.strictSame([(await it.lookUp('a')).run, (await it.lookUp('a')).run], [1, 2])
 })
 
 t.test('results count towards the bytes of a memory store', async t => {

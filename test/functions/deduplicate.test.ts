@@ -5,7 +5,7 @@ import Fastify, { type FastifyInstance, type FastifyRequest } from 'fastify'
 import t, { type Test } from 'tap'
 import coalesce, { deduplicate, deduplicated, nullStore } from '../../lib/index.js'
 import type { CoalesceOptions, DeduplicateOptions } from '../../types/index.js'
-import { type Gate, gate, TestClock, timersGone } from '../fixtures/gate.js'
+import { type Gate, gate, TestClock } from '../fixtures/gate.js'
 import { metric } from '../fixtures/server.js'
 
 /** A function whose runs the test ends, one gate each. */
@@ -49,25 +49,6 @@ async function departure (t: Test, options: CoalesceOptions = {}): Promise<{ app
   await app.register(coalesce, { metrics: true, clock, ...options })
   return { app, clock }
 }
-
-t.test('any number of identical calls share one run', async t => {
-  const { fn, runs } = held()
-  const lookUp = deduplicate(fn, byWord)
-
-  const calls = Array.from({ length: 1000 }, () => lookUp('serendipity'))
-  t.equal(runs.length, 1)
-  runs[0]?.open('luck')
-
-  t.strictSame(new Set(await Promise.all(calls)), new Set(['luck']))
-})
-
-t.test('a call after the run runs afresh', async t => {
-  let runs = 0
-  const count = deduplicate(async () => ++runs, { key: () => 'k' })
-
-  t.strictSame(await Promise.all([count(), count()]), [1, 1])
-  t.strictSame(await Promise.all([count(), count()]), [2, 2])
-})
 
 t.test('different keys, and the same key of different functions, run apart', async t => {
   const { fn, runs } = held()
@@ -173,132 +154,6 @@ t.test('a function that throws before its first await rejects, and frees its key
   t.equal(runs, 2)
 })
 
-t.test('with onError promote one of those who wait runs the function once more, for all', async t => {
-  const { fn, runs } = held()
-  const lookUp = deduplicate(fn, { ...byWord, onError: 'promote' })
-  const ended = outcomes(['x', 'x', 'x'].map(lookUp))
-
-  runs[0]?.fail(new Error('first'))
-  await turn()
-  t.equal(runs.length, 2)
-  runs[1]?.open('second')
-
-  t.strictSame(await ended, ['first', 'second', 'second'])
-})
-
-t.test('with onError promote a second failure is shared', async t => {
-  const { fn, runs } = held()
-  const lookUp = deduplicate(fn, { ...byWord, onError: 'promote' })
-  const ended = outcomes(['x', 'x', 'x', 'x'].map(lookUp))
-
-  runs[0]?.fail(new Error('first'))
-  await turn()
-  runs[1]?.fail(new Error('second'))
-
-  t.strictSame(await ended, ['first', 'second', 'second', 'second'])
-  t.equal(runs.length, 2)
-})
-
-t.test('with onError promote and nobody who waits the failure is the caller\'s', async t => {
-  const { fn, runs } = held()
-  const lookUp = deduplicate(fn, { ...byWord, onError: 'promote' })
-  const call = lookUp('x')
-  runs[0]?.fail(new Error('first'))
-
-  await t.rejects(call, { message: 'first' })
-  t.equal(runs.length, 1)
-})
-
-t.test('a caller whose patience ends runs the function for itself, and the others wait on', async t => {
-  const { app, clock } = await departure(t)
-  const { fn, runs } = held()
-  const lookUp = app.coalesce.deduplicate(fn, { ...byWord, waitTimeout: 100 })
-
-  const calls = [lookUp('x'), lookUp('x')]
-  clock.advance(50)
-  calls.push(lookUp('x'))
-  clock.advance(50)
-  t.equal(runs.length, 2)
-  runs[1]?.open('own')
-  runs[0]?.open('shared')
-
-  t.strictSame(await Promise.all(calls), ['shared', 'own', 'shared'])
-  await timersGone(clock)
-  t.match(app.coalesce.stats(), { totalRequests: 3, deduplicatedRequests: 1, actualExecutions: 2 })
-})
-
-t.test('with onWaitTimeout error a caller whose patience ends is told so', async t => {
-  const { app, clock } = await departure(t)
-  const { fn, runs } = held()
-  const lookUp = app.coalesce.deduplicate(fn, { ...byWord, waitTimeout: '100ms', onWaitTimeout: 'error' })
-
-  const calls = [lookUp('x'), lookUp('x'), lookUp('x')]
-  clock.advance(100)
-  runs[0]?.open('late')
-
-  t.strictSame(await outcomes(calls), ['late', 'FST_COALESCE_WAIT_TIMEOUT', 'FST_COALESCE_WAIT_TIMEOUT'])
-  t.equal(runs.length, 1)
-  await timersGone(clock)
-})
-
-t.test('many whose patience ends share one more run, and when it ends again run for themselves a few at a time', async t => {
-  const { app, clock } = await departure(t)
-  const { fn, runs } = held()
-  const lookUp = app.coalesce.deduplicate(fn, { ...byWord, waitTimeout: 100 })
-  const calls = Array.from({ length: 201 }, () => lookUp('x'))
-  clock.advance(100)
-  t.equal(runs.length, 2)
-  clock.advance(100)
-
-  const started: number[] = []
-  while (started.at(-1) !== runs.length) {
-    started.push(runs.length)
-    for (const run of runs) run.open('r')
-    await turn()
-  }
-
-  t.strictSame(started, [66, 130, 194, 201])
-  t.strictSame(new Set(await Promise.all(calls)), new Set(['r']))
-  await timersGone(clock)
-})
-
-t.test('a run that takes too long is given up for one other, and the late result is its own caller\'s', async t => {
-  const { app, clock } = await departure(t)
-  const { fn, runs } = heldWithSignal()
-  const lookUp = app.coalesce.deduplicate(fn, { key: word => word, flightTimeout: 100, waitTimeout: 1000 })
-  const own = new AbortController()
-
-  const calls = [lookUp('x', { signal: own.signal }), lookUp('x'), lookUp('x')]
-  clock.advance(100)
-  t.equal(runs.length, 2)
-  t.equal(runs[0]?.signal?.reason.code, 'FST_COALESCE_FLIGHT_TIMEOUT')
-  t.equal(own.signal.aborted, false)
-  runs[0]?.open('late')
-  t.equal(await calls[0], 'late')
-  calls.push(lookUp('x'))
-  runs[1]?.open('second')
-
-  t.strictSame(await Promise.all(calls), ['late', 'second', 'second', 'second'])
-  t.equal(runs.length, 2, 'the late run did not free its successor\'s key')
-  await timersGone(clock)
-})
-
-t.test('runs that all take too long let those who wait go after one more', async t => {
-  const { app, clock } = await departure(t)
-  const { fn, runs } = held()
-  const lookUp = app.coalesce.deduplicate(fn, { ...byWord, flightTimeout: 100, waitTimeout: 10_000 })
-  const calls = Array.from({ length: 6 }, () => lookUp('x'))
-
-  clock.advance(100)
-  t.equal(runs.length, 2)
-  clock.advance(100)
-  t.equal(runs.length, 6, 'the rest runs side by side')
-  for (const [index, run] of runs.entries()) run.open(`run ${index}`)
-
-  t.strictSame(await Promise.all(calls), ['run 0', 'run 1', 'run 2', 'run 3', 'run 4', 'run 5'])
-  await timersGone(clock)
-})
-
 t.test('clone gives each caller that waited a result of its own', async t => {
   const original = { list: [1] }
   const run = deduplicate(async () => original, { key: () => 'k', clone: structuredClone<typeof original> })
@@ -345,25 +200,6 @@ t.test('the signal of one caller ends its own wait only', async t => {
 
   t.strictSame(await outcomes([...calls, late]), ['leader left', 'follower left', 'r', 'r'])
   t.equal(runs.length, 1)
-})
-
-t.test('the run\'s signal aborts when the last caller is gone, and the next call runs afresh', async t => {
-  const { fn, runs } = heldWithSignal()
-  const lookUp = deduplicate(fn, { key: word => word })
-  const controllers = [0, 1].map(() => new AbortController())
-  const calls = controllers.map(({ signal }) => lookUp('x', { signal }))
-  const ended = outcomes(calls)
-
-  controllers[0]?.abort(new Error('leader left'))
-  t.equal(runs[0]?.signal?.aborted, false)
-  controllers[1]?.abort(new Error('follower left'))
-  t.equal(runs[0]?.signal?.reason.code, 'FST_COALESCE_NOBODY_WAITS')
-
-  t.strictSame(await ended, ['leader left', 'follower left'])
-  const next = lookUp('x')
-  runs[0]?.open('of nobody')
-  runs[1]?.open('fresh')
-  t.equal(await next, 'fresh')
 })
 
 t.test('a signal that is the last argument is taken as well', async t => {
@@ -449,29 +285,6 @@ function controllerOf () {
   const controller = new AbortController()
   return { signal: controller.signal, abort (reason: Error) { controller.abort(reason) } }
 }
-
-t.test('who waits for a turn to run and leaves does not run, and has an outcome', async t => {
-  const { app, clock } = await departure(t)
-  const { fn, runs } = heldWithSignal()
-  const lookUp = app.coalesce.deduplicate(fn, { key: word => word, waitTimeout: 100 })
-  const last = controllerOf()
-  const calls = Array.from({ length: 66 }, () => lookUp('x'))
-  const left = lookUp('x', { signal: last.signal })
-  clock.advance(100)
-  clock.advance(100)
-  t.equal(runs.length, 2 + 64)
-
-  last.abort(new Error('left'))
-  await t.rejects(left, { message: 'left' })
-  for (const run of runs) run.open('r')
-  await Promise.all(calls)
-  await turn()
-
-  t.equal(runs.length, 66)
-  await timersGone(clock)
-  t.equal(await metric(app, 'coalesce_requests_total'), 67)
-  t.equal(await metric(app, 'coalesce_requests_total', { outcome: 'follower', reason: 'client-left' }), 1)
-})
 
 t.test('callers of whom nobody else\'s listeners stay on a long-lived signal', async t => {
   const { fn, runs } = heldWithSignal()
@@ -737,20 +550,6 @@ t.test('every call has one outcome, whatever became of it', async t => {
   ])
 })
 
-t.test('a call over the caps of the registration runs by itself', async t => {
-  const { app } = await departure(t, { maxFlights: 1, maxWaiters: 1 })
-  const { fn, runs } = held()
-  const lookUp = app.coalesce.deduplicate(fn, byWord)
-
-  const calls = [lookUp('x'), lookUp('x'), lookUp('x'), lookUp('y')]
-  t.equal(runs.length, 3)
-  for (const [index, run] of runs.entries()) run.open(`run ${index}`)
-
-  t.strictSame(await Promise.all(calls), ['run 0', 'run 0', 'run 1', 'run 2'])
-  t.equal(await metric(app, 'coalesce_requests_total', { outcome: 'bypass', reason: 'max-waiters' }), 1)
-  t.equal(await metric(app, 'coalesce_requests_total', { outcome: 'bypass', reason: 'max-flights' }), 1)
-})
-
 t.test('the app\'s log tells of calls, with the leader\'s id in its followers\' lines', async t => {
   const lines: string[] = []
   const app = Fastify({ logger: { level: 'debug', stream: { write (line: string) { lines.push(line) } } } })
@@ -797,19 +596,4 @@ t.test('a wrong option is an error that names it', async t => {
   for (const none of ['fn', {}, undefined, null]) {
     t.throws(() => deduplicate(none as unknown as typeof fn, { key: () => 'k' }), new TypeError('deduplicate wants a function'))
   }
-})
-
-t.test('a call whose patience ends runs by itself where there is no room for one more flight', async t => {
-  const { app, clock } = await departure(t, { maxFlights: 1 })
-  const { fn, runs } = held()
-  const lookUp = app.coalesce.deduplicate(fn, { ...byWord, waitTimeout: 100 })
-
-  const calls = [lookUp('x'), lookUp('x'), lookUp('x')]
-  clock.advance(100)
-  await turn()
-  t.equal(runs.length, 3)
-  for (const [index, run] of runs.entries()) run.open(`run ${index}`)
-
-  t.strictSame(await Promise.all(calls), ['run 0', 'run 1', 'run 2'])
-  t.equal(await metric(app, 'coalesce_requests_total', { outcome: 'alone', reason: 'wait-timeout' }), 2)
 })
