@@ -1,7 +1,7 @@
 /**
- * How many bytes of bodies may be held at a time, for those who want to record them.
+ * How many bytes of bodies may be recorded at a time.
  *
- * Invariant: what is taken never exceeds the limit; whoever takes gives back.
+ * Invariant: the bytes that are reserved never exceed the limit. Each reservation is given back by the code that made it.
  */
 export class Budget {
   /** How many bytes are held now. */
@@ -12,7 +12,7 @@ export class Budget {
     this.#most = most
   }
 
-  /** Takes room for so many bytes more, or (negative) gives it back; false if there is none. */
+  /** Reserves bytes, or gives them back if the number is negative; false if there is no room for them. */
   readonly hold = (bytes: number): boolean => {
     if (bytes > 0 && this.held + bytes > this.#most) return false
     this.held += bytes

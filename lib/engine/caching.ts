@@ -1,7 +1,7 @@
 /**
- * What participants have to do with their cache besides looking things up: storing what their runs bring, and refreshing what is stale.
+ * Stores the results of runs, and refreshes stale results in the background.
  *
- * Invariant: a refresh is nobody's run: what becomes of it reaches a client only as a cached result.
+ * Invariant: a refresh answers no participant. Its result reaches a client only from the cache.
  */
 import type { Clock } from '../../types/index.js'
 import { FlightTimeoutError } from '../errors.js'
@@ -33,7 +33,7 @@ export class Caching<R> {
     refresh.result = storedFor === undefined ? 'not-kept' : participant.revalidated ? 'revalidated' : 'refreshed'
   }
 
-  /** Refreshes a stale result in the background, unless that is being done, or its runs have failed of late. */
+  /** Refreshes a stale result in the background, unless a refresh of it is running or its last run failed a short while ago. */
   refresh (participant: Participant<R>, stale: R): void {
     const { boardedKey, cache, limits: { flightTimeout } } = participant
     if (!participant.refreshable || !cache.beginRefresh(boardedKey)) return

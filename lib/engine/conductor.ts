@@ -1,8 +1,8 @@
 /**
- * The conductor: the life of a participant, from its key to its outcome, whatever it is.
+ * The conductor: the life of a participant, from its key to its outcome.
  *
  * Invariant: each participant that arrives gets one outcome, and is answered once: by its own run, or with a result that it may have.
- * A result is cached before its flight lands, so there is no moment at which neither is there.
+ * A result is cached before its flight lands, so that a newcomer always finds one of the two.
  */
 import type { Clock } from '../../types/index.js'
 import type { Subject } from '../observers/observer.js'
@@ -20,14 +20,14 @@ import { ANSWERED, LANDED, STRANDED } from './role.js'
 import { Unshareable } from './unshareable.js'
 import { Variants } from './variants.js'
 
-/** Who may be served a fallback should its run fail. */
+/** The roles of participants that get a fallback if their run fails. */
 const OWN_RUN: ReadonlySet<string> = new Set(['leader', 'landed', 'solo', 'alone'])
 
 export class Conductor<R> {
   readonly flights: Flights<R, Participant<R>>
   readonly clock: Clock
   readonly variants: Variants
-  /** Nobody boards. */
+  /** True: no participant boards. */
   disabled = false
   readonly caching: Caching<R>
   readonly #endings: Endings<R>
@@ -57,14 +57,14 @@ export class Conductor<R> {
     })
   }
 
-  /** Counts one that runs without having boarded. */
+  /** Counts a participant that runs without boarding. */
   bypass (subject: Subject, reason: string): void {
     subject.tally.requests++
     subject.tally.runs++
     this.#seams.observer.settled(subject, 'bypass', reason, 0)
   }
 
-  /** Boards; true: run now, false: park. */
+  /** Boards a participant. True: it runs now; false: it waits. */
   arrive (participant: Participant<R>, key: string): boolean {
     participant.tally.requests++
     participant.key = key
@@ -75,12 +75,12 @@ export class Conductor<R> {
     return true
   }
 
-  /** One that did not run at once is ready for whatever comes. */
+  /** A participant that did not run at once can be answered from now on. */
   parked (participant: Participant<R>): void {
     this.#endings.parked(participant)
   }
 
-  /** Has a participant run for the cache alone; false if its key is not the one that is to be refreshed. */
+  /** Makes a participant the run of a refresh; false if its key is not the key of the refresh. */
   takeRefresh (participant: Participant<R>, refresh: Refresh<R>, key: string): boolean {
     participant.key = key
     participant.boardedKey = this.variants.keyOf(participant)
@@ -93,10 +93,10 @@ export class Conductor<R> {
   /**
    * The run of a leader, a refresher or a probe came to a result that may be shared.
    *
-   * @param names what the result depends on besides the key, which has been learned
+   * @param names what the result depends on besides the key. It has been learned already
    * @param failed the run failed
-   * @param joined given if the result is still being made: the flight stays open for newcomers until `close`. Called once all who
-   * have boarded have joined in
+   * @param joined given if the result is a live stream: the flight then stays open for newcomers until `close`. Called when all who
+   * are on board read the stream
    */
   land (participant: Participant<R>, names: readonly string[], failed: boolean, joined?: () => void): void {
     const live = joined !== undefined
@@ -119,14 +119,14 @@ export class Conductor<R> {
     }
   }
 
-  /** A live result is complete: it is stored, if its flight is still its own. */
+  /** A live result is complete. It is stored if its leader still leads its flight. */
   completed (participant: Participant<R>, names: readonly string[]): void {
     const { cache, flight, role } = participant
     if (!cache.stores || (flight?.leader !== participant && role.type !== 'refresher')) return
     if (this.variants.learn(participant, names)) this.#store(participant, participant.record(names))
   }
 
-  /** A run failed. Gives the cached result that its client is given instead, as are all who wait for it; undefined: the failure stands. */
+  /** A run failed. Returns the cached result for its client and for all who wait for it; undefined if there is none. */
   fallBack (participant: Participant<R>): R | undefined {
     const { cache, flight, missed, role } = participant
     const isOwn = OWN_RUN.has(role.type)
@@ -134,7 +134,7 @@ export class Conductor<R> {
     if (cached === undefined) return undefined
     participant.served = cached
     cache.failed(participant.boardedKey)
-    // Otherwise those who waited for it have been answered, or wait for its successor.
+    // If it does not lead any more, its followers have been answered, or wait for another leader.
     if (role.type === 'leader' && flight !== undefined) {
       participant.role = LANDED
       this.#seams.observer.landed(participant, 'failed', cached.reason, flight.followers)
@@ -146,9 +146,9 @@ export class Conductor<R> {
   }
 
   /**
-   * Nobody but this participant may have what its run came to.
+   * The result of a run is for its own participant only: its followers run by themselves.
    *
-   * @param remember nor will anybody have what comes next for its key and variant
+   * @param remember later participants of its key and variant run by themselves as well, for `unshareableTtl`
    * @param names what this depends on besides the key, in the order in which it was read
    */
   unshareable (participant: Participant<R>, reason: string, remember: boolean, names: readonly string[]): void {
@@ -162,16 +162,16 @@ export class Conductor<R> {
     this.#land(participant, { type: 'unshareable', reason, variant }, 'unshareable', reason)
   }
 
-  /** Its run did well, but what is cached for it was made of something that is no more, and is not replaced. */
+  /** Its run did well, but its result is not cached: the older result in the cache is out of date, and is dropped. */
   supersede ({ boardedKey, cache, missed, role }: Participant<R>): void {
     if (role.type === 'refresher') role.refresh.result = 'not-kept'
     if (role.type === 'refresher' || missed?.stale !== undefined) cache.supersede(boardedKey)
   }
 
   /**
-   * The run of a leader comes to nothing: one of those who wait leads instead.
+   * The run of a leader comes to nothing: one of its followers is promoted.
    *
-   * @param newest it is the one that came last: the older ones are about to be cut off as their leader was
+   * @param newest promotes the follower that came last: the older ones are close to the timeout that ended their leader
    */
   abandon (participant: Participant<R>, reason: string, newest = false): void {
     const { flight, role } = participant
@@ -184,7 +184,7 @@ export class Conductor<R> {
     this.#seams.protection.ended(participant, end)
   }
 
-  /** The client of a participant is gone, or was answered by something else. A leader's run that has begun goes on for those who wait. */
+  /** The client of a participant left, or was answered by something else. A leader's run goes on for its followers. */
   leave (participant: Participant<R>, reason: 'client-left' | 'answered-elsewhere'): void {
     const { flight, role } = participant
     switch (role.type) {
@@ -213,22 +213,22 @@ export class Conductor<R> {
     }
   }
 
-  /** Whatever its run comes to is nobody's any more. */
+  /** Ignores whatever its run comes to. */
   retire (participant: Participant<R>): void {
     participant.role = ANSWERED
   }
 
-  /** Who runs alone needs its place no more. */
+  /** A participant that runs alone makes room for the next one. */
   finished ({ role }: Participant<R>): void {
     if (role.type === 'alone') role.finished()
   }
 
-  /** Takes no more newcomers for a live result. Those on board get it, or `rest`. */
+  /** Ends the flight of a live result. Its followers get that result, or `rest`. */
   close (participant: Participant<R>, rest?: Landing<R>): void {
     if (participant.role.type === 'landed') participant.flight?.close(participant, rest)
   }
 
-  /** Lets go everybody who waits for leaders. */
+  /** Lets the followers of leaders run by themselves. */
   release (leaders: Iterable<Participant<R>>): void {
     const next = leaders[Symbol.iterator]()
     pace(this.clock, () => {
@@ -245,7 +245,7 @@ export class Conductor<R> {
     this.#seams.coordinator.purged(labels, softly)
   }
 
-  /** A result that is a shared stream, a leader's own or a follower's, ends before its end. */
+  /** A shared stream is cut off for one participant. */
   cutOff (participant: Participant<R>, reason: string): void {
     this.#seams.observer.cutOff(participant, reason)
   }
@@ -259,7 +259,7 @@ export class Conductor<R> {
     this.#seams.observer.landed(participant, end, reason, flight.followers)
     this.#outcomes.report(participant, 'leader', reason)
     if (live) {
-      // It may have turned out to vary: then who comes while it flows has a key that says so.
+      // The key may have turned out to have variants. Newcomers board under the key of their variant.
       this.flights.rename(flight, this.variants.keyOf(participant))
       flight.open(participant, landing, joined)
     } else {

@@ -1,8 +1,8 @@
 /**
  * From a key to the take-off of a run: the place on a flight, the lookup in the cache, protection, and the coordinator.
  *
- * Invariant: a place is taken synchronously: nothing is awaited between "is there a flight?" and "I am its leader". Whatever a leader
- * then waits for, its flight may end without it; then it is stranded, and runs for its own client.
+ * Invariant: a place is taken synchronously: nothing is awaited between "is there a flight?" and "I am its leader". While a leader waits
+ * for an answer, its flight may end. The leader is then stranded, and runs for its own client.
  */
 import type { Clock } from '../../types/index.js'
 import { NobodyWaitsError } from '../errors.js'
@@ -20,27 +20,27 @@ import { ANSWERED, AWAITING_STORE, FOLLOWER, LANDED, NEW, type Preparing } from 
 import type { Unshareable } from './unshareable.js'
 import type { Variants } from './variants.js'
 
-/** A variant that a result turned out to depend on costs one more boarding; who still does not match runs alone. */
+/** A participant boards again when the key turns out to have variants. After so many boardings it runs alone. */
 export const MAX_BOARDINGS = 3
 
-/** What boarding comes to: the run begins now, it waits for something, or there is no place for it. */
+/** What boarding comes to: the participant runs now, it waits, or there is no place for it. */
 export type Place = 'run' | 'park' | 'unshareable' | NoFlight
 
 /** What protection and the coordinator say of a run. */
 type Clearance<R> = Claim<R> | Refusal
 
-/** A store that fails has nothing. */
+/** What a store that fails is taken to answer. */
 const MISS: Miss<never> = Object.freeze<Miss<never>>(miss('none'))
 
-/** What becomes of those who do not take off. */
+/** What happens to participants whose run does not take off. */
 export interface Arrivals<R> {
-  /** Answers with a cached result; with an error where there is none. */
+  /** Answers with a cached result; without one, with an error. */
   serve (participant: Participant<R>, cached: Cached<R> | undefined): void
-  /** Answers everybody on the flight of a leader, and that itself, with what another process came to. */
+  /** Answers a leader and its followers with the result of another process. */
   landPeer (leader: Participant<R>, claim: Peer<R>): void
   /** The run of a leader is refused. */
   landRefused (leader: Participant<R>, refusal: Refusal): void
-  /** It turned out to be of another variant. */
+  /** The key turned out to have variants. */
   boardAgain (participant: Participant<R>, flight: Flight<R, Participant<R>> | undefined): void
   /** It runs for itself, beside all flights. */
   runSolo (participant: Participant<R>, place: Place): void
@@ -72,7 +72,7 @@ export class Departures<R> {
     this.#arrivals = arrivals
   }
 
-  /** Takes a place under the key of a participant and of its variant, as far as that is known. */
+  /** Takes a place under the key of a participant, with its variant as far as that is known. */
   board (participant: Participant<R>, now: number): Place {
     const { unshareable, variants } = this.#parts
     participant.boardings++
@@ -81,7 +81,7 @@ export class Departures<R> {
     return this.enter(participant, participant.boardedKey, now)
   }
 
-  /** Looks in the cache, if nobody is on the way to bring something newer, and takes a place under `flightKey`. */
+  /** Looks in the cache, unless there is a flight to join, and takes a place under `flightKey`. */
   enter (participant: Participant<R>, flightKey: string, now: number): Place {
     const { caching, flights, observer } = this.#parts
     const lookup = flights.has(flightKey) ? undefined : participant.cache.lookUp(participant.boardedKey, participant)
@@ -112,7 +112,7 @@ export class Departures<R> {
     return boarding === 'no-flight' && lookup instanceof Promise ? this.#awaitStore(participant, lookup) : this.#noPlace(participant, boarding)
   }
 
-  /** Has the run of a leader take off, unless protection or the coordinator has something against it. */
+  /** Starts the run of a leader, if protection and the coordinator let it. */
   takeOff (leader: Participant<R>): 'run' | 'park' {
     const clearance = this.#clear(leader)
     if (clearance !== LEADS) return this.#await<Clearance<R>>(leader, clearance, LEADS, later => { this.#cleared(leader, later) })
@@ -120,7 +120,7 @@ export class Departures<R> {
     return 'run'
   }
 
-  /** Asks both, and answers at once where both do. */
+  /** Asks protection, then the coordinator. Synchronous if both answer synchronously. */
   #clear (leader: Participant<R>): Clearance<R> | Promise<Clearance<R>> {
     const { coordinator, protection } = this.#parts
     const permission = protection.ask(leader)
@@ -165,7 +165,7 @@ export class Departures<R> {
     return 'park'
   }
 
-  /** What it is to its client it still is. */
+  /** The leader has lost its flight, but its own client still waits for it. */
   #runStranded (leader: Participant<R>): void {
     leader.role = LANDED
     if (leader.gone) {
@@ -196,7 +196,7 @@ export class Departures<R> {
         return
       case 'variants':
         participant.role = NEW
-        // Before the others board again, who have to know it as well.
+        // Learn before the followers board again: they need to know it.
         if (!this.#tellApart(participant, lookup.names)) participant.boardings = MAX_BOARDINGS
         flight?.land(participant, MISMATCH)
         this.#arrivals.boardAgain(participant, flight)

@@ -1,8 +1,8 @@
 /**
- * What becomes of participants that do not lead: how their flights ended for them, and what follows from that.
+ * What happens to participants that do not lead, when their flights end.
  *
- * Invariant: endings turn into deeds in one place, `settle`. Who may not have a result boards again, at most `MAX_BOARDINGS` times, or
- * runs for itself: a few at a time, so that no flight ends in a stampede.
+ * Invariant: `settle` is the one place where an ending turns into an action. A participant that may not have a result boards again, at
+ * most `MAX_BOARDINGS` times, or runs for itself: a few at a time, so that no flight ends in a stampede.
  */
 import type { Outcome } from '../../types/index.js'
 import { FlightTimeoutError, NobodyWaitsError, NotKeptError, WaitTimeoutError } from '../errors.js'
@@ -17,7 +17,7 @@ import type { Participant } from './participant.js'
 import type { Refusal } from './protection/protection.js'
 import { ANSWERED, LANDED, STRANDED } from './role.js'
 
-/** Makes the key of a retry flight. Keys end in a bracket or a quote, so no key ends in this. */
+/** Ends the key of a retry flight. Other keys end in a bracket or a quote. */
 const RETRY = ' retry'
 
 const WAITS_FOR_TURN = Object.freeze({ type: 'alone', finished () {} })
@@ -142,7 +142,7 @@ export class Endings<R> implements Arrivals<R>, FlightListener<R, P<R>> {
     this.#parts.outcomes.report(participant, 'bypass', reasonOf(participant, place))
   }
 
-  /** What follows from boarding after a wait. `reason`: why it runs alone if it got no place. */
+  /** Continues after a second boarding. `reason`: why the participant runs alone if it got no place. */
   #goOn (participant: P<R>, place: Place | 'vary', reason: string, flight: F<R> | undefined): void {
     if (place === 'run') {
       participant.run()
@@ -156,14 +156,14 @@ export class Endings<R> implements Arrivals<R>, FlightListener<R, P<R>> {
     }
   }
 
-  /** A participant that did not run at once is ready for whatever comes. */
+  /** A participant that did not run at once can be answered from now on. */
   parked (participant: P<R>): void {
     const { flight, role } = participant
     if (role.type === 'served') {
       this.serve(participant, role.cached)
     } else if (role.type === 'follower') {
       flight?.leader?.joined()
-      // Who boards a flight that is answered already does not wait long.
+      // The flight may have its answer already.
       flight?.answer(participant)
     }
   }
@@ -176,7 +176,7 @@ export class Endings<R> implements Arrivals<R>, FlightListener<R, P<R>> {
     else this.#refuse(participant, 'follower', 'wait-timeout', new WaitTimeoutError(limits.waitTimeout), limits.waitTimeout)
   }
 
-  /** Those of a key whose wait has ended share one more run, beside the one that takes so long. */
+  /** The participants of a key whose waits timed out share one more run, beside the slow one. */
   #retry (participant: P<R>, flight: F<R>): void {
     if (participant.retried) {
       this.#runAlone(participant, 'wait-timeout', flight)
@@ -209,7 +209,7 @@ export class Endings<R> implements Arrivals<R>, FlightListener<R, P<R>> {
     })
   }
 
-  /** Should its own run fail, it may be served what its leader would have been. */
+  /** Takes over the fallback of its leader, for the case that its own run fails. */
   #inherit (participant: P<R>, { lastLeader, leader }: F<R>): void {
     const missed = (leader === participant ? lastLeader : leader ?? lastLeader)?.missed
     if (participant.missed !== undefined || missed?.fallback === undefined) return

@@ -1,7 +1,7 @@
 /**
  * The outcome of a participant, and who is told of it.
  *
- * Invariant: each participant has one outcome, told once; how long it waited counts where it could have run at once.
+ * Invariant: each participant has one outcome, reported once. Leaders and bypasses have not waited for anybody.
  */
 import type { Clock, Outcome } from '../../types/index.js'
 import type { Observer } from '../observers/observer.js'

@@ -1,7 +1,7 @@
 /**
- * Who takes part in flights: a request, or a call of a function. What is abstract here is all that a front end has to give.
+ * Who takes part in flights: a request, or a call of a function. The abstract members are all that a front end has to give.
  *
- * Invariant: it knows neither HTTP nor Fastify. The conductor alone writes its state; a front end reads it, and does what it is told.
+ * Invariant: it knows neither HTTP nor Fastify. Only the engine writes its state. A front end reads it, and does what it is told.
  */
 import type { Outcome } from '../../types/index.js'
 import type { Log, Subject } from '../observers/observer.js'
@@ -44,7 +44,7 @@ export abstract class Participant<R> implements Passenger<R, Participant<R>>, Se
   leaderId: string | undefined
   outcome: Outcome | undefined
   outcomeReason: string | undefined
-  /** Why its lookup in the cache found nothing to serve, and what it found that is too old. */
+  /** Why its lookup in the cache found nothing to serve, and the stale result that it found. */
   missed: Miss<R> | undefined
   /** The cached result that it is answered with. */
   served: Cached<R> | undefined
@@ -58,9 +58,9 @@ export abstract class Participant<R> implements Passenger<R, Participant<R>>, Se
   abstract readonly cache: ResultCache<R>
   /** What it is a request or a call of. */
   abstract readonly origin: object
-  /** What keeps newcomers from the flight that it leads, once that is fenced. Asked only if something was. */
+  /** If one of these is fenced, newcomers cannot join the flight that it leads. Read only after something was fenced. */
   abstract readonly labels: readonly string[]
-  /** Where the flights that it leads are found with others of their kind; undefined if nobody looks for them. */
+  /** The fleet of the flights that it leads; undefined if they have none. */
   abstract readonly fleet: Fleet<Flight<R, Participant<R>>> | undefined
   /** Why it may not lead; undefined if it may. */
   abstract readonly followsOnly: string | undefined
@@ -74,7 +74,7 @@ export abstract class Participant<R> implements Passenger<R, Participant<R>>, Se
   abstract suits (recording: R, found: Found): Suitability
   /** Whether it may have the result of another one's run; `cached`: of one that its leader found in the cache. */
   abstract accepts (recording: R, cached: boolean): boolean
-  /** Runs, after a wait, whatever its role. */
+  /** Runs, after a wait. */
   abstract run (): void
   /** Answers with another one's result. */
   abstract give (recording: R): void
@@ -86,7 +86,7 @@ export abstract class Participant<R> implements Passenger<R, Participant<R>>, Se
   abstract refuse (error: Error, retryAfter: number | undefined): void
   /** Nobody needs its run any more: aborts its signal. */
   abstract cancel (reason: Error): void
-  /** It leads, and somebody waits for it. Called again for each who does. */
+  /** It leads, and a follower has joined. Called for each follower. */
   abstract joined (): void
   /** What its run came to, for those who wait. `names`: what it depends on besides the key. */
   abstract record (names: readonly string[]): R
@@ -105,10 +105,10 @@ export abstract class Participant<R> implements Passenger<R, Participant<R>>, Se
   /** It was learned just now that results of its key depend on these as well. */
   learned (_names: readonly string[]): void {}
 
-  /** Results of its key depend on more than is remembered, so that for a while nothing is shared. */
+  /** Results of its key depend on more names than can be remembered, so that for a while nothing is shared. */
   tooVaried (): void {}
 
-  /** Others are about to be given its result, a few in each turn. Returns what to call once all have it. */
+  /** Its followers are about to get its result, a few in each turn. Returns what to call when all have it. */
   sharing (_recording: R): (() => void) | undefined {
     return undefined
   }

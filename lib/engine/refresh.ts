@@ -6,13 +6,13 @@
 import type { RefreshResult } from '../observers/observer.js'
 
 export class Refresh<R> {
-  /** The key of who saw that it is needed, without its variant. */
+  /** The key of the participant that found the stale result, without its variant. */
   readonly key: string
-  /** The same with its variant: what is refreshed. */
+  /** The same key with its variant: the key that is refreshed. */
   readonly boardedKey: string
-  /** What is stale. */
+  /** The stale result. */
   readonly stale: R
-  /** When it was seen to be needed, by the store's time: what is purged from then on is not made fresh again. */
+  /** When the stale result was found, by the store's time. A purge after that also holds for what the refresh brings. */
   readonly startedAt: number
   /** What came of it so far. */
   result: RefreshResult = 'failed'

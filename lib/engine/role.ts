@@ -1,5 +1,5 @@
 /**
- * What a participant is doing just now, with what belongs to that.
+ * The role of a participant: what it is doing just now, with the data of that role.
  *
  * Invariant: only a leader lands a flight; only a leader's or a refresher's result is cached; only a leader or a probe tells whether
  * its key can be shared. The conductor alone gives a participant another role.
@@ -12,7 +12,7 @@ export interface Preparing {
   readonly type: 'preparing'
 }
 
-/** It led. Its run, if it goes on, is its own client's, and that of those who are given its live result. */
+/** It led, and its flight has landed. If its run goes on, that is for its own client, and for those who read its live result. */
 export interface Landed {
   readonly type: 'landed'
   /** When its run began, by the store's time. */
@@ -26,7 +26,7 @@ export interface Leader {
   readonly startedAt: number
 }
 
-/** It is about to be answered with a cached result; with none, because it wants no run. */
+/** It is about to be answered with a cached result. Undefined: it wants no run, so it gets an error. */
 export interface Served<R> {
   readonly type: 'served'
   readonly cached: Cached<R> | undefined
@@ -38,10 +38,10 @@ export interface Refresher<R> {
   readonly refresh: Refresh<R>
 }
 
-/** It runs for itself, or waits for its turn to. */
+/** It boarded, got nothing that it may have, and runs for itself, or waits for its turn to run. */
 export interface Alone {
   readonly type: 'alone'
-  /** Gives its place to the next one; does nothing before it has one. */
+  /** Lets the next one run. Does nothing before its own turn. */
   readonly finished: () => void
 }
 
@@ -66,9 +66,9 @@ export type Role<R> =
   | Alone
   | Solo
   | Landed
-  /** It led, and lost its flight before its run took off: it runs for itself once what it waits for has answered. */
+  /** It led, and lost its flight before its run took off. It runs for itself when what it waits for has answered. */
   | { readonly type: 'stranded' }
-  /** Somebody else's result, an error, or something past the engine was or is being given to it. */
+  /** It has been answered with another one's result, with an error, or by something past the engine. */
   | { readonly type: 'answered' }
 
 export const NEW: { readonly type: 'new' } = Object.freeze({ type: 'new' })

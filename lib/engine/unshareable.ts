@@ -1,9 +1,9 @@
 /**
- * Keys whose last response could not be shared (hit-for-miss): who comes meanwhile does not wait for nothing.
+ * Keys whose last result could not be shared (hit-for-miss). Newcomers of such a key run without waiting.
  *
- * Invariant: bounded, and each is forgotten after a while, or with the first response that can be shared. What is remembered is
- * true of one variant; who is of another is told apart from it by the first look in which they differ, for until then the run of
- * either goes the same way.
+ * Invariant: bounded. A key is forgotten after a while, or with the first result that can be shared. An entry holds for one variant. A
+ * participant of another variant is told apart by the first value in which they differ, because until a run reads that value, the runs
+ * of both variants are the same.
  */
 import { LRUCache } from 'lru-cache'
 import type { Clock } from '../../types/index.js'
@@ -11,13 +11,13 @@ import { MEMORY } from './cache/memory.js'
 import { sizeOfVariant, type Variant } from '../variant.js'
 import type { Varied, Variants } from './variants.js'
 
-/** Who boards under a key that says what is known of its variant. */
+/** A participant that boards. Its `boardedKey` says what is known of its variant. */
 export interface Boarder extends Varied {
   boardedKey: string
 }
 
 export class Unshareable {
-  /** The variant, by the key and as much of it as is known there. */
+  /** Variants, by the key with as much of the variant as is known. */
   #known: LRUCache<string, Variant> | undefined
   readonly #clock: Clock
   readonly #variants: Variants
@@ -27,9 +27,9 @@ export class Unshareable {
     this.#variants = variants
   }
 
-  /** Whether the last response of a boarder's variant could not be shared, or none of its key can. The key that it boards with tells it apart from others. */
+  /** Whether the last result of a boarder's variant could not be shared. Extends its `boardedKey` where that tells variants apart. */
   has (boarder: Boarder): boolean {
-    if (this.#variants.isSpilt(boarder)) return true
+    if (this.#variants.hasOverflowed(boarder)) return true
     const known = this.#known
     if (known === undefined || known.size === 0) return false
     for (;;) {
@@ -39,7 +39,7 @@ export class Unshareable {
       const place = variant.names.findIndex((name, index) => boarder.value(name) !== variant.values[index])
       if (place < 0) return true
       const ttl = known.getRemainingTTL(boardedKey)
-      // Else there is no telling them apart: too much is known of the key already.
+      // Otherwise the key has too many names already, and the two cannot be told apart.
       if (!this.#variants.learn(boarder, variant.names.slice(place, place + 1))) return true
       boarder.boardedKey = this.#variants.keyOf(boarder)
       known.delete(boardedKey)
@@ -47,9 +47,9 @@ export class Unshareable {
     }
   }
 
-  /** Room for the places of all is taken at once, so not before there is one. */
+  /** Made when it is needed: an LRU cache allocates room for all of its entries at once. */
   #memory (): LRUCache<string, Variant> {
-    // To lru-cache a time of 0 is no time.
+    // lru-cache takes a start time of 0 for none.
     const origin = this.#clock.now() - 1
     return new LRUCache<string, Variant>({
       ...MEMORY,
@@ -65,7 +65,7 @@ export class Unshareable {
     (this.#known ??= this.#memory()).set(this.#variants.keyOf(boarder), variant, { ttl })
   }
 
-  /** A response of a boarder's variant can be shared. */
+  /** A result of a boarder's variant can be shared. */
   forget (boarder: Boarder): void {
     const known = this.#known
     if (known === undefined || known.size === 0) return
@@ -75,7 +75,7 @@ export class Unshareable {
   }
 }
 
-/** Of one that boarded under the key of `boarder`, so that the two agree in what a variant says nothing of. */
+/** A value of a variant. What the variant does not name is as in `boarder`, which boards under the same key. */
 function valueIn ({ names, values }: Variant, name: string, boarder: Boarder): string | null {
   const place = names.indexOf(name)
   return place < 0 ? boarder.value(name) : values[place] as string | null

@@ -1,7 +1,7 @@
 /**
- * Any number of those who wait for one AbortSignal, with one listener: Node warns of many, and with good reason.
+ * Any number of actions for one AbortSignal, with one listener, because Node warns of many.
  *
- * Invariant: a signal that nobody waits for has no listener of ours.
+ * Invariant: a signal without actions has no listener of ours.
  */
 
 interface Waiting {
@@ -11,7 +11,7 @@ interface Waiting {
 
 const waiting = new WeakMap<AbortSignal, Waiting>()
 
-/** Calls `action` once the signal, which has not aborted yet, does. */
+/** Calls `action` when the signal aborts. It must not have aborted yet. */
 export function onAbort (signal: AbortSignal, action: () => void): void {
   let known = waiting.get(signal)
   if (known === undefined) {
@@ -23,7 +23,7 @@ export function onAbort (signal: AbortSignal, action: () => void): void {
   known.actions.add(action)
 }
 
-/** No longer. */
+/** Takes an action away. */
 export function offAbort (signal: AbortSignal, action: () => void): void {
   const known = waiting.get(signal)
   if (known?.actions.delete(action) !== true || known.actions.size > 0) return

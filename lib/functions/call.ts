@@ -1,8 +1,8 @@
 /**
- * One call of a deduplicated function as a participant: its results are shared as a request's recordings are.
+ * One call of a deduplicated function as a participant.
  *
- * Invariant: it is settled once, with the result of a run that was in the air while it waited, with a cached one, or with its own; its
- * AbortSignal ends its own wait and nobody else's.
+ * Invariant: its promise is settled once: with the result of a run that was in the air while it waited, with a cached result, or with
+ * that of its own run. Its AbortSignal ends its own wait only.
  */
 import { AsyncResource } from 'node:async_hooks'
 import type { NoPlan, Plan, ResultCache } from '../engine/cache/cache.js'
@@ -23,7 +23,7 @@ export type AnyFunction<A extends readonly unknown[], R> = (...args: A) => Promi
 /** What a call boards under. */
 export interface CallKey {
   readonly text: string
-  /** The label of the calls of the same arguments on whatever object; undefined if it was called on none. */
+  /** The label of calls with the same arguments on any object; undefined if it is called on none. */
   readonly family: string | undefined
 }
 
@@ -38,10 +38,10 @@ export interface FunctionContext<A extends readonly unknown[], R> {
   readonly log: Log
 }
 
-/** The label of calls whose results are stored. No key is one: keys end in a quote or a bracket. */
+/** The label of all calls whose results are stored. It equals no key: keys end in a quote or a bracket. */
 export const STORED = 'stored'
 
-/** Nobody's context: what the caller that happened to come has in its own is not for a run in the background. */
+/** The context of refreshes: a run in the background must not see that of the caller that set it off. */
 const detached = new AsyncResource('CoalescedRefresh')
 
 let calls = 0
@@ -59,7 +59,7 @@ export class Call<A extends readonly unknown[], R> extends Participant<CallResul
   readonly #args: A
   readonly #signal: AbortSignal | undefined
   #family: readonly string[] = []
-  /** The context that it waits in. */
+  /** The asynchronous context of its caller, if it waits. */
   #scope: AsyncResource | undefined
   #resolve!: (value: R) => void
   #reject!: (error: unknown) => void
@@ -88,7 +88,7 @@ export class Call<A extends readonly unknown[], R> extends Participant<CallResul
   get labels (): readonly string[] { return [this.key, ...this.#family, ...this.cache.stores ? [STORED] : []] }
   get gone (): boolean { return this.#settled }
 
-  /** Takes its place, and runs, waits, or is served at once. Without a key it runs by itself. */
+  /** Boards: it runs, waits, or is served at once. Without a key it bypasses. */
   arrive (key: CallKey | undefined): void {
     const { conductor } = this.#context
     if (key === undefined) conductor.bypass(this, 'no-key')
@@ -115,12 +115,14 @@ export class Call<A extends readonly unknown[], R> extends Participant<CallResul
 
   run (): void {
     const args = this.role.type === 'leader' ? withSignal(this.#args, (this.#controller = new AbortController()).signal) : this.#args
-    this.#inScope(async () => await this.#invoke(args)).then(
+    const run = async (): Promise<R> => await this.#invoke(args)
+    const running = this.#scope === undefined ? run() : this.#scope.runInAsyncScope(run)
+    running.then(
       value => { this.#ended({ value }) },
       (error: unknown) => { this.#ended({ error }) })
   }
 
-  /** Another call's result, in an object of this one's own where `clone` makes one. */
+  /** Settles with another call's result, or with a clone of it. */
   give (result: CallResult): void {
     const { clone } = this.#context.settings
     if (clone === undefined || 'error' in result) {
@@ -165,7 +167,7 @@ export class Call<A extends readonly unknown[], R> extends Participant<CallResul
     this.#context.conductor.caching.storeRefreshed(this, { value }, refresh)
   }
 
-  /** Its own run has ended. */
+  /** Its own run has ended: lands its flight, or settles with a fallback. */
   #ended (result: CallResult): void {
     const { conductor } = this.#context
     const failed = 'error' in result
@@ -187,10 +189,6 @@ export class Call<A extends readonly unknown[], R> extends Participant<CallResul
 
   async #invoke (args: A): Promise<R> {
     return await this.#context.fn.apply(this.#self, args as unknown as A & unknown[])
-  }
-
-  #inScope<T> (action: () => T): T {
-    return this.#scope === undefined ? action() : this.#scope.runInAsyncScope(action)
   }
 
   #settle (result: CallResult): void {

@@ -1,27 +1,27 @@
 /**
- * What a function is called on, as a part of the key of its calls.
+ * What a function is called on (`this`), as a part of the key of its calls.
  *
- * Invariant: two that are not the same have not the same text. That of an object means something in this process only, and
- * nothing here keeps an object alive.
+ * Invariant: different values have different texts. The text of an object is valid in this process only, and does not keep the
+ * object alive.
  */
 import { randomUUID } from 'node:crypto'
-import { encodeKey } from './arguments.js'
+import { functionKeyText } from '../http/answers.js'
 
-/** In a store that others see too, an object of this process is none of theirs. */
+/** Tells the objects of this process from those of others that use the same store. */
 const PROCESS = randomUUID()
 
 export class CalledOn {
   readonly #ids = new WeakMap<object, string>()
   #objects = 0
 
-  /** Whether something was called on before, so that there may be something to purge for it. */
+  /** Whether a call may have been made on it. */
   knows (self: unknown): boolean {
     return isObject(self) ? this.#ids.has(self) : self !== undefined && self !== null
   }
 
-  /** Empty for nothing; undefined if it is something that cannot be told from all others. */
+  /** Empty for undefined and null; undefined for a symbol, which no text tells from all others. */
   textOf (self: unknown): string | undefined {
-    if (!isObject(self)) return self === undefined || self === null ? '' : encodeKey([self])
+    if (!isObject(self)) return self === undefined || self === null ? '' : functionKeyText([self])
     let id = this.#ids.get(self)
     if (id === undefined) this.#ids.set(self, id = `${PROCESS}/${++this.#objects}`)
     return id
@@ -32,10 +32,10 @@ function isObject (value: unknown): value is object {
   return typeof value === 'function' || (typeof value === 'object' && value !== null)
 }
 
-/** How the text of an arrow function begins. One of a method that is called `async` begins so as well. */
+/** How the source of an arrow function begins. That of a method named `async` begins so as well. */
 const ARROW = /^(?:async\b\s*)?(?:\(|[\p{ID_Start}$_][\p{ID_Continue}$]*\s*=>)/u
 
-/** Whether it is all the same to a function what it is called on. */
+/** Whether a function has no `this` of its own. */
 export function isArrowFunction (fn: { readonly name: string }): boolean {
   return fn.name !== 'async' && ARROW.test(Function.prototype.toString.call(fn))
 }

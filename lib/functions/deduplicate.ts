@@ -1,12 +1,12 @@
 /**
- * Coalescing for plain async functions: of any number of identical concurrent calls, one runs; and its result can be kept.
+ * Coalescing for plain async functions: of any number of identical concurrent calls one runs, and its result can be cached.
  *
- * Invariant: the same flights, shelves and rules as for requests. What one function keeps is never given to a caller of another
- * one, nor to one on another object: a store that may outlive this process is only used under a name that the user gave.
+ * Invariant: the engine is the same as for requests. A cached result is given only to calls of its own function on its own object: a
+ * store that may outlive this process is used only under a name that the user gave.
  */
 import type { Clock, Deduplicate, Deduplicated, DeduplicateOptions, Store } from '../../types/index.js'
 import { Call, type AnyFunction, type CallKey, type FunctionContext } from './call.js'
-import { encodeKey, signalIn } from './arguments.js'
+import { signalIn } from './arguments.js'
 import { CalledOn, isArrowFunction } from './called-on.js'
 import { systemClock } from '../clock.js'
 import { Conductor } from '../engine/conductor.js'
@@ -16,7 +16,8 @@ import { NO_PROTECTION } from '../engine/protection/protection.js'
 import { Refreshes } from '../engine/cache/refreshes.js'
 import { Cache, NO_CACHE } from '../engine/cache/cache.js'
 import { GuardedStore } from '../engine/cache/guarded-store.js'
-import { notAKey } from '../http/answers.js'
+import { ValueCodec } from '../engine/cache/value-codec.js'
+import { functionKeyText, notAKey } from '../http/answers.js'
 import { atOnce } from '../http/at-once.js'
 import type { Log } from '../observers/observer.js'
 import { SILENT, StoreTally } from '../observers/store-tally.js'
@@ -24,36 +25,36 @@ import { Tally } from '../observers/tally.js'
 import { tallying } from '../observers/tallying.js'
 import { readFunctionOptions } from '../options/function-options.js'
 import { fail } from '../options/parsers.js'
-import { ResultCodec, type CallResult } from './results.js'
+import type { CallResult } from './results.js'
 import { memoryStore } from '../stores/memory.js'
 
-/** What the functions of a registration have in common. */
+/** What the functions of one registration have in common. */
 export interface FunctionRegistry {
   readonly conductor: Conductor<CallResult>
   readonly log: Log
   /** Told of each new function. */
   readonly track: (tally: Tally) => void
-  /** The store that somebody gave for all of its functions. */
+  /** The store that was given for all of its functions. */
   readonly store: Store | undefined
-  /** Guards a store, or that of all of its functions. */
+  /** Guards a store; without one, the store of all of its functions. */
   readonly guard: (store: Store | undefined, timeout: number | undefined) => GuardedStore
   readonly refreshes: Refreshes
   /** The names under which functions cache results in a store that was given. */
   readonly names: (store: Store) => Set<string>
 }
 
-/** What a function's calls cannot be given by options. */
+/** The limits that are no options of functions. */
 const CALL_LIMITS = Object.freeze({ maxWaitersPerKey: Infinity, releaseConcurrency: 64, unshareableTtl: 0 })
 const LIMITS: FlightLimits = Object.freeze({ maxFlights: 10_000, maxWaiters: 50_000 })
 const STORE_TIMEOUT = 250
 
 let functions = 0
-/** What functions without an app keep in. */
+/** The store of functions without an app. */
 let common: Store | undefined
-/** The names of those that keep in a store that was given. */
+/** The names of functions without an app, by the store that was given to them. */
 const namesIn = new WeakMap<Store, Set<string>>()
 
-/** What `deduplicate` and `@deduplicated` do, for a registry. */
+/** Deduplicates a function for a registry. */
 export function deduplicateAt<A extends readonly unknown[], R> (
   registry: FunctionRegistry,
   fn: AnyFunction<A, R>,
@@ -74,7 +75,7 @@ export function deduplicateAt<A extends readonly unknown[], R> (
   registry.track(tally)
   const cache = guarded === undefined
     ? NO_CACHE
-    : new Cache(guarded, new ResultCodec(settings.clone), registry.refreshes, settings.eagerRefresh)
+    : new Cache(guarded, new ValueCodec(settings.clone), registry.refreshes, settings.eagerRefresh)
   const context: FunctionContext<A, R> = { fn, settings, limits: { ...settings, ...CALL_LIMITS }, conductor, cache, tally, log }
 
   let isWarned = false
@@ -91,13 +92,13 @@ export function deduplicateAt<A extends readonly unknown[], R> (
   /** @throws what the key function throws */
   function argumentsKey (self: unknown, args: A): string | undefined {
     const answer = atOnce(settings.key.apply(self, args as unknown as A & unknown[]))
-    const key = encodeKey(answer)
+    const key = functionKeyText(answer)
     if (key === undefined) warnOf(notAKey(answer))
     return key
   }
 
-  function familyOf (key: string): string {
-    return `${prefix}:*:${key}`
+  function textOf (object: string, key: string): string {
+    return `${prefix}:${object}:${key}`
   }
 
   function keyOf (self: unknown, args: A): CallKey | undefined {
@@ -105,7 +106,7 @@ export function deduplicateAt<A extends readonly unknown[], R> (
       const key = argumentsKey(self, args)
       const object = ignoresObject ? '' : calledOn.textOf(self)
       if (key === undefined || object === undefined) return undefined
-      return { text: `${prefix}:${object}:${key}`, family: object === '' ? undefined : familyOf(key) }
+      return { text: textOf(object, key), family: object === '' ? undefined : textOf('*', key) }
     } catch (err) {
       log.warn({ err, coalesce: { event: 'key-threw', route: tally.route } }, 'coalesce: the key function threw')
       return undefined
@@ -120,23 +121,24 @@ export function deduplicateAt<A extends readonly unknown[], R> (
     return call.promise
   }
 
-  /** On what calls were made on: for that only. On anything else, as the function itself is: on whatever they are made. */
+  /** Called on an object that calls were made on, it purges for that object only; else for calls on any object. */
   function invalidate (this: unknown, ...args: A): void {
     const key = argumentsKey(this, args)
     if (key === undefined) return
     const object = !ignoresObject && calledOn.knows(this) ? calledOn.textOf(this) ?? '' : ''
-    const text = `${prefix}:${object}:${key}`
+    const text = textOf(object, key)
     guarded?.drop(text)
     conductor.flights.fence(text)
     if (ignoresObject || object !== '') return
-    guarded?.purge([familyOf(key)], false)
-    conductor.flights.fence(familyOf(key))
+    const family = textOf('*', key)
+    guarded?.purge([family], false)
+    conductor.flights.fence(family)
   }
 
   return Object.assign(deduplicatedCall, { invalidate })
 }
 
-/** What a function keeps in a store that was given is told apart by this name. */
+/** Reserves a name: the results of functions in one store that was given are told apart by it. */
 function claim (names: Set<string>, name: string | undefined): string {
   const option = 'deduplicate options.name'
   if (name === undefined) return fail(option, 'a name of its own, because results are kept in a store that was given', name)
@@ -145,7 +147,7 @@ function claim (names: Set<string>, name: string | undefined): string {
   return name
 }
 
-/** `deduplicate` of a registration. */
+/** Makes the `deduplicate` of a registration. */
 export function deduplicator (registry: () => FunctionRegistry): Deduplicate {
   return function deduplicate (fn, options) {
     const untyped = fn as unknown as AnyFunction<readonly unknown[], unknown>
@@ -153,7 +155,7 @@ export function deduplicator (registry: () => FunctionRegistry): Deduplicate {
   }
 }
 
-/** Of a function without an app. */
+/** Makes the registry of one function without an app. */
 export function standalone (clock: Clock = systemClock): FunctionRegistry {
   return {
     conductor: new Conductor(LIMITS, { clock, observer: tallying, protection: NO_PROTECTION, coordinator: LOCAL }),
@@ -172,12 +174,12 @@ export function standalone (clock: Clock = systemClock): FunctionRegistry {
 }
 
 /**
- * Makes a function of which one call runs for any number of identical ones that are made while it does.
+ * Makes a function of which one call runs for all identical calls that are made meanwhile.
  *
  * Results are shared by reference unless `clone` says otherwise; so are errors. If the last argument is an AbortSignal, an
  * AbortController, or a plain object with a `signal`, it ends its own caller's wait, and the run gets a signal that aborts once no
- * caller is left. Calls on different objects are never identical, but of arrow functions, to which that is all the same. With
- * `ttl` results are kept, and `invalidate` of the function it makes, called like that, purges one.
+ * caller is left. Calls on different objects are never identical, except of arrow functions, which have no `this` of their own. With
+ * `ttl` results are cached, and `invalidate` of the new function, called with the same arguments, purges one.
  *
  * @throws FST_COALESCE_INVALID_OPTION if an option is wrong
  * @example

@@ -21,6 +21,34 @@ export function partText (part: unknown, quote: (text: string) => string = JSON.
   }
 }
 
+/** An injective text for what the key function of a deduplicated function returns; undefined if that is no key. */
+export function functionKeyText (key: unknown): string | undefined {
+  if (!Array.isArray(key)) return key === '' ? undefined : partText(key)
+  if (key.length === 0) return undefined
+  const parts: string[] = []
+  for (const part of key as unknown[]) {
+    switch (typeof part) {
+      case 'string':
+        parts.push(JSON.stringify(part))
+        break
+      case 'number':
+        parts.push(Object.is(part, -0) ? '-0' : String(part))
+        break
+      case 'bigint':
+        parts.push(`${part}n`)
+        break
+      case 'boolean':
+      case 'undefined':
+        parts.push(String(part))
+        break
+      default:
+        if (part !== null) return undefined
+        parts.push('null')
+    }
+  }
+  return `[${parts.join(',')}]`
+}
+
 /** Describes a returned value that is no key, for a warning; undefined if it is nothing, which is how a function says no key. */
 export function notAKey (answer: unknown): string | undefined {
   if (answer === undefined || answer === null || answer === '') return undefined

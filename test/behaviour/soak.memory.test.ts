@@ -29,7 +29,7 @@ t.test('ten minutes with a million random keys, and purges among them, leave a s
     const { since, ...rest } = entryOf(key, null, { bytes: next() % 2048, labels: [`path:/word/${next() % 1000}`] })
     const kept = shelf.keep({ ...rest, since: shelf.stamp(), storedAt: shelf.now() }, 1 + next() % 60_000)
     if (!kept) wrong++
-    if (step % 5 === 0 && shelf.look(key) === undefined) wrong++
+    if (step % 5 === 0 && shelf.lookUp(key) === undefined) wrong++
     if (step % 50 === 0) shelf.purge([`path:/word/${next() % 1000}`, `tag:${next()}`], step % 100 === 0)
     if (step % 60 === 0) shelf.drop(key)
     if (step % 1000 === 0) clock.advance(600)

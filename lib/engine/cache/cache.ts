@@ -1,28 +1,28 @@
 /**
  * The cache of one front end's results: what a lookup comes to, what is stored, and which refreshes may run.
  *
- * Invariant: nothing here throws. A result is stored only if its run began after the last purge of it, and one that replaces an older one
- * either takes its place or puts an end to it.
+ * Invariant: nothing here throws. A result is stored only if its run began after its last purge. A result that was made to replace an
+ * older one either replaces it or drops it.
  */
 import type { Entry } from '../../../types/index.js'
 import type { Found, GuardedStore } from './guarded-store.js'
 import { miss, select, type Cached, type Content, type Fallback, type Lookup, type Seeker } from './lookup.js'
 import type { Refreshes } from './refreshes.js'
 
-/** How results stand in entries. */
+/** Turns entries into results. */
 export interface Codec<R> {
-  /** What an entry holds; undefined if that is not what was stored. Must not throw. */
+  /** What an entry holds; undefined if it holds anything else than a result. Must not throw. */
   read (entry: Entry): Content<R> | undefined
-  /** An entry was stored, and its value can be told by its identity. */
+  /** An entry was stored. A store that answers with the same object answers with the same result. */
   stored (entry: Entry): void
 }
 
-/** What a result comes to as an entry. */
+/** The entry that a result is stored as. */
 export interface Plan {
   /** The run failed: for a while nothing is refreshed, and stale results are served at once. */
   readonly failed: boolean
   readonly entry: Pick<Entry, 'freshFor' | 'staleWhileRevalidate' | 'staleIfError' | 'labels' | 'bytes' | 'value'>
-  /** How long the entry is of any use, in milliseconds. */
+  /** How long the store keeps the entry, in milliseconds. */
   readonly keepFor: number
 }
 
@@ -54,15 +54,15 @@ export interface ResultCache<R> {
   stamp (): number
   /** Whether results are stored at all. */
   readonly stores: boolean
-  /** Stores a result, if and as `plan` says; gives for how long it is fresh, or undefined if it is not stored. */
+  /** Stores a result as `plan` says. Returns how long it stays fresh; undefined if it is not stored. */
   store (storing: Storing, plan: (now: number) => Plan | NoPlan): number | undefined
-  /** The run did well, but its result is for one client only: what is stored was made of something that is no more. */
+  /** The run did well, but its result is not stored: drops the older result of the key. */
   supersede (key: string): void
-  /** A fallback, if it may be served now. */
+  /** A fallback, if it may still be served. */
   standIn (fallback: Fallback<R> | undefined): Cached<R> | undefined
   /** The run of a key failed: for a while stale results are served at once, and nothing is refreshed. */
   failed (key: string): void
-  /** Takes a place for a background refresh; false if there is none now. */
+  /** Begins a background refresh; false if none may begin now. */
   beginRefresh (key: string): boolean
   endRefresh (key: string, failed: boolean): void
 }
@@ -96,7 +96,7 @@ export class Cache<R> implements ResultCache<R> {
   }
 
   lookUp (key: string, seeker: Seeker<R>): Lookup<R> | Promise<Lookup<R>> {
-    const found = this.guarded.look(key)
+    const found = this.guarded.lookUp(key)
     return found instanceof Promise ? found.then(later => this.#select(key, seeker, later)) : this.#select(key, seeker, found)
   }
 

@@ -1,22 +1,22 @@
 /**
- * What a store answered with, read once.
+ * Reads what a store answered with, once.
  *
- * Invariant: what is whole is fresh, frozen, and all of it what it must be: nobody who had a hand in what it was read from can
- * change it, and to look at it runs no code of theirs. The value is the same one, not a copy.
+ * Invariant: a whole entry is a frozen copy whose members have the right types. Nobody can change it afterwards, and reading it runs no
+ * code of the store's. Its value is the store's own, not a copy.
  */
 import type { Entry } from '../../../types/index.js'
 
-/** An entry of whatever key and version. */
+/** An entry of any version. */
 export type AnyEntry = Omit<Entry, 'version'> & { readonly version: unknown }
 
-/** Gives back what it is made of, so that a mark is put on that. */
+/** Returns its argument from its constructor, so that a subclass puts its private mark on that. */
 class Marked {
   constructor (marked: object) {
     return marked
   }
 }
 
-/** Marks entries that were read. No proxy or copy of one has the mark, and a set of them would cost more memory than they do. */
+/** Marks entries that were read. A proxy or a copy of one does not have the mark. A WeakSet would take more memory than the entries. */
 class Whole extends Marked {
   readonly #mark = true
 
@@ -26,9 +26,9 @@ class Whole extends Marked {
 }
 
 /**
- * The entry that something is; undefined if it is none.
+ * Reads an entry; undefined if it is none.
  *
- * @throws what looking at it throws
+ * @throws what reading its members throws
  */
 export function wholeEntry (found: unknown): AnyEntry | undefined {
   if (typeof found !== 'object' || found === null) return undefined

@@ -1,9 +1,9 @@
 /**
- * What was kept of runs, wherever it is: a store that may fail, and what holds whatever the store does.
+ * A store that may fail, with what holds whatever the store does.
  *
- * Invariant: a look never fails and never lasts longer than `storeTimeout`. What it gives was kept under that very key, in this
- * format, and its run began after the last purge of each of its labels, however far another process's clock is ahead that says
- * when. What was put is found from then on, even while a slow store still takes it.
+ * Invariant: a lookup never fails, and never takes longer than `storeTimeout`. An entry that it finds was stored under that very key, in
+ * this format, and its run began after the last purge of each of its labels, even if it comes from a process whose clock is ahead. An
+ * entry is found as soon as it was given to the store, even while a slow store is still writing it.
  */
 import { LRUCache } from 'lru-cache'
 import type { Clock, Entry, Store } from '../../../types/index.js'
@@ -14,112 +14,112 @@ import { PurgeTimes } from './purge-times.js'
 
 export interface Listed {
   readonly entry: Entry
-  /** It was purged softly: whatever its age, it is stale. */
+  /** It was purged softly: it is stale, whatever its age. */
   readonly outdated: boolean
 }
 
-/** What a look found. */
+/** What a lookup found. */
 export interface Found extends Listed {
   /** How long ago its run ended, in milliseconds. */
   readonly resident: number
 }
 
-/** The most entries that are on their way to the store at a time; the rest is not kept. */
-const MAX_SETTLING = 1_000
-/** How far the clocks of other processes may be ahead, in milliseconds. What is said to come later would never be old, nor purged. */
-const MAX_AHEAD = 60_000
-/** How far what is counted may be behind the time of day, in milliseconds. */
+/** The most entries that a slow store is writing at a time. Others are not stored. */
+const MAX_PENDING_WRITES = 1_000
+/** How far the clocks of other processes may be ahead, in milliseconds. An entry from further ahead is rejected. */
+const MAX_CLOCK_SKEW = 60_000
+/** How far the clock may be behind the time of day, in milliseconds. */
 const MAX_BEHIND = 1_000
-/** Two moments that must not be the same are at least this far apart, in milliseconds. */
+/** The least time between two stamps, in milliseconds. */
 const TICK = 1 / 1_024
 
 export class GuardedStore {
   readonly store: Store
   readonly #clock: Clock
   readonly #timeout: number
-  readonly #watch: StoreListener
-  /** What the clock's zero is in milliseconds since 1970. */
+  readonly #listener: StoreListener
+  /** The zero of the clock in milliseconds since 1970. */
   #epoch: number
-  /** What a slow store has not taken yet. */
-  readonly #settling = new Map<string, Entry>()
+  /** The entries that a slow store is writing. */
+  readonly #pendingWrites = new Map<string, Entry>()
   readonly #hard = new PurgeTimes()
   readonly #soft = new PurgeTimes()
-  /** When the run of what was put here began, by key: of what was purged within `MAX_AHEAD` before. Room is taken when there is such. */
+  /** When the runs of this process's own entries began, by key, for entries that were purged within `MAX_CLOCK_SKEW` before. */
   #own: LRUCache<string, number> | undefined
   #lastStamp = -Infinity
-  /** It answers with promises. */
+  /** The store answers with promises. */
   #isSlow = false
 
   /** @param timeout how long a store is waited for, in milliseconds */
-  constructor (store: Store, timeout: number, clock: Clock, watch: StoreListener) {
+  constructor (store: Store, timeout: number, clock: Clock, listener: StoreListener) {
     this.store = store
     this.#timeout = timeout
     this.#clock = clock
-    this.#watch = watch
+    this.#listener = listener
     this.#epoch = Date.now() - clock.now()
   }
 
-  /** Milliseconds since 1970, by the clock: they never go back. */
+  /** Milliseconds since 1970. They never go back. */
   now (): number {
     const counted = this.#clock.now() + this.#epoch
     const behind = (this.#clock.wall?.() ?? counted) - counted
     if (behind < MAX_BEHIND) return counted
-    // While a machine sleeps nothing counts, and its time can be set: what is kept is as old as the dates in it say.
+    // The clock stands still while a machine sleeps, and the time of day can be set. Entries are as old as the time of day says.
     this.#epoch += behind
     return counted + behind
   }
 
-  /** A moment that is no other's: what began before a purge can be told from what began after it. */
+  /** A moment that is later than all stamps before: a run that began before a purge can be told from one that began after it. */
   stamp (): number {
     return (this.#lastStamp = Math.max(this.now(), this.#lastStamp + TICK))
   }
 
-  /** What is kept for a key; at once where the store answers at once. */
-  look (key: string): Found | undefined | Promise<Found | undefined> {
-    const settling = this.#settling.get(key)
-    if (settling !== undefined) return this.#found(key, settling)
+  /** What is stored for a key. Synchronous if the store is. */
+  lookUp (key: string): Found | undefined | Promise<Found | undefined> {
+    const pending = this.#pendingWrites.get(key)
+    if (pending !== undefined) return this.#found(key, pending)
     let answer: ReturnType<Store['get']>
     try {
       answer = this.store.get(key)
-      // To look at what it gave can throw as well.
+      // Reading what it gave can throw as well.
       if (!isPromise(answer)) return this.#found(key, answer)
     } catch (error) {
-      this.#watch.failed('get', 'error', error)
+      this.#listener.failed('get', 'error', error)
       return undefined
     }
     this.#isSlow = true
-    return this.#lookSlowly(key, answer)
+    return this.#lookUpSlowly(key, answer)
   }
 
-  /** Keeps an entry, unless it has been purged since its run began, or a younger one is there. */
+  /** Stores an entry, unless it was purged after its run began, or an entry of a later run is there. */
   keep (entry: Entry, keepFor: number): boolean {
     if (isMarked(this.#hard, entry, 0) || isMarked(this.#soft, entry, 0) || this.#isOutrun(entry)) return false
-    if (this.#settling.size >= MAX_SETTLING) {
-      this.#watch.failed('set', 'full', undefined)
+    if (this.#pendingWrites.size >= MAX_PENDING_WRITES) {
+      this.#listener.failed('set', 'full', undefined)
       return false
     }
     if (this.isPurged(entry) || this.#isOutdated(entry)) (this.#own ??= new LRUCache<string, number>(MEMORY)).set(entry.key, entry.since)
-    this.#settling.set(entry.key, entry)
-    this.#do('set', () => this.store.set(entry, keepFor), () => {
-      if (this.#settling.get(entry.key) === entry) this.#settling.delete(entry.key)
+    this.#pendingWrites.set(entry.key, entry)
+    this.#write('set', () => this.store.set(entry, keepFor), () => {
+      if (this.#pendingWrites.get(entry.key) === entry) this.#pendingWrites.delete(entry.key)
     })
     return true
   }
 
-  /** Keeps nothing for a key any more, nor what is in the air for it. */
+  /** Deletes what is stored for a key. The results of runs in the air are not stored either. */
   drop (key: string): void {
     this.purge([key], false)
-    this.#settling.delete(key)
-    this.#do('delete', () => this.store.delete(key), () => {})
+    this.#pendingWrites.delete(key)
+    this.#write('delete', () => this.store.delete(key), () => {})
   }
 
-  /** What has one of these labels is not served any more; or, `softly`, is stale. What is in the air with one is not kept. */
+  /** Entries with one of these labels are not served any more; if `softly`, they are stale. Runs in the air are not stored. */
   purge (labels: readonly string[], softly: boolean): void {
     const at = this.stamp()
     for (const label of labels) (softly ? this.#soft : this.#hard).mark(label, at)
   }
 
-  /** All that is kept and was not purged; undefined if the store cannot tell. */
+  /** All entries that were not purged; undefined if the store cannot list them. */
   entries (): readonly Listed[] | undefined {
     const found: Listed[] = []
     try {
@@ -129,18 +129,18 @@ export class GuardedStore {
         if (entry !== undefined && !this.isPurged(entry)) found.push({ entry, outdated: this.#isOutdated(entry) })
       }
     } catch (error) {
-      this.#watch.failed('entries', 'error', error)
+      this.#listener.failed('entries', 'error', error)
       return undefined
     }
     return found
   }
 
-  /** What was found under the right key is not what is kept there. */
+  /** The value of an entry is not what was stored. */
   reject (): void {
-    this.#watch.rejected('garbage')
+    this.#listener.rejected('garbage')
   }
 
-  /** It is not served any more, whatever its age. */
+  /** An entry was purged, and is not served any more. */
   isPurged (entry: Entry): boolean {
     return this.#isBehind(this.#hard, entry)
   }
@@ -149,55 +149,55 @@ export class GuardedStore {
     return this.#isBehind(this.#soft, entry)
   }
 
-  /** Its run began before a purge, or may have: what another process says of when it began may be ahead. */
+  /** The run of an entry began before a purge, or may have: the clock of another process may be ahead. */
   #isBehind (marks: PurgeTimes, entry: Entry): boolean {
-    return isMarked(marks, entry, MAX_AHEAD) && (this.#own?.get(entry.key) !== entry.since || isMarked(marks, entry, 0))
+    return isMarked(marks, entry, MAX_CLOCK_SKEW) && (this.#own?.get(entry.key) !== entry.since || isMarked(marks, entry, 0))
   }
 
-  /** A run for the same key that began later is kept already; as far as that can be told at once. */
+  /** The store has the result of a later run already. A slow store is not asked. */
   #isOutrun ({ key, since }: Entry): boolean {
-    if (this.#isSlow && !this.#settling.has(key)) return false
-    const found = this.look(key)
-    // What says that it began later than now is of a clock that is ahead.
+    if (this.#isSlow && !this.#pendingWrites.has(key)) return false
+    const found = this.lookUp(key)
+    // An entry from the future comes from a clock that is ahead.
     return found !== undefined && !isPromise(found) && found.entry.since > since && found.entry.since <= this.stamp()
   }
 
   #found (key: string, given: unknown): Found | undefined {
     if (given === undefined || given === null) return undefined
     const entry = wholeEntry(given)
-    if (entry === undefined || Math.max(entry.since, entry.storedAt) > this.now() + MAX_AHEAD) {
-      this.#watch.rejected('garbage')
+    if (entry === undefined || Math.max(entry.since, entry.storedAt) > this.now() + MAX_CLOCK_SKEW) {
+      this.#listener.rejected('garbage')
       return undefined
     }
     if (!isCurrent(entry) || entry.key !== key) {
-      this.#watch.rejected(entry.version === 1 ? 'key' : 'version')
+      this.#listener.rejected(entry.version === 1 ? 'key' : 'version')
       return undefined
     }
     if (this.isPurged(entry)) return undefined
     return { entry, resident: Math.max(this.now() - entry.storedAt, 0), outdated: this.#isOutdated(entry) }
   }
 
-  async #lookSlowly (key: string, answer: PromiseLike<unknown>): Promise<Found | undefined> {
+  async #lookUpSlowly (key: string, answer: PromiseLike<unknown>): Promise<Found | undefined> {
     const began = this.#clock.now()
     const { promise, cancel } = this.#limit(answer)
     try {
       const entry = await promise
       if (entry === TOO_SLOW) {
-        this.#watch.failed('get', 'timeout', undefined)
+        this.#listener.failed('get', 'timeout', undefined)
         return undefined
       }
-      this.#watch.answered(this.#clock.now() - began)
-      // What was put in the meantime is younger than what the store says.
-      return this.#found(key, this.#settling.get(key) ?? entry)
+      this.#listener.answered(this.#clock.now() - began)
+      // An entry that was stored in the meantime is newer than the answer.
+      return this.#found(key, this.#pendingWrites.get(key) ?? entry)
     } catch (error) {
-      this.#watch.failed('get', 'error', error)
+      this.#listener.failed('get', 'error', error)
     } finally {
       cancel()
     }
     return undefined
   }
 
-  #do (operation: 'set' | 'delete', call: () => void | PromiseLike<void>, done: () => void): void {
+  #write (operation: 'set' | 'delete', call: () => void | PromiseLike<void>, done: () => void): void {
     let answer: void | PromiseLike<void>
     try {
       answer = call()
@@ -206,22 +206,22 @@ export class GuardedStore {
         return
       }
     } catch (error) {
-      this.#watch.failed(operation, 'error', error)
+      this.#listener.failed(operation, 'error', error)
       done()
       return
     }
     const { promise, cancel } = this.#limit(answer)
     promise.then(result => {
-      if (result === TOO_SLOW) this.#watch.failed(operation, 'timeout', undefined)
+      if (result === TOO_SLOW) this.#listener.failed(operation, 'timeout', undefined)
     }, (error: unknown) => {
-      this.#watch.failed(operation, 'error', error)
+      this.#listener.failed(operation, 'error', error)
     }).finally(() => {
       cancel()
       done()
     })
   }
 
-  /** A promise that does not last longer than the store may. */
+  /** A promise that settles after `storeTimeout` at the latest. */
   #limit (answer: PromiseLike<unknown>): { promise: Promise<unknown>, cancel: () => void } {
     let timer: unknown
     const timeout = new Promise(resolve => { timer = this.#clock.setTimeout(() => { resolve(TOO_SLOW) }, this.#timeout) })
@@ -231,9 +231,9 @@ export class GuardedStore {
 
 const TOO_SLOW = Symbol('too slow')
 
-/** Whether it was purged later than so long before its run began. */
+/** Whether an entry was purged after its run began, less `before` milliseconds. */
 function isMarked (marks: PurgeTimes, { key, since, labels }: Entry, before: number): boolean {
-  return marks.since(since - before, labels) || marks.since(since - before, [key])
+  return marks.isMarkedSince(since - before, labels) || marks.isMarkedSince(since - before, [key])
 }
 
 function isPromise (value: unknown): value is PromiseLike<unknown> {
@@ -244,7 +244,7 @@ function isCurrent (entry: AnyEntry): entry is Entry {
   return entry.version === 1
 }
 
-/** What can be found: what is listed under no key is found under none. */
+/** An entry of a list, if a lookup could find it. */
 function listed (given: unknown): Entry | undefined {
   try {
     const entry = wholeEntry(given)

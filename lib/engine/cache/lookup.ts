@@ -1,11 +1,12 @@
 /**
  * What a lookup in the cache comes to: a result to serve, the names that tell the variants of a key apart, or a miss.
  *
- * Invariant: pure. A cached result is served only to who may have it, while it is fresh, or as stale as its entry and who asks allow.
+ * Invariant: pure. A cached result is served only to a seeker that may have it, while it is fresh, or as stale as its entry and the
+ * seeker allow.
  */
 import type { Entry } from '../../../types/index.js'
 import type { Found } from './guarded-store.js'
-import { isDue, isFresh, servesWhileRefreshed, standsInUntil } from './staleness.js'
+import { isDue, isFresh, servesWhileRefreshed, fallbackUntil } from './staleness.js'
 
 /** Why a cached result may be served. */
 export type CachedReason = 'fresh' | 'stale-while-revalidate' | 'stale-if-error' | 'max-stale'
@@ -33,7 +34,7 @@ export interface Hit<R> extends Cached<R> {
   readonly refresh: boolean
 }
 
-/** Which headers tell the variants of the key apart. */
+/** The names that tell the variants of the key apart. */
 export interface Variants {
   readonly type: 'variants'
   readonly names: readonly string[]
@@ -42,9 +43,9 @@ export interface Variants {
 export interface Miss<R> {
   readonly type: 'miss'
   readonly reason: MissReason
-  /** A result that is too old to be served as it is. */
+  /** A result that is too old to be served. */
   readonly stale: R | undefined
-  /** The same, if it may be served should the run fail. */
+  /** The same result, if it may be served should the run fail. */
   readonly fallback: Fallback<R> | undefined
 }
 
@@ -55,22 +56,22 @@ export type Content<R> =
   | { readonly type: 'result', readonly recording: R }
   | Variants
 
-/** What a cached result is good for, as far as who asks is concerned. */
+/** What a seeker accepts a cached result for. */
 export interface Suitability {
-  /** It will do as it is while it is fresh, or while it is refreshed. */
+  /** It may be served while it is fresh, or while it is refreshed. */
   readonly asItIs: boolean
-  /** It will do although it is stale. */
+  /** It may be served although it is stale. */
   readonly stale: boolean
-  /** It will do instead of an error. */
+  /** It may be served instead of an error. */
   readonly onError: boolean
 }
 
-/** For who asks nothing of the cache. */
+/** For a seeker that makes no conditions. */
 export const SUITS: Suitability = Object.freeze({ asItIs: true, stale: false, onError: true })
 
-/** Who looks for a cached result. */
+/** A participant that looks for a cached result. */
 export interface Seeker<R> {
-  /** Why it may not have a result, however fresh that is; undefined if it may. */
+  /** Why it may not have a result at all; undefined if it may. */
   refuses (recording: R): 'vary' | 'rejected' | undefined
   suits (recording: R, found: Found): Suitability
   /** Whether a background refresh can be made for it. */
@@ -85,7 +86,7 @@ export function miss<R> (reason: MissReason, stale?: R, fallback?: Fallback<R>):
  * Decides what to do with a result that was found.
  *
  * @param eagerRefresh after which part of its time a fresh result is refreshed
- * @param isPausing whether the runs of the key have failed of late
+ * @param isPausing whether the last run of the key failed a short while ago
  */
 export function select<R> (
   found: Found, recording: R, seeker: Seeker<R>, eagerRefresh: number, isPausing: () => boolean
@@ -97,7 +98,7 @@ export function select<R> (
   if (suits.asItIs && isFresh(found)) return hit('fresh', isDue(found, eagerRefresh))
   if (suits.asItIs && servesWhileRefreshed(found) && seeker.refreshable) return hit('stale-while-revalidate', true)
   if (suits.stale && !found.outdated) return hit('max-stale', false)
-  const until = suits.onError ? standsInUntil(found) : undefined
+  const until = suits.onError ? fallbackUntil(found) : undefined
   if (until !== undefined && isPausing()) return hit('stale-if-error', false)
   const fallback = until === undefined ? undefined : { recording, until, entry: found.entry }
   return miss(suits.asItIs ? found.outdated ? 'purged' : 'expired' : 'request', recording, fallback)

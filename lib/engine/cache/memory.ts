@@ -1,7 +1,7 @@
 /**
- * How much is remembered of keys.
+ * The limits of memories that are held by key.
  *
- * Invariant: bounded in characters as well as in keys, for how long a key is, is for who asks.
+ * Invariant: bounded in characters as well as in keys, because clients choose how long a key is.
  */
 
 /** For an LRU cache whose keys are keys of requests or calls. */

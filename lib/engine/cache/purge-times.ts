@@ -1,8 +1,8 @@
 /**
- * When what was purged last, by label.
+ * When each label was purged last.
  *
- * Invariant: a label that was marked after a moment is found marked after it. One that was not may be found so as well (two
- * labels can share a place), which costs a run and no more; so the memory for any number of labels is one size.
+ * Invariant: of fixed size, for any number of labels. A label that was marked after a moment is always found so. A label that was not may
+ * be found so as well, because two labels can share a place; that costs a run and no more.
  */
 import { randomBytes } from 'node:crypto'
 
@@ -12,7 +12,7 @@ const PLACES = 65_536
 export class PurgeTimes {
   #places: Float64Array | undefined
   #latest = -Infinity
-  /** Nobody outside can tell which labels share a place. */
+  /** Secret, so that nobody can choose labels that share a place. */
   readonly #seed = randomBytes(4).readUInt32LE()
 
   mark (label: string, at: number): void {
@@ -22,7 +22,7 @@ export class PurgeTimes {
   }
 
   /** Whether one of `labels` was marked at `moment` or later. */
-  since (moment: number, labels: readonly string[]): boolean {
+  isMarkedSince (moment: number, labels: readonly string[]): boolean {
     if (this.#latest < moment || this.#places === undefined) return false
     for (const label of labels) if ((this.#places[this.#placeOf(label)] as number) >= moment) return true
     return false

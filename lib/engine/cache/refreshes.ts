@@ -1,16 +1,16 @@
 /**
  * Which keys are being refreshed, and which are left alone for a while because their runs fail.
  *
- * Invariant: one refresh a key, a bounded number of them, and none once it is closed. Two tries of a key that fails are ever
- * further apart, up to a limit; one that does well makes that forgotten.
+ * Invariant: one refresh a key at a time, a bounded number in all, and none once it is closed. After each failure of a key the pause
+ * before the next refresh doubles, up to a limit. A run that does well ends that.
  */
 import { LRUCache } from 'lru-cache'
 import { MEMORY } from './memory.js'
 
-/** Two refreshes that fail are so many milliseconds apart, then twice as many, … */
+/** The pause after the first failure, in milliseconds; then twice as long, … */
 const FIRST_PAUSE = 1_000
 const LONGEST_PAUSE = 60_000
-/** The most refreshes at a time. One that does not get its turn is tried again with the next request. */
+/** The most refreshes at a time. One that may not begin is tried again with the next request. */
 const MAX_REFRESHES = 64
 
 interface Failing {
@@ -21,7 +21,7 @@ interface Failing {
 export class Refreshes {
   readonly #now: () => number
   readonly #running = new Set<string>()
-  /** Room for the places of all is taken at once, so not before one fails. */
+  /** Made when it is needed: an LRU cache allocates room for all of its entries at once. */
   #failing: LRUCache<string, Failing> | undefined
   #closed = false
 
@@ -30,7 +30,7 @@ export class Refreshes {
     this.#now = now
   }
 
-  /** Takes a place for a refresh of `key`; false if there is none now. */
+  /** Begins a refresh of `key`; false if none may begin now. */
   begin (key: string): boolean {
     if (this.#closed || this.#running.has(key) || this.#running.size >= MAX_REFRESHES || this.isPausing(key)) return false
     this.#running.add(key)
@@ -62,7 +62,7 @@ export class Refreshes {
     return (this.#failing?.get(key)?.until ?? 0) > this.#now()
   }
 
-  /** Starts none any more. */
+  /** From now on no refresh begins. */
   close (): void {
     this.#closed = true
   }

@@ -1,15 +1,14 @@
 /**
- * About how many bytes a value takes.
+ * Estimates how many bytes a value takes.
  *
- * Invariant: never throws, calls nothing of the value's, and looks at a bounded number of its parts; the rest is taken to be
- * like those.
+ * Invariant: never throws, runs no code of the value's, and measures a bounded number of its parts. The rest is taken to be like those.
  */
 
 /** The most parts that are looked at. */
 const MOST_PARTS = 10_000
-/** So many members of a list stand for all of them. */
+/** So many members of an object stand for all of them. */
 const SAMPLE = 100
-/** What an object, and what a member takes, besides what is in it. */
+/** The bytes of an object and of a member, without their contents. */
 const OBJECT = 56
 const MEMBER = 16
 
@@ -32,7 +31,7 @@ function measure (value: unknown, seen: Set<object>): number {
     return OBJECT + sampled([...first(value.values())], value.size, seen) + sampled(names, value.size, seen)
   }
   if (Array.isArray(value)) {
-    // Of a long list it takes longer to name its members than to measure them.
+    // To name all members of a long list takes longer than to measure some.
     const looked = Math.min(value.length, SAMPLE)
     const own = Array.from({ length: looked }, (_, index) => String(index)).filter(name => Object.hasOwn(value, name))
     return OBJECT + sampled(membersOf(value, own), own.length / looked * value.length, seen)

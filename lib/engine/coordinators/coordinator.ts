@@ -1,11 +1,11 @@
 /**
- * Which process leads a key. This one, unless something is put in place of this.
+ * Which process leads a key. Without a coordinator, this one.
  *
- * Invariant: a coordinator that fails costs a run, and no more: what it cannot tell is led here.
+ * Invariant: a coordinator that fails costs a run, and no more: this process then leads.
  */
 import type { Landing } from '../flights/landing.js'
 
-/** What another process that led a key came to. */
+/** The result of another process that led the key. */
 export interface Peer<R> {
   readonly type: 'peer'
   readonly recording: R

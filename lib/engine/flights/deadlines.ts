@@ -1,9 +1,9 @@
 /**
- * Calls those who take too long, with one timer for all that have the same limit.
+ * Tells flights that they take too long, with one timer for all that have the same limit.
  *
- * Invariant: those with one limit come due in the order in which they started, so that only the oldest needs a timer. It is
- * moved on when it fires, not whenever one of them ends, and it fires at least once a second: so long it may outlive the last
- * of them. In a busy process starting and ending cost no timer and no allocation.
+ * Invariant: those with the same limit come due in the order in which they started, so only the oldest needs a timer. The timer is set
+ * anew when it fires, not whenever a flight ends. It fires at least once a second, so it may outlive the last flight by a second. In a
+ * busy process starting and ending cost no timer and no allocation.
  */
 import type { Clock } from '../../../types/index.js'
 
@@ -15,7 +15,7 @@ export abstract class Timed {
   abstract readonly since: number
   /** How long it may take, in milliseconds. */
   abstract readonly limit: number
-  /** Its place among those that are watched. Written by the queue alone. */
+  /** Its place in the list of those with the same limit. Written by `Deadlines` alone. */
   queue: Queue | undefined
   earlier: Timed | undefined
   later: Timed | undefined
@@ -48,11 +48,11 @@ export class Deadlines {
     if (queue.newest === undefined) queue.oldest = timed
     else queue.newest.later = timed
     queue.newest = timed
-    // Whoever is alone is the oldest; otherwise the timer is, or will be, set for one who is older.
+    // Otherwise the timer is, or will be, set for an older one.
     if (queue.oldest === timed && queue.timer === undefined) this.#arm(queue, timed.limit)
   }
 
-  /** Watches one that was started no longer. */
+  /** Stops watching `timed`. */
   end (timed: Timed): void {
     const { queue, earlier, later } = timed
     if (queue === undefined) return
@@ -63,7 +63,7 @@ export class Deadlines {
     timed.queue = timed.earlier = timed.later = undefined
   }
 
-  /** Takes away the timers that nobody needs any more, at once. */
+  /** Clears the timers of empty lists at once. */
   sweep (): void {
     for (const queue of this.#queues.values()) {
       if (queue.oldest !== undefined || queue.timer === undefined) continue

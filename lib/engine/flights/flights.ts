@@ -1,9 +1,9 @@
 /**
  * The register of flights in the air.
  *
- * Invariant: boarding is synchronous. Nothing can happen between "is there a flight for this key?" and "I lead it", so two
- * leaders of one key cannot be. A flight releases its own entry only, never one that a successor has taken under its key. What a
- * fence costs does not grow with the flights in the air: they are asked whether they are behind it when somebody wants to join.
+ * Invariant: boarding is synchronous. Nothing can happen between "is there a flight for this key?" and "I lead it", so a key never has
+ * two leaders. A flight releases its own entry only, never that of a successor under the same key. The cost of a fence does not grow
+ * with the flights in the air: a flight is checked when a passenger wants to join it.
  */
 import type { Clock } from '../../../types/index.js'
 import { Deadlines } from './deadlines.js'
@@ -27,12 +27,12 @@ export class Flights<R, P extends Passenger<R, P>> implements FlightRegistry<R, 
   readonly listener: FlightListener<R, P>
   readonly #limits: FlightLimits
   readonly #flights = new Map<string, Flight<R, P>>()
-  /** The one that took off last is here and not among the others: most land before the next takes off. */
+  /** The flight that was boarded last. It is not in the map, because most land before the next is boarded. */
   #newest: Flight<R, P> | undefined
   /** Flights that take no more passengers but have not landed. */
   readonly #detached = new Set<Flight<R, P>>()
   #waiters = 0
-  /** How many fences there have been; the number of the last that is for all; and those of the others, by label. */
+  /** The number of fences so far, the number of the last fence for all flights, and those of the others by label. */
   #fences = 0
   #fenceForAll = 0
   readonly #fenced = new PurgeTimes()
@@ -80,17 +80,17 @@ export class Flights<R, P extends Passenger<R, P>> implements FlightRegistry<R, 
     return 'follower'
   }
 
-  /** Lets no newcomer join the flights in the air whose leaders have this label; those on board stay on board. */
+  /** Lets no newcomer join the flights in the air whose leaders have this label. Those on board stay. */
   fence (label: string): void {
     if (this.size > 0) this.#fenced.mark(label, ++this.#fences)
   }
 
-  /** The same of all flights in the air. */
+  /** Lets no newcomer join any flight in the air. */
   fenceAll (): void {
     this.#fenceForAll = ++this.#fences
   }
 
-  /** Lets newcomers of another key join a flight, and not those of its own; if it takes any, and the other key has no flight. */
+  /** Gives a flight another key, if it takes newcomers and the other key has no flight. */
   rename (flight: Flight<R, P>, key: string): void {
     if (this.#find(flight.key) !== flight || this.#find(key) !== undefined) return
     this.release(flight)
@@ -98,7 +98,7 @@ export class Flights<R, P extends Passenger<R, P>> implements FlightRegistry<R, 
     this.#flights.set(key, flight)
   }
 
-  /** All who lead a flight now. */
+  /** All leaders. */
   leaders (): Array<P> {
     this.#settleNewest()
     return [...this.#flights.values(), ...this.#detached].map(({ leader }) => leader as P)
@@ -127,7 +127,7 @@ export class Flights<R, P extends Passenger<R, P>> implements FlightRegistry<R, 
   }
 
   #isFenced ({ cleared, leader }: Flight<R, P>): boolean {
-    return this.#fenceForAll > cleared || this.#fenced.since(cleared + 1, (leader as P).labels)
+    return this.#fenceForAll > cleared || this.#fenced.isMarkedSince(cleared + 1, (leader as P).labels)
   }
 
   #settleNewest (): void {

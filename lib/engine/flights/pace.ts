@@ -1,8 +1,8 @@
 /**
- * Lets loops over very many take more than one turn of the event loop.
+ * Spreads long loops over more than one turn of the event loop.
  *
- * Invariant: steps are taken one at a time, in order, the first of them at once. Between two of them the event loop turns if those
- * of this turn have taken too long, and not otherwise.
+ * Invariant: steps are taken one at a time, in order, the first of them at once. The event loop turns between two steps only if the
+ * steps of this turn have taken too long.
  */
 import type { Clock } from '../../../types/index.js'
 
@@ -10,7 +10,7 @@ import type { Clock } from '../../../types/index.js'
 export const TURN = 5
 
 /**
- * Takes steps until one says that it was the last, by `false`.
+ * Takes steps until one returns false.
  *
  * @param yields called before the event loop turns
  */
@@ -19,7 +19,7 @@ export function pace (clock: Clock, step: () => boolean, yields: () => void = ()
   while (step()) {
     if (clock.now() < end) continue
     yields()
-    // It keeps the process alive: somebody waits for what comes next.
+    // It keeps the process alive, because followers wait for the next steps.
     setImmediate(pace, clock, step, yields)
     return
   }

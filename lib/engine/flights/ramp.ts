@@ -1,8 +1,8 @@
 /**
- * Lets runs start a few at a time: those who were parked and now run for themselves must not come as one burst.
+ * Starts runs a few at a time: followers that now run for themselves must not come as one burst.
  *
- * Invariant: at most `limit` runs that were admitted and have not finished are under way; each admitted run starts exactly
- * once, in order. A run that does not say that it has finished gives its place up after `patience`.
+ * Invariant: at most `limit` admitted runs are under way. Each admitted run starts exactly once, in order. A run that does not call
+ * `finished` loses its place after `patience`.
  */
 import type { Clock } from '../../../types/index.js'
 import { pace } from './pace.js'
@@ -36,13 +36,13 @@ export class Ramp {
   }
 
   #next (): void {
-    // A run that finishes at once finishes inside this loop, which goes on by itself.
+    // A run may finish inside the loop, which then goes on by itself.
     if (this.#starting) return
     this.#starting = true
     pace(this.#clock, this.#start)
   }
 
-  /** Starts one that may start; whether there was one. */
+  /** Starts the next run; false if none may start. */
   readonly #start = (): boolean => {
     this.#starting = this.#running < this.#limit && this.#head < this.#queue.length
     if (!this.#starting) return false

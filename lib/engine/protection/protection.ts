@@ -1,7 +1,7 @@
 /**
- * What a run has to pass before it takes off. Nothing, unless something is put in place of this.
+ * Decides whether and when a run takes off. Without protection, at once.
  *
- * Invariant: each run that was granted is told of once when it has ended.
+ * Invariant: `ended` is called once for each run that was granted.
  */
 import type { Subject } from '../../observers/observer.js'
 

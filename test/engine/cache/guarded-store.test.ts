@@ -50,11 +50,11 @@ const valueOf = (found: Found | undefined): unknown => found?.entry.value
 
 t.test('what is kept is found, at once where the store answers at once, and grows older', t => {
   const { shelf, clock, said } = open()
-  t.equal(shelf.look(KEY), undefined)
+  t.equal(shelf.lookUp(KEY), undefined)
   t.equal(shelf.keep(entryOf(shelf), KEEP), true)
   clock.advance(1500)
-  t.match(shelf.look(KEY), { entry: { key: KEY, value: 'value' }, resident: 1500, outdated: false })
-  t.equal(shelf.look('["b"]'), undefined)
+  t.match(shelf.lookUp(KEY), { entry: { key: KEY, value: 'value' }, resident: 1500, outdated: false })
+  t.equal(shelf.lookUp('["b"]'), undefined)
   t.strictSame(said, [])
   t.end()
 })
@@ -75,7 +75,7 @@ t.test('a look never throws and never lasts longer than the store may take, what
     shelf.keep(entryOf(shelf), KEEP)
     store.on.get = how
     let found: unknown = 'nothing yet'
-    const look = Promise.resolve(shelf.look(KEY)).then(answer => { found = answer })
+    const look = Promise.resolve(shelf.lookUp(KEY)).then(answer => { found = answer })
     await new Promise(resolve => setImmediate(resolve))
     clock.advance(TIMEOUT - 1)
     await new Promise(resolve => setImmediate(resolve))
@@ -93,7 +93,7 @@ t.test('a store that answers late, but in time, is heeded, and how long it took 
   const { shelf, clock, store, said } = open()
   shelf.keep(entryOf(shelf), KEEP)
   store.on.get = 'delays'
-  const look = shelf.look(KEY)
+  const look = shelf.lookUp(KEY)
   clock.advance(TIMEOUT - 1)
   store.gate.open()
   t.equal(valueOf(await look), 'value')
@@ -105,16 +105,16 @@ t.test('garbage is a miss, from a store that answers at once and from one that d
   for (const inner of [memoryStore(), slow(memoryStore())]) {
     const { shelf, store, said } = open(inner)
     store.on.get = 'garbage'
-    for (let round = 0; round < GARBAGE.length; round++) t.equal(await shelf.look(KEY), undefined)
+    for (let round = 0; round < GARBAGE.length; round++) t.equal(await shelf.lookUp(KEY), undefined)
     t.ok(said.length > 0)
   }
   for (const garbage of GARBAGE) {
     const { shelf } = open({ get: async () => garbage as Entry, set: () => {}, delete: () => {} })
-    t.equal(await shelf.look(KEY), undefined)
+    t.equal(await shelf.lookUp(KEY), undefined)
   }
   const trap = new Proxy({}, { get: () => { throw new Error('trap') } })
   const { shelf, said } = open({ get: () => trap as Entry, set: () => {}, delete: () => {} })
-  t.equal(shelf.look(KEY), undefined)
+  t.equal(shelf.lookUp(KEY), undefined)
   t.equal(said.length, 1)
 })
 
@@ -138,7 +138,7 @@ t.test('an entry that lacks something, or is of another key or version, is a mis
       const answer: { entry?: Entry } = {}
       const { shelf, said } = open({ get: () => isSlow ? Promise.resolve(answer.entry) : answer.entry, set: () => {}, delete: () => {} })
       answer.entry = { ...entryOf(shelf), ...members }
-      t.equal(await shelf.look(KEY), undefined, JSON.stringify(members))
+      t.equal(await shelf.lookUp(KEY), undefined, JSON.stringify(members))
       t.ok(said.includes(`rejected ${reason}`), JSON.stringify(members))
     }
   }
@@ -149,22 +149,22 @@ t.test('what comes from the future is no entry: it would be fresh for ever, and 
   const { shelf, said } = open({ get: () => entry, set: () => {}, delete: () => {} })
   for (const members of [{ storedAt: shelf.now() + 3_600_000 }, { since: shelf.now() + 3_600_000 }]) {
     entry = entryOf(shelf, members)
-    t.equal(shelf.look(KEY), undefined)
+    t.equal(shelf.lookUp(KEY), undefined)
     t.equal(said.pop(), 'rejected garbage')
   }
   entry = entryOf(shelf, { storedAt: shelf.now() + 500 })
-  t.match(shelf.look(KEY), { resident: 0 }, 'another clock may be a little ahead')
+  t.match(shelf.lookUp(KEY), { resident: 0 }, 'another clock may be a little ahead')
 })
 
 t.test('what a slow store still takes is found meanwhile', async t => {
   const { shelf, clock, store, said } = open()
   store.on.set = 'delays'
   t.equal(shelf.keep(entryOf(shelf), KEEP), true)
-  t.equal(valueOf(await shelf.look(KEY)), 'value')
+  t.equal(valueOf(await shelf.lookUp(KEY)), 'value')
   t.equal(store.calls.get, 1, 'only whether a later one is there was asked')
   store.gate.open()
   await until(() => clock.timers === 0)
-  await until(() => store.calls.get === 1 && valueOf(shelf.look(KEY) as Found) === 'value')
+  await until(() => store.calls.get === 1 && valueOf(shelf.lookUp(KEY) as Found) === 'value')
   t.equal(store.calls.get, 2)
   t.strictSame(said, [])
 })
@@ -179,7 +179,7 @@ t.test('a store that never takes what is kept is given up, and what it did not t
     await until(() => clock.timers === 0)
     t.strictSame(said, [how === 'hangs' ? 'set timeout' : 'set error'], how)
     await new Promise(resolve => setImmediate(resolve))
-    t.equal(shelf.look(KEY), undefined, how)
+    t.equal(shelf.lookUp(KEY), undefined, how)
   }
 })
 
@@ -189,7 +189,7 @@ t.test('what was put while a look went on goes before what the store says', asyn
   await new Promise(resolve => setImmediate(resolve))
   store.on.get = 'delays'
   store.on.set = 'hangs'
-  const look = shelf.look(KEY)
+  const look = shelf.lookUp(KEY)
   shelf.keep(entryOf(shelf, { value: 'new' }), KEEP)
   store.gate.open()
   t.equal(valueOf(await look), 'new')
@@ -205,7 +205,7 @@ t.test('of two that are on their way to the store the last one put is found unti
   first.open()
   await until(() => clock.timers === 1)
   await new Promise(resolve => setImmediate(resolve))
-  t.equal(valueOf(await shelf.look(KEY)), 'new')
+  t.equal(valueOf(await shelf.lookUp(KEY)), 'new')
 })
 
 t.test('no more than so many are on their way to the store', async t => {
@@ -225,19 +225,19 @@ t.test('the run that began last goes before one that ended last', async t => {
     const { shelf, store } = open(inner)
     if (inner.entries === undefined) store.on.set = 'hangs'
     // So that it is known to be slow.
-    await shelf.look(KEY)
+    await shelf.lookUp(KEY)
     const early = shelf.stamp()
     t.equal(shelf.keep(entryOf(shelf, { value: 'late' }), KEEP), true)
     t.equal(shelf.keep(entryOf(shelf, { since: early, value: 'early' }), KEEP), false)
-    t.equal(valueOf(await shelf.look(KEY)), 'late')
+    t.equal(valueOf(await shelf.lookUp(KEY)), 'late')
     t.equal(shelf.keep(entryOf(shelf, { value: 'later' }), KEEP), true)
-    t.equal(valueOf(await shelf.look(KEY)), 'later')
+    t.equal(valueOf(await shelf.lookUp(KEY)), 'later')
   }
 })
 
 t.test('a slow store is not asked whether a later one is there', async t => {
   const { shelf, store } = open(slow(memoryStore()))
-  await shelf.look(KEY)
+  await shelf.lookUp(KEY)
   shelf.keep(entryOf(shelf), KEEP)
   t.equal(store.calls.get, 1)
 })
@@ -249,13 +249,13 @@ t.test('a purge ends what began before it, is kept or in the air, by any of its 
     shelf.keep(entryOf(shelf, { labels }), KEEP)
     const inTheAir = entryOf(shelf, { labels })
     shelf.purge(['tag:other'], false)
-    t.equal(valueOf(shelf.look(KEY) as Found), 'value')
+    t.equal(valueOf(shelf.lookUp(KEY) as Found), 'value')
     shelf.purge([label], false)
-    t.equal(shelf.look(KEY), undefined, label)
+    t.equal(shelf.lookUp(KEY), undefined, label)
     t.equal(shelf.keep(inTheAir, KEEP), false)
-    t.equal(shelf.look(KEY), undefined)
+    t.equal(shelf.lookUp(KEY), undefined)
     t.equal(shelf.keep(entryOf(shelf, { labels }), KEEP), true)
-    t.equal(valueOf(shelf.look(KEY) as Found), 'value')
+    t.equal(valueOf(shelf.lookUp(KEY) as Found), 'value')
   }
   t.end()
 })
@@ -264,7 +264,7 @@ t.test('a purge while a slow store is asked counts', async t => {
   const { shelf, store } = open()
   shelf.keep(entryOf(shelf, { labels: ['tag:a'] }), KEEP)
   store.on.get = 'delays'
-  const look = shelf.look(KEY)
+  const look = shelf.lookUp(KEY)
   shelf.purge(['tag:a'], false)
   store.gate.open()
   t.equal(await look, undefined)
@@ -276,11 +276,11 @@ t.test('a soft purge makes stale what is kept, and what is in the air is not kep
     shelf.keep(entryOf(shelf, { labels: ['tag:a'] }), KEEP)
     const inTheAir = entryOf(shelf, { labels: ['tag:a'] })
     shelf.purge([label], true)
-    t.match(shelf.look(KEY), { outdated: true, entry: { value: 'value' } })
+    t.match(shelf.lookUp(KEY), { outdated: true, entry: { value: 'value' } })
     t.equal(shelf.keep(inTheAir, KEEP), false)
     t.match(shelf.entries(), [{ outdated: true }])
     t.equal(shelf.keep(entryOf(shelf, { labels: ['tag:a'] }), KEEP), true)
-    t.match(shelf.look(KEY), { outdated: false })
+    t.match(shelf.lookUp(KEY), { outdated: false })
   }
   t.end()
 })
@@ -296,7 +296,7 @@ t.test('what is dropped is gone from the store and from the way there, and what 
   store.on.set = 'hangs'
   shelf.keep(entryOf(shelf), KEEP)
   shelf.drop(KEY)
-  t.equal(shelf.look(KEY), undefined)
+  t.equal(shelf.lookUp(KEY), undefined)
 })
 
 t.test('a store that answers with what cannot be looked at harms nobody', t => {
@@ -314,7 +314,7 @@ t.test('a store that fails to delete brings nothing back', async t => {
     shelf.keep(entryOf(shelf), KEEP)
     store.on.delete = how
     shelf.drop(KEY)
-    t.equal(shelf.look(KEY), undefined, how)
+    t.equal(shelf.lookUp(KEY), undefined, how)
     if (how === 'hangs') clock.advance(TIMEOUT)
     await until(() => said.length === 1 && clock.timers === 0)
     t.strictSame(said, [how === 'hangs' ? 'delete timeout' : 'delete error'])
@@ -347,7 +347,7 @@ t.test('what is counted keeps up with a time of day that leaps ahead, and never 
   t.equal(shelf.now(), start, 'a little is nothing')
   wall = start + 3_600_000
   t.equal(shelf.now(), wall)
-  t.match(shelf.look(KEY), { resident: 3_600_000 })
+  t.match(shelf.lookUp(KEY), { resident: 3_600_000 })
   wall = start
   clock.advance(5)
   t.equal(shelf.now(), start + 3_600_005)
@@ -371,10 +371,10 @@ for (const ahead of [0, 30_000, 59_000]) {
       const { own, other } = shared(ahead)
       other.shelf.keep(entryOf(other.shelf, { labels: ['tag'] }), KEEP)
       own.clock.advance(100)
-      t.match(own.shelf.look(KEY), { outdated: false })
+      t.match(own.shelf.lookUp(KEY), { outdated: false })
       own.shelf.purge(['tag'], softly)
       const isOver = (): boolean => {
-        const found = own.shelf.look(KEY) as Found | undefined
+        const found = own.shelf.lookUp(KEY) as Found | undefined
         return softly ? found?.outdated === true : found === undefined
       }
       t.equal(isOver(), true)
@@ -393,14 +393,14 @@ t.test('after a purge what this process keeps itself is served at once, and what
   own.shelf.purge(['tag'], false)
   both(1)
   other.shelf.keep(entryOf(other.shelf, { labels: ['tag'], value: 'other' }), KEEP)
-  t.equal(own.shelf.look(KEY), undefined, 'it may be older than it says')
+  t.equal(own.shelf.lookUp(KEY), undefined, 'it may be older than it says')
   t.equal(own.shelf.keep(entryOf(own.shelf, { labels: ['tag'], value: 'own' }), KEEP), true)
-  t.equal(valueOf(own.shelf.look(KEY) as Found), 'own')
+  t.equal(valueOf(own.shelf.lookUp(KEY) as Found), 'own')
   own.shelf.purge(['tag'], false)
-  t.equal(own.shelf.look(KEY), undefined, 'it was purged itself')
+  t.equal(own.shelf.lookUp(KEY), undefined, 'it was purged itself')
   both(60_001)
   other.shelf.keep(entryOf(other.shelf, { labels: ['tag'], value: 'other' }), KEEP)
-  t.equal(valueOf(own.shelf.look(KEY) as Found), 'other')
+  t.equal(valueOf(own.shelf.lookUp(KEY) as Found), 'other')
   t.end()
 })
 
@@ -408,6 +408,6 @@ t.test('what says that it began later than now keeps nothing newer from being ke
   const { own, other } = shared(30_000)
   other.shelf.keep(entryOf(other.shelf, { value: 'other' }), KEEP)
   t.equal(own.shelf.keep(entryOf(own.shelf, { value: 'own' }), KEEP), true)
-  t.equal(valueOf(own.shelf.look(KEY) as Found), 'own')
+  t.equal(valueOf(own.shelf.lookUp(KEY) as Found), 'own')
   t.end()
 })
