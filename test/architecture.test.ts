@@ -124,7 +124,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   ]
 }
 /** What every room may use. */
-const COMMON = ['lib/clock.ts', 'lib/errors.ts', 'lib/variant.ts']
+const COMMON = ['lib/clock.ts', 'lib/errors.ts', 'lib/reasons.ts', 'lib/variant.ts']
 
 /** The room of a module: its folder, or itself where the table has it by its own name. Undefined at the top of `lib/`. */
 function roomOf (path: string): string | undefined {

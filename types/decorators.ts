@@ -92,6 +92,15 @@ export interface RequestCoalesce {
   readonly refresh: boolean
   /** How the request is being served, as far as it is known; `undefined` before it boarded. */
   readonly outcome: Outcome | undefined
+  /**
+   * Why, once the outcome is known: `'credentials'`, `'shared'`, `'split'`, `'set-cookie'`, … The docs list all of them, and what to do.
+   */
+  readonly reason: string | undefined
+  /**
+   * More of the reason. Of `'credentials'`: `'authorization'`, `'cookie'`, `'certificate'` or `'other'`. Of `'split'` what tells the
+   * key's runs apart: `'address'`, `'cookie'`, `'header'`, `'query'` or `'other'`. Of `'unshareable'` why the last response was not shared.
+   */
+  readonly cause: string | undefined
   /** The id of the request that runs the handler for this one; a leader's own id. */
   readonly leaderId: string | undefined
   /** Aborts when no client needs this run any more. */

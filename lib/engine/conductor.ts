@@ -6,6 +6,7 @@
  */
 import type { Clock } from '../../types/index.js'
 import type { Subject } from '../observers/observer.js'
+import type { AbandonedReason, BypassReason, Detail, Reason, UnshareableReason } from '../reasons.js'
 import { variantOf } from '../variant.js'
 import { Caching } from './caching.js'
 import type { Seams } from './departures.js'
@@ -58,10 +59,10 @@ export class Conductor<R> {
   }
 
   /** Counts a participant that runs without boarding. */
-  bypass (subject: Subject, reason: string): void {
+  bypass (subject: Subject, reason: BypassReason, detail?: Detail): void {
     subject.tally.requests++
     subject.tally.runs++
-    this.#seams.observer.settled(subject, 'bypass', reason, 0)
+    this.#seams.observer.settled(subject, 'bypass', reason, 0, detail)
   }
 
   /** Boards a participant. True: it runs now; false: it waits. */
@@ -151,11 +152,11 @@ export class Conductor<R> {
    * @param remember later participants of its key and variant run by themselves as well, for `unshareableTtl`
    * @param names what this depends on besides the key, in the order in which it was read
    */
-  unshareable (participant: Participant<R>, reason: string, remember: boolean, names: readonly string[]): void {
+  unshareable (participant: Participant<R>, reason: UnshareableReason, remember: boolean, names: readonly string[]): void {
     const { limits, role } = participant
     const variant = variantOf(participant, names)
     if (remember) {
-      this.#unshareable.remember(participant, variant, limits.unshareableTtl)
+      this.#unshareable.remember(participant, variant, reason, limits.unshareableTtl)
       this.supersede(participant)
     }
     if (role.type === 'probe') participant.role = { ...role, type: 'solo' }
@@ -173,7 +174,7 @@ export class Conductor<R> {
    *
    * @param newest promotes the follower that came last: the older ones are close to the timeout that ended their leader
    */
-  abandon (participant: Participant<R>, reason: string, newest = false): void {
+  abandon (participant: Participant<R>, reason: AbandonedReason, newest = false): void {
     const { flight, role } = participant
     if (flight === undefined || (role.type !== 'leader' && role.type !== 'preparing')) return
     participant.role = role.type === 'leader' ? LANDED : STRANDED
@@ -250,14 +251,14 @@ export class Conductor<R> {
     this.#seams.observer.cutOff(participant, reason)
   }
 
-  #land (participant: Participant<R>, landing: Landing<R>, type: 'shared' | 'failed' | 'unshareable', reason: string, joined?: () => void): void {
+  #land (participant: Participant<R>, landing: Landing<R>, type: 'shared' | 'failed' | 'unshareable', reason: Reason, joined?: () => void): void {
     const { flight, role } = participant
     const live = joined !== undefined
     if (flight === undefined || (role.type !== 'leader' && role.type !== 'preparing')) return
     participant.role = role.type === 'preparing' ? STRANDED : live ? { type: 'landed', startedAt: role.startedAt } : LANDED
     const end = type === 'shared' ? 'completed' : type
     this.#seams.observer.landed(participant, end, reason, flight.followers)
-    this.#outcomes.report(participant, 'leader', reason)
+    this.#reportLanded(participant, flight.followers, reason)
     if (live) {
       // The key may have turned out to have variants. Newcomers board under the key of their variant.
       this.flights.rename(flight, this.variants.keyOf(participant))
@@ -267,6 +268,15 @@ export class Conductor<R> {
     }
     this.#seams.protection.ended(participant, end)
     this.#seams.coordinator.landed(participant.boardedKey, landing)
+  }
+
+  /** Where nobody could share it, for others ran for the same key at the same time, that is the reason. */
+  #reportLanded (participant: Participant<R>, followers: number, reason: Reason): void {
+    if (reason !== 'shared' || followers > 0 || participant.company?.hadOthers !== true) {
+      this.#outcomes.report(participant, 'leader', reason)
+      return
+    }
+    this.#outcomes.report(participant, 'leader', 'split', participant.splitBy(this.variants.namesOf(participant.key)))
   }
 
   #store (participant: Participant<R>, recording: R): void {

@@ -77,7 +77,8 @@ export class Departures<R> {
     const { unshareable, variants } = this.#parts
     participant.boardings++
     participant.boardedKey = variants.keyOf(participant)
-    if (unshareable.has(participant)) return this.#noPlace(participant, participant.mayLead ? 'unshareable' : 'no-flight')
+    participant.unshareableFor = unshareable.reasonFor(participant)
+    if (participant.unshareableFor !== undefined) return this.#noPlace(participant, participant.mayLead ? 'unshareable' : 'no-flight')
     return this.enter(participant, participant.boardedKey, now)
   }
 
@@ -149,6 +150,7 @@ export class Departures<R> {
   /** A leader's run begins. */
   start (leader: Participant<R>): void {
     leader.role = { type: 'leader', startedAt: leader.cache.stamp() }
+    leader.company = this.#parts.variants.companyOf(leader.key)
     leader.tally.runs++
     this.#parts.observer.started(leader)
   }

@@ -6,6 +6,7 @@
  */
 import type { Outcome } from '../../types/index.js'
 import { FlightTimeoutError, NobodyWaitsError, NotKeptError, WaitTimeoutError } from '../errors.js'
+import type { Reason } from '../reasons.js'
 import { isOfVariant } from '../variant.js'
 import type { Cached } from './cache/lookup.js'
 import type { Peer } from './coordinators/coordinator.js'
@@ -73,7 +74,7 @@ export class Endings<R> implements Arrivals<R>, FlightListener<R, P<R>> {
         return
       case 'unshareable':
       case 'abandoned':
-        this.#runAlone(participant, ending.reason, flight)
+        this.#runAlone(participant, ending.reason as Reason, flight)
         return
       case 'refused':
         this.#refuse(participant, 'shed', ending.reason, ending.error, ending.retryAfter)
@@ -81,7 +82,8 @@ export class Endings<R> implements Arrivals<R>, FlightListener<R, P<R>> {
       case 'promoted':
         participant.leaderId = participant.id
         this.#inherit(participant, flight)
-        this.#goOn(participant, this.departures.takeOff(participant), ending.type, flight)
+        if (this.departures.takeOff(participant) === 'run') participant.run()
+        else this.parked(participant)
         return
       case 'wait-timeout':
         this.#waitTimedOut(participant, flight)
@@ -143,7 +145,7 @@ export class Endings<R> implements Arrivals<R>, FlightListener<R, P<R>> {
   }
 
   /** Continues after a second boarding. `reason`: why the participant runs alone if it got no place. */
-  #goOn (participant: P<R>, place: Place | 'vary', reason: string, flight: F<R> | undefined): void {
+  #goOn (participant: P<R>, place: Place | 'vary', reason: Reason, flight: F<R> | undefined): void {
     if (place === 'run') {
       participant.run()
     } else if (place === 'park') {
@@ -189,7 +191,7 @@ export class Endings<R> implements Arrivals<R>, FlightListener<R, P<R>> {
     this.#goOn(participant, this.departures.enter(participant, participant.boardedKey + RETRY, now), 'wait-timeout', flight)
   }
 
-  #runAlone (participant: P<R>, reason: string, flight: F<R>): void {
+  #runAlone (participant: P<R>, reason: Reason, flight: F<R>): void {
     if (participant.onlyIfCached) {
       this.serve(participant, undefined)
       return
@@ -216,13 +218,13 @@ export class Endings<R> implements Arrivals<R>, FlightListener<R, P<R>> {
     if (participant.accepts(missed.fallback.recording, true)) participant.missed = missed
   }
 
-  #give (participant: P<R>, recording: R, outcome: Outcome, reason: string): void {
+  #give (participant: P<R>, recording: R, outcome: Outcome, reason: Reason): void {
     participant.role = ANSWERED
     this.#parts.outcomes.report(participant, outcome, reason)
     participant.give(recording)
   }
 
-  #refuse (participant: P<R>, outcome: Outcome, reason: string, error: Error, retryAfter: number | undefined): void {
+  #refuse (participant: P<R>, outcome: Outcome, reason: Reason, error: Error, retryAfter: number | undefined): void {
     participant.role = ANSWERED
     this.#parts.outcomes.report(participant, outcome, reason)
     participant.refuse(error, retryAfter)
@@ -230,6 +232,6 @@ export class Endings<R> implements Arrivals<R>, FlightListener<R, P<R>> {
 }
 
 /** Why it found no place. */
-function reasonOf ({ followsOnly }: Participant<unknown>, place: string): string {
-  return place === 'no-flight' && followsOnly !== undefined ? followsOnly : place
+function reasonOf ({ followsOnly }: Participant<unknown>, place: Place | 'vary'): Reason {
+  return place === 'no-flight' ? followsOnly as Reason : place as Reason
 }

@@ -5,6 +5,7 @@
  */
 import type { Clock, Outcome } from '../../types/index.js'
 import type { Observer } from '../observers/observer.js'
+import { detailOf, type Detail, type Reason } from '../reasons.js'
 import type { Cached } from './cache/lookup.js'
 import type { Participant } from './participant.js'
 
@@ -17,12 +18,17 @@ export class Outcomes {
     this.#observer = observer
   }
 
-  report (participant: Participant<unknown>, outcome: Outcome, reason: string): void {
+  /** @param more what a reason says besides; of `unshareable` the participant knows it */
+  report (participant: Participant<unknown>, outcome: Outcome, reason: Reason, more?: Detail): void {
+    const { unshareableFor } = participant
+    const detail = reason === 'unshareable' && unshareableFor !== undefined ? detailOf(unshareableFor) : more
     participant.outcome = outcome
     participant.outcomeReason = reason
+    participant.outcomeDetail = detail
+    participant.company?.leave()
     const { waitedBefore, waitingSince } = participant
     const waits = outcome !== 'leader' && outcome !== 'bypass'
-    this.#observer.settled(participant, outcome, reason, waits ? waitedBefore + this.#clock.now() - waitingSince : 0)
+    this.#observer.settled(participant, outcome, reason, waits ? waitedBefore + this.#clock.now() - waitingSince : 0, detail)
   }
 }
 

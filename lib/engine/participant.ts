@@ -8,11 +8,13 @@ import type { Log, Subject } from '../observers/observer.js'
 import type { Tally } from '../observers/tally.js'
 import type { NoPlan, Plan, ResultCache } from './cache/cache.js'
 import type { Found } from './cache/guarded-store.js'
+import type { Detail, Reason, UnshareableReason } from '../reasons.js'
 import type { Cached, Miss, Seeker, Suitability } from './cache/lookup.js'
 import type { Fleet } from './flights/fleet.js'
 import type { Flight, Passenger } from './flights/flight.js'
 import type { Refresh } from './refresh.js'
 import { NEW, type Role } from './role.js'
+import type { Company } from './company.js'
 
 /** The limits of a route or a function. Durations are in milliseconds. */
 export interface Limits {
@@ -43,7 +45,13 @@ export abstract class Participant<R> implements Passenger<R, Participant<R>>, Se
   retried = false
   leaderId: string | undefined
   outcome: Outcome | undefined
-  outcomeReason: string | undefined
+  outcomeReason: Reason | undefined
+  /** More of that reason. */
+  outcomeDetail: Detail | undefined
+  /** Why the last result of its key and variant was not shared, as remembered when it boarded; undefined if it was shared. */
+  unshareableFor: UnshareableReason | undefined
+  /** The runs of its key, where that has variants. Set while it runs. */
+  company: Company | undefined
   /** Why its lookup in the cache found nothing to serve, and the stale result that it found. */
   missed: Miss<R> | undefined
   /** The cached result that it is answered with. */
@@ -63,7 +71,7 @@ export abstract class Participant<R> implements Passenger<R, Participant<R>>, Se
   /** The fleet of the flights that it leads; undefined if they have none. */
   abstract readonly fleet: Fleet<Flight<R, Participant<R>>> | undefined
   /** Why it may not lead; undefined if it may. */
-  abstract readonly followsOnly: string | undefined
+  abstract readonly followsOnly: 'head' | 'range' | undefined
   /** It wants a cached result or an error, and no run. */
   abstract readonly onlyIfCached: boolean
   /** Its client is gone. */
@@ -100,6 +108,11 @@ export abstract class Participant<R> implements Passenger<R, Participant<R>>, Se
   /** The value of what tells variants apart; null if there is none. Results have no variants unless they are said to depend on something. */
   value (_name: string): string | null {
     return null
+  }
+
+  /** What runs of its key split by, if they do by these names. */
+  splitBy (names: readonly string[]): Detail {
+    return { cause: 'other', names }
   }
 
   /** It was learned just now that results of its key depend on these as well. */

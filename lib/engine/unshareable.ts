@@ -8,8 +8,14 @@
 import { LRUCache } from 'lru-cache'
 import type { Clock } from '../../types/index.js'
 import { MEMORY } from './cache/memory.js'
+import type { UnshareableReason } from '../reasons.js'
 import { sizeOfVariant, type Variant } from '../variant.js'
 import type { Varied, Variants } from './variants.js'
+
+/** A variant whose last result was not shared, and why. */
+interface Remembered extends Variant {
+  readonly reason: UnshareableReason
+}
 
 /** A participant that boards. Its `boardedKey` says what is known of its variant. */
 export interface Boarder extends Varied {
@@ -18,7 +24,7 @@ export interface Boarder extends Varied {
 
 export class Unshareable {
   /** Variants, by the key with as much of the variant as is known. */
-  #known: LRUCache<string, Variant> | undefined
+  #known: LRUCache<string, Remembered> | undefined
   readonly #clock: Clock
   readonly #variants: Variants
 
@@ -27,20 +33,23 @@ export class Unshareable {
     this.#variants = variants
   }
 
-  /** Whether the last result of a boarder's variant could not be shared. Extends its `boardedKey` where that tells variants apart. */
-  has (boarder: Boarder): boolean {
-    if (this.#variants.hasOverflowed(boarder)) return true
+  /**
+   * Why the last result of a boarder's variant could not be shared; undefined if it could. Extends its `boardedKey` where that tells
+   * variants apart.
+   */
+  reasonFor (boarder: Boarder): UnshareableReason | undefined {
+    if (this.#variants.hasOverflowed(boarder)) return 'varies-too-much'
     const known = this.#known
-    if (known === undefined || known.size === 0) return false
+    if (known === undefined || known.size === 0) return undefined
     for (;;) {
       const { boardedKey } = boarder
       const variant = known.get(boardedKey)
-      if (variant === undefined) return false
+      if (variant === undefined) return undefined
       const place = variant.names.findIndex((name, index) => boarder.value(name) !== variant.values[index])
-      if (place < 0) return true
+      if (place < 0) return variant.reason
       const ttl = known.getRemainingTTL(boardedKey)
       // Otherwise the key has too many names already, and the two cannot be told apart.
-      if (!this.#variants.learn(boarder, variant.names.slice(place, place + 1))) return true
+      if (!this.#variants.learn(boarder, variant.names.slice(place, place + 1))) return variant.reason
       boarder.boardedKey = this.#variants.keyOf(boarder)
       known.delete(boardedKey)
       known.set(this.#variants.keyOf({ key: boarder.key, value: name => valueIn(variant, name, boarder) }), variant, { ttl })
@@ -48,10 +57,10 @@ export class Unshareable {
   }
 
   /** Made when it is needed: an LRU cache allocates room for all of its entries at once. */
-  #memory (): LRUCache<string, Variant> {
+  #memory (): LRUCache<string, Remembered> {
     // lru-cache takes a start time of 0 for none.
     const origin = this.#clock.now() - 1
-    return new LRUCache<string, Variant>({
+    return new LRUCache<string, Remembered>({
       ...MEMORY,
       sizeCalculation: (variant, key) => key.length + sizeOfVariant(variant) + 1,
       ttl: 1,
@@ -61,8 +70,8 @@ export class Unshareable {
   }
 
   /** @param ttl for how many milliseconds */
-  remember (boarder: Boarder, variant: Variant, ttl: number): void {
-    (this.#known ??= this.#memory()).set(this.#variants.keyOf(boarder), variant, { ttl })
+  remember (boarder: Boarder, { names, values }: Variant, reason: UnshareableReason, ttl: number): void {
+    (this.#known ??= this.#memory()).set(this.#variants.keyOf(boarder), { names, values, reason }, { ttl })
   }
 
   /** A result of a boarder's variant can be shared. */

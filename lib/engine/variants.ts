@@ -7,6 +7,7 @@
 import { LRUCache } from 'lru-cache'
 import type { Clock } from '../../types/index.js'
 import { MEMORY } from './cache/memory.js'
+import { Companies, Company } from './company.js'
 import type { Varying } from '../variant.js'
 
 /** A key, and the values that tell its variant. */
@@ -43,6 +44,8 @@ interface Dimensions {
   readonly idle: number[]
   /** Until when nothing of the key is shared, by the clock; 0: it is. */
   readonly overflowsUntil: number
+  /** Its runs under way; made for the first. */
+  runs: Companies | undefined
 }
 
 /** What is known of a route. */
@@ -85,6 +88,12 @@ export class Variants {
     return this.#known?.get(key)?.names ?? NO_NAMES
   }
 
+  /** The place of a run among those of its key; undefined if that has no variants. */
+  companyOf (key: string): Company | undefined {
+    const known = this.#known?.get(key)
+    return known === undefined || known.names.length === 0 ? undefined : new Company(known.runs ??= new Companies())
+  }
+
   /**
    * Remembers what results of a participant's key depend on.
    *
@@ -105,12 +114,12 @@ export class Variants {
     if (own === undefined) return false
     const all = [...stay, ...own].sort()
     if (!areFew(all)) {
-      this.#dimensions().set(participant.key, { names: NO_NAMES, idle: [], overflowsUntil: this.#overflow(participant) })
+      this.#dimensions().set(participant.key, { names: NO_NAMES, idle: [], overflowsUntil: this.#overflow(participant), runs: undefined })
       return false
     }
     const idle = all.map(name => known?.idle[names.indexOf(name)] ?? 0)
     if (all.length === 0) this.#known?.delete(participant.key)
-    else this.#dimensions().set(participant.key, { names: all, idle, overflowsUntil: 0 })
+    else this.#dimensions().set(participant.key, { names: all, idle, overflowsUntil: 0, runs: known?.runs })
     return true
   }
 

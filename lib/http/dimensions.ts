@@ -4,6 +4,7 @@
  *
  * Invariant: these names are listed here only. Each stands for a header in normalized form, for the address, or for a part of the query.
  */
+import type { Detail } from '../reasons.js'
 import { ENCODINGS, normalizeAcceptEncoding } from './accept-encoding.js'
 import { besidesAddresses, FORWARDED } from './forwarded.js'
 import { isOfQuery } from './query.js'
@@ -22,6 +23,14 @@ const MEANINGS: ReadonlyMap<string, Meaning> = new Map<string, Meaning>([
 /** Whether a name stands for something other than the header of that name. */
 export function isMeaning (name: unknown): boolean {
   return name === CLIENT_ADDRESS || (typeof name === 'string' && (isOfQuery(name) || MEANINGS.has(name)))
+}
+
+/** What runs split by that depend on these names: the first kind of this order that is among them. */
+export function splitBy (names: readonly string[]): Detail {
+  const plain = [...new Set(names.map(name => name === CLIENT_ADDRESS ? 'ip' : headerOfName(name)))]
+  if (names.includes(CLIENT_ADDRESS) || names.includes(FORWARDED)) return { cause: 'address', names: plain }
+  if (names.includes('cookie')) return { cause: 'cookie', names: plain }
+  return { cause: names.every(isOfQuery) ? 'query' : 'header', names: plain }
 }
 
 /** The header that a name stands for. Not for names of the address and the query. */

@@ -34,7 +34,7 @@ export interface JoinSettings {
   }
 }
 
-export type JoinReason = 'method' | 'credentials' | 'client-certificate' | 'connection-closed' | 'request-body' | 'range' | 'upgrade' |
+export type JoinReason = 'method' | 'credentials' | 'connection-closed' | 'request-body' | 'range' | 'upgrade' |
   'method-override' | 'connection-header'
 
 /** Why a request may not board, whatever its key; undefined if it may. */
@@ -60,13 +60,19 @@ export function joinReason (request: RequestFacts, settings: JoinSettings): Join
   const { raw: { socket } } = request
   if (socket !== null && isClosed(socket, request) && asksConnection(socket, request, settings)) return 'connection-closed'
   if (settings.identity === undefined) {
-    const { credentials } = settings
-    // An iterator over a frozen array would allocate an object for each step.
-    for (let index = 0; index < credentials.length; index++) {
-      const name = credentials[index] as string
-      if (headers[name] !== undefined && !coversCredential(name, headers, settings)) return 'credentials'
-    }
+    if (uncoveredCredential(headers, settings) !== undefined) return 'credentials'
     if (socket?.encrypted === true) return certificateReason(socket)
+  }
+  return undefined
+}
+
+/** The first header with credentials of which the key does not hold all; undefined if there is none. */
+export function uncoveredCredential (headers: IncomingHttpHeaders, settings: JoinSettings): string | undefined {
+  const { credentials } = settings
+  // V8 makes objects of the steps of an iterator over a frozen array.
+  for (let index = 0; index < credentials.length; index++) {
+    const name = credentials[index] as string
+    if (headers[name] !== undefined && !coversCredential(name, headers, settings)) return name
   }
   return undefined
 }
@@ -118,11 +124,11 @@ function asksConnection (socket: PeerSocket, { headers, raw }: RequestFacts, { i
     (router.trustsByAddress && (headers['x-forwarded-host'] !== undefined || headers['x-forwarded-proto'] !== undefined))
 }
 
-function certificateReason (socket: PeerSocket): 'client-certificate' | 'connection-closed' | undefined {
+function certificateReason (socket: PeerSocket): 'credentials' | 'connection-closed' | undefined {
   const certificate = socket.getPeerCertificate?.()
   // Node gives an empty object if the client sent none.
   if (certificate === null) return 'connection-closed'
-  return certificate !== undefined && Object.keys(certificate).length > 0 ? 'client-certificate' : undefined
+  return certificate !== undefined && Object.keys(certificate).length > 0 ? 'credentials' : undefined
 }
 
 /** RFC 9110 section 15.1, without 206, which is part of a response. */

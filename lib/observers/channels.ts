@@ -33,8 +33,8 @@ export const publishing: Observer = Object.freeze({
   cutOff (subject, reason) {
     if (cut.hasSubscribers) cut.publish({ ...about(subject), reason })
   },
-  settled (subject, outcome, reason, waited) {
-    if (settle.hasSubscribers) settle.publish({ ...about(subject), outcome, reason, waited })
+  settled (subject, outcome, reason, waited, detail) {
+    if (settle.hasSubscribers) settle.publish({ ...about(subject), outcome, reason, ...detail, waited })
   },
   refreshed (subject, result) {
     if (refresh.hasSubscribers) refresh.publish({ ...about(subject), result })

@@ -23,7 +23,7 @@ export const logging: Observer = Object.freeze({
   landed (leader, landing, reason, followers) { if (isHeard(leader)) write(leader, landing, { reason, followers }) },
   cleanedUp (leader) { if (isHeard(leader)) write(leader, 'cleaned up', {}) },
   cutOff (subject, reason) { if (isHeard(subject)) write(subject, 'cut off', { reason }) },
-  settled (subject, outcome, reason, waited) { if (isHeard(subject)) write(subject, 'settled', { outcome, reason, waited: Math.round(waited) }) },
+  settled (subject, outcome, reason, waited, detail) { if (isHeard(subject)) write(subject, 'settled', { outcome, reason, ...detail, waited: Math.round(waited) }) },
   refreshed (subject, result, err) {
     if (result !== 'failed') {
       if (isHeard(subject)) write(subject, 'refreshed', { result })

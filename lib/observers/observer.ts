@@ -4,6 +4,7 @@
  * Invariant: the outcome of each request or call is told once, under the name that code, logs, metrics and docs share.
  */
 import type { Outcome } from '../../types/index.js'
+import type { Detail, Reason } from '../reasons.js'
 import type { Tally } from './tally.js'
 
 /** The part of a logger that is written to. */
@@ -32,13 +33,13 @@ export interface Observer {
   /** `follower` waits on a flight that has so many followers now. */
   joined (follower: Subject, waiters: number): void
   /** The flight of `leader` ended like this for so many followers. */
-  landed (leader: Subject, landing: 'completed' | 'failed' | 'unshareable' | 'abandoned', reason: string, followers: number): void
+  landed (leader: Subject, landing: 'completed' | 'failed' | 'unshareable' | 'abandoned', reason: Reason, followers: number): void
   /** The flight of `leader` took longer than `flightTimeout`, and its key is free again. */
   cleanedUp (leader: Subject): void
   /** The response to `subject`, a shared stream, was cut off before its end. */
   cutOff (subject: Subject, reason: string): void
   /** How `subject` was served in the end. `waited` is in milliseconds, 0 if it never waited. */
-  settled (subject: Subject, outcome: Outcome, reason: string, waited: number): void
+  settled (subject: Subject, outcome: Outcome, reason: Reason, waited: number, detail: Detail | undefined): void
   /** A background refresh that `subject` started has ended; with `error` if it failed. */
   refreshed (subject: Subject, result: RefreshResult, error: unknown): void
 }
@@ -79,9 +80,9 @@ export function both (first: Observer, second: Observer): Observer {
       first.cutOff(subject, reason)
       second.cutOff(subject, reason)
     },
-    settled (subject, outcome, reason, waited) {
-      first.settled(subject, outcome, reason, waited)
-      second.settled(subject, outcome, reason, waited)
+    settled (subject, outcome, reason, waited, detail) {
+      first.settled(subject, outcome, reason, waited, detail)
+      second.settled(subject, outcome, reason, waited, detail)
     },
     refreshed (subject, result, error) {
       first.refreshed(subject, result, error)

@@ -150,8 +150,8 @@ export class Instruments {
 
     const metrics: ReadonlyArray<Counter | Gauge | ReadHistogram> = [
       counter('requests_total', 'Requests on coalesced routes, and calls of deduplicated functions, by how they were served',
-        [...ROUTE, 'outcome', 'reason'], () => tallies().flatMap(tally => [...tally.outcomes].flatMap(([outcome, reasons]) =>
-          [...reasons].map(([reason, count]) => [{ ...routeOf(tally), outcome, reason }, count] as const)))),
+        [...ROUTE, 'outcome', 'reason', 'cause'], () => tallies().flatMap(tally => [...tally.counts()].map(({ outcome, reason, cause, count }) =>
+          [{ ...routeOf(tally), outcome, reason, ...cause === '' ? {} : { cause } }, count] as const))),
       counter('handler_runs_total', 'Runs of handlers of coalesced routes, and of deduplicated functions',
         ROUTE, () => tallies().map(tally => [routeOf(tally), tally.runs] as const)),
       counter('cut_off_total', 'Responses that are a shared stream and ended before its end, by reason',

@@ -65,10 +65,21 @@ export class Tally {
     this.route = route
   }
 
+  /** @param reason with a cause after a space, where it has one */
   count (outcome: Outcome, reason: string, times = 1): void {
     let reasons = this.outcomes.get(outcome)
     if (reasons === undefined) this.outcomes.set(outcome, reasons = new Map())
     increase(reasons, reason, times)
+  }
+
+  /** All counts of outcomes; the cause is '' where a reason has none. */
+  * counts (): Iterable<{ readonly outcome: Outcome, readonly reason: string, readonly cause: string, readonly count: number }> {
+    for (const [outcome, reasons] of this.outcomes) {
+      for (const [text, count] of reasons) {
+        const [reason, cause = ''] = text.split(' ') as [string, string?]
+        yield { outcome, reason, cause, count }
+      }
+    }
   }
 
   cut (reason: string, times = 1): void {

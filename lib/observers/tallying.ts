@@ -16,8 +16,8 @@ export const tallying: Observer = Object.freeze({
   },
   cleanedUp () {},
   cutOff ({ tally }, reason) { tally.cut(reason) },
-  settled ({ tally }, outcome, reason, waited) {
-    tally.count(outcome, reason)
+  settled ({ tally }, outcome, reason, waited, detail) {
+    tally.count(outcome, detail === undefined ? reason : `${reason} ${detail.cause}`)
     if (outcome !== 'follower') return
     tally.waits.observe(waited / 1000)
     if (SERVED.has(reason)) tally.deduplicated++

@@ -72,7 +72,7 @@ for (const [name, look] of Object.entries(looks)) {
       t.strictSame(await Promise.all(asked), clients)
       if (burst === 1) t.equal(handler.runs, 5)
     }
-    t.match(await outcomes(app), { 'bypass client-certificate': 8 })
+    t.match(await outcomes(app), { 'bypass credentials': 8 })
   })
 
   t.test(`where an identity lets certified clients share, a look by ${name} tells their addresses apart`, async t => {
@@ -121,7 +121,7 @@ t.test('over HTTP/2, too, clients with certificates are each answered by their o
   await arrivedAt(app.coalesce.stats, 4)
   handler.gate.open()
   t.strictSame(await Promise.all(asked), ['first', 'second', 'nobody', 'nobody'])
-  t.same(await outcomes(app), { 'bypass client-certificate': 2, 'leader shared': 1, 'follower shared': 1 })
+  t.same(await outcomes(app), { 'bypass credentials': 2, 'leader shared': 1, 'follower shared': 1 })
 })
 
 for (const http2 of [false, true]) {

@@ -196,7 +196,7 @@ t.test('results of participants that have no variants may be said to depend on s
   const engine = new Engine()
   const leader = engine.arrive(engine.participant('a'))
   engine.arrive(engine.participant('b'))
-  engine.conductor.unshareable(leader, 'secret', true, ['x'])
+  engine.conductor.unshareable(leader, 'private', true, ['x'])
   t.strictSame(await engine.happened(), ['a runs', 'b runs'])
   t.ok(engine.conductor.variants.learn(leader, ['x']))
   t.notOk(engine.conductor.variants.learn(leader, Array.from({ length: 65 }, (_, index) => `y${index}`)))

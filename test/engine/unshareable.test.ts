@@ -15,7 +15,7 @@ t.test('however long its keys are, what is remembered of them takes little room'
   const visiting = (key: string) => ({ key, boardedKey: key, value: () => null, origin, learned () {} }) as unknown as Boarder
   const refreshes = new Refreshes(() => clock.now())
   const memories: Record<string, { remember: (key: string) => unknown, has: (key: string) => boolean }> = {
-    'that it cannot be shared': { remember: key => { unshareable.remember(visiting(key), NO_VARIANT, 1_000) }, has: key => unshareable.has(visiting(key)) },
+    'that it cannot be shared': { remember: key => { unshareable.remember(visiting(key), NO_VARIANT, 'private', 1_000) }, has: key => unshareable.reasonFor(visiting(key)) !== undefined },
     'what tells its variants apart': {
       remember: key => { variants.learn(visiting(key), ['x-tenant']) },
       has: key => variants.namesOf(key).length > 0

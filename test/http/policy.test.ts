@@ -77,7 +77,7 @@ t.test('a Cookie header whose every cookie is declared carries no credentials', 
 
 t.test('a client certificate keeps a request from joining, unless the route tells identities apart', async t => {
   const tls = (certificate: object | null) => ({ encrypted: true, getPeerCertificate: () => certificate })
-  t.equal(join({}, {}, 'GET', tls({ subject: {} })), 'client-certificate')
+  t.equal(join({}, {}, 'GET', tls({ subject: {} })), 'credentials')
   t.equal(join({}, { identity: () => 'me' }, 'GET', tls({ subject: {} })), undefined)
   const without = [tls({}), { encrypted: true }, {}, null, { ...tls({ subject: {} }), encrypted: false }]
   t.same(without.filter(socket => join({}, {}, 'GET', socket) !== undefined), [])

@@ -18,7 +18,7 @@ t.test('channels tell of boardings, landings and outcomes, with ids and closed s
   publishing.landed(leader, 'completed', 'shared', 1)
   publishing.cleanedUp(leader)
   publishing.cutOff(follower, 'vary')
-  publishing.settled(follower, 'follower', 'shared', 1.5)
+  publishing.settled(follower, 'follower', 'shared', 1.5, undefined)
   publishing.refreshed(leader, 'failed', new Error('secret'))
 
   const route = { method: 'GET', route: '/word/:word' }
@@ -45,6 +45,6 @@ t.test('without subscribers no subject is looked at', async t => {
     publishing.landed(subject, 'completed', 'shared', 1)
     publishing.cleanedUp(subject)
     publishing.cutOff(subject, 'vary')
-    publishing.settled(subject, 'follower', 'shared', 1)
+    publishing.settled(subject, 'follower', 'shared', 1, undefined)
   })
 })

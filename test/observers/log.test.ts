@@ -13,7 +13,7 @@ function tellAll (observer: Observer, leader: TestSubject, follower: TestSubject
   observer.landed(leader, 'abandoned', 'hijacked', 1)
   observer.cleanedUp(leader)
   observer.cutOff(leader, 'fell-behind')
-  observer.settled(follower, 'follower', 'shared', 12.6)
+  observer.settled(follower, 'follower', 'shared', 12.6, undefined)
 }
 
 t.test('each event is one line at debug level, with its route and its leader', async t => {
@@ -89,7 +89,7 @@ t.test('two observers are both told everything, in their order', async t => {
   pair.joined(subject, 3)
   pair.landed(subject, 'failed', 'failed', 4)
   pair.cleanedUp(subject)
-  pair.settled(subject, 'alone', 'vary', 5)
+  pair.settled(subject, 'alone', 'vary', 5, undefined)
   pair.refreshed(subject, 'failed', 'down')
 
   t.strictSame(heard.map(([name, event, , ...rest]) => [name, event, ...rest].join(' ')), [

@@ -59,7 +59,7 @@ t.test('the metrics tell of requests by outcome, runs, waits and followers', asy
   const { body, lines } = await scrape(app)
   const route = 'method="GET",route="/word/:word"'
   t.strictSame(samples(lines, /^coalesce_requests_total/), [
-    `coalesce_requests_total{${route},outcome="bypass",reason="credentials"} 1`,
+    `coalesce_requests_total{${route},outcome="bypass",reason="credentials",cause="authorization"} 1`,
     `coalesce_requests_total{${route},outcome="leader",reason="shared"} 1`,
     `coalesce_requests_total{${route},outcome="follower",reason="shared"} 3`
   ])

@@ -70,10 +70,10 @@ t.test('each outcome is counted once, and only followers wait', async t => {
   tallying.cleanedUp(subject)
   t.equal(tally.outcomes.size, 0)
 
-  tallying.settled(subject, 'leader', 'shared', 0)
-  tallying.settled(subject, 'bypass', 'credentials', 0)
-  tallying.settled(subject, 'alone', 'vary', 700)
-  for (const reason of ['shared', 'failed', 'wait-timeout', 'client-left']) tallying.settled(subject, 'follower', reason, 250)
+  tallying.settled(subject, 'leader', 'shared', 0, undefined)
+  tallying.settled(subject, 'bypass', 'credentials', 0, undefined)
+  tallying.settled(subject, 'alone', 'vary', 700, undefined)
+  for (const reason of ['shared', 'failed', 'wait-timeout', 'client-left'] as const) tallying.settled(subject, 'follower', reason, 250, undefined)
 
   t.strictSame([...tally.outcomes].map(([outcome, reasons]) => [outcome, ...reasons.keys()]), [
     ['leader', 'shared'],

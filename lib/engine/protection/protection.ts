@@ -8,7 +8,7 @@ import type { Subject } from '../../observers/observer.js'
 /** A run may not take off. */
 export interface Refusal {
   readonly type: 'refused'
-  readonly reason: string
+  readonly reason: 'queue-full' | 'queue-timeout' | 'breaker-open'
   readonly error: Error
   /** When it may help to try again, in milliseconds. */
   readonly retryAfter: number | undefined

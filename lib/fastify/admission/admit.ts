@@ -6,8 +6,9 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { RefreshError } from '../../errors.js'
 import { buildKey } from '../../http/key.js'
-import { joinReason } from '../../http/policy.js'
+import { joinReason, uncoveredCredential } from '../../http/policy.js'
 import { requestDirectives } from '../../http/request-directives.js'
+import { credentialDetail, type BypassReason, type Detail } from '../../reasons.js'
 import { type RefreshRun, refreshOf } from '../cache/refresh-request.js'
 import { endHookReads } from '../dependencies/hook-reads.js'
 import { replacedByHooks } from '../dependencies/replaced-by-hooks.js'
@@ -30,10 +31,13 @@ export function admit (
   const reason = requests.conductor.disabled || route.disabled
     ? 'disabled'
     : joinReason(request as never, route.settings) ??
-      (route.settings.identity === undefined && replaced.credential ? 'credentials' : demands?.noStore === true ? 'request-no-store' : undefined)
+      (route.settings.identity === undefined && replaced.credential !== undefined ? 'credentials' : demands?.noStore === true ? 'request-no-store' : undefined)
   if (reason !== undefined) {
     if (run !== undefined) return turnAway(run, reply, `it may not board, because of ${reason}`)
-    bypass(requests, route, request, reason)
+    const detail = reason === 'credentials'
+      ? credentialDetail(uncoveredCredential(request.headers, route.settings) ?? replaced.credential)
+      : undefined
+    bypass(requests, route, request, reason, detail)
     return undefined
   }
   const isTold = told !== undefined && route.settings.key === undefined
@@ -48,7 +52,7 @@ export function admit (
     }
     if (run !== undefined) return turnAway(run, reply, `it may not board, because of ${fault}`, error)
     if (error !== undefined) request.log.warn({ err: error, coalesce: { event: fault, route: route.url } }, `coalesce: ${fault}`)
-    bypass(requests, route, request, fault)
+    bypass(requests, route, request, fault, undefined)
     return undefined
   }
   const participant = new RequestParticipant(requests, route, request, reply)
@@ -82,7 +86,9 @@ function takesRefresh (participant: RequestParticipant, run: RefreshRun, key: st
   return true
 }
 
-function bypass ({ conductor }: Requests, route: CoalescedRoute, request: FastifyRequest, reason: string): void {
-  setParticipant(request, new Bypass(route, reason))
-  conductor.bypass({ id: request.id, log: request.log, tally: route.tally, leaderId: request.id }, reason)
+function bypass (
+  { conductor }: Requests, route: CoalescedRoute, request: FastifyRequest, reason: BypassReason, detail: Detail | undefined
+): void {
+  setParticipant(request, new Bypass(route, reason, detail))
+  conductor.bypass({ id: request.id, log: request.log, tally: route.tally, leaderId: request.id }, reason, detail)
 }

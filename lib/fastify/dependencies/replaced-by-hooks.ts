@@ -24,12 +24,12 @@ export function originalUrlOf (request: FastifyRequest): string {
 
 /** What the key must contain besides what is left of a request. */
 export interface ReplacedByHooks {
-  readonly credential: boolean
+  readonly credential: string | undefined
   readonly text: string | undefined
 }
 
 const NO_HEADERS: ReadonlyArray<readonly [name: string, value: unknown]> = Object.freeze([])
-const NOTHING: ReplacedByHooks = Object.freeze({ credential: false, text: undefined })
+const NOTHING: ReplacedByHooks = Object.freeze({ credential: undefined, text: undefined })
 
 /** The original values of headers that hooks have read and then removed or replaced, without credentials. */
 export function replacedHeaders (
@@ -45,7 +45,7 @@ export function replacedHeaders (
 export function replacedByHooks (request: FastifyRequest, settings: Settings): ReplacedByHooks {
   const reads = hooksOf(request)
   if (reads === undefined) return NOTHING
-  const credential = settings.credentials.some(name => {
+  const credential = settings.credentials.find(name => {
     const value = reads.originals?.get(name)
     return value !== undefined && request.headers[name] !== value
   })
@@ -54,7 +54,7 @@ export function replacedByHooks (request: FastifyRequest, settings: Settings): R
   const others = replacedHeaders(request, settings)
     .map(([name, value]) => name === 'forwarded' ? [FORWARDED, besidesAddresses(value as string | undefined ?? null)] : [name, value])
     .filter(([name, value]) => name !== FORWARDED || value !== null)
-  if (!credential && url === undefined && others.length === 0) return NOTHING
+  if (credential === undefined && url === undefined && others.length === 0) return NOTHING
   return { credential, text: url === undefined && others.length === 0 ? undefined : JSON.stringify([url ?? null, others]) }
 }
 

@@ -28,7 +28,7 @@ export function bypassStatus (name: string, reason: string): string {
 
 function factsOf (participant: RequestParticipant, now: number): CacheStatusFacts {
   const { outcome, outcomeReason: detail, missed, served } = participant
-  const fwd = missed === undefined ? 'miss' : FORWARDED[missed.reason]
+  const fwd = detail === 'split' ? 'vary-miss' : missed === undefined ? 'miss' : FORWARDED[missed.reason]
   switch (outcome) {
     case 'hit':
     case 'stale': {

@@ -12,13 +12,14 @@ import type { HeaderDelta, Headers } from '../../http/headers.js'
 import type { Body } from '../../http/recording.js'
 import type { Part } from '../../http/represent.js'
 import { targetedRestriction } from '../../http/response-directives.js'
+import type { UnshareableReason } from '../../reasons.js'
 import { headersOf } from '../internals.js'
 import { onClose } from './queued-reply.js'
 
 /** What a response was when it was captured. */
 export interface Capture {
   /** Why it is its own client's only. */
-  readonly reason: string | undefined
+  readonly reason: UnshareableReason | undefined
   readonly status: number
   readonly headers: HeaderDelta
   readonly body: Body
@@ -28,7 +29,7 @@ export interface Capture {
 }
 
 /** What other hooks added on the way that keeps a response from being shared. */
-export function restrictionOf (reply: FastifyReply): string | undefined {
+export function restrictionOf (reply: FastifyReply): UnshareableReason | undefined {
   if (reply.getHeader('set-cookie') !== undefined) return 'set-cookie'
   const headers = headersOf(reply)
   return parseCacheControl(headers['cache-control']).restriction ?? targetedRestriction(headers)

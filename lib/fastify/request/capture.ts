@@ -5,10 +5,11 @@
  */
 import type { HeaderDelta } from '../../http/headers.js'
 import type { Body } from '../../http/recording.js'
+import type { UnshareableReason } from '../../reasons.js'
 
 export interface Capture {
   /** Why only its own client may have it. */
-  readonly reason: string | undefined
+  readonly reason: UnshareableReason | undefined
   readonly status: number
   readonly headers: HeaderDelta
   readonly body: Body

@@ -12,7 +12,7 @@ import type { Conductor } from '../../engine/conductor.js'
 import type { Fleet } from '../../engine/flights/fleet.js'
 import type { Flight } from '../../engine/flights/flight.js'
 import { originalUrlOf } from '../dependencies/replaced-by-hooks.js'
-import { meaningOf } from '../../http/dimensions.js'
+import { meaningOf, splitBy } from '../../http/dimensions.js'
 import { pathLabel } from '../../http/labels.js'
 import { headerOf } from '../../http/key.js'
 import { followReason, type FollowReason } from '../../http/policy.js'
@@ -20,6 +20,7 @@ import { isOfQuery, queryStart } from '../../http/query.js'
 import { CLIENT_ADDRESS } from '../../http/reads.js'
 import type { KeptRecording, Recording } from '../../http/recording.js'
 import { NO_REQUEST_DIRECTIVES } from '../../http/request-directives.js'
+import type { Detail } from '../../reasons.js'
 import { isOfVariant } from '../../variant.js'
 import { planResponse, suitabilityOf, type Response } from '../cache/response-cache.js'
 import type { Log } from '../../observers/observer.js'
@@ -178,6 +179,10 @@ export abstract class RequestFacts extends Participant<Recording> {
 
   accepts (recording: Recording, cached: boolean): boolean {
     return isOfVariant(this, recording.variant) && (!cached || this.directives === NO_REQUEST_DIRECTIVES)
+  }
+
+  override splitBy (names: readonly string[]): Detail {
+    return splitBy(names)
   }
 
   override learned (names: readonly string[]): void {

@@ -19,6 +19,7 @@ import {
   discard, headOf, isHandlerTimeout, isResponse, readableOf, restoreHead, restrictionOf, takeHeadOf
 } from '../replies/payload.js'
 import { shareEncodings } from '../replies/shared-zlib.js'
+import type { UnshareableReason } from '../../reasons.js'
 import type { AnsweredRequest } from './answered-request.js'
 import { NO_DELTA, wholeBody, type Capture } from './capture.js'
 import { LandingRun } from './landing-run.js'
@@ -124,7 +125,7 @@ export class HandlerRun extends LandingRun {
     const { maxBodyBytes, statuses, ttl } = settings
     const status = reply.statusCode
     const headers = headersOf(reply)
-    let reason: string | undefined = shareReason({ status, headers, trailers: hasTrailers(reply), failed }, statuses)
+    let reason: UnshareableReason | undefined = shareReason({ status, headers, trailers: hasTrailers(reply), failed }, statuses)
     if (this.forwarded?.answered(headers['cache-control']) === 'private') reason ??= 'authorization'
     const whole = reason === undefined ? wholeBody(body, status) : null
     if (whole === undefined) reason = this.#shareStream(body, headers['content-length'], last ? undefined : payload)
@@ -149,7 +150,7 @@ export class HandlerRun extends LandingRun {
   }
 
   /** Shares a body that is a stream. Returns why that cannot be. */
-  #shareStream (body: unknown, length: unknown, payload: unknown): string | undefined {
+  #shareStream (body: unknown, length: unknown, payload: unknown): UnshareableReason | undefined {
     if (Number(length ?? 0) > this.participant.route.settings.maxBodyBytes) return 'too-large'
     const source = readableOf(body)
     if (source === undefined) return 'unknown-payload'
@@ -202,7 +203,7 @@ export class HandlerRun extends LandingRun {
     return payload
   }
 
-  #decide (restriction: string | undefined): void {
+  #decide (restriction: UnshareableReason | undefined): void {
     const participant = this.participant
     this.#decided = true
     const capture = this.recorded as Capture

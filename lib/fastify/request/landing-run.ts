@@ -9,6 +9,7 @@ import { Broadcast } from '../../http/broadcast.js'
 import type { Headers } from '../../http/headers.js'
 import { byteLength, type Body, type Recording } from '../../http/recording.js'
 import { tagsOf } from '../../http/tags.js'
+import type { UnshareableReason } from '../../reasons.js'
 import type { Variant } from '../../variant.js'
 import type { Response as CacheableResponse } from '../cache/response-cache.js'
 import { Revalidation } from '../cache/revalidation.js'
@@ -61,7 +62,7 @@ export abstract class LandingRun implements StreamingRun {
   }
 
   /** Releases everybody who waits for this response. `remember`: for a while, nobody waits for the key. */
-  markUnshareable (reason: string, remember: boolean): void {
+  markUnshareable (reason: UnshareableReason, remember: boolean): void {
     const participant = this.participant
     const names = this.variesOn(this.recorded?.vary ?? NO_NAMES)
     participant.conductor.unshareable(participant, reason, remember, areFew(names) ? names : NO_NAMES)

@@ -111,7 +111,7 @@ export class SharedStream implements BroadcastEvents {
     // Some followers may not have had their turn to join.
     else if (!participant.runsForOthers) participant.flight?.abandon(participant, how)
     // Nothing was sent to followers yet: the run failed as one does whose handler throws.
-    else if (how !== 'cut-off' || conductor.fallBack(participant) === undefined) conductor.abandon(participant, how)
+    else if (how === 'unheard' || (how === 'cut-off' && conductor.fallBack(participant) === undefined)) conductor.abandon(participant, how)
     if (how === 'unheard') participant.cancel(new NobodyWaitsError())
   }
 

@@ -7,6 +7,7 @@ import type { FastifyRequest } from 'fastify'
 import type { ReplyCoalesce, RequestCoalesce } from '../../../types/index.js'
 import type { RequestParticipant } from './participant.js'
 import { refreshOf } from '../cache/refresh-request.js'
+import type { BypassReason, Detail } from '../../reasons.js'
 import type { CoalescedRoute } from './route.js'
 
 /** The symbol under which a request keeps its participant. It is no decorator: requests of routes that are not coalesced have nothing of it. */
@@ -15,11 +16,13 @@ const kParticipant = Symbol('fastify-coalesce.participant')
 /** Stands for the participant of a request that never boarded. */
 export class Bypass {
   readonly route: Pick<CoalescedRoute, 'settings'>
-  readonly reason: string
+  readonly reason: BypassReason
+  readonly detail: Detail | undefined
 
-  constructor (route: Pick<CoalescedRoute, 'settings'>, reason: string) {
+  constructor (route: Pick<CoalescedRoute, 'settings'>, reason: BypassReason, detail: Detail | undefined) {
     this.route = route
     this.reason = reason
+    this.detail = detail
   }
 }
 
@@ -57,12 +60,25 @@ export function viewOf (request: FastifyRequest): RequestCoalesce | undefined {
   const participant = (request as unknown as WithParticipant)[kParticipant]
   if (participant === undefined) {
     if (refreshOf(request) === undefined) return undefined
-    return { refresh: true, outcome: undefined, leaderId: undefined, get signal () { return request.signal }, varyOn () {} }
+    return {
+      refresh: true,
+      outcome: undefined,
+      reason: undefined,
+      cause: undefined,
+      leaderId: undefined,
+      get signal () { return request.signal },
+      varyOn () {}
+    }
   }
-  if (participant instanceof Bypass) return { refresh: false, outcome: 'bypass', leaderId: request.id, signal: request.signal, varyOn () {} }
+  if (participant instanceof Bypass) {
+    const { detail, reason } = participant
+    return { refresh: false, outcome: 'bypass', reason, cause: detail?.cause, leaderId: request.id, signal: request.signal, varyOn () {} }
+  }
   return {
     refresh: participant.role.type === 'refresher',
     get outcome () { return participant.outcome ?? (LEADING.has(participant.role.type) ? 'leader' : 'follower') },
+    get reason () { return participant.outcomeReason },
+    get cause () { return participant.outcomeDetail?.cause },
     get leaderId () { return participant.leaderId },
     get signal () { return request.signal },
     varyOn (...names) { participant.varyOn(names) }
