@@ -103,6 +103,19 @@ t.test('what is written through a watch stays when it is off', async t => {
   t.strictSame({ ...headers }, { 'x-tenant': 'a', 'x-forwarded-for': '::1', 'x-new': '1', 'x-defined': '2' })
 })
 
+t.test('a header that is changed after it was read counts as a read of all, and one that was not read, or is a condition, does not', async t => {
+  const changes: Array<(raw: WatchedRequest, name: string) => unknown> = [
+    (raw, name) => { raw.headers[name] = 'b' },
+    (raw, name) => Reflect.deleteProperty(raw.headers, name),
+    (raw, name) => Object.defineProperty(raw.headers, name, { value: 'b' })
+  ]
+  for (const change of changes) {
+    t.equal(look(raw => [raw.headers['x-tenant'], change(raw, 'x-tenant')]).all, true)
+    t.equal(look(raw => [raw.headers['x-tenant'], change(raw, 'host')]).all, false)
+    t.equal(look(raw => [raw.headers['if-none-match'], change(raw, 'if-none-match')]).all, false)
+  }
+})
+
 t.test('what is put in the place of what is watched stays, and is watched when the watch is on again', t => {
   const raw = request()
   const reads = new Reads(raw)
