@@ -1,8 +1,8 @@
 /**
- * What a write or a purge puts an end to.
+ * What a write or a purge ends: the use of older results by newer requests.
  *
- * Invariant: nobody who comes after it is given what was read before it, from the cache or from a flight. Those on board stay. What
- * it costs does not grow with what is cached, nor with the flights in the air.
+ * Invariant: a request that comes after it gets no result that was read before it, neither from the cache nor from a flight. Requests
+ * on board stay. Its cost does not grow with the number of cached entries or flights.
  */
 import type { GuardedStore } from '../../engine/cache/guarded-store.js'
 import type { Conductor } from '../../engine/conductor.js'
@@ -22,14 +22,14 @@ export class Barrier {
     this.#purgesOnWrite = purgesOnWrite
   }
 
-  /** Nobody joins a flight for `path` that is in the air now. */
+  /** New requests join no flight for `path` that is in the air now. */
   fence (path: string): void {
     const label = pathLabel(path)
     this.#conductor.flights.fence(label)
     if (this.#purgesOnWrite) this.#purge([label], false)
   }
 
-  /** Serves nothing any more that has one of these labels, or (softly) only as stale; and what is in the air is for who is on board. */
+  /** Entries with one of these labels are served no more, or (softly) only as stale. New requests join no flight that is in the air now. */
   purge (labels: readonly string[], softly: boolean): void {
     this.#purge(labels, softly)
     this.#conductor.flights.fenceAll()

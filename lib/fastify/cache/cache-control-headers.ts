@@ -1,10 +1,9 @@
 /**
- * The headers for the caches of clients and on the way to them: those that @fastify/caching sets, made by it, for an app that
- * has not registered it.
+ * Cache-Control headers for browsers and CDNs. @fastify/caching makes them, for an app that has not registered it.
  *
  * Invariant: where a context has @fastify/caching of its own, nothing here does anything, whichever was registered first, and
- * what is decorated is left alone. What is said of an error, that no cache is to store it, keeps nobody from sharing it who
- * waits for it, but where nothing is to be shared. Whether a client has a response already is told from that response.
+ * existing decorations stay. An error that says "no-store" is still shared with those who wait for it, unless privacy is
+ * `private`. Whether a client has a response already is decided from that response.
  */
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { represent } from '../../http/represent.js'

@@ -1,7 +1,7 @@
 /**
- * What is kept, for those who look after it.
+ * Lists what is cached, for operators.
  *
- * Invariant: no body and no header value, unless bodies are asked for; nothing here can change what is kept.
+ * Invariant: no body and no header value, unless bodies are asked for; nothing here can change what is cached.
  */
 import type { KeptEntry } from '../../../types/index.js'
 import type { Listed } from '../../engine/cache/guarded-store.js'

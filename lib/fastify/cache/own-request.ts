@@ -1,14 +1,14 @@
 /**
- * Requests of the app's own, which Node's parser makes of bytes, as it does those of clients.
+ * Requests that the app makes to itself. Node's parser reads them from bytes, as it reads those of clients.
  *
- * Invariant: nobody else can make one, for it comes on a connection that has no other end. It is in nobody's asynchronous
- * context, and nothing of what it is answered with is kept.
+ * Invariant: no client can make one, because its connection has no other end. It runs in no client's asynchronous context, and its
+ * response is not stored here.
  */
 import { AsyncResource } from 'node:async_hooks'
 import { createServer, validateHeaderName, validateHeaderValue, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import { isIPv6, Socket } from 'node:net'
 
-/** What a connection says of who is at its other end. */
+/** What a connection tells about its client. */
 export interface Peer {
   readonly address: string
   /** It is one over TLS. */
@@ -43,14 +43,14 @@ export interface Asked {
 
 export type Receive = (request: IncomingMessage, response: ServerResponse) => void
 
-/** Nobody's context: what the client that happened to come has in its own is not for this request. */
+/** A context of no client: values in a client's context must not reach this request. */
 const nowhere = new AsyncResource('CoalescedRefresh')
-/** Any that a client's could have: what its headers may be its own server has said. */
+/** No limit of its own: the app's server has accepted the headers already. */
 const MAX_HEADER_SIZE = 2 ** 30
 const receivers = new WeakMap<Socket, Receive>()
 let server: Server | undefined
 
-/** A connection that brings one request, and leads nowhere. */
+/** A connection that brings one request and drops what is written to it. */
 class Wire extends Socket {
   #bytes: Buffer | undefined
 
@@ -68,7 +68,7 @@ class Wire extends Socket {
     }
   }
 
-  /** It never ends by itself: then its request would count as given up. */
+  /** It does not end by itself, because Node would then take the request for aborted. */
   override _read (): void {
     if (this.#bytes === undefined) return
     this.push(this.#bytes)
@@ -84,7 +84,7 @@ class Wire extends Socket {
   }
 }
 
-/** A server that listens nowhere. */
+/** A server that listens on no port. */
 function ownServer (): Server {
   const own = createServer({ maxHeaderSize: MAX_HEADER_SIZE, requireHostHeader: false }, (request, response) => {
     const { socket } = request
@@ -125,9 +125,9 @@ export function ask (own: OwnRequest, receive: Receive): Asked {
   })
 }
 
-/** What a first line cannot have; over HTTP/2, or once a hook has changed it, a target may. */
+/** Characters that a request line cannot contain. A target of HTTP/2, or one that a hook has changed, may. */
 const UNSAFE = /[^!-~]/g
-/** How long its body is, it says itself. */
+/** The length of the body is set below. */
 const FRAMING = new Set(['content-length', 'transfer-encoding'])
 
 function bytesOf ({ method, url, headers, body }: OwnRequest): Buffer {

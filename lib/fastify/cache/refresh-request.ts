@@ -1,8 +1,8 @@
 /**
- * Runs that no client asked for: a request of the app's own, past every hook of its route.
+ * Background refreshes: an internal request that passes all hooks of its route.
  *
- * Invariant: it carries what the key covers and what tells the variant apart, and nothing else; never a credential. It is known
- * by the very object that Node made of it, so that nothing that a client sends can pass for it.
+ * Invariant: it carries what the key covers and what tells the variant apart, and nothing else; never a credential. It is recognized by
+ * the object that Node made for it, so no client can send one.
  */
 import type { IncomingHttpHeaders, IncomingMessage, ServerResponse } from 'node:http'
 import type { FastifyRequest } from 'fastify'
@@ -28,7 +28,7 @@ export interface RefreshRun {
 
 /** By the request that Node made. */
 const runs = new WeakMap<object, RefreshRun>()
-/** How many there are that can come to a route. */
+/** How many of them may still come to a route. */
 let underWay = 0
 
 /** The refresh that a request was made for; undefined if it is a client's. */
@@ -43,7 +43,7 @@ export interface Refreshable {
   readonly strategies: Strategies | undefined
 }
 
-/** Whether a request without credentials can have the key of this one, and come to its route. */
+/** Whether an internal request without credentials can have the same key and come to the same route. */
 export function isRefreshable (request: FastifyRequest, route: Refreshable, variant: readonly string[]): boolean {
   const { body, headers } = request
   const { settings } = route
@@ -69,7 +69,7 @@ export async function sendRefresh (
   })
   refresh.onCancel(() => { asked.destroy() })
   const answer = await asked.answer
-  // One that was broken off may be with a hook yet, and come to its route later.
+  // One that was broken off may still wait in a hook, and come to its route later.
   if (answer.complete) underWay--
   if (refresh.result === 'failed') throw whyFailed(run, answer)
 }
@@ -82,7 +82,7 @@ function whyFailed ({ refresh, taken }: RefreshRun, { complete, error, status }:
 
 const NO_NAMES: readonly string[] = Object.freeze([])
 
-/** No client's, and none that a hook would grant more than anybody. */
+/** An address that no client has, and to which no hook grants more than to others. */
 export const NO_ADDRESS = '0.0.0.0'
 
 /** The headers that its route was chosen by; undefined if that cannot be told. */
@@ -96,7 +96,7 @@ function requestLike (request: FastifyRequest, route: Refreshable, variant: read
   const { settings } = route
   const { body, method, protocol, raw } = request
   const given = request.headers
-  // What a trusted proxy says of the host is what keys have, and what that is itself is what routes are chosen by.
+  // The key has the host that a trusted proxy reports; routes are chosen by the Host header itself.
   const isForwardedHost = given.host !== undefined && given.host !== request.host && raw.socket.remoteAddress !== undefined
   const headers: Record<string, unknown> = { host: isForwardedHost ? given.host : request.host }
   if (isForwardedHost) headers['x-forwarded-host'] = given['x-forwarded-host']
@@ -104,12 +104,12 @@ function requestLike (request: FastifyRequest, route: Refreshable, variant: read
   if (settings.cookies.length > 0) names.push('cookie')
   if (body !== undefined) names.push('content-type')
   for (const name of names) if (given[name] !== undefined && !name.startsWith(':')) headers[name] = given[name]
-  // Its hooks make of them what they made of this one's.
+  // Original values, because its hooks will replace them again.
   for (const [name, value] of replacedHeaders(request, settings)) {
     if (value === undefined) Reflect.deleteProperty(headers, name)
     else headers[name] = value
   }
-  // Behind a proxy that is trusted the protocol is what that says.
+  // A trusted proxy reported the protocol.
   const isForwarded = protocol === 'https' && !isEncrypted(request)
   if (isForwarded) headers['x-forwarded-proto'] = protocol
   const knowsAddress = variant.includes(CLIENT_ADDRESS)
@@ -127,13 +127,13 @@ function requestLike (request: FastifyRequest, route: Refreshable, variant: read
   }
 }
 
-/** A body as it can be sent once more from what its parser made of it. */
+/** Makes a body to send from a parsed one. */
 function bodyOf (body: unknown, type: string | undefined): string | Buffer | undefined {
   if (body === undefined || Buffer.isBuffer(body)) return body
   return typeof body === 'object' || isJson(type) ? JSON.stringify(body) : String(body)
 }
 
-/** Whether a body can be sent once more from what its parser made of it. */
+/** Whether a parsed body can be sent once more. */
 function isRepeatable (body: unknown, type: string | undefined): boolean {
   return typeof body !== 'object' || body === null || Buffer.isBuffer(body) || type === undefined || isJson(type)
 }

@@ -137,7 +137,8 @@ unbound(watchHooks)
 
 function watch (request: FastifyRequest, route: HookedRoute): HookWatch {
   const { settings: { learnVary, credentials, query } } = route
-  const watch = (request as unknown as Watching)[kReads] ??= new (learnVary === false ? UnlearnedHooks : HookReads)(request.raw, credentials)
+  const Hooks = learnVary === false ? UnlearnedHooks : HookReads
+  const watch = (request as unknown as Watching)[kReads] ??= new Hooks(request.raw, credentials)
   if (typeof query === 'object') watch.query ??= watchQuery(request, watch, query.covers, route)
   return watch
 }

@@ -1,9 +1,9 @@
 /**
- * What hooks look at of a query, where the key covers only a part of it.
+ * What hooks read of a query, where the key covers only a part of it.
  *
- * Invariant: from the first hook until a key is made, each look at what is not covered is told of, by the name of the parameter,
- * or as one at all of it: at the URL, at all names, or at what a validation made of them. What hooks put there themselves is known.
- * Validation looks at the query itself, and is not told of, unless its findings reach the handler by another way.
+ * Invariant: from the first hook until the key is made, each read of a parameter that is not covered is reported by name. A read of the
+ * URL, of all names, or of a validation's result is reported as one of the whole query. Values that hooks write are known as theirs.
+ * Validation reads the query itself; that is not reported, unless its findings reach the handler in another way.
  */
 import type { FastifyRequest } from 'fastify'
 import { isPlainObject } from '../../http/body-digest.js'
@@ -11,7 +11,7 @@ import { REST, parameter, type Covers } from '../../http/query.js'
 import { watched } from '../../http/watched.js'
 import { forgetOriginalUrl, wrapQueryValidator, type QueryValidator } from '../internals.js'
 
-/** Those whose proxies a validation may be given. */
+/** By proxy: a validator may be given one. */
 const watches = new WeakMap<object, QueryWatch>()
 
 /** Watches a property. Returns what puts it back as it was. */
@@ -26,7 +26,7 @@ function watchProperty<T extends object> (object: T, name: keyof T & string, loo
   const set = (next: T[keyof T & string]): void => { value = next }
   Object.defineProperty(object, name, { configurable: true, enumerable: own?.enumerable ?? false, get, set })
   return () => {
-    // Somebody else has put something of their own there.
+    // Other code has redefined the property.
     if (Object.getOwnPropertyDescriptor(object, name)?.get !== get) return
     if (own === undefined) Reflect.deleteProperty(object, name)
     else Object.defineProperty(object, name, own)
@@ -38,9 +38,9 @@ type Looked = (name: string) => void
 
 export interface QueryWatchOptions {
   readonly covers: Covers
-  /** The app's own parser, of which nobody knows what it makes of what. */
+  /** The app has its own parser: any value may depend on any parameter. */
   readonly parsesItself: boolean
-  /** What validation finds reaches the handler although what it looked at does not. */
+  /** The handler sees the findings of validation, though not the parameters that it read. */
   readonly tellsValidation: boolean
 }
 
@@ -54,18 +54,18 @@ export class QueryWatch {
   readonly #watchesUrl: boolean
   readonly #tellsValidation: boolean
   #isValidating = false
-  /** What is seen in its place. */
+  /** What hooks see instead of it. */
   #proxy: unknown
   #putBack: Array<() => void> = []
 
-  /** @param looked told of each look; undefined: nobody wants to know */
+  /** @param looked told of each read; undefined: reads do not count */
   constructor (request: FastifyRequest, looked: Looked | undefined, { covers, parsesItself, tellsValidation }: QueryWatchOptions) {
     this.#request = request
     this.#looked = looked ?? (() => {})
     this.#watchesUrl = looked !== undefined
     this.#tellsValidation = tellsValidation
     this.#proxy = this.#watched(request.query, name => {
-      // What a parser makes of a covered name may depend on others as well.
+      // An own parser may make a covered value from other parameters.
       if (parsesItself || !covers([name])) this.#looked(parameter(name))
     }, this.#lookedAtAll)
     Object.defineProperty(request, 'query', {
@@ -78,7 +78,7 @@ export class QueryWatch {
     this.start()
   }
 
-  /** Puts the watch on the URL. */
+  /** Begins to watch the URL. */
   start (): void {
     if (!this.#watchesUrl || this.#putBack.length > 0) return
     const { raw } = this.#request as { raw: { url?: string, originalUrl?: string } }
@@ -89,7 +89,7 @@ export class QueryWatch {
     }
   }
 
-  /** Takes it off the URL. */
+  /** Stops watching the URL. */
   stop (): void {
     for (const putBack of this.#putBack) putBack()
     this.#putBack = []
@@ -114,7 +114,7 @@ export class QueryWatch {
     return this.#proxy
   }
 
-  /** A hook puts another query in its place. What it made that of it has looked at. */
+  /** A hook replaces the query. Its reads of the old one were reported already. */
   #replace (next: unknown): void {
     if (this.#isValidating) {
       this.#made(next)
@@ -127,7 +127,7 @@ export class QueryWatch {
     this.#proxy = isPlainObject(next) ? this.#watched(next, () => {}, () => {}) : this.query = next
   }
 
-  /** What is to be seen in the place of a query. What is no plain object works only as it is. */
+  /** A watched proxy of a query. Anything but a plain object works only unwrapped, and counts as read. */
   #watched (query: unknown, note: (name: string) => void, readAll: () => void): unknown {
     this.query = query
     if (!isPlainObject(query)) {
@@ -140,7 +140,7 @@ export class QueryWatch {
   }
 }
 
-/** Makes a validation one that may be given a query that is watched. */
+/** Wraps a validator so that it accepts a watched query. */
 function withoutWatch (validate: QueryValidator): QueryValidator {
   return new Proxy(validate, {
     apply (target, self, args: unknown[]) {
@@ -152,7 +152,7 @@ function withoutWatch (validate: QueryValidator): QueryValidator {
   })
 }
 
-/** Whether a validation answers with something else than was given to it, as Fastify has it. */
+/** Whether a validator answers with a new value, in Fastify's form. */
 export function isAnswer (answer: unknown): answer is { readonly value: unknown } {
   return typeof answer === 'object' && answer !== null && 'value' in answer && !(answer as { error?: unknown }).error
 }

@@ -1,5 +1,5 @@
 /**
- * What is said, once a route, of responses that depend on more than the app may think.
+ * Warnings, once a route each, about responses that depend on more than the app's author may think.
  *
  * Invariant: names of headers and parameters, never their values.
  */
@@ -17,14 +17,14 @@ interface Warned {
 export class Warnings {
   readonly #warned = new WeakMap<object, Set<string>>()
 
-  /** There is no telling what responses of a route depend on. */
+  /** It cannot be known what the responses of a route depend on. */
   readsAll (of: Warned): void {
     this.#warn(of, 'reads-all-headers',
       'coalesce: the handler, or a hook before it, reads all request headers (a log of them does at a level that is on), ' +
       'so the responses are not shared; learnVary: false trusts their own Vary')
   }
 
-  /** Responses of a route hold what belongs to one reply. */
+  /** Responses of a route contain something that belongs to one reply only. */
   holdsOwn (of: Warned, reason: 'csp-nonce' | 'request-id'): void {
     this.#warn(of, reason, reason === 'csp-nonce'
       ? 'coalesce: the body holds a nonce of its own Content-Security-Policy, or is HTML in a stream, which may, so it is not shared; ' +
@@ -33,7 +33,7 @@ export class Warnings {
         "learnVary: { ignore: ['request.id'] } shares it, with the id of the request that ran")
   }
 
-  /** Responses turned out to depend on these. Those of the query are parts that the key leaves out. */
+  /** It was learned that responses depend on these names, among them parts of the query that the key leaves out. */
   learned (of: Warned, names: readonly string[]): void {
     const name = names.find(isOfQuery)
     if (name === undefined) return

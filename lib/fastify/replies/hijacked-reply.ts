@@ -1,7 +1,7 @@
 /**
- * Handlers that take the response into their own hands: no hook tells how it ends.
+ * Handlers that hijack their reply: no hook tells how it ends.
  *
- * Invariant: a reply is hijacked just as Fastify has it; that it is hijacked is noted.
+ * Invariant: Fastify's own `hijack` runs first, unchanged; then the caller is told.
  */
 import type { FastifyInstance, FastifyReply } from 'fastify'
 import { methodBelow } from '../internals.js'

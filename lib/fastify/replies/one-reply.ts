@@ -1,8 +1,8 @@
 /**
- * Whether a body that could be shared holds what belongs to its own reply, so that another client's would not fit it.
+ * Whether a body contains something that belongs to one reply only: a CSP nonce, or the request id.
  *
- * Invariant: what is there is looked for, not what was read: who logs an id, or forwards it, shares. Where a stream may hold a
- * nonce, it counts as holding one.
+ * Invariant: the body itself is searched, so a handler that only logs an id, or forwards it, still shares. A stream that may contain a
+ * nonce counts as containing one.
  */
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { combined } from '../../http/fields.js'
@@ -38,7 +38,7 @@ export function ownReason ({ request, reply, route }: Marked, capture: Capture, 
     if (flows && nonces.length > 0 && HTML.test(combined(reply.getHeader('content-type') as HeaderValue | undefined))) return 'csp-nonce'
     if (nonces.some(nonce => holds(capture.body, nonce))) return 'csp-nonce'
   }
-  // An error's names the run that failed, under which its log has it.
+  // The id in an error names the failed run, and leads to its log.
   return !capture.failed && !ignore.includes(ID) && holdsId(capture.body, String(request.id)) ? 'request-id' : undefined
 }
 
@@ -47,7 +47,7 @@ export function idHeaders ({ id, headers }: FastifyRequest): string[] {
   return Object.keys(headers).filter(name => headers[name] === id)
 }
 
-/** Those of its policy, and those that @fastify/helmet has for it. */
+/** The nonces in its policy headers, and those that @fastify/helmet has made for it. */
 function noncesIn (reply: FastifyReply): readonly string[] {
   const own = Object.getOwnPropertyDescriptor(reply, 'cspNonce')?.value as unknown
   const [policy, report] = POLICIES.map(name => reply.getHeader(name) as HeaderValue | undefined)

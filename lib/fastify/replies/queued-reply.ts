@@ -1,8 +1,8 @@
 /**
  * How replies end: those of HTTP/1, those to pipelined requests, which wait until the ones before them are complete, and those of HTTP/2.
  *
- * Invariant: a reply closes with its connection, whether it had its turn or not, and a closed one is known as such. Node tells only
- * the one whose turn it is, and of HTTP/2 only those that listen then.
+ * Invariant: a reply closes with its connection, whether it had its turn or not, and a closed one is known as such. Node emits
+ * `close` only for the reply whose turn it is, and with HTTP/2 only for those that listen then.
  */
 import type { ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
@@ -10,7 +10,7 @@ import type { FastifyReply } from 'fastify'
 
 type Raw = Pick<ServerResponse, 'socket' | 'writableFinished' | 'once' | 'emit'>
 
-/** Those that wait for their turn, or did. */
+/** By connection, the replies that wait for their turn, or did. */
 const queues = new WeakMap<Socket, Set<Raw>>()
 
 /** Whether it has not had its turn yet. */
@@ -42,7 +42,7 @@ function closeWithConnection (raw: Raw, socket: Socket): void {
   raw.once('close', () => { queue.delete(raw) })
 }
 
-/** Of HTTP/2. Its replies do not say themselves how they are. */
+/** The state of an HTTP/2 reply: the reply itself does not tell it. */
 interface Stream {
   readonly aborted: boolean
   readonly destroyed: boolean
@@ -59,7 +59,7 @@ export function isClosed ({ raw, request }: FastifyReply): boolean {
   return stream === undefined ? raw.destroyed || (isQueued(raw) && request.raw.socket.destroyed) : stream.destroyed
 }
 
-/** Whether somebody has said that nothing follows. A client that leaves ends a stream of HTTP/2 as well. */
+/** Whether the reply was ended by the app. With HTTP/2, a client that leaves ends the stream as well; that does not count. */
 export function isEnded (raw: ServerResponse): boolean {
   const stream = streamOf(raw)
   return raw.writableEnded || (stream !== undefined && stream.writableEnded && !stream.aborted)

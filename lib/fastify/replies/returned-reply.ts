@@ -1,7 +1,7 @@
 /**
  * Handlers that return their reply: they will answer later, by `reply.send`, and may do so after their client has left.
  *
- * Invariant: a reply is waited for just as Fastify has it; that it is waited for is noted.
+ * Invariant: the caller is told first; then Fastify's own `then` runs, unchanged.
  */
 import type { FastifyInstance, FastifyReply } from 'fastify'
 import { methodBelow } from '../internals.js'

@@ -1,5 +1,7 @@
 /**
  * What the requests of one registration have in common.
+ *
+ * Invariant: one object for each registration; no request changes it.
  */
 import type { Conductor } from '../../engine/conductor.js'
 import type { GuardedStore } from '../../engine/cache/guarded-store.js'
@@ -10,7 +12,7 @@ import type { Warnings } from '../dependencies/warnings.js'
 
 export interface Requests {
   readonly conductor: Conductor<Recording>
-  /** Where what is cached of them is stored. */
+  /** Stores their cached responses. */
   readonly guarded: GuardedStore
   /** How many bytes of bodies they may hold. */
   readonly budget: Budget

@@ -1,5 +1,7 @@
 /**
  * A coalesced route: what its requests have in common.
+ *
+ * Invariant: once the app is ready, only `disabled` and `warned` change.
  */
 import type { ResultCache } from '../../engine/cache/cache.js'
 import type { Fleet } from '../../engine/flights/fleet.js'
@@ -25,7 +27,7 @@ export interface CoalescedRoute {
   keyHead: KeyHead
   readonly settings: RouteSettings
   readonly tally: Tally
-  /** What all that is cached of it can be purged by. */
+  /** Purging one of these purges all cached responses of the route. */
   readonly labels: readonly string[]
   /** Its flights in the air. */
   readonly fleet: Fleet<Flight<Recording, Participant<Recording>>>
@@ -40,7 +42,7 @@ export interface CoalescedRoute {
   watchesHooks: boolean
   /** The app's constraint strategies; undefined if the route has a constraint of one that is not known. */
   readonly strategies: Strategies | undefined
-  /** Whether what validation finds in a query reaches the handler although what it looked at does not. */
+  /** Whether the handler sees validation's findings about a query, though not the parameters that it read. */
   tellsValidation: boolean
   /** What was warned of already. */
   readonly warned: Set<string>

@@ -33,7 +33,7 @@ export function chooseParking (fastify: FastifyInstance, options: RouteOptions, 
     : { parksAt: 'onRequest', why: 'there are no later gates', skips: [] }
 }
 
-/** What stands between `onRequest` and the handler of a route. */
+/** The hooks and checks that run between `onRequest` and the handler of a route. */
 function gatesOf (fastify: FastifyInstance, options: RouteOptions, park: unknown, handler: unknown): string[] {
   const instance = instanceHooks(fastify)
   if (instance === undefined) return ['unknown hooks']
@@ -50,6 +50,6 @@ function gatesOf (fastify: FastifyInstance, options: RouteOptions, park: unknown
 
 /** Arrays are copied: Fastify uses the same one for the automatic HEAD route. */
 export function append (hooks: unknown, hook: unknown): unknown[] {
-  // Plugins that come later may put hooks in the place of null, which Fastify itself refuses.
+  // Fastify refuses null, but a later plugin may replace it before Fastify looks.
   return hooks === undefined || hooks === null ? [hook] : Array.isArray(hooks) ? [...hooks as unknown[], hook] : [hooks, hook]
 }
