@@ -1,0 +1,44 @@
+/**
+ * The front door for `require`: the plugin itself, with every named export as a property.
+ *
+ * Invariant: nothing is loaded twice. It hands on what lib/index.ts exports, and names its types; test/package.test.ts compares them.
+ */
+import type * as front from './index.js' with { 'resolution-mode': 'import' }
+
+const exported = require('./index.js') as typeof front
+
+const fastifyCoalesce: typeof front.default & typeof front = Object.assign(exported.default, exported)
+
+declare namespace fastifyCoalesce {
+  export type AbstractCache = front.AbstractCache
+  export type AbstractCacheStoreOptions = front.AbstractCacheStoreOptions
+  export type CacheControlOptions = front.CacheControlOptions
+  export type Clock = front.Clock
+  export type Coalesce = front.Coalesce
+  export type CoalesceFigures = front.CoalesceFigures
+  export type CoalesceOptions = front.CoalesceOptions
+  export type CoalesceRouteOptions = front.CoalesceRouteOptions
+  export type CoalesceStats = front.CoalesceStats
+  export type Deduplicate = front.Deduplicate
+  export type Deduplicated<Function extends (...args: never[]) => Promise<unknown>> = front.Deduplicated<Function>
+  export type DeduplicateOptions<Arguments extends readonly unknown[] = readonly unknown[], Result = unknown> =
+    front.DeduplicateOptions<Arguments, Result>
+  export type Duration = front.Duration
+  export type Entry<Value = unknown> = front.Entry<Value>
+  export type KeptEntry = front.KeptEntry
+  export type KeptResponseFacts = front.KeptResponseFacts
+  export type MemoryStore = front.MemoryStore
+  export type MemoryStoreOptions = front.MemoryStoreOptions
+  export type MetricsOptions = front.MetricsOptions
+  export type Outcome = front.Outcome
+  export type Purge = front.Purge
+  export type QueryOption = front.QueryOption
+  export type ReplyCoalesce = front.ReplyCoalesce
+  export type RequestCoalesce = front.RequestCoalesce
+  export type RouteFigures = front.RouteFigures
+  export type RouteSelector = front.RouteSelector
+  export type SharedZlib = front.SharedZlib
+  export type Store = front.Store
+}
+
+export = fastifyCoalesce
