@@ -19,7 +19,7 @@ interface Packed {
 interface Manifest {
   readonly main: string
   readonly types: string
-  readonly exports: { readonly '.': Record<string, string> }
+  readonly exports: { readonly '.': Record<'import' | 'require', Record<'types' | 'default', string>> }
   readonly dependencies: Record<string, string>
   readonly peerDependencies: Record<string, string>
 }
@@ -79,6 +79,24 @@ main().catch(error => {
 const imports = "import Fastify from 'fastify'\nimport coalesce from 'fastify-coalesce'"
 const typed = "import type { CoalesceRouteOptions } from 'fastify-coalesce'\nconst options: CoalesceRouteOptions = { query: ['q'] }"
 
+/** A user's program in TypeScript's CommonJS. The last line has a typo. */
+const commonJs = `
+import Fastify = require('fastify')
+import coalesce = require('fastify-coalesce')
+const options: coalesce.CoalesceRouteOptions = { query: ['q'] }
+const app = Fastify()
+app.register(coalesce, { waitTimeout: '10s' })
+app.register(async inner => { await inner.register(coalesce.default) })
+app.register(async inner => { await inner.register(require('fastify-coalesce').default) })
+app.get('/', { config: { coalesce: options } }, async request => request.coalesce?.outcome)
+const lookUp: (word: string) => Promise<string> = coalesce.deduplicate(async (word: string) => word, { key: word => word })
+app.ready().then(async () => {
+  console.log(typeof coalesce, coalesce === coalesce.default, await lookUp('serendipity'), typeof app.coalesce.stats)
+  await app.close()
+})
+export const wrong: coalesce.CoalesceRouteOptions = { qeury: ['q'] }
+`
+
 /** Compiles a user's programs. Answers what is wrong with them, or with the package's own declarations. */
 function compile (files: readonly string[], options: ts.CompilerOptions): string[] {
   const program = ts.createProgram(files, {
@@ -135,13 +153,14 @@ t.test('the package', { timeout: 300_000 }, async t => {
 
   await t.test('has its licence, what its sources are built to, its pages and examples, and nothing else', async t => {
     const expected = (await sources('lib', 'types')).flatMap(path => ['.js', '.d.ts'].map(end => `dist/${path.replace(/\.ts$/, end)}`))
+      .concat('dist/lib/commonjs.cjs', 'dist/lib/commonjs.d.cts')
     const pages = (await Promise.all(['docs', 'examples'].map(async folder => (await readdir(join(root, folder))).map(name => `${folder}/${name}`)))).flat()
     t.ok(pages.includes('docs/getting-started.md') && pages.includes('examples/basic.js'))
     t.same([...paths].sort(), [...expected, ...pages, 'CHANGELOG.md', 'LICENSE', 'README.md', 'package.json'].sort())
   })
 
   await t.test('has what its manifest points to', async t => {
-    const targets = [manifest.main, manifest.types, ...Object.values(manifest.exports['.'])]
+    const targets = [manifest.main, manifest.types, ...Object.values(manifest.exports['.']).flatMap(Object.values)] as string[]
     t.same(targets.filter(target => !paths.includes(target.replace('./', ''))), [])
   })
 
@@ -160,7 +179,8 @@ t.test('the package', { timeout: 300_000 }, async t => {
     resolve(clone, packed.filename), `fastify@${version}`)
   await Promise.all(Object.entries({
     'esm.mjs': program(imports),
-    'commonjs.cjs': program("const Fastify = require('fastify')", '', 'true', "require('fastify-coalesce')"),
+    'plain.cjs': program("const Fastify = require('fastify')", '', 'true', "require('fastify-coalesce')"),
+    'commonjs.cts': commonJs,
     'nodenext.mts': program(imports, typed, 'options'),
     'wrong.mts': program(imports, typed.replace('query', 'qeury'), 'options'),
     'interop.ts': program(imports, typed, 'options'),
@@ -178,13 +198,38 @@ t.test('the package', { timeout: 300_000 }, async t => {
 
   await t.test('is used by import', async t => { await serves(t, consumer, 'esm.mjs') })
 
-  await t.test('is used by require', async t => { await serves(t, consumer, 'commonjs.cjs') })
+  await t.test('is used by require', async t => { await serves(t, consumer, 'plain.cjs') })
 
   const [nodenext, wrong, interop] = [join(consumer, 'nodenext.mts'), join(consumer, 'wrong.mts'), join(consumer, 'interop.ts')]
 
   await t.test('is used from TypeScript, as ECMAScript modules', async t => {
     t.match(compile([nodenext, wrong], NODENEXT), [/^wrong\.mts: .*'qeury' does not exist in type 'CoalesceRouteOptions'/s])
     await serves(t, consumer, 'nodenext.mjs')
+  })
+
+  await t.test('is required from TypeScript, with node16 and nodenext', async t => {
+    const file = join(consumer, 'commonjs.cts')
+    const typo = [/^commonjs\.cts: .*'qeury' does not exist in type 'CoalesceRouteOptions'/s]
+    for (const module of [ts.ModuleKind.Node16, ts.ModuleKind.NodeNext]) {
+      const wrong = compile([file], { module })
+      t.match(wrong, typo)
+      t.equal(wrong.length, 1)
+    }
+    t.equal(await run(consumer, process.execPath, '--no-warnings', 'commonjs.cjs'), 'function true serendipity function\n')
+  })
+
+  await t.test('has the same types for import and for require', async t => {
+    const files = [manifest.exports['.'].import.types, manifest.exports['.'].require.types]
+      .map(path => join(consumer, 'node_modules/fastify-coalesce', path))
+    const program = ts.createProgram(files, { strict: true, skipLibCheck: true, typeRoots: [], ...NODENEXT })
+    const checker = program.getTypeChecker()
+    const [esm, cjs] = files.map(file => {
+      const module = checker.getSymbolAtLocation(program.getSourceFile(file) as ts.SourceFile) as ts.Symbol
+      return checker.getExportsOfModule(module).map(symbol => symbol.flags & ts.SymbolFlags.Alias ? [symbol.name, checker.getAliasedSymbol(symbol)] as const : [symbol.name, symbol] as const)
+        .filter(([, { flags }]) => (flags & ts.SymbolFlags.Type) !== 0).map(([name]) => name).sort()
+    })
+    t.ok(esm?.includes('CoalesceRouteOptions'))
+    t.same(cjs, esm)
   })
 
   await t.test('has a name for each type that a library may hand on', async t => {
