@@ -79,7 +79,7 @@ t.test('a request that bypasses says why', async t => {
   await server.get('/word/a', { headers: { cookie: 'session=abc' } })
   t.strictSame(story(log), [])
   t.strictSame(log.event('settled').map(({ coalesce }) => coalesce),
-    [{ event: 'settled', ...ROUTE, leaderId: 'req-1', outcome: 'bypass', reason: 'credentials', waited: 0 }])
+    [{ event: 'settled', ...ROUTE, leaderId: 'req-1', outcome: 'bypass', reason: 'credentials', cause: 'cookie', names: ['cookie'], waited: 0 }])
 })
 
 t.test('a key or identity that throws is warned of, with its error', async t => {

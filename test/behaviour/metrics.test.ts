@@ -31,7 +31,7 @@ t.test('the metrics tell what became of requests, by route pattern', async t => 
   t.strictSame(during.filter(line => /^coalesce_(?:flights|waiters) /.test(line)), ['coalesce_flights 1', 'coalesce_waiters 3'])
   const route = 'method="GET",route="/word/:word"'
   t.strictSame(samples(after).filter(line => !line.includes('_bucket')).sort(), [
-    `coalesce_requests_total{${route},outcome="bypass",reason="credentials",cause="authorization"} 1`,
+    `coalesce_requests_total{${route},outcome="bypass",reason="credentials",cause="cookie"} 1`,
     `coalesce_requests_total{${route},outcome="leader",reason="shared"} 1`,
     `coalesce_requests_total{${route},outcome="follower",reason="shared"} 3`,
     `coalesce_handler_runs_total{${route}} 2`,

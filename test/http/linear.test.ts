@@ -1,14 +1,14 @@
 import { readdir } from 'node:fs/promises'
 import t from 'tap'
 import { byMeaning, normalizeAcceptEncoding } from '../../lib/http/accept-encoding.js'
-import { partText } from '../../lib/http/answers.js'
+import { functionKeyText, partText } from '../../lib/http/answers.js'
 import { digestBody, isPlainJson, textOf as jsonOf } from '../../lib/http/body-digest.js'
 import { cacheDirectives, parseCacheControl } from '../../lib/http/cache-control.js'
 import { appendCacheStatus, cacheStatus, isCacheName } from '../../lib/http/cache-status.js'
 import { evaluate, parseEntityTag, parseEntityTags, parseHttpDate, trimmed, validatorsOf } from '../../lib/http/conditional.js'
 import { carriesOnly, cookiePairs } from '../../lib/http/cookies.js'
 import { parseDeltaSeconds } from '../../lib/http/delta-seconds.js'
-import { headerOfName, isMeaning, meaningOf } from '../../lib/http/dimensions.js'
+import { headerOfName, isMeaning, meaningOf, splitBy } from '../../lib/http/dimensions.js'
 import { combined, directives, lines, tokenList } from '../../lib/http/fields.js'
 import { besidesAddresses } from '../../lib/http/forwarded.js'
 import { conditionsFor, freshen, headAgrees, validates } from '../../lib/http/freshen.js'
@@ -21,7 +21,7 @@ import { buildKey, headerOf, KeyHead, sendsBody } from '../../lib/http/key.js'
 import { labelsOf, partOf, pathLabel, routeLabel, tagLabel } from '../../lib/http/labels.js'
 import { fencedPath } from '../../lib/http/path.js'
 import { isPlumbing } from '../../lib/http/infrastructure-headers.js'
-import { joinReason, keyCovers, shareReason } from '../../lib/http/policy.js'
+import { joinReason, keyCovers, shareReason, uncoveredCredential } from '../../lib/http/policy.js'
 import { coversAllBut, coversOnly, ignoresQuery, isOfQuery, namesOf, narrowQuery, normalizeQuery, queryStart } from '../../lib/http/query.js'
 import { ifRangeHolds, multipart, parseRange } from '../../lib/http/range.js'
 import { isOfVariant, variantOf } from '../../lib/variant.js'
@@ -100,6 +100,7 @@ const PARSERS: Readonly<Record<string, Parser>> = {
   KeyHead: text => new KeyHead('"/"').of({ method: 'GET', url: text, protocol: text, host: text, headers: {}, body: undefined, raw: {} }),
   headerOf: text => headerOf({ a: text.split(',') } as never, 'a'),
   sendsBody: text => sendsBody({ headers: { 'content-length': text }, raw: {} }),
+  functionKeyText: text => functionKeyText(text.split(',')),
   labelsOf: text => labelsOf([text], text.split(',')),
   partOf: text => partOf(text.split(','), 'path'),
   pathLabel,
@@ -108,6 +109,7 @@ const PARSERS: Readonly<Record<string, Parser>> = {
   fencedPath,
   isPlumbing,
   joinReason: text => joinReason({ method: 'GET', headers: fields(text, 'connection', 'cookie'), raw: { socket: null } }, JOIN),
+  uncoveredCredential: text => uncoveredCredential(fields(text, 'cookie'), JOIN),
   keyCovers: text => keyCovers('cookie', { headers: fields(text, 'cookie'), host: text }, JOIN),
   shareReason: text => ['vary', 'content-type', 'x-accel-buffering'].map(name =>
     shareReason({ status: 200, headers: { [name]: text }, failed: false, trailers: false }, [])),
@@ -125,6 +127,7 @@ const PARSERS: Readonly<Record<string, Parser>> = {
   isOfVariant: text => isOfVariant({ value: () => text }, { names: text.split(','), values: text.split(',').map(() => text) }),
   besidesAddresses,
   headerOfName,
+  splitBy: text => splitBy(text.split(',')),
   isMeaning,
   meaningOf: text => ['(accept-encoding)', '(forwarded)', '(ip)', text].map(name => meaningOf(name, () => text)),
   variantOf: text => variantOf({ value: () => text }, text.split(',')),
@@ -146,8 +149,8 @@ const PARSERS: Readonly<Record<string, Parser>> = {
 
 /** Not given what is sent, but numbers, bytes, names that the app chose, or what one of the parsers has read. */
 const NOT_OF_TEXTS = new Set([
-  'Broadcast', 'Reader', 'Reads', 'SharedBody', 'SharedBodies', 'acceptable', 'acceptableOnError', 'answersOneOnly', 'atOnce', 'bounded', 'byteLength',
-  'bytesOf', 'contentRange', 'deltaSecondsText', 'followReason', 'isLarger', 'isPlainObject', 'judge', 'matchesStrongly', 'matchesWeakly', 'notAKey', 'parameter', 'sizeOfVariant', 'snapshot', 'watched'
+  'Audience', 'Broadcast', 'HeldBytes', 'Reader', 'Reads', 'Source', 'SharedBody', 'SharedBodies', 'acceptable', 'acceptableOnError', 'answersOneOnly', 'atOnce', 'bounded', 'byteLength',
+  'bytesOf', 'contentRange', 'deltaSecondsText', 'followReason', 'isLarger', 'isPlainObject', 'judge', 'matchesStrongly', 'matchesWeakly', 'notAKey', 'parameter', 'sizeOfVariant', 'snapshot', 'watched', 'watchedArray'
 ])
 
 /** The more fields, the longer the text. */

@@ -89,12 +89,12 @@ t.test('two observers are both told everything, in their order', async t => {
   pair.joined(subject, 3)
   pair.landed(subject, 'failed', 'failed', 4)
   pair.cleanedUp(subject)
-  pair.settled(subject, 'alone', 'vary', 5, undefined)
+  pair.settled(subject, 'leader', 'split', 5, { cause: 'cookie', names: ['cookie'] })
   pair.refreshed(subject, 'failed', 'down')
 
-  t.strictSame(heard.map(([name, event, , ...rest]) => [name, event, ...rest].join(' ')), [
+  t.strictSame(heard.map(([name, event, , ...rest]) => [name, event, ...rest.map(part => (part as { cause?: string } | undefined)?.cause ?? part)].join(' ')), [
     'one started', 'two started', 'one joined 3', 'two joined 3', 'one landed failed failed 4', 'two landed failed failed 4',
-    'one cleanedUp', 'two cleanedUp', 'one settled alone vary 5', 'two settled alone vary 5',
+    'one cleanedUp', 'two cleanedUp', 'one settled leader split 5 cookie', 'two settled leader split 5 cookie',
     'one refreshed failed down', 'two refreshed failed down'
   ])
   t.ok(heard.every(([, , told]) => told === subject))
