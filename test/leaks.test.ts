@@ -58,6 +58,15 @@ function build () {
       await pause()
       return 'open'
     })
+    const lazily = async (request: FastifyRequest, reply: FastifyReply) => {
+      await pause()
+      return reply.type('text/plain').send(Readable.from((async function * () {
+        yield 'a'
+        await pause()
+        yield `tenant=${String(request.headers['x-tenant'])};`
+        if (random() < 0.05) throw new Error('cut off')
+      })()))
+    }
     app.get('/cookie/:key', ON, async (request, reply) => {
       await pause()
       reply.header('set-cookie', `session=${secretOf(request)}`)
@@ -95,15 +104,7 @@ function build () {
       reply.header('vary', 'X-Tenant')
       return `tenant=${String(request.headers['x-tenant'])};`
     })
-    app.get('/lazy/:key', ON, async (request, reply) => {
-      await pause()
-      return reply.type('text/plain').send(Readable.from((async function * () {
-        yield 'a'
-        await pause()
-        yield `tenant=${String(request.headers['x-tenant'])};`
-        if (random() < 0.05) throw new Error('cut off')
-      })()))
-    })
+    app.get('/lazy/:key', ON, lazily)
     app.get('/error/:key', ON, async request => {
       await pause()
       throw new Error(`tenant=${String(request.headers['x-tenant'])};`)
@@ -147,15 +148,7 @@ function build () {
       await pause()
       return `tenant=${(request as unknown as { user: string }).user};`
     })
-    app.get('/kept-lazy/:key', KEPT, async (request, reply) => {
-      await pause()
-      return reply.type('text/plain').send(Readable.from((async function * () {
-        yield 'a'
-        await pause()
-        yield `tenant=${String(request.headers['x-tenant'])};`
-        if (random() < 0.05) throw new Error('cut off')
-      })()))
-    })
+    app.get('/kept-lazy/:key', KEPT, lazily)
     app.get('/kept-auth/:key', KEPT, async request => {
       await pause()
       return secretOf(request)

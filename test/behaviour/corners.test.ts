@@ -4,7 +4,7 @@
 import { Readable } from 'node:stream'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import t from 'tap'
-import { distinct, held, meet, queue, times } from '../fixtures/crowd.js'
+import { distinct, held, meet, queue, times, type HeldHandler } from '../fixtures/crowd.js'
 import { grounded, leave } from '../fixtures/endings.js'
 import { until } from '../fixtures/gate.js'
 import { serve } from '../fixtures/server.js'
@@ -47,9 +47,9 @@ t.test('a handler sees of the original URL only what the key covers, even if it 
   t.strictSame(JSON.parse(answer.body), ['/old?q=1', '/new?q=1', { q: '1' }])
 })
 
-t.test('a leader that asks for its signal after its client left is not told to stop while somebody waits', async t => {
+/** A follower waits; its leader's client has left, and the handler goes on only then. */
+async function deserted (t: Parameters<typeof serve>[0], handler: HeldHandler) {
   const requests: FastifyRequest[] = []
-  const handler = held(request => `aborted: ${String(request.signal.aborted)}`)
   const server = await serve(t, app => {
     app.addHook('onRequest', async request => { requests.push(request) })
     app.get('/', ON, handler)
@@ -58,24 +58,22 @@ t.test('a leader that asks for its signal after its client left is not told to s
   await leave(leader as never)
   await until(() => requests[0]?.raw.socket.closed === true, 'the end of its connection')
   handler.gate.open()
+  return { server, follower }
+}
+
+t.test('a leader that asks for its signal after its client left is not told to stop while somebody waits', async t => {
+  const handler = held(request => `aborted: ${String(request.signal.aborted)}`)
+  const { follower } = await deserted(t, handler)
   t.match(await follower, { status: 200, body: 'aborted: false' })
   t.equal(handler.runs, 1)
 })
 
 t.test('followers of a leader whose client left, and whose response nobody may have, run for themselves', async t => {
-  const requests: FastifyRequest[] = []
   const handler = held(async (request, reply) => {
     t.equal(request.signal.aborted, false)
     return await reply.header('set-cookie', 'session=1').send('landed')
   })
-  const server = await serve(t, app => {
-    app.addHook('onRequest', async request => { requests.push(request) })
-    app.get('/', ON, handler)
-  })
-  const [leader, follower] = await queue(server, times(2, server, '/'))
-  await leave(leader as never)
-  await until(() => requests[0]?.raw.socket.closed === true, 'the end of its connection')
-  handler.gate.open()
+  const { server, follower } = await deserted(t, handler)
   t.match(await follower, { status: 200, body: 'landed' })
   t.equal(handler.runs, 2)
   await grounded(server.app)

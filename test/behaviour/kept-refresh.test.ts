@@ -18,7 +18,7 @@ import { Tally } from '../../lib/observers/tally.js'
 import type { CoalesceRouteOptions } from '../../types/index.js'
 import { certificate } from '../fixtures/certificate.js'
 import { distinct, times } from '../fixtures/crowd.js'
-import { gate, until } from '../fixtures/gate.js'
+import { gate, until, type Gate } from '../fixtures/gate.js'
 import { keeping, type Keeping, type KeepingOptions } from '../fixtures/kept.js'
 import { lines } from '../fixtures/lines.js'
 import { metric, type Answer, type GetOptions } from '../fixtures/server.js'
@@ -57,14 +57,15 @@ async function stale (t: Parameters<typeof keeping>[0], options: KeepingOptions)
   return await keeping(t, { ...options, route: { ...ROUTE, ...options.route } })
 }
 
+/** Answers its first run at once, and its refreshes once `opening` is open. */
+const refreshing = (opening: Gate) => async (run: number): Promise<{ run: number }> => {
+  if (run > 1) await opening.promise
+  return { run }
+}
+
 t.test('nobody waits for a refresh, and there is one for any number of requests', async t => {
   const opening = gate()
-  const server = await stale(t, {
-    handler: async run => {
-      if (run > 1) await opening.promise
-      return { run }
-    }
-  })
+  const server = await stale(t, { handler: refreshing(opening) })
   await server.get('/thing/1')
   server.clock.advance(11_000)
   for (let round = 0; round < 3; round++) {
@@ -511,12 +512,7 @@ t.test('no header makes a client pass for a refresh', async t => {
 
 t.test('the app closes while a refresh is in the air', async t => {
   const opening = gate()
-  const server = await stale(t, {
-    handler: async run => {
-      if (run > 1) await opening.promise
-      return { run }
-    }
-  })
+  const server = await stale(t, { handler: refreshing(opening) })
   await server.get('/thing/1')
   server.clock.advance(11_000)
   await server.get('/thing/1')

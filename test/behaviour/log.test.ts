@@ -1,5 +1,6 @@
+import type { RouteShorthandOptions } from 'fastify'
 import t from 'tap'
-import { held, queue, times } from '../fixtures/crowd.js'
+import { held, queue, times, type HeldHandler } from '../fixtures/crowd.js'
 import { TestClock } from '../fixtures/gate.js'
 import { lines, DEBUG, WARN, type Lines } from '../fixtures/lines.js'
 import { serve } from '../fixtures/server.js'
@@ -15,13 +16,17 @@ function story (log: Lines): unknown[] {
   })
 }
 
-t.test('a flight tells its life at debug level, with its leader\'s id in its followers\' lines', async t => {
-  const log = lines()
-  const handler = held()
-  const server = await serve(t, app => { app.get('/word/:word', { config: { coalesce: true } }, handler) }, {}, { logger: log.logger })
-  const answers = await queue(server, times(3, server, '/word/secret'))
+/** As many clients as `count` meet in one flight, and are all answered. */
+async function fly (t: Parameters<typeof serve>[0], log: Lines, count: number, handler: HeldHandler, route: RouteShorthandOptions = {}): Promise<void> {
+  const server = await serve(t, app => { app.get('/word/:word', { ...route, config: { coalesce: true } }, handler) }, {}, { logger: log.logger })
+  const answers = await queue(server, times(count, server, '/word/secret'))
   handler.gate.open()
   await Promise.all(answers)
+}
+
+t.test('a flight tells its life at debug level, with its leader\'s id in its followers\' lines', async t => {
+  const log = lines()
+  await fly(t, log, 3, held())
 
   t.strictSame(story(log), [
     ['started', 'req-1', 'req-1', {}],
@@ -38,11 +43,7 @@ t.test('a flight tells its life at debug level, with its leader\'s id in its fol
 
 t.test('a failure is told as one', async t => {
   const log = lines()
-  const handler = held(() => { throw new Error('boom') })
-  const server = await serve(t, app => { app.get('/word/:word', { config: { coalesce: true } }, handler) }, {}, { logger: log.logger })
-  const answers = await queue(server, times(2, server, '/word/a'))
-  handler.gate.open()
-  await Promise.all(answers)
+  await fly(t, log, 2, held(() => { throw new Error('boom') }))
   t.strictSame(story(log), [
     ['started', 'req-1', 'req-1', {}],
     ['joined', 'req-2', 'req-1', { waiters: 1 }],
@@ -98,20 +99,12 @@ t.test('a key or identity that throws is warned of, with its error', async t => 
 
 t.test('nothing is written above debug level when all goes well', async t => {
   const log = lines('info')
-  const handler = held()
-  const server = await serve(t, app => { app.get('/word/:word', { config: { coalesce: true } }, handler) }, {}, { logger: log.logger })
-  const answers = await queue(server, times(2, server, '/word/a'))
-  handler.gate.open()
-  await Promise.all(answers)
+  await fly(t, log, 2, held())
   t.strictSame(log.coalesce(), [])
 })
 
 t.test('a route\'s own log level holds for its events', async t => {
   const log = lines()
-  const handler = held()
-  const server = await serve(t, app => { app.get('/word/:word', { logLevel: 'warn', config: { coalesce: true } }, handler) }, {}, { logger: log.logger })
-  const answers = await queue(server, times(2, server, '/word/a'))
-  handler.gate.open()
-  await Promise.all(answers)
+  await fly(t, log, 2, held(), { logLevel: 'warn' })
   t.strictSame(story(log), [])
 })
