@@ -14,6 +14,10 @@ export const InvalidOptionError: FastifyErrorConstructor<{ code: string }, Wrong
 export const AlreadyRegisteredError: FastifyErrorConstructor<{ code: string }, []> = createError<[]>(
   'FST_COALESCE_ALREADY_REGISTERED', 'fastify-coalesce is already registered in this context; register it in a child context to give other defaults')
 
+/** Routes ask for coalescing, and no registration has adopted them. The message names them, and says why and what to write. */
+export const UnheardRouteError: FastifyErrorConstructor<{ code: string }, [what: string]> = createError<[what: string]>(
+  'FST_COALESCE_UNHEARD_ROUTE', '%s')
+
 /** `disable` or `enable` named a route that is not coalesced. */
 export const UnknownRouteError: FastifyErrorConstructor<{ code: string }, [route: string]> = createError<[route: string]>(
   'FST_COALESCE_UNKNOWN_ROUTE', 'no coalesced route %s', 500, RangeError)

@@ -5,6 +5,7 @@ t.test('each error has a code of its own, a status and a message that says what 
   const made = [
     new errors.InvalidOptionError('waitTimeout', 'a duration', '"x"'),
     new errors.AlreadyRegisteredError(),
+    new errors.UnheardRouteError('GET /x asks for coalescing'),
     new errors.UnknownRouteError('GET /x'),
     new errors.WaitTimeoutError(30),
     new errors.NobodyWaitsError(),
@@ -21,6 +22,7 @@ t.test('each error has a code of its own, a status and a message that says what 
   t.strictSame(made.map(({ code, statusCode, message }) => [code, statusCode, message]), [
     ['FST_COALESCE_INVALID_OPTION', 500, 'waitTimeout must be a duration, got "x"'],
     ['FST_COALESCE_ALREADY_REGISTERED', 500, 'fastify-coalesce is already registered in this context; register it in a child context to give other defaults'],
+    ['FST_COALESCE_UNHEARD_ROUTE', 500, 'GET /x asks for coalescing'],
     ['FST_COALESCE_UNKNOWN_ROUTE', 500, 'no coalesced route GET /x'],
     ['FST_COALESCE_WAIT_TIMEOUT', 503, 'no response within 30 ms'],
     ['FST_COALESCE_NOBODY_WAITS', 499, 'every client that waited for this run is gone'],
@@ -35,7 +37,7 @@ t.test('each error has a code of its own, a status and a message that says what 
   ])
   t.strictSame(made.map(error => error instanceof Error), made.map(() => true))
   t.ok(made[0] instanceof TypeError)
-  t.ok(made[2] instanceof RangeError)
+  t.ok(made[3] instanceof RangeError)
 })
 
 t.test('what a message quotes is not taken for a format', async t => {

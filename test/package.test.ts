@@ -88,7 +88,9 @@ const app = Fastify()
 app.register(coalesce, { waitTimeout: '10s' })
 app.register(async inner => { await inner.register(coalesce.default) })
 app.register(async inner => { await inner.register(require('fastify-coalesce').default) })
-app.get('/', { config: { coalesce: options } }, async request => request.coalesce?.outcome)
+app.after(() => {
+  app.get('/', { config: { coalesce: options } }, async request => request.coalesce?.outcome)
+})
 const lookUp: (word: string) => Promise<string> = coalesce.deduplicate(async (word: string) => word, { key: word => word })
 app.ready().then(async () => {
   console.log(typeof coalesce, coalesce === coalesce.default, await lookUp('serendipity'), typeof app.coalesce.stats)

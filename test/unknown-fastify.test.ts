@@ -4,7 +4,7 @@
 import Fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest, type FastifyServerOptions } from 'fastify'
 import t from 'tap'
 import coalesce from '../lib/index.js'
-import { hasTrailers, dropHook, headersOf, requestAccessor, routeConfigOf, snapshotHeaders, trustsByAddress } from '../lib/fastify/internals.js'
+import { hasTrailers, dropHook, headersOf, requestAccessor, routeConfigOf, snapshotHeaders, trustsByAddress, watchRoutes } from '../lib/fastify/internals.js'
 import { watchCopies } from '../lib/fastify/hooks/getters.js'
 import { held, meet, times } from './fixtures/crowd.js'
 import { lines } from './fixtures/lines.js'
@@ -76,4 +76,30 @@ t.test('where requests have no headers that can be set, copies of them are left 
   t.strictSame(['ip', 'getDecorator', 'unheard-of'].map(name => requestAccessor(app, name)), [undefined, undefined, undefined])
   t.equal(requestAccessor({} as FastifyInstance, 'headers'), undefined)
   t.doesNotThrow(() => { watchCopies({} as FastifyInstance, () => undefined) })
+})
+
+t.test('where the routes of an app cannot be listed, one that asks and is not heard is warned of at its first request, once, by name', async t => {
+  const log = lines()
+  const app = Fastify({ logger: log.logger }) as unknown as FastifyInstance
+  const symbol = Object.getOwnPropertySymbols(app).find(({ description }) => description === 'fastify.404') as symbol
+  const notFound = (app as unknown as Record<symbol, { setContext: unknown }>)[symbol] as { setContext: unknown }
+  const { setContext } = notFound
+  notFound.setContext = undefined
+  app.get('/early', { config: { coalesce: true } }, async () => 'ok')
+  app.get('/plain', async () => 'ok')
+  app.get('/off', { config: { coalesce: false } }, async () => 'ok')
+  await app.register(coalesce)
+  await app.register(async inner => { await inner.register(coalesce) })
+  app.get('/late', { config: { coalesce: true } }, async () => 'ok')
+  notFound.setContext = setContext
+  const { get } = await listen(t, app)
+  t.strictSame(log.event('unheard-route'), [])
+  for (const path of ['/early', '/late', '/plain', '/off', '/early', '/late']) t.equal((await get(path)).status, 200)
+  t.strictSame(log.event('unheard-route').map(({ coalesce, msg }) => [coalesce?.route, msg.slice(0, 60)]),
+    [['GET /early', 'coalesce: GET /early asks for coalescing, but was declared b']])
+})
+
+t.test('where an app does not tell what answers 404, its routes cannot be listed', t => {
+  t.equal(watchRoutes({} as FastifyInstance, () => {}), false)
+  t.end()
 })

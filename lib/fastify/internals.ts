@@ -38,6 +38,29 @@ export function prependHook (fastify: FastifyInstance, name: 'onRequest' | 'onSe
   return hooks !== undefined
 }
 
+/** A route, as Fastify knows it once it is declared. */
+export interface DeclaredRoute {
+  /** The app's `config` of it, with its method and URL. */
+  readonly config: Readonly<Record<string, unknown>> & { readonly method: string | string[], readonly url: string }
+  readonly server: FastifyInstance
+  /** Fastify has added it: HEAD, for GET. */
+  readonly byFastify: boolean
+}
+
+/** Tells of every route of an app, those that were declared before included, before its `onReady` hooks run. False: that cannot be. */
+export function watchRoutes (fastify: FastifyInstance, tell: (route: DeclaredRoute) => void): boolean {
+  type Context = Pick<DeclaredRoute, 'config'>
+  // What answers 404 is told of each route once the app is complete.
+  const notFound = internal(fastify, 'fastify.404') as { setContext?: (server: FastifyInstance, context: Context) => void } | undefined
+  const own = notFound?.setContext
+  if (notFound === undefined || own === undefined) return false
+  notFound.setContext = (server, context) => {
+    own(server, context)
+    tell({ config: context.config, server, byFastify: internal(context, 'fastify.routeByFastify') === true })
+  }
+  return true
+}
+
 interface RouteContext {
   readonly config: object
   onRequest: unknown[] | null
@@ -163,8 +186,8 @@ export function constraintOptions (fastify: FastifyInstance): readonly unknown[]
   return Object.values({ ...options?.constraints, ...(routerOptions(fastify) as { constraints?: object }).constraints })
 }
 
-function internal (fastify: FastifyInstance, description: string): unknown {
-  for (let object: object | null = fastify; object !== null; object = Object.getPrototypeOf(object) as object | null) {
+function internal (owner: object, description: string): unknown {
+  for (let object: object | null = owner; object !== null; object = Object.getPrototypeOf(object) as object | null) {
     const symbol = Object.getOwnPropertySymbols(object).find(each => each.description === description)
     if (symbol !== undefined) return (object as Record<symbol, unknown>)[symbol]
   }

@@ -15,9 +15,10 @@ import { decorateRequests } from './hooks/decorations.js'
 import { captureResponse, endResponse, noteError } from './hooks/hooks.js'
 import { participantOf } from './request/view.js'
 import { adoptRoute } from './routes/adopt.js'
-import { isCoalesced } from './routes/chosen-routes.js'
+import { isCoalesced, routeName } from './routes/chosen-routes.js'
 import { strategiesOf } from './dependencies/constraints.js'
 import { pairHeads } from './routes/head-routes.js'
+import { checkRoutes, collectRoutes, warnMisplaced } from './routes/unheard.js'
 import { type Scope, createScope, hasScope, scopeOf, setScope } from './scope.js'
 
 /** Registers request coalescing in a context. */
@@ -30,6 +31,7 @@ export async function coalesce (fastify: FastifyInstance, options: CoalesceOptio
     trustsByAddress: trustsByAddress(fastify)
   })
   strategiesOf(fastify)
+  collectRoutes(fastify)
   const scope = createScope(fastify.log, settings, around, await instrumentsOf(settings, around))
   setScope(fastify, scope)
   fastify.decorate('coalesce', scope.api)
@@ -66,7 +68,7 @@ function onReady (fastify: FastifyInstance, scope: Scope): void {
   fastify.addHook('onReady', function settleRoutes (done) {
     for (const route of scope.routes) route.settle()
     pairHeads(scope.routes)
-    done()
+    done(checkRoutes(fastify))
   })
 }
 
@@ -74,6 +76,7 @@ function onReady (fastify: FastifyInstance, scope: Scope): void {
 function addHooks (fastify: FastifyInstance): void {
   fastify.addHook('onRoute', function onCoalesceRoute (this: FastifyInstance, options) {
     if (isCoalesced(options, scopeOf(this).settings)) adoptRoute(this, scopeOf(this), options)
+    else warnMisplaced(this, options, routeName(options))
   })
   // What hooks make of a response is for one client, wherever they were added.
   if (!prependHook(fastify, 'onSend', captureResponse)) fastify.addHook('onSend', captureResponse)

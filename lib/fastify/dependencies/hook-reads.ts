@@ -171,6 +171,11 @@ export function isOfCoalescedRoute (request: FastifyRequest): boolean {
   return kRoute in routeConfigOf(request)
 }
 
+/** Whether a registration, of this copy of the package or of another one, has adopted the route of a config. Not for every request. */
+export function isAdopted (config: object): boolean {
+  return Object.getOwnPropertySymbols(config).some(({ description }) => description === kRoute.description)
+}
+
 /** Has the hooks of a route watched. Returns the config to give it. */
 export function watchHooksOf (fastify: FastifyInstance, config: object | undefined, route: HookedRoute): object {
   prependHook(fastify, 'onRequest', watchHooks)

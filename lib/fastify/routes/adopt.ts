@@ -19,7 +19,7 @@ import { parkHandler } from '../request/parked-handler.js'
 import { participantOf } from '../request/view.js'
 import { RequestParticipant } from '../request/participant.js'
 import type { Scope } from '../scope.js'
-import { checkChoice, methodsOf } from './chosen-routes.js'
+import { checkChoice, methodsOf, routeName } from './chosen-routes.js'
 import { strategiesOf, unknownOf } from '../dependencies/constraints.js'
 import { append, chooseParking } from './parking.js'
 import type { CoalescedRoute } from '../request/route.js'
@@ -30,7 +30,7 @@ type Done = (error?: Error | null, value?: unknown) => void
 /** Puts a route's hooks and its handler's wrapper in place. `options` is what Fastify makes the route from. */
 export function adoptRoute (fastify: FastifyInstance, scope: Scope, options: RouteOptions): void {
   const methods = methodsOf(options)
-  const name = `${methods.join(',')} ${options.url}`
+  const name = routeName(options)
   const choice = options.config?.coalesce
   const settings = readRouteOptions(choice === undefined || choice === false ? true : choice, scope.settings.routes, name)
   checkChoice(options, settings, name)

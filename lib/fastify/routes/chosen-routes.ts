@@ -14,6 +14,11 @@ export function methodsOf (options: RouteOptions): string[] {
   return Array.isArray(options.method) ? options.method : [options.method]
 }
 
+/** How messages name a route. */
+export function routeName (options: RouteOptions): string {
+  return `${methodsOf(options).join(',')} ${options.url}`
+}
+
 export function isCoalesced (options: RouteOptions, settings: Settings): boolean {
   const choice = options.config?.coalesce
   if (choice !== undefined) return choice !== false
