@@ -9,6 +9,7 @@ import type { CoalesceOptions } from '../../types/index.js'
 import { AlreadyRegisteredError } from '../errors.js'
 import type { Instruments } from '../observers/prometheus.js'
 import { readOptions, type Settings } from '../options/options.js'
+import { forCaller } from '../options/parsers.js'
 import { sendCacheControl } from './cache/cache-control-headers.js'
 import { prependHook, routerOptions, trustsByAddress } from './internals.js'
 import { decorateRequests } from './hooks/decorations.js'
@@ -75,7 +76,7 @@ function onReady (fastify: FastifyInstance, scope: Scope): void {
 /** The hooks that serve this scope and those inside it: Fastify calls them for the routes of inner instances too. */
 function addHooks (fastify: FastifyInstance): void {
   fastify.addHook('onRoute', function onCoalesceRoute (this: FastifyInstance, options) {
-    if (isCoalesced(options, scopeOf(this).settings)) adoptRoute(this, scopeOf(this), options)
+    if (isCoalesced(options, scopeOf(this).settings)) forCaller(onCoalesceRoute, () => { adoptRoute(this, scopeOf(this), options) })
     else warnMisplaced(this, options, routeName(options))
   })
   // What hooks make of a response is for one client, wherever they were added.

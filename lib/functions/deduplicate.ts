@@ -24,7 +24,7 @@ import { SILENT, StoreTally } from '../observers/store-tally.js'
 import { Tally } from '../observers/tally.js'
 import { tallying } from '../observers/tallying.js'
 import { readFunctionOptions } from '../options/function-options.js'
-import { fail } from '../options/parsers.js'
+import { fail, forCaller } from '../options/parsers.js'
 import type { CallResult } from './results.js'
 import { memoryStore } from '../stores/memory.js'
 
@@ -83,7 +83,7 @@ export function deduplicateAt<A extends readonly unknown[], R> (
     if (got === undefined || isWarned) return
     isWarned = true
     log.warn({ coalesce: { event: 'no-key', route: tally.route, got } },
-      'coalesce: what the key function answers is no key, so its calls run by themselves; give a string, number, bigint or boolean, or an array of these')
+      `coalesce: what the key function answers is ${got} and so no key, and its calls run by themselves; give a string, number, bigint or boolean, or an array of these`)
   }
 
   const calledOn = new CalledOn()
@@ -149,10 +149,12 @@ function claim (names: Set<string>, name: string | undefined): string {
 
 /** Makes the `deduplicate` of a registration. */
 export function deduplicator (registry: () => FunctionRegistry): Deduplicate {
-  return function deduplicate (fn, options) {
+  const deduplicate: Deduplicate = (fn, options) => {
     const untyped = fn as unknown as AnyFunction<readonly unknown[], unknown>
-    return deduplicateAt(registry(), untyped, options as unknown as DeduplicateOptions) as unknown as Deduplicated<typeof fn>
+    const deduplicated = forCaller(deduplicate, () => deduplicateAt(registry(), untyped, options as unknown as DeduplicateOptions))
+    return deduplicated as unknown as Deduplicated<typeof fn>
   }
+  return deduplicate
 }
 
 /** Makes the registry of one function without an app. */
@@ -200,6 +202,6 @@ export const deduplicate: Deduplicate = deduplicator(standalone)
 export function deduplicated<A extends readonly unknown[], R> (options: DeduplicateOptions<A, R>) {
   type Method<This> = (this: This, ...args: A) => Promise<R>
   return function decorate<This> (method: Method<This>, context: ClassMethodDecoratorContext<This>): Method<This> {
-    return deduplicateAt(standalone(), method as AnyFunction<A, R>, options, String(context.name))
+    return forCaller(decorate, () => deduplicateAt(standalone(), method as AnyFunction<A, R>, options, String(context.name)))
   }
 }

@@ -3,8 +3,9 @@
  *
  * Invariant: a default or bound of them is written here only.
  */
+import { isDeepStrictEqual } from 'node:util'
 import type { Store } from '../../types/index.js'
-import { duration, fail, isObject, oneOf, part, span, type Parser, type Parsers } from './parsers.js'
+import { below, duration, fail, isObject, oneOf, part, span, type Parser, type Parsers } from './parsers.js'
 
 /** Durations are in milliseconds. */
 export interface FunctionSettings {
@@ -55,3 +56,18 @@ export const KEEPING_DEFAULTS: KeepingSettings = Object.freeze({
   ttlJitter: 0,
   eagerRefresh: Infinity
 })
+
+/**
+ * Checks that a route or function sets nothing that has no effect.
+ *
+ * @param names options that have an effect only with others, which are not set
+ * @param off their values that switch nothing on
+ * @param wanted what would give them an effect
+ */
+export function checkEffect<T extends object> (
+  names: ReadonlyArray<keyof T & string>, options: Readonly<Record<string, unknown>>, settings: T, off: Partial<T>,
+  path: string, wanted: string
+): void {
+  const useless = names.find(name => options[name] !== undefined && !isDeepStrictEqual(settings[name], off[name]))
+  if (useless !== undefined) fail(below(path, useless), wanted, options[useless])
+}

@@ -6,7 +6,7 @@
 import type { DeduplicateOptions, Store } from '../../types/index.js'
 import { atOnce } from '../http/at-once.js'
 import {
-  FUNCTION_DEFAULTS, functionReaders, KEEPING_DEFAULTS, keepingReaders, store, type FunctionSettings, type KeepingSettings
+  checkEffect, FUNCTION_DEFAULTS, functionReaders, KEEPING_DEFAULTS, keepingReaders, store, type FunctionSettings, type KeepingSettings
 } from './common-options.js'
 import { callable, duration, durationOr, fail, isName, isObject, listOf, names, optional, read, span, type Parser } from './parsers.js'
 
@@ -50,11 +50,16 @@ const resultTags: Parser<CallSettings<readonly unknown[], unknown>['tags']> = (v
   return (result, args) => names(atOnce(tagsOf(result, ...args)), `the answer of ${name}`)
 }
 
+const noTags = (): readonly string[] => NO_TAGS
+
+/** What has no effect where nothing is cached. */
+const NEED_TTL = [...Object.keys(KEEPING_DEFAULTS) as Array<keyof KeepingSettings>, 'store', 'storeTimeout', 'tags'] as const
+
 /** Reads the options of a deduplicated function. */
 export function readFunctionOptions<A extends readonly unknown[], R> (options: DeduplicateOptions<A, R>): CallSettings<A, R> {
   const path = 'deduplicate options'
   if (!isObject(options)) return fail(path, 'an object', options)
-  return read<CallSettings<A, R>>({
+  const settings = read<CallSettings<A, R>>({
     ...functionReaders,
     key: callable<DeduplicateOptions<A, R>['key']>,
     name: optional((value: unknown, name: string) => isName(value) ? value : fail(name, 'a non-empty string', value)),
@@ -64,5 +69,7 @@ export function readFunctionOptions<A extends readonly unknown[], R> (options: D
     store: optional(store),
     storeTimeout: optional(duration),
     tags: resultTags as Parser<CallSettings<A, R>['tags']>
-  }, options, { ...FUNCTION_DEFAULTS, ...KEEPING_DEFAULTS, ttl: undefined, tags: () => NO_TAGS }, path)
+  }, options, { ...FUNCTION_DEFAULTS, ...KEEPING_DEFAULTS, ttl: undefined, tags: noTags }, path)
+  if (settings.ttl === undefined) checkEffect(NEED_TTL, options, settings, KEEPING_DEFAULTS, path, 'given with ttl, because without it nothing is cached')
+  return settings
 }

@@ -9,7 +9,7 @@ import type { Clock, CoalesceOptions, Store } from '../../types/index.js'
 import { systemClock } from '../clock.js'
 import type { Router } from '../http/key.js'
 import { store } from './common-options.js'
-import { boolean, clock, duration, fail, integer, isObject, oneOf, optional, read, seconds, type Parser, type Parsers } from './parsers.js'
+import { below, boolean, clock, duration, fail, integer, isObject, oneOf, optional, read, seconds, type Parser, type Parsers } from './parsers.js'
 import { ROUTE_DEFAULTS, routeReaders, type RouteSettings } from './route-options.js'
 
 export interface Settings {
@@ -73,9 +73,9 @@ const cacheControl: Parser<CacheControlSettings | false> = (value, name) => {
     privacy: oneOf('public', 'private', 'no-cache'), expiresIn: optional(seconds), serverExpiresIn: optional(seconds)
   }, value, {}, name)
   // @fastify/caching would ignore it without a word.
-  if (settings.expiresIn !== undefined && settings.privacy === 'no-cache') fail(`${name}.expiresIn`, "without privacy: 'no-cache'", value.expiresIn)
+  if (settings.expiresIn !== undefined && settings.privacy === 'no-cache') fail(below(name, 'expiresIn'), "without privacy: 'no-cache'", value.expiresIn)
   if (settings.serverExpiresIn !== undefined && settings.privacy !== 'public') {
-    fail(`${name}.serverExpiresIn`, "with privacy: 'public' only", value.serverExpiresIn)
+    fail(below(name, 'serverExpiresIn'), "with privacy: 'public' only", value.serverExpiresIn)
   }
   return settings
 }

@@ -7,6 +7,7 @@
 import ms, { type StringValue } from 'ms'
 import type { Clock } from '../../types/index.js'
 import { InvalidOptionError } from '../errors.js'
+import { nearest } from './near.js'
 
 /** Parses one option. `name` is its name in messages. */
 export type Parser<T> = (value: unknown, name: string) => T
@@ -20,6 +21,31 @@ const HEADER_NAME = /^[!#$%&'+\-.^_`|~0-9A-Za-z]+$/
 
 export function fail (name: string, wanted: string, got: unknown): never {
   throw new InvalidOptionError(name, wanted, describe(got))
+}
+
+/** The name of an option inside another one: where there is a route it comes last, as in `config.coalesce.headers of GET /x`. */
+export function below (path: string, name: string): string {
+  const place = path.indexOf(' of ')
+  return place < 0 ? `${path}.${name}` : `${path.slice(0, place)}.${name}${path.slice(place)}`
+}
+
+function failUnknown (path: string, name: string, known: readonly string[]): never {
+  const meant = nearest(name, known)
+  if (meant === undefined) fail(path, `made of ${known.join(', ')}`, name)
+  const error = new InvalidOptionError(below(path, name), `${meant}`, name)
+  error.message = `${below(path, name)} is unknown; did you mean ${meant}?`
+  Error.captureStackTrace(error, failUnknown)
+  throw error
+}
+
+/** Has the stack of a wrong option begin where the app called `entry`, which runs this. */
+export function forCaller<T> (entry: (...args: never[]) => unknown, action: () => T): T {
+  try {
+    return action()
+  } catch (error) {
+    if (error instanceof InvalidOptionError) Error.captureStackTrace(error, entry)
+    throw error
+  }
 }
 
 function describe (value: unknown): string {
@@ -100,12 +126,12 @@ export const clock: Parser<Clock> = (value, name) =>
 /** Parses each given option, and takes the others from `defaults`. An option without a default is required. */
 export function read<T extends object> (readers: Parsers<T>, options: Record<string, unknown>, defaults: Partial<T>, path: string): T {
   for (const name of Object.keys(options)) {
-    if (!Object.hasOwn(readers, name)) fail(path, `made of ${Object.keys(readers).join(', ')}`, name)
+    if (!Object.hasOwn(readers, name)) failUnknown(path, name, Object.keys(readers))
   }
   const settings: Partial<T> = {}
   for (const name of Object.keys(readers) as Array<keyof T & string>) {
     const value = options[name]
-    settings[name] = value === undefined && name in defaults ? defaults[name] : readers[name](value, `${path}.${name}`)
+    settings[name] = value === undefined && name in defaults ? defaults[name] : readers[name](value, below(path, name))
   }
   return Object.freeze(settings as T)
 }

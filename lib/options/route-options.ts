@@ -13,11 +13,11 @@ import type { Recording } from '../http/recording.js'
 import type { KeySettings } from '../http/key.js'
 import { coversAllBut, coversOnly, isOfQuery } from '../http/query.js'
 import {
-  FUNCTION_DEFAULTS, functionReaders, KEEPING_DEFAULTS, keepingReaders, type FunctionSettings, type KeepingSettings
+  checkEffect, FUNCTION_DEFAULTS, functionReaders, KEEPING_DEFAULTS, keepingReaders, type FunctionSettings, type KeepingSettings
 } from './common-options.js'
 import {
-  boolean, callable, duration, durationOr, fail, headers, integer, isHeaderName, isObject, listOf, names, oneOf, optional, read, span,
-  type Parser, type Parsers
+  below, boolean, callable, duration, durationOr, fail, headers, integer, isHeaderName, isObject, listOf, names, oneOf, optional, read,
+  span, type Parser, type Parsers
 } from './parsers.js'
 
 export interface RouteSettings extends KeySettings<FastifyRequest>, FunctionSettings, KeepingSettings {
@@ -97,7 +97,7 @@ const negativeTtl: Parser<RouteSettings['negativeTtl']> = (value, name) => {
   const byStatus = new Map<number, number | 'headers'>()
   for (const [status, time] of Object.entries(value)) {
     if (!/^[45]\d\d$/.test(status) || answersOneOnly(Number(status))) fail(name, 'made of status codes from 400 to 599 without 412 and 416', status)
-    byStatus.set(Number(status), time === 'headers' ? time : durationOr("'headers'")(time, `${name}.${status}`))
+    byStatus.set(Number(status), time === 'headers' ? time : durationOr("'headers'")(time, below(name, status)))
   }
   return Object.freeze(byStatus)
 }
@@ -161,11 +161,18 @@ export const ROUTE_DEFAULTS: UserRouteSettings = Object.freeze({
   cacheStatus: undefined
 })
 
+/** What has no effect where nothing is cached. */
+const NEED_TTL = [...Object.keys(KEEPING_DEFAULTS) as Array<keyof KeepingSettings>, 'maxEntryBytes', 'tags', 'tagHeaders'] as const
+
 /** Reads `config.coalesce` of a route that is coalesced. */
 export function readRouteOptions (options: true | CoalesceRouteOptions, defaults: RouteSettings, route: string): RouteSettings {
   const path = `config.coalesce of ${route}`
   if (options === true) return defaults
   if (!isObject(options)) return fail(path, 'true, false or an object', options)
   const { router, ...rest } = defaults
-  return Object.freeze({ ...read<UserRouteSettings>(routeReaders, options, rest, path), router })
+  const settings = read<UserRouteSettings>(routeReaders, options, rest, path)
+  if (settings.ttl === undefined && settings.negativeTtl.size === 0) {
+    checkEffect(NEED_TTL, options, settings, ROUTE_DEFAULTS, path, 'given with ttl or negativeTtl, because without them nothing is cached')
+  }
+  return Object.freeze({ ...settings, router })
 }

@@ -125,7 +125,7 @@ t.test('a duration is milliseconds, or a number with a unit', async t => {
     '', ' ', '-1s', '+1s', 'abc', '30', '0ms', '0.5ms', 's', '.', '.s', '1..5s', '1.2.3s', '1e3ms', '30s ', ' 30s', '30s\n', '1s 1s', '1 lightyear', 'Infinitys', '25d', '1y', '1s'.repeat(100), `${'1'.repeat(200)}s`,
     NaN, Infinity, -Infinity, 0, -0, -1, 0.5, 2 ** 31, 30n, null, true, false, [], [250], {}, new Date(250), () => 250, Symbol('30s')
   ]
-  t.strictSame(wrong.filter(each => !/^config\.coalesce of GET \/word\/:word\.waitTimeout must be a duration from 1 ms to 2147483647 ms: milliseconds, or a string like '30s', got ./.test(verdict(route, { waitTimeout: each }))), [])
+  t.strictSame(wrong.filter(each => !/^config\.coalesce\.waitTimeout of GET \/word\/:word must be a duration from 1 ms to 2147483647 ms: milliseconds, or a string like '30s', got ./.test(verdict(route, { waitTimeout: each }))), [])
   t.equal(verdict(call, { key: () => '', waitTimeout: '-1s' }), "deduplicate options.waitTimeout must be a duration from 1 ms to 2147483647 ms: milliseconds, or a string like '30s', got \"-1s\"")
 })
 
@@ -133,7 +133,7 @@ t.test('no string is read as a duration out of bounds, and none throws anything 
   const text = fc.oneof(fc.string(), fc.tuple(fc.double(), fc.constantFrom('', ' ', 'ms', 's', 'm', 'h', 'd', 'w', 'y', 'q')).map(([number, unit]) => `${number}${unit}`))
   fc.assert(fc.property(text, given => {
     const said = verdict(route, { waitTimeout: given })
-    if (said !== 'accepted') return said.includes('.waitTimeout must be a duration')
+    if (said !== 'accepted') return said.startsWith('config.coalesce.waitTimeout of GET /word/:word must be a duration')
     const { waitTimeout } = route({ waitTimeout: given })
     return waitTimeout >= 1 && waitTimeout < 2 ** 31
   }), { numRuns: 10_000 })
@@ -178,9 +178,9 @@ t.test('how long responses are kept is read', async t => {
   t.equal(route({ ttl: 'headers' }).ttl, 'headers')
   t.equal(route({ ttl: false }, registration({ ttl: 5 }).routes).ttl, undefined)
   t.equal(route({ staleWhileRevalidate: 0 }).staleWhileRevalidate, 0)
-  t.equal(route({ staleIfError: '1h' }).staleIfError, 3_600_000)
+  t.equal(route({ ttl: 1, staleIfError: '1h' }).staleIfError, 3_600_000)
   t.equal(route({ eagerRefresh: false }).eagerRefresh, Infinity)
-  t.equal(route({ eagerRefresh: 0.8 }).eagerRefresh, 0.8)
+  t.equal(route({ ttl: 1, eagerRefresh: 0.8 }).eagerRefresh, 0.8)
   t.strictSame([...route({ negativeTtl: { 404: '10s', 503: 'headers' } }).negativeTtl], [[404, 10_000], [503, 'headers']])
   t.equal(route({ cacheStatus: true }).cacheStatus, 'fastify-coalesce')
   t.equal(route({ cacheStatus: 'edge' }).cacheStatus, 'edge')
@@ -194,7 +194,7 @@ t.test('what to purge is read, and must be something', async t => {
   })
   t.strictSame(purge({ key: 'k' }), { labels: ['k'], soft: false })
   const wrong: unknown[] = [undefined, null, 'tag', [], {}, { soft: true }, { tags: [] }, { tags: 'a' }, { tags: [''] }, { key: '' }, { route: 1 },
-    { url: null }, { soft: 1, key: 'k' }, { tag: 'a' }]
+    { url: null }, { soft: 1, key: 'k' }, { label: 'a' }]
   t.strictSame(wrong.filter(each => !/^invalidate(\.\w+)? must be .*, got /.test(verdict(purge, each))), [])
 })
 
@@ -237,7 +237,7 @@ const ROUTE_OPTIONS: Array<[name: string, wanted: string, wrong: Array<[value: u
   ['key', 'a function', [['me', '"me"'], [['a'], '["a"]']]],
   ['body', 'true, false or { maxBytes }', [['raw', '"raw"'], [null, 'null'], [1, '1'], [[], '[]']]],
   ['body.maxBytes', 'a whole number from 1', [[{ maxBytes: 0 }, '0'], [{ maxBytes: '1mb' }, '"1mb"'], [{ maxBytes: NaN }, 'NaN'], [{ maxBytes: 1.5 }, '1.5']]],
-  ['body', 'made of maxBytes', [[{ maxbytes: 5 }, '"maxbytes"']]],
+  ['body', 'made of maxBytes', [[{ most: 5 }, '"most"']]],
   ['credentials', 'an array of header names', [['cookie', '"cookie"'], [['x-secret-*'], '["x-secret-*"]'], [[null], '[null]'], [false, 'false']]],
   ['statuses', 'an array of status codes from 200 to 599 without 206, 304, 412 and 416',
     [[[206], '[206]'], [[304], '[304]'], [[412], '[412]'], [[416], '[416]'], [[199], '[199]'], [[600], '[600]'], [['302'], '["302"]'], [[200.5], '[200.5]'], [302, '302']]],
@@ -248,7 +248,7 @@ const ROUTE_OPTIONS: Array<[name: string, wanted: string, wrong: Array<[value: u
   ['releaseConcurrency', 'a whole number from 1', [[0, '0'], [NaN, 'NaN'], ['64', '"64"']]],
   ['learnVary', 'true, false or { ignore: [header names] }', [['accept', '"accept"'], [null, 'null'], [['accept'], '["accept"]']]],
   ['learnVary.ignore', "an array of header names, and of parameters as '?name'", [[{ ignore: 'accept' }, '"accept"'], [{ ignore: ['a b'] }, '["a b"]'], [{ ignore: ['sec-*'] }, '["sec-*"]']]],
-  ['learnVary', 'made of ignore', [[{ ignored: [] }, '"ignored"']]],
+  ['learnVary', 'made of ignore', [[{ except: [] }, '"except"']]],
   ['ttl', `${DURATION}; or 'headers', a function or false`, [[true, 'true'], ['forever', '"forever"'], [0, '0'], [-1, '-1'], [null, 'null'], ['header', '"header"']]],
   ['staleWhileRevalidate', `${DURATION}; or 0`, [[true, 'true'], [-1, '-1'], ['0', '"0"']]],
   ['staleIfError', `${DURATION}; or 0`, [[false, 'false'], [NaN, 'NaN']]],
@@ -291,13 +291,13 @@ const REGISTRATION_OPTIONS: typeof ROUTE_OPTIONS = [
 ]
 
 /** What is said of each wrong value, and what should be. */
-function verdicts (read: (options: unknown) => unknown, path: string, table: typeof ROUTE_OPTIONS): Array<[said: string, wanted: string]> {
+function verdicts (read: (options: unknown) => unknown, path: string, table: typeof ROUTE_OPTIONS, where = ''): Array<[said: string, wanted: string]> {
   return table.flatMap(([name, wanted, wrong]) => wrong.map(([value, got]): [string, string] =>
-    [verdict(read, { [name.split('.')[0] as string]: value }), `${path}.${name} must be ${wanted}, got ${got}`]))
+    [verdict(read, { [name.split('.')[0] as string]: value }), `${path}.${name}${where} must be ${wanted}, got ${got}`]))
 }
 
 t.test('a wrong option of a route throws with its name, what is wanted and what was got', async t => {
-  const all = verdicts(route, 'config.coalesce of GET /word/:word', ROUTE_OPTIONS)
+  const all = verdicts(route, 'config.coalesce', ROUTE_OPTIONS, ' of GET /word/:word')
   t.strictSame(all.map(([said]) => said), all.map(([, wanted]) => wanted))
 })
 
@@ -313,14 +313,15 @@ t.test('a wrong option of a function throws with its name, what is wanted and wh
   t.equal(verdict(call, { key, name: '' }), 'deduplicate options.name must be a non-empty string, got ""')
   t.equal(verdict(call, { key, clone: true }), 'deduplicate options.clone must be a function, got true')
   t.equal(verdict(call, { key, onError: 'x' }), "deduplicate options.onError must be 'share' or 'promote', got \"x\"")
-  t.match(verdict(call, { key, TTL: 5 }), /^deduplicate options must be made of .*waitTimeout.*key.*, got "TTL"$/)
+  t.match(verdict(call, { key, keep: 5 }), /^deduplicate options must be made of .*waitTimeout.*key.*, got "keep"$/)
+  t.equal(verdict(call, { key, TTL: 5 }), 'deduplicate options.TTL is unknown; did you mean ttl?')
   t.strictSame([undefined, null, 'key', [], key].map(each => verdict(call, each)), [
     'undefined', 'null', '"key"', '[]', 'function key'
   ].map(got => `deduplicate options must be an object, got ${got}`))
 })
 
 t.test('an unknown option throws and is named, even one that every object has', async t => {
-  const unknown = ['TTL', 'Headers', 'waittimeout', 'constructor', 'toString', 'hasOwnProperty', '', 'router', 'semicolonDelimits']
+  const unknown = ['cache', 'constructor', 'toString', 'hasOwnProperty', '', 'router', 'semicolonDelimits']
   t.strictSame(unknown.filter(name => !verdict(route, { [name]: 1 }).endsWith(`, got ${JSON.stringify(name)}`)), [])
   t.strictSame(unknown.filter(name => !verdict(registration, { [name]: undefined }).endsWith(`, got ${JSON.stringify(name)}`)), [])
   t.match(verdict(route, JSON.parse('{"__proto__":1}')), /^config\.coalesce of GET \/word\/:word must be made of .*, got "__proto__"$/)
@@ -338,11 +339,55 @@ t.test('options of a registration are an object', async t => {
   t.strictSame(wrong.map(([value]) => verdict(registration, value)), wrong.map(([, got]) => `coalesce options must be an object, got ${got}`))
 })
 
+t.test('an unknown option that is nearly a known one is told which, at whatever depth', async t => {
+  t.strictSame([{ waitTimout: 1 }, { Headers: [] }, { query: { ignored: [] } }, { body: { maxbytes: 5 } }].map(each => verdict(route, each)), [
+    'config.coalesce.waitTimout of GET /word/:word is unknown; did you mean waitTimeout?',
+    'config.coalesce.Headers of GET /word/:word is unknown; did you mean headers?',
+    'config.coalesce.query.ignored of GET /word/:word is unknown; did you mean ignore?',
+    'config.coalesce.body.maxbytes of GET /word/:word is unknown; did you mean maxBytes?'
+  ])
+  t.strictSame([{ maxFlight: 1 }, { metrics: { paths: '/x' } }, { cacheControl: { privcay: 'public' } }].map(each => verdict(registration, each)), [
+    'coalesce options.maxFlight is unknown; did you mean maxFlights?',
+    'coalesce options.metrics.paths is unknown; did you mean path?',
+    'coalesce options.cacheControl.privcay is unknown; did you mean privacy?'
+  ])
+  t.equal(verdict(each => readPurge(each as Purge, ROUTER), { tag: ['a'] }), 'invalidate.tag is unknown; did you mean tags?')
+})
+
+const USELESS = {
+  staleWhileRevalidate: '1m', staleIfError: 5, ttlJitter: 0.1, eagerRefresh: 0.5, maxEntryBytes: 5, tags: ['a'], tagHeaders: ['cache-tag']
+}
+
+t.test('what has no effect without a ttl cannot be set without one', async t => {
+  for (const [name, value] of Object.entries(USELESS)) {
+    const wanted = 'must be given with ttl or negativeTtl, because without them nothing is cached'
+    t.equal(verdict(route, { [name]: value }), `config.coalesce.${name} of GET /word/:word ${wanted}, got ${JSON.stringify(value)}`)
+    t.match(verdict(route, { ttl: false, [name]: value }), wanted)
+    t.equal(verdict(route, { ttl: '1m', [name]: value }), 'accepted')
+    t.equal(verdict(route, { negativeTtl: { 404: '1m' }, [name]: value }), 'accepted')
+    t.equal(verdict(each => route(each, registration({ ttl: '1m' }).routes), { [name]: value }), 'accepted', 'the registration has a ttl')
+    t.match(verdict(each => route(each, registration({ ttl: '1m' }).routes), { ttl: false, [name]: value }), wanted)
+    t.equal(verdict(registration, { [name]: value }), 'accepted', 'a default, for routes that have a ttl')
+    t.equal(verdict(each => route(each, registration({ [name]: value }).routes), { query: ['q'] }), 'accepted', 'the route has not set it')
+  }
+  t.equal(verdict(route, { staleIfError: 0, eagerRefresh: false, tags: [], ttlJitter: undefined }), 'accepted', 'what is switched off needs nothing')
+})
+
+t.test('what has no effect on a function without a ttl cannot be set without one', async t => {
+  const key = (): string => ''
+  const store = { get () {}, set () {}, delete () {} }
+  const { maxEntryBytes, tagHeaders, ...useless } = USELESS
+  for (const [name, value] of Object.entries({ ...useless, tags: () => ['a'], store, storeTimeout: 5 })) {
+    t.match(verdict(call, { key, [name]: value }), `deduplicate options.${name} must be given with ttl, because without it nothing is cached, got `)
+    t.equal(verdict(call, { key, ttl: '1m', [name]: value }), 'accepted')
+  }
+})
+
 t.test('whatever was got can be told', async t => {
   const circular: Record<string, unknown> = {}
   circular.self = circular
   const odd = [circular, { n: 1n }, Symbol('s'), Object.create(null), new Proxy({}, {}), [circular], { toJSON () { throw new Error('no') } }]
-  t.strictSame(odd.filter(each => !/^config\.coalesce of GET \/word\/:word\.hook must be .*, got ./.test(verdict(route, { hook: each }))), [])
+  t.strictSame(odd.filter(each => !/^config\.coalesce\.hook of GET \/word\/:word must be .*, got ./.test(verdict(route, { hook: each }))), [])
   t.match(verdict(route, { hook: circular }), /got \[object Object\]$/)
 })
 

@@ -48,7 +48,7 @@ export function admit (
       route.warned.add(fault)
       const name = fault === 'no-key' ? 'key' : 'identity'
       request.log.warn({ coalesce: { event: fault, route: route.url, got } },
-        `coalesce: what the ${name} function of the route answers is no key, so its requests run by themselves; give a string, number, bigint or boolean`)
+        `coalesce: what the ${name} function of the route answers is ${got} and so no key, and its requests run by themselves; give a string, number, bigint or boolean`)
     }
     if (run !== undefined) return turnAway(run, reply, `it may not board, because of ${fault}`, error)
     if (error !== undefined) request.log.warn({ err: error, coalesce: { event: fault, route: route.url } }, `coalesce: ${fault}`)

@@ -7,6 +7,7 @@ import type { FastifyRequest } from 'fastify'
 import type { ReplyCoalesce, RequestCoalesce } from '../../../types/index.js'
 import type { RequestParticipant } from './participant.js'
 import { refreshOf } from '../cache/refresh-request.js'
+import { fail, isName } from '../../options/parsers.js'
 import type { BypassReason, Detail } from '../../reasons.js'
 import type { CoalescedRoute } from './route.js'
 
@@ -48,11 +49,30 @@ export function setParticipant (request: FastifyRequest, participant: RequestPar
   (request as unknown as WithParticipant)[kParticipant] = participant
 }
 
+/**
+ * A wrong argument is the caller's mistake, and is told to it on every request, so that it does not come to light only where it counts.
+ *
+ * @throws FST_COALESCE_INVALID_OPTION
+ */
+function checkArguments (what: string, args: readonly unknown[], isRight: (arg: unknown) => boolean, wanted: string): void {
+  const wrong = args.findIndex(arg => !isRight(arg))
+  if (wrong >= 0) fail(what, wanted, args[wrong])
+}
+
+function checkNames (...names: unknown[]): void {
+  checkArguments('request.coalesce.varyOn', names, name => typeof name === 'string', "called with header names, or '*'")
+}
+
 /** What `reply.coalesce` is. */
 export function replyViewOf (request: FastifyRequest): ReplyCoalesce | undefined {
   const participant = (request as unknown as WithParticipant)[kParticipant]
   if (participant === undefined) return undefined
-  return { tag (...tags) { if (!(participant instanceof Bypass)) participant.tag(tags) } }
+  return {
+    tag (...tags) {
+      checkArguments('reply.coalesce.tag', tags, isName, 'called with tags, which are texts and not empty')
+      if (!(participant instanceof Bypass)) participant.tag(tags)
+    }
+  }
 }
 
 /** What `request.coalesce` is. */
@@ -67,12 +87,12 @@ export function viewOf (request: FastifyRequest): RequestCoalesce | undefined {
       cause: undefined,
       leaderId: undefined,
       get signal () { return request.signal },
-      varyOn () {}
+      varyOn: checkNames
     }
   }
   if (participant instanceof Bypass) {
     const { detail, reason } = participant
-    return { refresh: false, outcome: 'bypass', reason, cause: detail?.cause, leaderId: request.id, signal: request.signal, varyOn () {} }
+    return { refresh: false, outcome: 'bypass', reason, cause: detail?.cause, leaderId: request.id, signal: request.signal, varyOn: checkNames }
   }
   return {
     refresh: participant.role.type === 'refresher',
@@ -81,6 +101,9 @@ export function viewOf (request: FastifyRequest): RequestCoalesce | undefined {
     get cause () { return participant.outcomeDetail?.cause },
     get leaderId () { return participant.leaderId },
     get signal () { return request.signal },
-    varyOn (...names) { participant.varyOn(names) }
+    varyOn (...names) {
+      checkNames(...names)
+      participant.varyOn(names)
+    }
   }
 }

@@ -36,7 +36,7 @@ export function adoptRoute (fastify: FastifyInstance, scope: Scope, options: Rou
   checkChoice(options, settings, name)
   const hasBody = settings.body !== undefined && methods.some(method => method === 'QUERY' || method === 'POST')
   if (hasBody && settings.hook === 'onRequest') {
-    throw new InvalidOptionError(`config.coalesce of ${name}.hook`, "'auto' or 'preHandler', because there is no body before", "'onRequest'")
+    throw new InvalidOptionError(`config.coalesce.hook of ${name}`, "'auto' or 'preHandler', because there is no body before", "'onRequest'")
   }
 
   const tally = new Tally(methods.join(','), options.url)
