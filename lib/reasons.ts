@@ -1,5 +1,7 @@
 /**
  * Reasons: why a request or a call was served as it was. Code, logs, metrics, Cache-Status, `explain` and docs share these names.
+ * Here are only the names. A bypass is decided in `http/policy.ts`, `http/key.ts`, `fastify/admission/`, `engine/flights/flights.ts` and
+ * `engine/endings.ts`; whether a response is shared in `http/policy.ts` and `fastify/request/`.
  *
  * Invariant: closed sets. What a request says never becomes a reason or a cause; the names of headers and cookies stand beside them.
  */

@@ -1,7 +1,8 @@
 /**
  * What happens to participants that do not lead, when their flights end.
  *
- * Invariant: `settle` is the one place where an ending turns into an action. A participant that may not have a result boards again, at
+ * Invariant: `settle` is the one place where the end of a flight turns into an action. (A live stream that is cut off after its first byte
+ * is no such end: the front end ends that response.) A participant that may not have a result boards again, at
  * most `MAX_BOARDINGS` times, or runs for itself: a few at a time, so that no flight ends in a stampede.
  */
 import type { Outcome } from '../../types/index.js'

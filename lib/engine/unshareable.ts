@@ -7,7 +7,7 @@
  */
 import { LRUCache } from 'lru-cache'
 import type { Clock } from '../../types/index.js'
-import { MEMORY } from './cache/memory.js'
+import { MEMORY } from './cache/memory-limits.js'
 import type { UnshareableReason } from '../reasons.js'
 import { sizeOfVariant, type Variant } from '../variant.js'
 import type { Varied, Variants } from './variants.js'

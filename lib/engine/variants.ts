@@ -6,7 +6,7 @@
  */
 import { LRUCache } from 'lru-cache'
 import type { Clock } from '../../types/index.js'
-import { MEMORY } from './cache/memory.js'
+import { MEMORY } from './cache/memory-limits.js'
 import { Companies, Company } from './company.js'
 import type { Varying } from '../variant.js'
 

@@ -5,7 +5,7 @@
  * object alive.
  */
 import { randomUUID } from 'node:crypto'
-import { functionKeyText } from '../http/answers.js'
+import { functionKeyText } from '../http/key-parts.js'
 
 /** Tells the objects of this process from those of others that use the same store. */
 const PROCESS = randomUUID()

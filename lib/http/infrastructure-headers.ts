@@ -43,11 +43,11 @@ const CACHES = [
 ] as const
 
 /** All of them, in lower case. docs/headers-hooks-read.md lists the same. */
-export const PLUMBING: readonly string[] = Object.freeze([...TRACES, ...FRAMING, ...FORWARDING, ...BROWSERS, ...CACHES])
+export const INFRASTRUCTURE_HEADERS: readonly string[] = Object.freeze([...TRACES, ...FRAMING, ...FORWARDING, ...BROWSERS, ...CACHES])
 
-const NAMES = new Set(PLUMBING)
+const NAMES = new Set(INFRASTRUCTURE_HEADERS)
 
 /** Whether a hook's reading of this header says nothing about the response. */
-export function isPlumbing (name: string): boolean {
+export function isInfrastructure (name: string): boolean {
   return NAMES.has(name)
 }

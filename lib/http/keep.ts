@@ -4,6 +4,7 @@
  * Invariant: pure except for the jitter. A response with `private`, `no-store`, `no-cache` or Set-Cookie, or that has expired, is
  * never cached. A response is served stale no longer than it allows itself. No option has a 5xx served stale.
  */
+import { isFailure } from './failure.js'
 import { trimmed, parseHttpDate } from './conditional.js'
 import { combined } from './fields.js'
 import { ageOf, freshnessOf, mayServeStale, restrictsKeeping, type FreshnessReason, type KeepReason } from './freshness.js'
@@ -63,7 +64,7 @@ export function planKeeping (response: Keepable, settings: KeepSettings, ttlOf: 
   const fresh = lifetime - freshness.age
   const usedUp = Math.max(-fresh, 0)
   // A cached 5xx is not served stale by an option: it would hide that the error is over.
-  const optional = (option: number): number => status >= 500 ? 0 : option
+  const optional = (option: number): number => isFailure(status) ? 0 : option
   const stale = (own: number | undefined, option: number): number =>
     freshness.mayServeStale ? Math.max((own ?? optional(option)) - usedUp, 0) : 0
   const durations = {

@@ -6,7 +6,7 @@
  * parts after the target are empty, they are left out.
  */
 import type { IncomingHttpHeaders } from 'node:http'
-import { notAKey, partText } from './answers.js'
+import { notAKey, partText } from './key-parts.js'
 import { atOnce } from './at-once.js'
 import { digestBody, isPlainJson } from './body-digest.js'
 import { cookiePairs } from './cookies.js'

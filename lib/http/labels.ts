@@ -1,5 +1,6 @@
 /**
- * Labels, by which cached results are purged.
+ * Labels, by which cached results are purged. A label matches as a whole only: to purge by something wider, responses need a label for it when
+ * they are stored.
  *
  * Invariant: pure. Labels of different kinds are never equal, nor is one to a key, which begins with a bracket.
  */

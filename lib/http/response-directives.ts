@@ -1,5 +1,6 @@
 /**
  * The directives of a response that say whether and how long it may be cached (RFC 9111 section 5.2.2, RFC 5861, RFC 9213).
+ * What forbids sharing at all (`private`, `no-store`) is judged in `cache-control.ts`; what follows for the lifetime, in `freshness.ts`.
  *
  * Invariant: pure, never throws. A directive that is repeated or not well formed is read in the way that caches for the shortest
  * time. A restriction is never lost, whatever else its field says.

@@ -1,7 +1,7 @@
 /**
  * The options that routes and functions have in common: how long to wait, and how long to serve what is cached.
  *
- * Invariant: a default or bound of them is written here only.
+ * Invariant: a default or bound of them is written here only, and told in `types/` and docs/options.md, which a test compares.
  */
 import { isDeepStrictEqual } from 'node:util'
 import type { Store } from '../../types/index.js'

@@ -12,7 +12,7 @@ import { fastifyRequestContext } from '@fastify/request-context'
 import Fastify, { type FastifyInstance, type FastifyRequest } from 'fastify'
 import t from 'tap'
 import coalesce from '../../lib/index.js'
-import { PLUMBING } from '../../lib/http/infrastructure-headers.js'
+import { INFRASTRUCTURE_HEADERS } from '../../lib/http/infrastructure-headers.js'
 import type { CoalesceOptions, CoalesceRouteOptions } from '../../types/index.js'
 import { held, meet, queue, times, type HeldHandler } from '../fixtures/crowd.js'
 import { getFrom, leave, outcomes } from '../fixtures/endings.js'
@@ -270,12 +270,12 @@ t.test('learnVary: false, and a name that is ignored, switch it off', async t =>
 })
 
 t.test('what hooks read for other purposes does not split, what the handler reads of it does', async t => {
-  const names = PLUMBING.filter(name => !['connection', 'keep-alive', 'te', 'trailer', 'transfer-encoding',
+  const names = INFRASTRUCTURE_HEADERS.filter(name => !['connection', 'keep-alive', 'te', 'trailer', 'transfer-encoding',
     'content-length', 'content-type', 'expect', 'upgrade', 'range'].includes(name) && !name.startsWith('if-'))
   const ask = (server: TestServer) => TENANTS.map((_, index) => () =>
     server.get('/', { headers: Object.fromEntries(names.map(name => [name, `${name} ${index}`])) }))
   const look = async (request: FastifyRequest): Promise<void> => {
-    for (const name of PLUMBING) made.set(request, [request.headers[name], request.ip, request.socket.remoteAddress])
+    for (const name of INFRASTRUCTURE_HEADERS) made.set(request, [request.headers[name], request.ip, request.socket.remoteAddress])
   }
   const handler = held(() => 'shared')
   const server = await serve(t, app => {
@@ -413,14 +413,14 @@ t.test('what a hook makes of the address tells clients apart once it hands that 
 
 t.test('a page names all that does not count of what hooks read', t => {
   const page = readFileSync(new URL('../../docs/headers-hooks-read.md', import.meta.url), 'utf8')
-  t.strictSame(PLUMBING.filter(name => !page.includes(`\`${name}\``)), [])
+  t.strictSame(INFRASTRUCTURE_HEADERS.filter(name => !page.includes(`\`${name}\``)), [])
   t.end()
 })
 
 t.test('the list of what is read for other purposes cannot be changed', t => {
-  t.throws(() => { (PLUMBING as string[]).push('x-tenant') })
-  t.strictSame(PLUMBING.filter(name => name !== name.toLowerCase()), [])
-  t.equal(new Set(PLUMBING).size, PLUMBING.length)
+  t.throws(() => { (INFRASTRUCTURE_HEADERS as string[]).push('x-tenant') })
+  t.strictSame(INFRASTRUCTURE_HEADERS.filter(name => name !== name.toLowerCase()), [])
+  t.equal(new Set(INFRASTRUCTURE_HEADERS).size, INFRASTRUCTURE_HEADERS.length)
   t.end()
 })
 

@@ -1,7 +1,7 @@
 import { readdir } from 'node:fs/promises'
 import t from 'tap'
 import { byMeaning, normalizeAcceptEncoding } from '../../lib/http/accept-encoding.js'
-import { functionKeyText, partText } from '../../lib/http/answers.js'
+import { functionKeyText, partText } from '../../lib/http/key-parts.js'
 import { digestBody, isPlainJson, textOf as jsonOf } from '../../lib/http/body-digest.js'
 import { cacheDirectives, parseCacheControl } from '../../lib/http/cache-control.js'
 import { appendCacheStatus, cacheStatus, isCacheName } from '../../lib/http/cache-status.js'
@@ -20,7 +20,7 @@ import { readKeptResponse, readVaryMarker } from '../../lib/http/kept-response.j
 import { buildKey, headerOf, KeyHead, sendsBody } from '../../lib/http/key.js'
 import { labelsOf, partOf, pathLabel, routeLabel, tagLabel } from '../../lib/http/labels.js'
 import { fencedPath } from '../../lib/http/path.js'
-import { isPlumbing } from '../../lib/http/infrastructure-headers.js'
+import { isInfrastructure } from '../../lib/http/infrastructure-headers.js'
 import { joinReason, keyCovers, shareReason, uncoveredCredential } from '../../lib/http/policy.js'
 import { coversAllBut, coversOnly, ignoresQuery, isOfQuery, namesOf, narrowQuery, normalizeQuery, queryStart } from '../../lib/http/query.js'
 import { ifRangeHolds, multipart, parseRange } from '../../lib/http/range.js'
@@ -107,7 +107,7 @@ const PARSERS: Readonly<Record<string, Parser>> = {
   routeLabel,
   tagLabel,
   fencedPath,
-  isPlumbing,
+  isInfrastructure,
   joinReason: text => joinReason({ method: 'GET', headers: fields(text, 'connection', 'cookie'), raw: { socket: null } }, JOIN),
   uncoveredCredential: text => uncoveredCredential(fields(text, 'cookie'), JOIN),
   keyCovers: text => keyCovers('cookie', { headers: fields(text, 'cookie'), host: text }, JOIN),
@@ -150,7 +150,7 @@ const PARSERS: Readonly<Record<string, Parser>> = {
 /** Not given what is sent, but numbers, bytes, names that the app chose, or what one of the parsers has read. */
 const NOT_OF_TEXTS = new Set([
   'Audience', 'Broadcast', 'HeldBytes', 'Reader', 'Reads', 'Source', 'SharedBody', 'SharedBodies', 'acceptable', 'acceptableOnError', 'answersOneOnly', 'atOnce', 'bounded', 'byteLength',
-  'bytesOf', 'contentRange', 'deltaSecondsText', 'followReason', 'isLarger', 'isPlainObject', 'judge', 'matchesStrongly', 'matchesWeakly', 'notAKey', 'parameter', 'sizeOfVariant', 'snapshot', 'watched', 'watchedArray'
+  'bytesOf', 'contentRange', 'deltaSecondsText', 'followReason', 'isFailure', 'isLarger', 'isPlainObject', 'judge', 'matchesStrongly', 'matchesWeakly', 'notAKey', 'parameter', 'sizeOfVariant', 'snapshot', 'watched', 'watchedArray'
 ])
 
 /** The more fields, the longer the text. */

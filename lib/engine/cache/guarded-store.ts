@@ -9,7 +9,7 @@ import { LRUCache } from 'lru-cache'
 import type { Clock, Entry, Store } from '../../../types/index.js'
 import type { StoreListener } from '../../observers/observer.js'
 import { wholeEntry, type AnyEntry } from './entry.js'
-import { MEMORY } from './memory.js'
+import { MEMORY } from './memory-limits.js'
 import { PurgeTimes } from './purge-times.js'
 
 export interface Listed {

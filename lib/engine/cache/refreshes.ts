@@ -5,7 +5,7 @@
  * before the next refresh doubles, up to a limit. A run that does well ends that.
  */
 import { LRUCache } from 'lru-cache'
-import { MEMORY } from './memory.js'
+import { MEMORY } from './memory-limits.js'
 
 /** The pause after the first failure, in milliseconds; then twice as long, … */
 const FIRST_PAUSE = 1_000

@@ -16,7 +16,7 @@ export interface Refusal {
 
 export type Permission = { readonly type: 'granted' } | Refusal
 
-/** How a run ended. */
+/** How a run ended. The front ends say whether it failed: it threw, or a request was answered from 500. */
 export type RunEnd = 'completed' | 'failed' | 'unshareable' | 'abandoned' | 'timed-out'
 
 export interface Protection {

@@ -4,6 +4,7 @@
  * Invariant: a cached response is served only to a request of its own key and variant, while it is fresh, or as stale as its route and
  * the request's own headers allow.
  */
+import { isFailure } from '../../http/failure.js'
 import type { Entry } from '../../../types/index.js'
 import type { Codec, NoPlan, Plan } from '../../engine/cache/cache.js'
 import type { Found } from '../../engine/cache/guarded-store.js'
@@ -86,7 +87,7 @@ export function suitabilityOf (recording: KeptRecording, { entry, outdated, resi
 export function planResponse (
   recording: Recording, response: Response, { labels, settings, startedAt, ttlOf }: Circumstances, now: number
 ): Plan | NoPlan {
-  const failed = response.status >= 500
+  const failed = isFailure(response.status)
   if (response.tags.length > MAX_TAGS) return { failed, entry: undefined }
   const came = { ...response, bytes: recording.bytes as number, requestedAt: startedAt, respondedAt: now }
   const plan = planKeeping(came, settings, ttlOf)

@@ -9,7 +9,7 @@
 import { channel } from 'node:diagnostics_channel'
 import type { FastifyInstance, FastifyReply, FastifyRequest, RouteOptions } from 'fastify'
 import { FORWARDED } from '../../http/forwarded.js'
-import { isPlumbing } from '../../http/infrastructure-headers.js'
+import { isInfrastructure } from '../../http/infrastructure-headers.js'
 import { REST, type Covers } from '../../http/query.js'
 import { Reads, type WatchedRequest } from '../../http/reads.js'
 import { dropHook, instanceHooks, prependHook, routeConfigOf, unbound, type InstanceHooks } from '../internals.js'
@@ -82,7 +82,7 @@ class HookReads extends Reads implements HookWatch {
   override note (name: string): void {
     if (this.#leads) {
       super.note(name)
-    } else if (!this.aside && !isPlumbing(name)) {
+    } else if (!this.aside && !isInfrastructure(name)) {
       if (this.originals?.has(name) !== true) (this.originals ??= new Map()).set(name, this.headers?.[name])
       // Credentials and identity are in the key.
       if (!this.#credentials.includes(name) && !this.#isElsewhere(name)) super.note(name === 'forwarded' ? FORWARDED : name)

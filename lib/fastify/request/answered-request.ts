@@ -1,5 +1,5 @@
 /**
- * A request as its client knows it: it waits, and is answered with a recording or an error.
+ * A request as its client knows it: it waits, and is answered with a recording or an error, or is cut off in the middle of a stream.
  *
  * Invariant: whatever answers a request does so in the request's own asynchronous context, and only if nothing was sent yet.
  */

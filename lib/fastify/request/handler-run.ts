@@ -3,9 +3,10 @@
  *
  * Invariant: a response is captured before the instance's later `onSend` hooks see it, and decided upon after all of them ran. What
  * other hooks add for the run's own client is not recorded, but a cookie or a restriction that they add keeps the response from
- * being shared.
+ * being shared. A run has failed if its handler threw, or by its status (`http/failure.ts`).
  */
 import type { IncomingHttpHeaders } from 'node:http'
+import { isFailure } from '../../http/failure.js'
 import { headerDelta } from '../../http/headers.js'
 import { answersOneOnly, shareReason } from '../../http/policy.js'
 import { isLarger, snapshot } from '../../http/recording.js'
@@ -97,7 +98,7 @@ export class HandlerRun extends LandingRun {
     const { failed, reply } = this.participant
     this.status = reply.statusCode
     if (this.revalidation !== undefined) body = this.#revalidated(this.revalidation, body)
-    const hasFailed = failed || reply.statusCode >= 500
+    const hasFailed = failed || isFailure(reply.statusCode)
     if (hasFailed && !this.#decided) body = this.#resolveFailure(body)
     return this.#decided ? body : this.#record(body, payload, hasFailed, last)
   }
@@ -106,7 +107,7 @@ export class HandlerRun extends LandingRun {
   #resolveFailure (body: unknown): unknown {
     const participant = this.participant
     const { conductor, reply } = participant
-    if (reply.statusCode >= 500) {
+    if (isFailure(reply.statusCode)) {
       const fallback = conductor.fallBack(participant)
       this.#decided = fallback !== undefined || participant.role.type === 'refresher'
       if (fallback !== undefined) return participant.replaceResponse(fallback, body, this.before)

@@ -4,6 +4,7 @@
  * Invariant: it is decided once what its client is sent: the response of its own handler, the recording of another run, a cached
  * response, or an error.
  */
+import { isFailure } from '../../http/failure.js'
 import type { IncomingHttpHeaders } from 'node:http'
 import type { NoPlan, Plan } from '../../engine/cache/cache.js'
 import { NobodyWaitsError } from '../../errors.js'
@@ -245,7 +246,7 @@ export class RequestParticipant extends AnsweredRequest {
   /** If its run, which is for its own client only, has failed, a cached response may replace the error. */
   #orFallback (payload: unknown): unknown {
     const before = this.#before ?? this.#run?.before
-    if (before === undefined || this.replay !== undefined || this.reply.statusCode < 500) return payload
+    if (before === undefined || this.replay !== undefined || !isFailure(this.reply.statusCode)) return payload
     const fallback = this.conductor.fallBack(this)
     return fallback === undefined ? payload : this.replaceResponse(fallback, payload, before)
   }

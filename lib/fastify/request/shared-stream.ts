@@ -2,7 +2,8 @@
  * A response that is a stream, while a run's own client and its followers read it.
  *
  * Invariant: the stream is read by its broadcast only. Its own client, or a hook that changes it for that client, reads a copy. A
- * dependency that shows after the first bytes cuts off all followers that differ in it.
+ * dependency that shows after the first bytes cuts off all followers that differ in it. If the source fails before anything was sent, the flight
+ * goes on with a fallback or another leader (`over`); after that, all readers are cut off (`http/broadcast.ts`).
  */
 import type { Readable } from 'node:stream'
 import { MISMATCH } from '../../engine/flights/landing.js'
