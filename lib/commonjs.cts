@@ -19,6 +19,7 @@ declare namespace fastifyCoalesce {
   export type CoalesceOptions = front.CoalesceOptions
   export type CoalesceRouteOptions = front.CoalesceRouteOptions
   export type CoalesceStats = front.CoalesceStats
+  export type CookiesOption = front.CookiesOption
   export type Deduplicate = front.Deduplicate
   export type Deduplicated<Function extends (...args: never[]) => Promise<unknown>> = front.Deduplicated<Function>
   export type DeduplicateOptions<Arguments extends readonly unknown[] = readonly unknown[], Result = unknown> =

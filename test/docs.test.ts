@@ -9,7 +9,7 @@ import Fastify from 'fastify'
 import t from 'tap'
 import ts from 'typescript'
 import * as errors from '../lib/errors.js'
-import coalesce from '../lib/index.js'
+import coalesce, { ANALYTICS_COOKIES } from '../lib/index.js'
 import { readOptions } from '../lib/options/options.js'
 import { REASONS } from '../lib/reasons.js'
 import { brokenLinks, namedRows, page, PAGES, ROOT, type Snippet } from './fixtures/markdown.js'
@@ -171,6 +171,12 @@ t.test('the options page gives every default as the types do, and what every opt
       t.ok(text.includes(`Must be ${wanted}.`), `${name}: Must be ${wanted}.`)
     }
   }
+  t.end()
+})
+
+t.test('the page on cookies lists those of the preset, and no other', t => {
+  const table = page('docs/recipes.md').section('Cookies').split('\n').filter(line => line.startsWith('| ')).slice(1).join('\n')
+  t.strictSame([...table.matchAll(/`([^`]+)`/g)].map(([, name]) => name), [...ANALYTICS_COOKIES])
   t.end()
 })
 

@@ -9,7 +9,7 @@ export type { CoalesceFigures, CoalesceStats, RouteFigures } from './figures.js'
 export type { Deduplicate, Deduplicated, DeduplicateOptions } from './functions.js'
 export type { CacheControlOptions, CoalesceOptions, MetricsOptions } from './options.js'
 export type { Outcome } from './outcome.js'
-export type { CoalesceRouteOptions, KeptResponseFacts, QueryOption } from './route-options.js'
+export type { CoalesceRouteOptions, CookiesOption, KeptResponseFacts, QueryOption } from './route-options.js'
 export type { Entry, Store } from './store.js'
 export type { Clock, Duration } from './values.js'
 

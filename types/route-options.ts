@@ -15,6 +15,16 @@ export type QueryOption =
   /** All but these names; `*` at the end of a name matches any rest. The handler does not see the ignored ones; hooks do. */
   | { readonly ignore: readonly string[] }
 
+/** What cookies mean to a route. */
+export type CookiesOption =
+  /** These are part of the key. */
+  | readonly string[]
+  /**
+   * Those of `ignore` are taken out of the request before any hook and the handler sees it; `*` at the end of a name matches any rest,
+   * and `'*'` all cookies. Those of `key` are part of the key, and stay whatever `ignore` says.
+   */
+  | { readonly ignore: readonly string[], readonly key?: readonly string[] }
+
 /** Options of a route (`config.coalesce`). Given at registration they are the defaults for all routes. */
 export interface CoalesceRouteOptions {
   /**
@@ -35,10 +45,11 @@ export interface CoalesceRouteOptions {
    */
   headers?: readonly string[]
   /**
-   * Cookies that are part of the key. A `Cookie` header with no other cookies than these does not count as credentials.
+   * Cookies that are part of the key, and cookies that are ignored. A `Cookie` header with no other cookies than these does not count
+   * as credentials.
    * @default []
    */
-  cookies?: readonly string[]
+  cookies?: CookiesOption
   /**
    * Who is asking. With it, requests with credentials coalesce, each with those of the same identity. A request bypasses if it
    * throws, or returns nothing, `''` or anything that is not a key. `1` and `'1'` are two identities.
@@ -56,10 +67,11 @@ export interface CoalesceRouteOptions {
    */
   body?: boolean | { readonly maxBytes?: number }
   /**
-   * Request headers that mean credentials. A request with one of them bypasses, unless the key covers it.
+   * Request headers that mean credentials. A request with one of them bypasses, unless the key covers it. A list replaces that of the
+   * registration, or the default one; `add` and `remove` change it.
    * @default ['authorization', 'proxy-authorization', 'cookie', 'x-api-key']
    */
-  credentials?: readonly string[]
+  credentials?: readonly string[] | { readonly add?: readonly string[], readonly remove?: readonly string[] }
   /**
    * Further status codes whose responses may be shared. Those that RFC 9110 section 15.1 calls heuristically cacheable, 5xx, and
    * responses with explicit freshness need not be listed. 206, 304, 412, 416 and 1xx are never shared.

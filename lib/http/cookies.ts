@@ -29,6 +29,27 @@ function isSpace (code: number): boolean {
   return code === 32 || code === 9
 }
 
+/** What a route says of cookies. */
+export interface CookieSettings {
+  /** The names of those that are part of the key. */
+  readonly key: readonly string[]
+  /** Tells those that nobody is to see; undefined: there are none. */
+  readonly ignores: ((name: string) => boolean) | undefined
+}
+
+/**
+ * A Cookie header without the cookies of these names, the other pieces in their order; as it was if it has none of them. Undefined:
+ * nothing is left. A piece without `=` has the name ''.
+ */
+export function withoutCookies (header: string, isIgnored: (name: string) => boolean): string | undefined {
+  const pieces = header.split(';')
+  // Some parsers take more than spaces and tabs off a name.
+  const left = pieces.filter(piece => !isIgnored(piece.slice(0, Math.max(piece.indexOf('='), 0)).trim()))
+  if (left.length === pieces.length) return header
+  const rest = left.map(trim).filter(piece => piece !== '')
+  return rest.length === 0 ? undefined : rest.join('; ')
+}
+
 /** Whether every cookie that the header carries is one of `names`. */
 export function carriesOnly (header: string, names: readonly string[]): boolean {
   return names.length > 0 && cookiePairs(header).every(([name]) => names.includes(name))

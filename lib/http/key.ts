@@ -9,7 +9,7 @@ import type { IncomingHttpHeaders } from 'node:http'
 import { notAKey, partText } from './key-parts.js'
 import { atOnce } from './at-once.js'
 import { digestBody, isPlainJson } from './body-digest.js'
-import { cookiePairs } from './cookies.js'
+import { cookiePairs, type CookieSettings } from './cookies.js'
 import { normalizeQuery, queryStart, type Covers } from './query.js'
 
 /** Settings of the app that keys depend on. */
@@ -25,7 +25,7 @@ export interface Router {
 export interface KeySettings<S> {
   readonly query: 'sorted' | 'raw' | { readonly covers: Covers }
   readonly headers: readonly string[]
-  readonly cookies: readonly string[]
+  readonly cookies: Pick<CookieSettings, 'key'>
   readonly identity: ((request: S) => unknown) | undefined
   readonly key: ((request: S) => unknown) | undefined
   readonly body: { readonly maxBytes: number } | undefined
@@ -160,7 +160,7 @@ export function buildKey<S extends KeySource> (head: KeyHead, request: S, settin
     body = [headerOf(request.headers, 'content-type'), digest]
   }
 
-  const { headers, cookies } = settings
+  const { headers, cookies: { key: cookies } } = settings
   const start = head.of(request) + target
   if (identity === 'null' && body === null && headers.length === 0 && cookies.length === 0 && hidden === undefined) return start + ']'
   const parts = [headersOf(request, headers), cookiesOf(request.headers, cookies), body]

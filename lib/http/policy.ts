@@ -6,7 +6,7 @@
  */
 import type { IncomingHttpHeaders } from 'node:http'
 import { parseCacheControl, type Restriction } from './cache-control.js'
-import { carriesOnly } from './cookies.js'
+import { carriesOnly, type CookieSettings } from './cookies.js'
 import { headerOfName } from './dimensions.js'
 import { combined, tokenList } from './fields.js'
 import type { Headers } from './headers.js'
@@ -24,7 +24,7 @@ export interface RequestFacts {
 export interface JoinSettings {
   readonly credentials: readonly string[]
   readonly headers: readonly string[]
-  readonly cookies: readonly string[]
+  readonly cookies: Pick<CookieSettings, 'key'>
   readonly identity: unknown
   readonly key: unknown
   readonly body: unknown
@@ -92,7 +92,7 @@ function isPlainConnection (value: string): boolean {
 
 /** Whether the key covers all of this credential. */
 function coversCredential (name: string, headers: IncomingHttpHeaders, settings: JoinSettings): boolean {
-  return settings.headers.includes(name) || (name === 'cookie' && carriesOnly(headerOf(headers, name) as string, settings.cookies))
+  return settings.headers.includes(name) || (name === 'cookie' && carriesOnly(headerOf(headers, name) as string, settings.cookies.key))
 }
 
 /** Whether the key covers all of a request header, for a request that has boarded. */
@@ -101,7 +101,7 @@ export function keyCovers (name: string, { headers, host }: Pick<KeySource, 'hea
     ((name === 'host' || name === ':authority') && headers[name] === host) ||
     (settings.credentials.includes(name) && (name === 'cookie'
       // An identity does not cover other cookies. Without one, no request boards with cookies that are not in the key.
-      ? settings.identity === undefined && carriesOnly(headerOf(headers, name) ?? '', settings.cookies)
+      ? settings.identity === undefined && carriesOnly(headerOf(headers, name) ?? '', settings.cookies.key)
       : settings.identity !== undefined))
 }
 

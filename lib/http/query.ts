@@ -5,6 +5,7 @@
  * values of a repeated name in the same order. Nothing is decoded, dropped or lower-cased, so that what a handler could
  * tell apart stays apart. Only which pairs are part of the key is told by their names as the app's parser gives them.
  */
+import { namedBy } from './name-patterns.js'
 
 /** Tells whether a pair is part of the key, by the names that it has. */
 export type Covers = (names: readonly string[]) => boolean
@@ -108,12 +109,10 @@ export function coversOnly (names: readonly string[]): Covers {
   return own => own.some(name => set.has(name))
 }
 
-/** Compiles `['utm_*', 'gclid']`; a star at the end of a name stands for any rest. */
+/** Compiles `['utm_*', 'gclid']`. */
 export function coversAllBut (patterns: readonly string[]): Covers {
-  const all = spellings(patterns)
-  const names = new Set(all.filter(pattern => !pattern.endsWith('*')))
-  const prefixes = all.filter(pattern => pattern.endsWith('*')).map(pattern => pattern.slice(0, -1))
-  return own => !own.some(name => names.has(name) || prefixes.some(prefix => name.startsWith(prefix)))
+  const isNamed = namedBy(spellings(patterns))
+  return own => !own.some(isNamed)
 }
 
 /** The name, among header names, under which all of a query stands that is not covered; no header can be called so. */

@@ -9,8 +9,8 @@ import type { Clock } from '../../types/index.js'
 import { InvalidOptionError } from '../errors.js'
 import { nearest } from './near.js'
 
-/** Parses one option. `name` is its name in messages. */
-export type Parser<T> = (value: unknown, name: string) => T
+/** Parses one option. `name` is its name in messages; `inherited` is what it would be if it were not given. */
+export type Parser<T> = (value: unknown, name: string, inherited?: unknown) => T
 export type Parsers<T> = { readonly [Name in keyof T]: Parser<T[Name]> }
 
 const MAX_TIMEOUT = 2 ** 31 - 1
@@ -131,7 +131,7 @@ export function read<T extends object> (readers: Parsers<T>, options: Record<str
   const settings: Partial<T> = {}
   for (const name of Object.keys(readers) as Array<keyof T & string>) {
     const value = options[name]
-    settings[name] = value === undefined && name in defaults ? defaults[name] : readers[name](value, below(path, name))
+    settings[name] = value === undefined && name in defaults ? defaults[name] : readers[name](value, below(path, name), defaults[name])
   }
   return Object.freeze(settings as T)
 }

@@ -10,7 +10,9 @@ import { atOnce } from '../http/at-once.js'
 import { CACHE_NAME, isCacheName } from '../http/cache-status.js'
 import { answersOneOnly } from '../http/policy.js'
 import type { Recording } from '../http/recording.js'
+import type { CookieSettings } from '../http/cookies.js'
 import type { KeySettings } from '../http/key.js'
+import { namedBy } from '../http/name-patterns.js'
 import { coversAllBut, coversOnly, isOfQuery } from '../http/query.js'
 import {
   checkEffect, FUNCTION_DEFAULTS, functionReaders, KEEPING_DEFAULTS, keepingReaders, type FunctionSettings, type KeepingSettings
@@ -22,6 +24,7 @@ import {
 
 export interface RouteSettings extends KeySettings<FastifyRequest>, FunctionSettings, KeepingSettings {
   readonly hook: 'auto' | 'onRequest' | 'preHandler'
+  readonly cookies: CookieSettings
   readonly credentials: readonly string[]
   readonly statuses: readonly number[]
   readonly maxBodyBytes: number
@@ -63,6 +66,25 @@ const body: Parser<KeySettings<FastifyRequest>['body']> = (value, name) => {
   if (value === true) return BODY
   if (!isObject(value)) return fail(name, 'true, false or { maxBytes }', value)
   return read({ maxBytes: integer(1) }, value, BODY, name)
+}
+
+const cookies: Parser<CookieSettings> = (value, name) => {
+  if (Array.isArray(value)) return Object.freeze({ key: names(value, name), ignores: undefined })
+  if (!isObject(value)) return fail(name, 'an array of names or { ignore: [names], key: [names] }', value)
+  const { ignore, key } = read<Record<'ignore' | 'key', readonly string[]>>({ ignore: names, key: names }, value, { key: NO_COOKIES.key }, name)
+  const isIgnored = namedBy(ignore)
+  return Object.freeze({ key, ignores: (cookie: string) => isIgnored(cookie) && !key.includes(cookie) })
+}
+
+/** Added to, or taken away from, what the registration has, or the default. */
+const credentials: Parser<readonly string[]> = (value, name, inherited) => {
+  if (Array.isArray(value)) return headers(value, name)
+  if (!isObject(value)) return fail(name, 'an array of header names or { add: [names], remove: [names] }', value)
+  const own = inherited as readonly string[]
+  const { add, remove } = read<Record<'add' | 'remove', readonly string[]>>({ add: headers, remove: headers }, value, { add: [], remove: [] }, name)
+  const unknown = remove.find(each => !own.includes(each))
+  if (unknown !== undefined) fail(below(name, 'remove'), `made of ${own.join(', ')}`, unknown)
+  return Object.freeze([...new Set([...own.filter(each => !remove.includes(each)), ...add])])
 }
 
 const isLook = (value: unknown): value is string => isHeaderName(value) || (typeof value === 'string' && isOfQuery(value))
@@ -107,11 +129,11 @@ export const routeReaders: Parsers<UserRouteSettings> = {
   hook: oneOf('auto', 'onRequest', 'preHandler'),
   query,
   headers,
-  cookies: names,
+  cookies,
   identity: optional(callable<NonNullable<RouteSettings['identity']>>),
   key: optional(callable<NonNullable<RouteSettings['key']>>),
   body,
-  credentials: headers,
+  credentials,
   statuses: listOf('an array of status codes from 200 to 599 without 206, 304, 412 and 416', isShareableStatus),
   maxBodyBytes: integer(0),
   maxWaitersPerKey: integer(0),
@@ -132,6 +154,7 @@ export const routeReaders: Parsers<UserRouteSettings> = {
   }
 }
 
+const NO_COOKIES: CookieSettings = Object.freeze({ key: Object.freeze([]), ignores: undefined })
 const BODY = Object.freeze({ maxBytes: 1_048_576 })
 const LEARN_ALL = Object.freeze({ ignore: Object.freeze([]) })
 
@@ -140,7 +163,7 @@ export const ROUTE_DEFAULTS: UserRouteSettings = Object.freeze({
   hook: 'auto',
   query: 'sorted',
   headers: Object.freeze([]),
-  cookies: Object.freeze([]),
+  cookies: NO_COOKIES,
   identity: undefined,
   key: undefined,
   body: undefined,

@@ -8,7 +8,7 @@ import { textOf } from './arbitraries.js'
 const SETTINGS: KeySettings<KeySource> = {
   query: 'sorted',
   headers: [],
-  cookies: [],
+  cookies: { key: [] },
   identity: undefined,
   key: undefined,
   body: undefined,
@@ -36,7 +36,7 @@ const different = (...keys: Array<string | undefined>): number => new Set(keys.f
 
 t.test('a key is JSON, whatever its parts contain', async t => {
   const texts = ['plain', 'a"b', 'back\\slash', '\n', 'é', '\u2028', '\ud800', '\x7f', '","', '']
-  const settings = { headers: ['x-a'], cookies: ['c'], identity: () => 'me' }
+  const settings = { headers: ['x-a'], cookies: { key: ['c'] }, identity: () => 'me' }
   const keys = texts.map(text => keyOf({ host: text, headers: { 'x-a': text } }, settings, text))
   t.same(keys.map(key => JSON.parse(key ?? 'null')), texts.map(text =>
     [text, 'GET', 'http', text, ['/word/a', '?', 'p=2&q=1'], 'me', [text], [[]], null]))
@@ -93,7 +93,7 @@ t.test('what a schema or a hook made of a header is told apart as well, and from
 })
 
 t.test('declared cookies count raw, each value of a repeated one', async t => {
-  const settings = { cookies: ['a', 'b'] }
+  const settings = { cookies: { key: ['a', 'b'] } }
   const of = (cookie: string): string | undefined => keyOf({ headers: { cookie } }, settings)
   t.equal(different(
     keyOf({}, settings), of('a='), of('b='), of('a=1'), of('a=1; a=2'), of('a=2; a=1'), of('a=1; b=2'), of('a=%31'), of('a="1"'), of('A=1')
@@ -187,7 +187,7 @@ function keyOfTuple ({ route, method, protocol, host, path, pairs, identity, hea
     method, protocol, host, url: path + query, body, headers: { 'x-a': headers[0], 'x-b': headers[1], cookie }
   }, {
     headers: ['x-a', 'x-b'],
-    cookies: ['a', 'b'],
+    cookies: { key: ['a', 'b'] },
     identity: identity === undefined ? undefined : () => identity,
     body: { maxBytes: 1000 }
   }, route)

@@ -6,7 +6,7 @@ import { digestBody, isPlainJson, textOf as jsonOf } from '../../lib/http/body-d
 import { cacheDirectives, parseCacheControl } from '../../lib/http/cache-control.js'
 import { appendCacheStatus, cacheStatus, isCacheName } from '../../lib/http/cache-status.js'
 import { evaluate, parseEntityTag, parseEntityTags, parseHttpDate, trimmed, validatorsOf } from '../../lib/http/conditional.js'
-import { carriesOnly, cookiePairs } from '../../lib/http/cookies.js'
+import { carriesOnly, cookiePairs, withoutCookies } from '../../lib/http/cookies.js'
 import { parseDeltaSeconds } from '../../lib/http/delta-seconds.js'
 import { headerOfName, isMeaning, meaningOf, splitBy } from '../../lib/http/dimensions.js'
 import { combined, directives, lines, tokenList } from '../../lib/http/fields.js'
@@ -21,6 +21,7 @@ import { buildKey, headerOf, KeyHead, sendsBody } from '../../lib/http/key.js'
 import { labelsOf, partOf, pathLabel, routeLabel, tagLabel } from '../../lib/http/labels.js'
 import { fencedPath } from '../../lib/http/path.js'
 import { isInfrastructure } from '../../lib/http/infrastructure-headers.js'
+import { namedBy } from '../../lib/http/name-patterns.js'
 import { joinReason, keyCovers, shareReason, uncoveredCredential } from '../../lib/http/policy.js'
 import { coversAllBut, coversOnly, ignoresQuery, isOfQuery, namesOf, narrowQuery, normalizeQuery, queryStart } from '../../lib/http/query.js'
 import { ifRangeHolds, multipart, parseRange } from '../../lib/http/range.js'
@@ -38,7 +39,7 @@ type Parser = (text: string) => unknown
 
 const NOW = Date.UTC(2026, 0, 1)
 const DATES = { requestedAt: NOW, respondedAt: NOW }
-const JOIN = { credentials: ['cookie', 'authorization'], headers: [], cookies: ['a'], identity: undefined, key: undefined, body: undefined, router: { trustsByAddress: false } }
+const JOIN = { credentials: ['cookie', 'authorization'], headers: [], cookies: { key: ['a'] }, identity: undefined, key: undefined, body: undefined, router: { trustsByAddress: false } }
 const ROUTER = { semicolonDelimits: true, parsesItself: false }
 const QUERIES = { parse: (query: string) => Object.fromEntries(new URLSearchParams(query)), isOwn: false }
 const NESTED = { ...QUERIES, isOwn: true }
@@ -51,7 +52,7 @@ const kept = (text: string): object => ({ status: 200, headers: [['x', text]], r
 const key = (text: string, headers: Record<string, string>): unknown => buildKey(
   new KeyHead('"/"'),
   { method: 'GET', url: text, protocol: 'http', host: text, headers, body: undefined, raw: {} },
-  { query: undefined, key: undefined, identity: undefined, headers: ['a'], cookies: ['a', 'b'], body: undefined, router: ROUTER } as never)
+  { query: undefined, key: undefined, identity: undefined, headers: ['a'], cookies: { key: ['a', 'b'] }, body: undefined, router: ROUTER } as never)
 
 const PARSERS: Readonly<Record<string, Parser>> = {
   normalizeAcceptEncoding,
@@ -73,6 +74,7 @@ const PARSERS: Readonly<Record<string, Parser>> = {
   validatorsOf: text => validatorsOf(fields(text, 'etag', 'last-modified'), NOW),
   carriesOnly: text => carriesOnly(text, ['a']),
   cookiePairs,
+  withoutCookies: text => withoutCookies(text, namedBy(['a', 'b*'])),
   parseDeltaSeconds,
   combined: text => combined(text.split(',')),
   directives,
@@ -150,7 +152,7 @@ const PARSERS: Readonly<Record<string, Parser>> = {
 /** Not given what is sent, but numbers, bytes, names that the app chose, or what one of the parsers has read. */
 const NOT_OF_TEXTS = new Set([
   'Audience', 'Broadcast', 'HeldBytes', 'Reader', 'Reads', 'Source', 'SharedBody', 'SharedBodies', 'acceptable', 'acceptableOnError', 'answersOneOnly', 'atOnce', 'bounded', 'byteLength',
-  'bytesOf', 'contentRange', 'deltaSecondsText', 'followReason', 'isFailure', 'isLarger', 'isPlainObject', 'judge', 'matchesStrongly', 'matchesWeakly', 'notAKey', 'parameter', 'sizeOfVariant', 'snapshot', 'watched', 'watchedArray'
+  'bytesOf', 'contentRange', 'deltaSecondsText', 'followReason', 'isFailure', 'isLarger', 'isPlainObject', 'judge', 'matchesStrongly', 'matchesWeakly', 'namedBy', 'notAKey', 'parameter', 'sizeOfVariant', 'snapshot', 'watched', 'watchedArray'
 ])
 
 /** The more fields, the longer the text. */

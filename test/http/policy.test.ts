@@ -4,7 +4,7 @@ import { followReason, joinReason, shareReason, type JoinSettings, type RequestF
 const SETTINGS: JoinSettings = {
   credentials: ['authorization', 'proxy-authorization', 'cookie', 'x-api-key'],
   headers: [],
-  cookies: [],
+  cookies: { key: [] },
   identity: undefined,
   key: undefined,
   body: undefined,
@@ -66,7 +66,7 @@ t.test('credentials keep a request from joining unless the key covers them', asy
 })
 
 t.test('a Cookie header whose every cookie is declared carries no credentials', async t => {
-  const cookies = ['theme']
+  const cookies = { key: ['theme'] }
   t.equal(join({ cookie: 'theme=a' }, { cookies }), undefined)
   t.equal(join({ cookie: 'theme=a; sid=1' }, { cookies }), 'credentials')
   t.equal(join({ cookie: 'theme' }, { cookies }), 'credentials')

@@ -37,7 +37,7 @@ t.test('without options there are complete settings, safe and frozen', async t =
     hook: 'auto',
     query: 'sorted',
     headers: [],
-    cookies: [],
+    cookies: { key: [], ignores: undefined },
     identity: undefined,
     key: undefined,
     body: undefined,
@@ -155,6 +155,23 @@ t.test('what of the query counts is compiled', async t => {
   t.strictSame(typeof but === 'object' && ['utm_source', 'q'].map(name => but.covers([name])), [false, true])
 })
 
+t.test('which cookies are ignored is compiled, and those of the key never are', async t => {
+  t.strictSame(route({ cookies: ['a'] }).cookies, { key: ['a'], ignores: undefined })
+  const { key, ignores } = route({ cookies: { ignore: ['_ga', 'x*'], key: ['xa'] } }).cookies
+  t.strictSame([key, ['_ga', '_gab', '_GA', 'x', 'xb', 'xa', ''].map(name => ignores?.(name))], [['xa'], [true, false, false, true, true, false, false]])
+  t.strictSame(['', 'a'].map(name => route({ cookies: { ignore: ['*'] } }).cookies.ignores?.(name)), [true, true])
+})
+
+t.test('credentials are a list, or changes to the one that there is', async t => {
+  const list = (credentials: unknown, defaults: RouteSettings = DEFAULTS.routes): readonly string[] => route({ credentials }, defaults).credentials
+  t.strictSame(list([]), [])
+  t.strictSame(list({}), DEFAULTS.routes.credentials)
+  t.strictSame(list({ add: ['X-Token', 'cookie'] }), ['authorization', 'proxy-authorization', 'cookie', 'x-api-key', 'x-token'])
+  t.strictSame(list({ remove: ['X-Api-Key', 'proxy-authorization'] }), ['authorization', 'cookie'])
+  const { routes } = registration({ credentials: { add: ['x-token'], remove: ['x-api-key'] } })
+  t.strictSame(list({ add: ['x-other'], remove: ['x-token'] }, routes), ['authorization', 'proxy-authorization', 'cookie', 'x-other'], 'those of the registration')
+})
+
 t.test('true stands for defaults, false for none', async t => {
   t.strictSame(route({ body: true }).body, { maxBytes: 1_048_576 })
   t.strictSame(route({ body: {} }).body, { maxBytes: 1_048_576 })
@@ -232,13 +249,22 @@ const ROUTE_OPTIONS: Array<[name: string, wanted: string, wrong: Array<[value: u
   ['query.ignore', 'an array of names', [[{ ignore: 'utm_*' }, '"utm_*"'], [{}, 'undefined'], [{ ignore: [null] }, '[null]']]],
   ['query', 'made of ignore', [[{ ignore: [], only: [] }, '"only"']]],
   ['headers', 'an array of header names', [['x-a', '"x-a"'], [['x a'], '["x a"]'], [[''], '[""]'], [['x:a'], '["x:a"]'], [['x-*'], '["x-*"]'], [[1], '[1]'], [null, 'null']]],
-  ['cookies', 'an array of names', [['a', '"a"'], [[''], '[""]'], [{ 0: 'a' }, '{"0":"a"}']]],
+  ['cookies', 'an array of names or { ignore: [names], key: [names] }', [['a', '"a"'], [null, 'null'], [true, 'true']]],
+  ['cookies', 'an array of names', [[[''], '[""]'], [[1], '[1]']]],
+  ['cookies.ignore', 'an array of names', [[{}, 'undefined'], [{ key: ['a'] }, 'undefined'], [{ ignore: '_ga' }, '"_ga"'], [{ ignore: [''] }, '[""]']]],
+  ['cookies.key', 'an array of names', [[{ ignore: [], key: 'a' }, '"a"']]],
+  ['cookies', 'made of ignore, key', [[{ ignore: [], 0: 'a' }, '"0"']]],
   ['identity', 'a function', [['me', '"me"'], [null, 'null'], [{}, '{}']]],
   ['key', 'a function', [['me', '"me"'], [['a'], '["a"]']]],
   ['body', 'true, false or { maxBytes }', [['raw', '"raw"'], [null, 'null'], [1, '1'], [[], '[]']]],
   ['body.maxBytes', 'a whole number from 1', [[{ maxBytes: 0 }, '0'], [{ maxBytes: '1mb' }, '"1mb"'], [{ maxBytes: NaN }, 'NaN'], [{ maxBytes: 1.5 }, '1.5']]],
   ['body', 'made of maxBytes', [[{ most: 5 }, '"most"']]],
-  ['credentials', 'an array of header names', [['cookie', '"cookie"'], [['x-secret-*'], '["x-secret-*"]'], [[null], '[null]'], [false, 'false']]],
+  ['credentials', 'an array of header names or { add: [names], remove: [names] }', [['cookie', '"cookie"'], [false, 'false'], [null, 'null']]],
+  ['credentials', 'an array of header names', [[['x-secret-*'], '["x-secret-*"]'], [[null], '[null]']]],
+  ['credentials.add', 'an array of header names', [[{ add: 'x-a' }, '"x-a"'], [{ add: ['a b'] }, '["a b"]']]],
+  ['credentials.remove', 'an array of header names', [[{ remove: [1] }, '[1]']]],
+  ['credentials.remove', 'made of authorization, proxy-authorization, cookie, x-api-key', [[{ remove: ['Cookies'] }, '"cookies"']]],
+  ['credentials', 'made of add, remove', [[{ list: [] }, '"list"']]],
   ['statuses', 'an array of status codes from 200 to 599 without 206, 304, 412 and 416',
     [[[206], '[206]'], [[304], '[304]'], [[412], '[412]'], [[416], '[416]'], [[199], '[199]'], [[600], '[600]'], [['302'], '["302"]'], [[200.5], '[200.5]'], [302, '302']]],
   ['onWaitTimeout', "'run' or 'error'", [['stale', '"stale"'], [503, '503']]],

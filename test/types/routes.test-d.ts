@@ -1,6 +1,6 @@
 import Fastify, { type FastifyInstance, type FastifyRequest, type RouteOptions } from 'fastify'
 import { expectAssignable, expectError, expectNotAssignable, expectType } from 'tsd'
-import coalesce, { type CoalesceRouteOptions, type Duration, type Outcome, type QueryOption, type RequestCoalesce } from '../../dist/lib/index.js'
+import coalesce, { ANALYTICS_COOKIES, type CoalesceRouteOptions, type Duration, type Outcome, type QueryOption, type RequestCoalesce } from '../../dist/lib/index.js'
 
 const app: FastifyInstance = Fastify()
 app.register(coalesce)
@@ -50,6 +50,13 @@ app.route({
   },
   handler: word
 })
+
+expectAssignable<CoalesceRouteOptions>({ cookies: { ignore: ANALYTICS_COOKIES } })
+expectAssignable<CoalesceRouteOptions>({ cookies: { ignore: [...ANALYTICS_COOKIES, 'mine'], key: ['theme'] }, credentials: { add: ['x-session'] } })
+expectAssignable<CoalesceRouteOptions>({ credentials: { remove: ['x-api-key'] } })
+expectNotAssignable<CoalesceRouteOptions>({ cookies: { key: ['theme'] } })
+expectNotAssignable<CoalesceRouteOptions>({ cookies: { ignore: '_ga' } })
+expectType<readonly string[]>(ANALYTICS_COOKIES)
 
 // Wrong values and wrong names.
 declare function route (config: RouteOptions['config']): void

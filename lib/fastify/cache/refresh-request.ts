@@ -49,7 +49,7 @@ export function isRefreshable (request: FastifyRequest, route: Refreshable, vari
   const { settings } = route
   return headersOfChoice(request, route) !== undefined && settings.identity === undefined && isRepeatable(body, headers['content-type']) && settings.credentials.every(name => headers[name] === undefined
     ? !variant.includes(name)
-    : name === 'cookie' && carriesOnly(headerOf(headers, name) as string, settings.cookies))
+    : name === 'cookie' && carriesOnly(headerOf(headers, name) as string, settings.cookies.key))
 }
 
 /**
@@ -101,7 +101,7 @@ function requestLike (request: FastifyRequest, route: Refreshable, variant: read
   const headers: Record<string, unknown> = { host: isForwardedHost ? given.host : request.host }
   if (isForwardedHost) headers['x-forwarded-host'] = given['x-forwarded-host']
   const names = ['accept-version', ...headersOfChoice(request, route) as readonly string[], ...settings.headers, ...variant.map(headerOfName)]
-  if (settings.cookies.length > 0) names.push('cookie')
+  if (settings.cookies.key.length > 0) names.push('cookie')
   if (body !== undefined) names.push('content-type')
   for (const name of names) if (given[name] !== undefined && !name.startsWith(':')) headers[name] = given[name]
   // Original values, because its hooks will replace them again.

@@ -18,11 +18,13 @@ import { QueryWatch } from './query-watch.js'
 
 /** The part of a route that matters here. */
 export interface HookedRoute {
-  readonly settings: Pick<RouteSettings, 'learnVary' | 'credentials' | 'query' | 'router'>
+  readonly settings: Pick<RouteSettings, 'learnVary' | 'credentials' | 'cookies' | 'query' | 'router'>
   /** Whether hooks of others run before its requests board. */
   watchesHooks: boolean
   /** Whether what validation finds in a query reaches the handler although what it looked at does not. */
   tellsValidation: boolean
+  /** Whether the cookies that it ignores are taken out of its requests. */
+  takesCookies: boolean
 }
 
 type HookedRequest = WatchedRequest & { readonly url?: string | undefined }
@@ -166,6 +168,11 @@ export function prepareHookReads (fastify: FastifyInstance): void {
   if (instanceHooks(fastify) === undefined) fastify.addHook('onRequest', watchHooks)
 }
 
+/** The route of a request, if it is coalesced. */
+export function hookedRouteOf (request: FastifyRequest): HookedRoute | undefined {
+  return (routeConfigOf(request) as { [kRoute]?: HookedRoute })[kRoute]
+}
+
 /** Whether a request is one of a route that is coalesced. */
 export function isOfCoalescedRoute (request: FastifyRequest): boolean {
   return kRoute in routeConfigOf(request)
@@ -190,7 +197,7 @@ export function hideRoute (config: object | undefined): void {
 
 /** What is ours on a route. */
 export interface Ours {
-  readonly park: unknown
+  readonly hooks: readonly unknown[]
   readonly handler: unknown
   /** Bodies are part of its keys. */
   readonly hasBody: boolean
@@ -200,12 +207,12 @@ export interface Ours {
 
 /** Whether code of others runs before a request of a route boards, so that there is something to watch. */
 export function hasOthersBefore (
-  parksAt: 'onRequest' | 'preHandler', instance: InstanceHooks | undefined, options: RouteOptions, { park, handler, hasBody, narrows }: Ours
+  parksAt: 'onRequest' | 'preHandler', instance: InstanceHooks | undefined, options: RouteOptions, { hooks, handler, hasBody, narrows }: Ours
 ): boolean {
   if (instance === undefined) return true
   if (parksAt === 'preHandler' && (hasBody || options.handler !== handler || isTold(options, narrows))) return true
   return BEFORE.slice(0, parksAt === 'onRequest' ? 1 : BEFORE.length)
-    .some(name => [instance[name], options[name] ?? []].flat(2).some(hook => hook !== watchHooks && hook !== park))
+    .some(name => [instance[name], options[name] ?? []].flat(2).some(hook => hook !== watchHooks && !hooks.includes(hook)))
 }
 
 /** Whether a handler is told by `validationError` what a schema found in what it does not see, or what is not in the key. */

@@ -42,6 +42,8 @@ export interface CoalescedRoute {
   watchesHooks: boolean
   /** The app's constraint strategies; undefined if the route has a constraint of one that is not known. */
   readonly strategies: Strategies | undefined
+  /** Whether the cookies that it ignores are taken out of its requests. */
+  takesCookies: boolean
   /** Whether the handler sees validation's findings about a query, though not the parameters that it read. */
   tellsValidation: boolean
   /** What was warned of already. */

@@ -12,6 +12,7 @@ import { Tally } from '../../observers/tally.js'
 import { type RouteSettings, readRouteOptions } from '../../options/route-options.js'
 import { admit } from '../admission/admit.js'
 import { countTracers, hasOthersBefore, hideRoute, noteRest, queryWatchOf, watchHooksOf, watchTracers } from '../dependencies/hook-reads.js'
+import { canTakeCookies, prepareIgnoredCookies, takeCookies } from '../dependencies/ignored-cookies.js'
 import { narrow, widen } from '../dependencies/narrowing.js'
 import { instanceHooks } from '../internals.js'
 import { captureResponse, decideResponse, noteSent } from '../hooks/hooks.js'
@@ -64,6 +65,7 @@ export function adoptRoute (fastify: FastifyInstance, scope: Scope, options: Rou
     decidesLast: false,
     watchesHooks: true,
     tellsValidation: options.attachValidation === true,
+    takesCookies: false,
     warned: new Set(),
     constraints,
     strategies: unknown.length > 0 ? undefined : strategies,
@@ -115,18 +117,24 @@ export function adoptRoute (fastify: FastifyInstance, scope: Scope, options: Rou
     hideRoute(options.config)
     skipsGates = skips.length > 0
     const narrows = typeof settings.query === 'object'
-    const ours = { park: parkOnRequest, handler: coalescedHandler, hasBody, narrows }
+    const ours = { hooks: [parkOnRequest, takeCookies], handler: coalescedHandler, hasBody, narrows }
     route.watchesHooks &&= hasOthersBefore(parksAt, instanceHooks(fastify), options, ours) || (narrows && skipsGates)
     route.tellsValidation ||= skipsGates
+    route.takesCookies = settings.cookies.ignores !== undefined && canTakeCookies(fastify)
     route.decidesAtOnce = [...instanceHooks(fastify)?.onSend ?? [undefined], ...options.onSend as unknown[]]
       .every(hook => hook === captureResponse || hook === decideResponse)
     route.decidesLast = (options.onSend as unknown[]).at(-1) === decideResponse
+    if (settings.cookies.ignores !== undefined && !route.takesCookies) {
+      fastify.log.warn({ coalesce: { event: 'cookies-not-ignored', route: name } },
+        'coalesce: the cookies that this route ignores cannot be taken out of its requests, because a hook of others comes first; they count as all others do')
+    }
     fastify.log.debug({ coalesce: { route: name, hook: parksAt, why } }, 'coalesce route')
     if (skips.length > 0) {
       fastify.log.warn({ coalesce: { route: name, hook: parksAt, skips } }, 'coalesce: followers of this route skip gates, because hook is \'onRequest\'')
     }
   }
   options.config = watchHooksOf(fastify, options.config, route) as RouteOptions['config']
+  prepareIgnoredCookies(fastify, settings)
   options.handler = coalescedHandler as RouteOptions['handler']
   options.onRequest = append(options.onRequest, parkOnRequest) as RouteOptions['onRequest']
   options.onSend = append(options.onSend, decideResponse) as RouteOptions['onSend']
@@ -134,7 +142,9 @@ export function adoptRoute (fastify: FastifyInstance, scope: Scope, options: Rou
 }
 
 /** Tells a route from all others of its registration; the same in every process that builds the same app. */
-function idOf (scope: Scope, methods: readonly string[], options: RouteOptions, { headers, cookies }: RouteSettings): string {
+function idOf (
+  scope: Scope, methods: readonly string[], options: RouteOptions, { headers, cookies: { key: cookies } }: RouteSettings
+): string {
   const constraints = Object.entries(options.constraints ?? {}).map(([name, value]) => [name, String(value)])
   // Keys have the values only; who shares a store may have them of others.
   const id = [methods, options.url, ...constraints, ...headers.length + cookies.length === 0 ? [] : [[headers, cookies]]]
