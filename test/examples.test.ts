@@ -145,9 +145,11 @@ const PRINTS: Record<string, ReadonlyArray<string | RegExp>> = {
     'with it: 200',
     'look_ups_total 1',
     'dictionary_coalesce_requests_total{method="GET",route="/word/:word",outcome="leader",reason="shared"} 1',
+    'dictionary_coalesce_requests_total{method="GET",route="/word/:word",outcome="leader",reason="failed"} 0',
+    'dictionary_coalesce_requests_total{method="GET",route="/word/:word",outcome="leader",reason="flight-timeout"} 0',
     'dictionary_coalesce_requests_total{method="GET",route="/word/:word",outcome="follower",reason="shared"} 99',
+    'dictionary_coalesce_requests_total{method="GET",route="/word/:word",outcome="follower",reason="wait-timeout"} 0',
     'dictionary_coalesce_handler_runs_total{method="GET",route="/word/:word"} 1',
-    'dictionary_coalesce_handler_runs_total{method="HEAD",route="/word/:word"} 0',
     'dictionary_coalesce_deduplication_ratio 0.99',
     'the ratio: 0.99'
   ]

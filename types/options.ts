@@ -77,6 +77,12 @@ export interface MetricsOptions {
    * @default false
    */
   defaultMetrics?: boolean
+  /**
+   * The upper bounds of the histograms' buckets: how long followers waited and handlers ran, in seconds, and followers of a run. Each at
+   * most 64 numbers, each above the one before it. Percentiles of `stats()` are estimated from the same buckets.
+   * @default { wait: [0.001, …, 30], handler: [0.001, …, 30], followers: [0, …, 10_000] }
+   */
+  buckets?: { readonly wait?: readonly number[], readonly handler?: readonly number[], readonly followers?: readonly number[] }
   /** Options of the metrics route: hooks that guard it, a log level, constraints. `@fastify/swagger` leaves it out but with `schema: { hide: false }`. */
   routeOptions?: RouteShorthandOptions
 }

@@ -11,6 +11,7 @@ import { variantOf } from '../variant.js'
 import { Caching } from './caching.js'
 import type { Seams } from './departures.js'
 import { Endings } from './endings.js'
+import type { Flight } from './flights/flight.js'
 import { Flights, type FlightLimits } from './flights/flights.js'
 import { NOBODY_WAITS, type Landing } from './flights/landing.js'
 import { pace } from './flights/pace.js'
@@ -23,6 +24,8 @@ import { Variants } from './variants.js'
 
 /** The roles of participants that get a fallback if their run fails. */
 const OWN_RUN: ReadonlySet<string> = new Set(['leader', 'landed', 'solo', 'alone'])
+/** Why followers are released while the run goes on. */
+const NO_RESULT: ReadonlySet<Reason> = new Set(['disabled', 'hijacked'])
 
 export class Conductor<R> {
   readonly flights: Flights<R, Participant<R>>
@@ -138,7 +141,7 @@ export class Conductor<R> {
     // If it does not lead any more, its followers have been answered, or wait for another leader.
     if (role.type === 'leader' && flight !== undefined) {
       participant.role = LANDED
-      this.#seams.observer.landed(participant, 'failed', cached.reason, flight.followers)
+      this.#seams.observer.landed(participant, 'failed', cached.reason, flight.followers, this.#took(participant, flight))
       this.#outcomes.report(participant, outcomeOf(cached), cached.reason)
       flight.land(participant, { type: 'cached', ...cached })
       this.#seams.protection.ended(participant, 'failed')
@@ -179,7 +182,7 @@ export class Conductor<R> {
     if (flight === undefined || (role.type !== 'leader' && role.type !== 'preparing')) return
     participant.role = role.type === 'leader' ? LANDED : STRANDED
     const end = reason === 'failed' ? 'failed' : 'abandoned'
-    this.#seams.observer.landed(participant, end, reason, flight.followers)
+    this.#seams.observer.landed(participant, end, reason, flight.followers, reason === 'failed' ? this.#took(participant, flight) : undefined)
     this.#outcomes.report(participant, 'leader', reason)
     flight.abandon(participant, reason, newest)
     this.#seams.protection.ended(participant, end)
@@ -257,7 +260,8 @@ export class Conductor<R> {
     if (flight === undefined || (role.type !== 'leader' && role.type !== 'preparing')) return
     participant.role = role.type === 'preparing' ? STRANDED : live ? { type: 'landed', startedAt: role.startedAt } : LANDED
     const end = type === 'shared' ? 'completed' : type
-    this.#seams.observer.landed(participant, end, reason, flight.followers)
+    flight.took = this.#took(participant, flight)
+    this.#seams.observer.landed(participant, end, reason, flight.followers, NO_RESULT.has(reason) ? undefined : flight.took)
     this.#reportLanded(participant, flight.followers, reason)
     if (live) {
       // The key may have turned out to have variants. Newcomers board under the key of their variant.
@@ -268,6 +272,11 @@ export class Conductor<R> {
     }
     this.#seams.protection.ended(participant, end)
     this.#seams.coordinator.landed(participant.boardedKey, landing)
+  }
+
+  /** How long a leader has run. */
+  #took ({ heldFor }: Participant<R>, { since }: Flight<R, Participant<R>>): number {
+    return this.clock.now() - since - heldFor
   }
 
   /** Where nobody could share it, for others ran for the same key at the same time, that is the reason. */

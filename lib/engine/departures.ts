@@ -160,6 +160,8 @@ export class Departures<R> {
     const role: Preparing = { type: 'preparing' }
     leader.role = role
     const go = (answer: T): void => {
+      const { flight } = leader
+      if (flight !== undefined) leader.heldFor = this.#parts.clock.now() - flight.since
       if (leader.role === role) answered(answer)
       else if (leader.role.type === 'stranded') this.#runStranded(leader)
     }
@@ -198,6 +200,7 @@ export class Departures<R> {
         return
       case 'variants':
         participant.role = NEW
+        participant.heldFor = 0
         // Learn before the followers board again: they need to know it.
         if (!this.#tellApart(participant, lookup.names)) participant.boardings = MAX_BOARDINGS
         flight?.land(participant, MISMATCH)

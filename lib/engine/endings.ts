@@ -64,10 +64,12 @@ export class Endings<R> implements Arrivals<R>, FlightListener<R, P<R>> {
       case 'shared':
       case 'failed':
         participant.leaderId = (flight.leader ?? flight.lastLeader)?.id
+        participant.tally.saved += flight.took
         this.#give(participant, ending.recording, 'follower', ending.type)
         return
       case 'peer':
         participant.leaderId = ending.leaderId
+        participant.tally.saveMean()
         this.#give(participant, ending.recording, 'peer', 'shared')
         return
       case 'cached':
@@ -96,7 +98,7 @@ export class Endings<R> implements Arrivals<R>, FlightListener<R, P<R>> {
     const timedOut = reason === 'flight-timeout'
     leader.role = leader.role.type === 'preparing' ? STRANDED : LANDED
     if (timedOut) observer.cleanedUp(leader)
-    else observer.landed(leader, 'abandoned', 'client-left', 0)
+    else observer.landed(leader, 'abandoned', 'client-left', 0, undefined)
     outcomes.report(leader, 'leader', timedOut ? 'flight-timeout' : 'client-left')
     protection.ended(leader, timedOut ? 'timed-out' : 'abandoned')
     leader.cancel(timedOut ? new FlightTimeoutError(leader.limits.flightTimeout) : new NobodyWaitsError())
@@ -108,6 +110,7 @@ export class Endings<R> implements Arrivals<R>, FlightListener<R, P<R>> {
       return
     }
     participant.served = cached
+    participant.tally.saveMean()
     this.#give(participant, cached.recording, outcomeOf(cached), cached.reason)
   }
 
@@ -121,6 +124,7 @@ export class Endings<R> implements Arrivals<R>, FlightListener<R, P<R>> {
     leader.role = ANSWERED
     flight.land(leader, peer)
     leader.leaderId = peer.leaderId
+    leader.tally.saveMean()
     this.#give(leader, peer.recording, 'peer', 'shared')
   }
 

@@ -43,6 +43,8 @@ export abstract class Participant<R> implements Passenger<R, Participant<R>>, Se
   waitedBefore = 0
   /** Its wait ended once, and it joined a retry flight. */
   retried = false
+  /** How long it led before its run took off, in milliseconds: the store, protection or the coordinator had not answered. */
+  heldFor = 0
   leaderId: string | undefined
   outcome: Outcome | undefined
   outcomeReason: Reason | undefined

@@ -23,7 +23,8 @@ import { logging } from '../observers/log.js'
 import { both } from '../observers/observer.js'
 import type { Instruments } from '../observers/prometheus.js'
 import { StoreTally } from '../observers/store-tally.js'
-import { Tally } from '../observers/tally.js'
+import { BUCKETS, type Buckets } from '../observers/distribution.js'
+import { Tally, totalOf } from '../observers/tally.js'
 import { tallying } from '../observers/tallying.js'
 import type { Settings } from '../options/options.js'
 import { readPurge } from '../options/purge-options.js'
@@ -58,6 +59,8 @@ export interface Scope {
   readonly cacheOf: (settings: RouteSettings) => ResultCache<Recording>
   readonly routes: CoalescedRoute[]
   readonly tallies: Tally[]
+  /** Of its tallies. */
+  readonly buckets: Buckets
   /** How many routes there are that neither method nor pattern nor written constraints tell apart. */
   readonly ids: Map<string, number>
   readonly instruments: Instruments | undefined
@@ -99,12 +102,17 @@ export function createScope (
     stores: () => [guarded, ...functionStores].map(({ store }) => store)
   }
   instruments?.add(source)
+  const buckets = instruments?.buckets ?? BUCKETS
 
   const names = new Set<string>()
   const functions: FunctionRegistry = {
     conductor: calls,
     log,
-    track: tally => { tallies.push(tally) },
+    tallyOf (name, caches) {
+      const tally = new Tally('FUNCTION', name, { buckets, caches, chosen: true })
+      tallies.push(tally)
+      return tally
+    },
     store: settings.store,
     guard (store, timeout) {
       const own = store === undefined && timeout === undefined
@@ -134,9 +142,7 @@ export function createScope (
   }
   const api: Coalesce = Object.freeze<Coalesce>({
     stats () {
-      const total = new Tally('', '')
-      for (const tally of tallies) total.add(tally)
-      return { ...total.figures(), routes: tallies.map(tally => ({ method: tally.method, route: tally.route, ...tally.figures() })) }
+      return { ...totalOf(tallies), routes: tallies.map(tally => ({ method: tally.method, route: tally.route, ...tally.figures() })) }
     },
     deduplicate: deduplicator(() => functions),
     disable (selector) { setDisabled(true, selector) },
@@ -165,6 +171,7 @@ export function createScope (
     cacheOf: ({ eagerRefresh, ttl }) => ttl === undefined ? NO_CACHE : new Cache(guarded, codec, refreshes, eagerRefresh),
     routes,
     tallies,
+    buckets,
     ids: new Map(),
     instruments,
     api,

@@ -32,8 +32,8 @@ import { memoryStore } from '../stores/memory.js'
 export interface FunctionRegistry {
   readonly conductor: Conductor<CallResult>
   readonly log: Log
-  /** Told of each new function. */
-  readonly track: (tally: Tally) => void
+  /** Makes the tally of a new function. */
+  readonly tallyOf: (name: string, caches: boolean) => Tally
   /** The store that was given for all of its functions. */
   readonly store: Store | undefined
   /** Guards a store; without one, the store of all of its functions. */
@@ -64,7 +64,6 @@ export function deduplicateAt<A extends readonly unknown[], R> (
   if (typeof fn !== 'function') throw new TypeError('deduplicate wants a function')
   const settings = readFunctionOptions(options)
   const { conductor, log } = registry
-  const tally = new Tally('FUNCTION', settings.name ?? ((ownName ?? fn.name) || 'anonymous'))
   let prefix = String(++functions)
   let guarded: GuardedStore | undefined
   if (settings.ttl !== undefined) {
@@ -72,7 +71,7 @@ export function deduplicateAt<A extends readonly unknown[], R> (
     if (given !== undefined) prefix = JSON.stringify(claim(registry.names(given), settings.name))
     guarded = registry.guard(settings.store, settings.storeTimeout)
   }
-  registry.track(tally)
+  const tally = registry.tallyOf(settings.name ?? ((ownName ?? fn.name) || 'anonymous'), settings.ttl !== undefined)
   const cache = guarded === undefined
     ? NO_CACHE
     : new Cache(guarded, new ValueCodec(settings.clone), registry.refreshes, settings.eagerRefresh)
@@ -162,7 +161,7 @@ export function standalone (clock: Clock = systemClock): FunctionRegistry {
   return {
     conductor: new Conductor(LIMITS, { clock, observer: tallying, protection: NO_PROTECTION, coordinator: LOCAL }),
     log: SILENT,
-    track () {},
+    tallyOf: name => new Tally('FUNCTION', name),
     store: undefined,
     guard: (store, timeout = STORE_TIMEOUT) =>
       new GuardedStore(store ?? (common ??= memoryStore()), timeout, clock, new StoreTally(SILENT, clock)),

@@ -27,13 +27,20 @@ export interface Subject {
 /** The result of a background refresh. */
 export type RefreshResult = 'refreshed' | 'revalidated' | 'not-kept' | 'failed'
 
+/** How a flight ended. */
+export type Landing = 'completed' | 'failed' | 'unshareable' | 'abandoned'
+
 export interface Observer {
   /** `leader` leads a new flight. */
   started (leader: Subject): void
   /** `follower` waits on a flight that has so many followers now. */
   joined (follower: Subject, waiters: number): void
-  /** The flight of `leader` ended like this for so many followers. */
-  landed (leader: Subject, landing: 'completed' | 'failed' | 'unshareable' | 'abandoned', reason: Reason, followers: number): void
+  /**
+   * The flight of `leader` ended like this for so many followers.
+   *
+   * @param took how long its run took until its result was there, in milliseconds; undefined if it was not
+   */
+  landed (leader: Subject, landing: Landing, reason: Reason, followers: number, took: number | undefined): void
   /** The flight of `leader` took longer than `flightTimeout`, and its key is free again. */
   cleanedUp (leader: Subject): void
   /** The response to `subject`, a shared stream, was cut off before its end. */
@@ -68,9 +75,9 @@ export function both (first: Observer, second: Observer): Observer {
       first.joined(follower, waiters)
       second.joined(follower, waiters)
     },
-    landed (leader, landing, reason, followers) {
-      first.landed(leader, landing, reason, followers)
-      second.landed(leader, landing, reason, followers)
+    landed (leader, landing, reason, followers, took) {
+      first.landed(leader, landing, reason, followers, took)
+      second.landed(leader, landing, reason, followers, took)
     },
     cleanedUp (leader) {
       first.cleanedUp(leader)

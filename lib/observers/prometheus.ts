@@ -4,19 +4,23 @@
  * Invariant: labels are route patterns, methods and closed sets of names. One set of metrics a registry and prefix, however
  * many registrations feed it; counters do not go back when one of them ends.
  */
+import { Readable } from 'node:stream'
 import Negotiator from 'negotiator'
-import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry, type Aggregator, type Metric, type OpenMetricsContentType } from 'prom-client'
+import { collectDefaultMetrics, Registry, type Metric, type RegistryContentType } from 'prom-client'
 import type { FastifyInstance } from 'fastify'
-import type { CoalesceFigures, Store } from '../../types/index.js'
-import { MetricTakenError } from '../errors.js'
+import type { Store } from '../../types/index.js'
+import { InvalidOptionError, MetricTakenError } from '../errors.js'
 import type { MetricsSettings } from '../options/options.js'
-import { LOOKUP_BUCKETS, StoreTally } from './store-tally.js'
+import { BUCKETS, type Buckets } from './distribution.js'
+import { metricsOf } from './metrics.js'
+import { ReadMetric, type Read } from './read-metric.js'
+import { AllSeries, type TallySource } from './series.js'
+import { StoreTally } from './store-tally.js'
 import { StoresSeen } from './stores-seen.js'
-import { FOLLOWER_BUCKETS, Tally, WAIT_BUCKETS, type Distribution } from './tally.js'
+import { MOST, turns } from './turns.js'
 
 /** One registration's figures. */
-export interface Source {
-  readonly tallies: readonly Tally[]
+export interface Source extends TallySource {
   flights (): number
   waiters (): number
   recordedBytes (): number
@@ -25,163 +29,46 @@ export interface Source {
   stores (): Iterable<Store>
 }
 
-type Labels = Readonly<Record<string, string>>
-type Distributions = () => Iterable<readonly [Labels, Distribution]>
-
-/** A histogram whose counts are kept elsewhere. */
-class ReadHistogram extends Histogram<string> {
-  /** Not `#read`: the registry for the other format calls `get` on a stand-in. */
-  private readonly read: Distributions
-
-  constructor (name: string, help: string, buckets: readonly number[], labelNames: string[], read: Distributions) {
-    super({ name, help, labelNames, buckets: [...buckets], registers: [] })
-    this.read = read
-  }
-
-  override get (): ReturnType<Histogram<string>['get']> {
-    const { name, help, aggregator } = this as unknown as { name: string, help: string, aggregator: 'sum' }
-    const values = [...this.read()].flatMap(([labels, distribution]) => {
-      let below = 0
-      return [
-        ...distribution.counts.map((count, index) => {
-          below += count
-          return { metricName: `${name}_bucket`, labels: { ...labels, le: distribution.bounds[index] ?? '+Inf' }, value: below }
-        }),
-        { metricName: `${name}_sum`, labels, value: distribution.sum },
-        { metricName: `${name}_count`, labels, value: distribution.count }
-      ]
-    })
-    return Promise.resolve({ name, help, aggregator, type: 'histogram', values } as unknown as Awaited<ReturnType<Histogram<string>['get']>>)
-  }
-
-  /** prom-client's registry prefers this one when it makes text. */
-  getForPromString (): ReturnType<Histogram<string>['get']> {
-    return this.get()
-  }
-}
-
-const ROUTE = ['method', 'route']
-
-function routeOf ({ method, route }: Tally): Labels {
-  return { method, route }
-}
-
-/** Whose sum over the workers of a cluster means nothing. */
-const OF_WORKERS = 'average'
-
-function deduplicationRatio ({ deduplicationRate }: CoalesceFigures): number {
-  return deduplicationRate
-}
-
-function hitRatio ({ cacheHits, totalRequests }: CoalesceFigures): number {
-  return totalRequests === 0 ? 0 : cacheHits / totalRequests
-}
-
 const instrumentsOf = new WeakMap<Registry, Map<string, Instruments>>()
 
 export class Instruments {
   readonly registry: Registry
+  readonly buckets: Buckets
   readonly #sources = new Set<Source>()
-  /** What registrations that have ended had counted, one tally a route. */
-  readonly #ended = new Map<string, Tally>()
-  /** And of their stores. */
+  readonly #series = new AllSeries()
+  /** What registrations that have ended had counted of their stores. */
   #endedStores = new StoreTally()
   readonly #stores = new StoresSeen()
   readonly #metrics: readonly Metric[]
 
   /** The metrics of a registry and prefix, made when they are first asked for. */
   static in (settings: MetricsSettings, around: Registry | undefined): Instruments {
-    const registry = settings.registry ?? around ?? new Registry()
+    const registry = settings.registry ?? around ?? new TurningRegistry()
     let byPrefix = instrumentsOf.get(registry)
     if (byPrefix === undefined) instrumentsOf.set(registry, byPrefix = new Map())
     let instruments = byPrefix.get(settings.prefix)
-    if (instruments === undefined) byPrefix.set(settings.prefix, instruments = new Instruments(registry, settings.prefix))
-    else instruments.#comeBack()
+    if (instruments === undefined) byPrefix.set(settings.prefix, instruments = new Instruments(registry, settings))
+    else instruments.#comeBack(settings)
     if (settings.defaultMetrics && registry.getSingleMetric(`${settings.prefix}process_cpu_user_seconds_total`) === undefined) {
       collectDefaultMetrics({ register: registry, prefix: settings.prefix })
     }
     return instruments
   }
 
-  private constructor (registry: Registry, prefix: string) {
+  private constructor (registry: Registry, { prefix, buckets }: MetricsSettings) {
     this.registry = registry
-    const tallies = (): Tally[] => this.#tallies()
+    this.buckets = bucketsOf(buckets, BUCKETS)
     const sum = (read: (source: Source) => number): number => [...this.#sources].reduce((total, source) => total + read(source), 0)
-    const stores = (): Store[] => [...this.#sources].flatMap(source => [...source.stores()])
-    const named = (name: string): string => `${prefix}coalesce_${name}`
-
-    const figures = (): CoalesceFigures => {
-      const total = new Tally('', '')
-      for (const tally of tallies()) total.add(tally)
-      return total.figures()
-    }
-    type Counts = () => Iterable<readonly [Labels, number]>
-    const counter = (name: string, help: string, labelNames: string[], read: Counts): Counter => new Counter({
-      name: named(name),
-      help,
-      labelNames,
-      registers: [],
-      collect () {
-        this.reset()
-        for (const [labels, count] of read()) this.inc(labels, count)
-      }
+    const metrics = metricsOf(`${prefix}coalesce_`, {
+      series: this.#series,
+      seen: this.#stores,
+      flights: () => sum(source => source.flights()),
+      waiters: () => sum(source => source.waiters()),
+      recordedBytes: () => sum(source => source.recordedBytes()),
+      stores: () => [...this.#sources].flatMap(source => [...source.stores()]),
+      storeTally: () => this.#storeTally()
     })
-    const gauge = (name: string, help: string, read: () => number, aggregator: Aggregator = 'sum'): Gauge => new Gauge({
-      name: named(name), help, registers: [], aggregator, collect () { this.set(read()) }
-    })
-    const ratio = (name: string, help: string, read: (figures: CoalesceFigures) => number): Gauge =>
-      gauge(name, help, () => read(figures()), OF_WORKERS)
-    const routeRatio = (name: string, help: string, read: (figures: CoalesceFigures) => number): Gauge => new Gauge({
-      name: named(name),
-      help,
-      labelNames: ROUTE,
-      registers: [],
-      aggregator: OF_WORKERS,
-      collect () {
-        this.reset()
-        for (const tally of tallies()) this.set(routeOf(tally), read(tally.figures()))
-      }
-    })
-    const histogram = (name: string, help: string, buckets: readonly number[], read: (tally: Tally) => Distribution): ReadHistogram =>
-      new ReadHistogram(named(name), help, buckets, ROUTE, () => tallies().map(tally => [routeOf(tally), read(tally)] as const))
-    /** One sample for each name that a tally counts. */
-    const each = (label: string, read: (tally: Tally) => ReadonlyMap<string, number>): Counts => () =>
-      tallies().flatMap(tally => [...read(tally)].map(([name, count]) => [{ ...routeOf(tally), [label]: name }, count] as const))
-
-    const metrics: ReadonlyArray<Counter | Gauge | ReadHistogram> = [
-      counter('requests_total', 'Requests on coalesced routes, and calls of deduplicated functions, by how they were served',
-        [...ROUTE, 'outcome', 'reason', 'cause'], () => tallies().flatMap(tally => [...tally.counts()].map(({ outcome, reason, cause, count }) =>
-          [{ ...routeOf(tally), outcome, reason, ...cause === '' ? {} : { cause } }, count] as const))),
-      counter('handler_runs_total', 'Runs of handlers of coalesced routes, and of deduplicated functions',
-        ROUTE, () => tallies().map(tally => [routeOf(tally), tally.runs] as const)),
-      counter('cut_off_total', 'Responses that are a shared stream and ended before its end, by reason',
-        [...ROUTE, 'reason'], each('reason', tally => tally.cuts)),
-      counter('cache_misses_total', 'Looks for something kept that found nothing to serve, by reason',
-        [...ROUTE, 'reason'], each('reason', tally => tally.misses)),
-      counter('cache_refreshes_total', 'Runs in the background that refresh what is kept, by result',
-        [...ROUTE, 'result'], each('result', tally => tally.refreshes)),
-      counter('cache_evictions_total', 'What had to go from stores before its time',
-        [], () => [[{}, this.#stores.evictions(stores())]]),
-      counter('store_errors_total', 'Calls of stores that failed, took too long, or were not made, by operation and reason',
-        ['operation', 'reason'], () => [...this.#storeTally().errors].flatMap(([operation, reasons]) =>
-          [...reasons].map(([reason, count]) => [{ operation, reason }, count] as const))),
-      counter('store_rejected_entries_total', 'What stores gave and was not what was asked for, by reason',
-        ['reason'], () => [...this.#storeTally().rejections].map(([reason, count]) => [{ reason }, count] as const)),
-      gauge('flights', 'Runs in the air that others can share', () => sum(source => source.flights())),
-      gauge('waiters', 'Followers that are parked', () => sum(source => source.waiters())),
-      gauge('recorded_bytes', 'Bytes of bodies that are being recorded', () => sum(source => source.recordedBytes())),
-      gauge('cache_entries', 'What stores hold that can tell', () => this.#stores.held(stores()).entries),
-      gauge('cache_bytes', 'How many bytes that takes', () => this.#stores.held(stores()).bytes),
-      ratio('deduplication_ratio', 'Requests answered with another one\'s run, as a fraction of all', deduplicationRatio),
-      routeRatio('route_deduplication_ratio', 'Requests of a route answered with another one\'s run, as a fraction of all', deduplicationRatio),
-      ratio('cache_hit_ratio', 'Requests answered with what was kept, as a fraction of all', hitRatio),
-      routeRatio('route_cache_hit_ratio', 'Requests of a route answered with what was kept, as a fraction of all', hitRatio),
-      histogram('wait_seconds', 'How long followers waited', WAIT_BUCKETS, tally => tally.waits),
-      histogram('followers_per_flight', 'Followers of a flight when it landed', FOLLOWER_BUCKETS, tally => tally.followers),
-      new ReadHistogram(named('store_look_seconds'), 'How long stores took to answer a look that they did not answer at once',
-        LOOKUP_BUCKETS, [], () => [[{}, this.#storeTally().lookups]])
-    ]
-    this.#metrics = metrics as unknown as readonly Metric[]
+    this.#metrics = metrics.map(metric => new ReadMetric(metric)) as unknown as readonly Metric[]
     this.#register()
   }
 
@@ -193,22 +80,26 @@ export class Instruments {
   }
 
   /** Somebody may have cleared the registry since: then what has ended by then is not counted any more. */
-  #comeBack (): void {
+  #comeBack ({ buckets }: MetricsSettings): void {
+    if (JSON.stringify(bucketsOf(buckets, this.buckets)) !== JSON.stringify(this.buckets)) {
+      throw new InvalidOptionError('coalesce options.metrics.buckets', 'those of the other registrations that count into the same metrics', JSON.stringify(buckets))
+    }
     const there = new Set(this.registry.getMetricsAsArray() as unknown[])
     if (this.#metrics.some(metric => there.has(metric))) return
     this.#register()
-    this.#ended.clear()
+    this.#series.forgetEnded()
     this.#endedStores = new StoreTally()
   }
 
   add (source: Source): void {
     this.#sources.add(source)
+    this.#series.add(source)
   }
 
   remove (source: Source): void {
     this.#stores.evictions(source.stores())
     this.#sources.delete(source)
-    merge(this.#ended, source.tallies)
+    this.#series.remove(source)
     this.#endedStores.add(source.store)
   }
 
@@ -218,23 +109,10 @@ export class Instruments {
     for (const { store } of this.#sources) total.add(store)
     return total
   }
-
-  /** One tally for each method and route, whoever counted. */
-  #tallies (): Tally[] {
-    const merged = new Map<string, Tally>()
-    merge(merged, this.#ended.values())
-    for (const source of this.#sources) merge(merged, source.tallies)
-    return [...merged.values()]
-  }
 }
 
-function merge (into: Map<string, Tally>, tallies: Iterable<Tally>): void {
-  for (const tally of tallies) {
-    const key = JSON.stringify([tally.method, tally.route])
-    let sum = into.get(key)
-    if (sum === undefined) into.set(key, sum = new Tally(tally.method, tally.route))
-    sum.add(tally)
-  }
+function bucketsOf (given: MetricsSettings['buckets'], others: Buckets): Buckets {
+  return { wait: given?.wait ?? others.wait, handler: given?.handler ?? others.handler, followers: given?.followers ?? others.followers }
 }
 
 const PROMETHEUS = 'text/plain'
@@ -255,24 +133,99 @@ export function serveMetrics (fastify: FastifyInstance, settings: MetricsSetting
       // Negotiator takes a parameter, such as a version, for one that an offer must have.
       const accept = request.headers.accept?.replace(/;\s*(?!q\s*=)[^;,]*/gi, '')
       const wanted = new Negotiator({ headers: { accept } }).mediaType([PROMETHEUS, OPEN_METRICS])
-      const registry = wanted === OPEN_METRICS ? openMetrics(instruments.registry) : instruments.registry
+      const registry = turning(instruments.registry, wanted === OPEN_METRICS)
+      const pieces = await piecesOf(registry)
       reply.header('content-type', registry.contentType).header('vary', 'accept')
-      return await registry.metrics()
+      if (pieces.length === 1) return pieces[0]
+      reply.header('content-length', pieces.reduce((sum, { length }) => sum + length, 0))
+      return Readable.from(pieces)
     }
   })
 }
 
-/**
- * The same metrics in the other format. prom-client takes `_total` off the names of counters when it writes that one, and so
- * it is given stand-ins for them.
- */
-function openMetrics (registry: Registry): Registry {
-  const view = new Registry<OpenMetricsContentType>()
-  view.setContentType(Registry.OPENMETRICS_CONTENT_TYPE)
-  // Public in name only: prom-client has no getter for them.
-  view.setDefaultLabels((registry as unknown as { _defaultLabels: object })._defaultLabels)
-  for (const metric of registry.getMetricsAsArray()) {
-    view.registerMetric(Object.create(metric, { name: { value: metric.name, writable: true } }) as Metric)
+/** What prom-client's registry has besides, and its types do not. */
+interface Writer {
+  _defaultLabels: object
+  getMetricsAsString (metric: ReadableMetric): Promise<string>
+}
+
+interface ReadableMetric {
+  get (): Read | Promise<Read>
+  /** prom-client's own metrics have one that takes less time. */
+  getForPromString?: () => Read | Promise<Read>
+}
+
+/** Writes its metrics one after the other, and each in turns of the event loop. prom-client's own writes all lines of a metric at one go. */
+class TurningRegistry<T extends RegistryContentType> extends Registry<T> {
+  override async metrics (): Promise<string> {
+    return await joined(this.texts())
   }
-  return view as unknown as Registry
+
+  /** Of one metric. */
+  async getMetricsAsString (metric: ReadableMetric): Promise<string> {
+    return await joined(this.#textsOf(metric))
+  }
+
+  /** All that `metrics` writes, piece by piece. */
+  async * texts (): AsyncGenerator<string> {
+    const isOpen = this.#isOpen
+    let isFirst = true
+    for (const metric of this.getMetricsAsArray()) {
+      if (!isFirst) yield isOpen ? '\n' : '\n\n'
+      isFirst = false
+      yield * this.#textsOf(metric as unknown as ReadableMetric)
+    }
+    yield isOpen ? '\n# EOF\n' : '\n'
+  }
+
+  async * #textsOf (metric: ReadableMetric): AsyncGenerator<string> {
+    const { values, ...read } = await (metric.getForPromString?.() ?? metric.get())
+    // prom-client adds `_total` to the names of counters when it writes this format.
+    const name = this.#isOpen && read.type === 'counter' ? read.name.replace(/_total$/, '') : read.name
+    const write = (Registry.prototype as unknown as Writer).getMetricsAsString
+    for (let from = 0; from === 0 || from < values.length; from += MOST) {
+      const slice = { ...read, name, values: values.slice(from, from + MOST) }
+      const text = await write.call(this, { get: () => slice })
+      // Each begins with two lines that say what the metric is.
+      yield from === 0 ? text : `\n${text.split('\n').slice(2).join('\n')}`
+      await turns.spend(slice.values.length)
+    }
+  }
+
+  get #isOpen (): boolean {
+    return this.contentType === Registry.OPENMETRICS_CONTENT_TYPE
+  }
+}
+
+async function joined (texts: AsyncIterable<string>): Promise<string> {
+  let all = ''
+  for await (const text of texts) all += text
+  return all
+}
+
+/** About how many bytes are sent at one go. */
+const PIECE = 65_536
+
+/** What a registry has to tell, encoded: to encode megabytes at one go takes long. */
+async function piecesOf (registry: TurningRegistry<RegistryContentType>): Promise<Buffer[]> {
+  const pieces: Buffer[] = []
+  let piece = ''
+  for await (const text of registry.texts()) {
+    piece += text
+    if (piece.length < PIECE) continue
+    pieces.push(Buffer.from(piece))
+    piece = ''
+  }
+  pieces.push(Buffer.from(piece))
+  return pieces
+}
+
+/** The metrics of a registry, written in turns; in the other format if the scraper asks for that. */
+function turning (registry: Registry<RegistryContentType>, isOpen: boolean): TurningRegistry<RegistryContentType> {
+  const view = new TurningRegistry<RegistryContentType>()
+  view.setContentType(isOpen ? Registry.OPENMETRICS_CONTENT_TYPE : registry.contentType)
+  // Public in name only: prom-client has no getter for them.
+  view.setDefaultLabels((registry as unknown as Writer)._defaultLabels)
+  for (const metric of registry.getMetricsAsArray()) view.registerMetric(metric as unknown as Metric)
+  return view
 }

@@ -6,7 +6,8 @@
 import type { Clock } from '../../types/index.js'
 import { systemClock } from '../clock.js'
 import type { Log, Operation, StoreListener } from './observer.js'
-import { Distribution, increase } from './tally.js'
+import { Distribution } from './distribution.js'
+import { increase } from './tally.js'
 import { warn } from './warn.js'
 
 /** Upper bounds of the histogram of lookups, in seconds. */

@@ -5,41 +5,33 @@
  * bounded.
  */
 import type { CoalesceFigures, Outcome } from '../../types/index.js'
+import type { Reason } from '../reasons.js'
+import { BUCKETS, Distribution, type Buckets } from './distribution.js'
 
-/** Upper bounds of the wait histogram, in seconds. */
-export const WAIT_BUCKETS: readonly number[] = Object.freeze([0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30])
-/** Upper bounds of the histogram of followers per flight. */
-export const FOLLOWER_BUCKETS: readonly number[] = Object.freeze([0, 1, 2, 5, 10, 25, 50, 100, 250, 500, 1000, 2500, 5000, 10_000])
-
-/** How many values lie up to each bound and above the one before it; not cumulated. */
-export class Distribution {
-  readonly bounds: readonly number[]
-  /** One more than there are bounds: the last counts the values above them. */
-  readonly counts: number[]
-  sum = 0
-  count = 0
-
-  constructor (bounds: readonly number[]) {
-    this.bounds = bounds
-    this.counts = new Array<number>(bounds.length + 1).fill(0)
-  }
-
-  observe (value: number): void {
-    let index = 0
-    while (index < this.bounds.length && value > (this.bounds[index] as number)) index++
-    this.counts[index] = (this.counts[index] as number) + 1
-    this.sum += value
-    this.count++
-  }
-
-  add (other: Distribution): void {
-    for (let index = 0; index < this.counts.length; index++) {
-      this.counts[index] = (this.counts[index] as number) + (other.counts[index] as number)
-    }
-    this.sum += other.sum
-    this.count += other.count
-  }
+/** How often requests had one outcome, reason and cause. */
+export interface Count {
+  readonly outcome: Outcome
+  readonly reason: string
+  readonly cause: string | undefined
+  readonly count: number
 }
+
+/** What a tally is told of its route or function. */
+export interface Counted {
+  readonly buckets?: Buckets
+  /** Its results are cached. */
+  readonly caches?: boolean
+  /** It was chosen by name, so that it is told of before its first request. */
+  readonly chosen?: boolean
+}
+
+/** What is told of from the start, at 0: what ratios and alerts are made of. A count that is born at 1 is no increase. */
+const STARTS: ReadonlyArray<readonly [Outcome, Reason]> = [
+  ['leader', 'shared'], ['leader', 'failed'], ['leader', 'flight-timeout'], ['follower', 'shared'], ['follower', 'wait-timeout']
+]
+const CACHED_STARTS: ReadonlyArray<readonly [Outcome, Reason]> = [
+  ['hit', 'fresh'], ['stale', 'stale-while-revalidate'], ['stale', 'stale-if-error']
+]
 
 export class Tally {
   readonly method: string
@@ -57,12 +49,38 @@ export class Tally {
   readonly misses = new Map<string, number>()
   /** Background refreshes, by result. */
   readonly refreshes = new Map<string, number>()
-  readonly waits = new Distribution(WAIT_BUCKETS)
-  readonly followers = new Distribution(FOLLOWER_BUCKETS)
+  readonly buckets: Buckets
+  readonly waits: Distribution
+  /** How long leaders ran, in seconds. */
+  readonly runTimes: Distribution
+  readonly followers: Distribution
+  /** How long the runs took that were not made, because another one's result was there, in milliseconds. */
+  saved = 0
+  readonly #chosen: boolean
 
-  constructor (method: string, route: string) {
+  constructor (method: string, route: string, { buckets = BUCKETS, caches = false, chosen = false }: Counted = {}) {
     this.method = method
     this.route = route
+    this.buckets = buckets
+    this.waits = new Distribution(buckets.wait)
+    this.runTimes = new Distribution(buckets.handler)
+    this.followers = new Distribution(buckets.followers)
+    this.#chosen = chosen
+    for (const [outcome, reason] of STARTS) this.count(outcome, reason, 0)
+    if (!caches) return
+    for (const [outcome, reason] of CACHED_STARTS) this.count(outcome, reason, 0)
+    for (const reason of ['none', 'expired']) this.miss(reason, 0)
+    for (const result of ['refreshed', 'failed']) this.refresh(result, 0)
+  }
+
+  /** Whether somebody wants to know of it. */
+  get isTold (): boolean {
+    return this.#chosen || this.requests > 0
+  }
+
+  /** A cached result, or another process's, was served: it saves as much as a run takes on average. */
+  saveMean (): void {
+    this.saved += this.runTimes.mean * 1000
   }
 
   /** @param reason with a cause after a space, where it has one */
@@ -72,11 +90,11 @@ export class Tally {
     increase(reasons, reason, times)
   }
 
-  /** All counts of outcomes; the cause is '' where a reason has none. */
-  * counts (): Iterable<{ readonly outcome: Outcome, readonly reason: string, readonly cause: string, readonly count: number }> {
+  /** All counts of outcomes; without a cause where a reason has none. */
+  * counts (): Iterable<Count> {
     for (const [outcome, reasons] of this.outcomes) {
       for (const [text, count] of reasons) {
-        const [reason, cause = ''] = text.split(' ') as [string, string?]
+        const [reason, cause] = text.split(' ') as [string, string?]
         yield { outcome, reason, cause, count }
       }
     }
@@ -105,18 +123,30 @@ export class Tally {
     for (const [reason, times] of other.misses) this.miss(reason, times)
     for (const [result, times] of other.refreshes) this.refresh(result, times)
     this.waits.add(other.waits)
+    this.runTimes.add(other.runTimes)
     this.followers.add(other.followers)
+    this.saved += other.saved
   }
 
   figures (): CoalesceFigures {
-    return {
-      totalRequests: this.requests,
-      deduplicatedRequests: this.deduplicated,
-      cacheHits: sum(this.outcomes.get('hit')) + sum(this.outcomes.get('stale')),
-      actualExecutions: this.runs,
-      deduplicationRate: this.requests === 0 ? 0 : this.deduplicated / this.requests
-    }
+    return totalOf([this])
   }
+}
+
+/** The figures of some tallies together. */
+export function totalOf (tallies: Iterable<Tally>): CoalesceFigures {
+  let totalRequests = 0
+  let deduplicatedRequests = 0
+  let cacheHits = 0
+  let actualExecutions = 0
+  for (const tally of tallies) {
+    totalRequests += tally.requests
+    deduplicatedRequests += tally.deduplicated
+    cacheHits += sum(tally.outcomes.get('hit')) + sum(tally.outcomes.get('stale'))
+    actualExecutions += tally.runs
+  }
+  const deduplicationRate = totalRequests === 0 ? 0 : deduplicatedRequests / totalRequests
+  return { totalRequests, deduplicatedRequests, cacheHits, actualExecutions, deduplicationRate }
 }
 
 export function increase (counts: Map<string, number>, name: string, by: number): void {

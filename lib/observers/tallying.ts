@@ -11,8 +11,9 @@ const SERVED: ReadonlySet<string> = new Set(['shared', 'failed'])
 export const tallying: Observer = Object.freeze({
   started () {},
   joined () {},
-  landed (leader, _landing, _reason, followers) {
-    leader.tally.followers.observe(followers)
+  landed ({ tally }, _landing, _reason, followers, took) {
+    tally.followers.observe(followers)
+    if (took !== undefined) tally.runTimes.observe(took / 1000)
   },
   cleanedUp () {},
   cutOff ({ tally }, reason) { tally.cut(reason) },

@@ -5,7 +5,7 @@
  */
 import type { RouteShorthandOptions } from 'fastify'
 import type { Registry } from 'prom-client'
-import type { Clock, CoalesceOptions, Store } from '../../types/index.js'
+import type { Clock, CoalesceOptions, MetricsOptions, Store } from '../../types/index.js'
 import { systemClock } from '../clock.js'
 import type { Router } from '../http/key.js'
 import { store } from './common-options.js'
@@ -33,6 +33,7 @@ export interface MetricsSettings {
   readonly registry: Registry | undefined
   readonly prefix: string
   readonly defaultMetrics: boolean
+  readonly buckets: MetricsOptions['buckets']
   readonly routeOptions: RouteShorthandOptions
 }
 
@@ -52,6 +53,17 @@ const metrics: Parser<Settings['metrics']> = (value, name) => {
   return read(metricsReaders, value, METRICS, name)
 }
 
+/** Each is a line of each route in each scrape. */
+const MOST_BOUNDS = 64
+
+const bounds: Parser<readonly number[]> = (value, name) => {
+  const isBound = (bound: unknown, index: number): boolean =>
+    typeof bound === 'number' && bound >= 0 && bound < Infinity && (index === 0 || bound > (value as number[])[index - 1]!)
+  return Array.isArray(value) && value.length > 0 && value.length <= MOST_BOUNDS && value.every(isBound)
+    ? Object.freeze([...value as number[]])
+    : fail(name, `1 to ${MOST_BOUNDS} numbers, each above the one before it`, value)
+}
+
 const metricsReaders: Parsers<MetricsSettings> = {
   path: (value, name) => value === false || (typeof value === 'string' && value.startsWith('/'))
     ? value as string | false
@@ -63,6 +75,9 @@ const metricsReaders: Parsers<MetricsSettings> = {
     ? value
     : fail(name, 'the beginning of a metric name ([a-zA-Z_:][a-zA-Z0-9_:]*)', value),
   defaultMetrics: boolean,
+  buckets: optional((value, name) => isObject(value)
+    ? read<NonNullable<MetricsOptions['buckets']>>({ wait: optional(bounds), handler: optional(bounds), followers: optional(bounds) }, value, {}, name)
+    : fail(name, '{ wait, handler, followers }', value)),
   routeOptions: (value, name) => isObject(value) ? value as RouteShorthandOptions : fail(name, 'route options', value)
 }
 
@@ -94,7 +109,7 @@ const registrationReaders: Parsers<Omit<Settings, 'routes'>> = {
 }
 
 const METRICS: MetricsSettings = Object.freeze({
-  path: '/metrics', registry: undefined, prefix: '', defaultMetrics: false, routeOptions: Object.freeze({})
+  path: '/metrics', registry: undefined, prefix: '', defaultMetrics: false, buckets: undefined, routeOptions: Object.freeze({})
 })
 
 const REGISTRATION_DEFAULTS: Omit<Settings, 'routes'> = Object.freeze({

@@ -65,6 +65,9 @@ t.test('a scrape tells of hits, stale hits, misses by reason, refreshes and what
   t.strictSame((await scrape(server)).sort(), [
     `coalesce_requests_total{${ROUTE},outcome="leader",reason="shared"} 1`,
     `coalesce_requests_total{${ROUTE},outcome="leader",reason="failed"} 1`,
+    `coalesce_requests_total{${ROUTE},outcome="leader",reason="flight-timeout"} 0`,
+    `coalesce_requests_total{${ROUTE},outcome="follower",reason="shared"} 0`,
+    `coalesce_requests_total{${ROUTE},outcome="follower",reason="wait-timeout"} 0`,
     `coalesce_requests_total{${ROUTE},outcome="hit",reason="fresh"} 2`,
     `coalesce_requests_total{${ROUTE},outcome="stale",reason="stale-while-revalidate"} 2`,
     `coalesce_requests_total{${ROUTE},outcome="stale",reason="stale-if-error"} 1`,

@@ -545,7 +545,7 @@ t.test('every call has one outcome, whatever became of it', async t => {
 
   const counted = await app.coalesce.registry?.getSingleMetric('coalesce_requests_total')?.get()
   t.strictSame(counted?.values.map(({ labels, value }) => `${value} ${String(labels.outcome)} ${String(labels.reason)}`).sort(), [
-    '1 bypass no-key', '1 follower client-left', '1 follower failed', '1 leader client-left', '1 leader failed', '1 leader flight-timeout',
+    '0 follower shared', '0 leader shared', '1 bypass no-key', '1 follower client-left', '1 follower failed', '1 leader client-left', '1 leader failed', '1 leader flight-timeout',
     '2 follower wait-timeout'
   ])
 })

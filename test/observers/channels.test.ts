@@ -15,7 +15,7 @@ t.test('channels tell of boardings, landings and outcomes, with ids and closed s
 
   publishing.started(leader)
   publishing.joined(follower, 1)
-  publishing.landed(leader, 'completed', 'shared', 1)
+  publishing.landed(leader, 'completed', 'shared', 1, undefined)
   publishing.cleanedUp(leader)
   publishing.cutOff(follower, 'vary')
   publishing.settled(follower, 'follower', 'shared', 1.5, undefined)
@@ -42,7 +42,7 @@ t.test('without subscribers no subject is looked at', async t => {
   t.doesNotThrow(() => {
     publishing.started(subject)
     publishing.joined(subject, 1)
-    publishing.landed(subject, 'completed', 'shared', 1)
+    publishing.landed(subject, 'completed', 'shared', 1, undefined)
     publishing.cleanedUp(subject)
     publishing.cutOff(subject, 'vary')
     publishing.settled(subject, 'follower', 'shared', 1, undefined)

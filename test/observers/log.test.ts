@@ -7,10 +7,10 @@ import { TestSubject } from './subjects.js'
 function tellAll (observer: Observer, leader: TestSubject, follower: TestSubject): void {
   observer.started(leader)
   observer.joined(follower, 2)
-  observer.landed(leader, 'completed', 'shared', 2)
-  observer.landed(leader, 'failed', 'failed', 1)
-  observer.landed(leader, 'unshareable', 'set-cookie', 1)
-  observer.landed(leader, 'abandoned', 'hijacked', 1)
+  observer.landed(leader, 'completed', 'shared', 2, undefined)
+  observer.landed(leader, 'failed', 'failed', 1, undefined)
+  observer.landed(leader, 'unshareable', 'set-cookie', 1, undefined)
+  observer.landed(leader, 'abandoned', 'hijacked', 1, undefined)
   observer.cleanedUp(leader)
   observer.cutOff(leader, 'fell-behind')
   observer.settled(follower, 'follower', 'shared', 12.6, undefined)
@@ -87,13 +87,13 @@ t.test('two observers are both told everything, in their order', async t => {
   const pair = both(hearing('one'), hearing('two'))
   pair.started(subject)
   pair.joined(subject, 3)
-  pair.landed(subject, 'failed', 'failed', 4)
+  pair.landed(subject, 'failed', 'failed', 4, 5)
   pair.cleanedUp(subject)
   pair.settled(subject, 'leader', 'split', 5, { cause: 'cookie', names: ['cookie'] })
   pair.refreshed(subject, 'failed', 'down')
 
   t.strictSame(heard.map(([name, event, , ...rest]) => [name, event, ...rest.map(part => (part as { cause?: string } | undefined)?.cause ?? part)].join(' ')), [
-    'one started', 'two started', 'one joined 3', 'two joined 3', 'one landed failed failed 4', 'two landed failed failed 4',
+    'one started', 'two started', 'one joined 3', 'two joined 3', 'one landed failed failed 4 5', 'two landed failed failed 4 5',
     'one cleanedUp', 'two cleanedUp', 'one settled leader split 5 cookie', 'two settled leader split 5 cookie',
     'one refreshed failed down', 'two refreshed failed down'
   ])

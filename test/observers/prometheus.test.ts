@@ -59,9 +59,12 @@ t.test('the metrics tell of requests by outcome, runs, waits and followers', asy
   const { body, lines } = await scrape(app)
   const route = 'method="GET",route="/word/:word"'
   t.strictSame(samples(lines, /^coalesce_requests_total/), [
-    `coalesce_requests_total{${route},outcome="bypass",reason="credentials",cause="authorization"} 1`,
     `coalesce_requests_total{${route},outcome="leader",reason="shared"} 1`,
-    `coalesce_requests_total{${route},outcome="follower",reason="shared"} 3`
+    `coalesce_requests_total{${route},outcome="leader",reason="failed"} 0`,
+    `coalesce_requests_total{${route},outcome="leader",reason="flight-timeout"} 0`,
+    `coalesce_requests_total{${route},outcome="follower",reason="shared"} 3`,
+    `coalesce_requests_total{${route},outcome="follower",reason="wait-timeout"} 0`,
+    `coalesce_requests_total{${route},outcome="bypass",reason="credentials",cause="authorization"} 1`
   ])
   t.strictSame(samples(lines, /^coalesce_handler_runs_total/), [`coalesce_handler_runs_total{${route}} 2`])
   t.strictSame(samples(lines, /^coalesce_(flights|waiters|recorded_bytes|deduplication_ratio) /), [
@@ -272,7 +275,7 @@ t.test('a registry that was cleared has the metrics again with the next app, whi
   await t.rejects(start(t, options), { code: 'FST_COALESCE_METRIC_TAKEN' })
 })
 
-t.test('the metrics of the workers of a cluster add up, and their ratios are averaged', async t => {
+t.test('the metrics of the workers of a cluster add up, and what is no sum is left out', async t => {
   const workers = await Promise.all([0, 1].map(async () => {
     const app = await start(t, { metrics: { registry: new Registry() }, ttl: '1m' })
     await ask(app, 4)
@@ -284,9 +287,12 @@ t.test('the metrics of the workers of a cluster add up, and their ratios are ave
     values[name] = samples.map(({ value }) => value)
   }
   t.strictSame(values.coalesce_handler_runs_total, [2])
-  t.strictSame(values.coalesce_requests_total, [2, 6])
-  for (const name of ['coalesce_cache_hit_ratio', 'coalesce_route_cache_hit_ratio']) t.strictSame(values[name], [0.75], name)
-  for (const name of ['coalesce_deduplication_ratio', 'coalesce_route_deduplication_ratio']) t.strictSame(values[name], [0], name)
+  t.strictSame(values.coalesce_requests_total, [2, 0, 0, 0, 0, 6, 0, 0])
+  for (const metric of ['coalesce_cache_hit_ratio', 'coalesce_deduplication_ratio']) {
+    for (const name of [metric, metric.replace('coalesce_', 'coalesce_route_')]) t.notOk(name in values, name)
+  }
+  const followers = values.coalesce_followers_per_flight ?? []
+  t.strictSame(followers, [...Array(15).fill(2), 0, 2], 'buckets, sum and count')
   const sums = workers[0]?.filter(({ type, aggregator }) => type as unknown === 'gauge' && aggregator === 'sum').map(({ name }) => name)
   t.strictSame(sums?.sort(), ['cache_bytes', 'cache_entries', 'flights', 'recorded_bytes', 'waiters'].map(name => `coalesce_${name}`))
 })

@@ -3,7 +3,7 @@ import t from 'tap'
 import fc from 'fast-check'
 import { InvalidOptionError } from '../../lib/errors.js'
 import { readFunctionOptions } from '../../lib/options/function-options.js'
-import { readOptions } from '../../lib/options/options.js'
+import { readOptions, type MetricsSettings } from '../../lib/options/options.js'
 import { readPurge } from '../../lib/options/purge-options.js'
 import { readRouteOptions, type RouteSettings } from '../../lib/options/route-options.js'
 import type { CoalesceOptions, CoalesceRouteOptions, DeduplicateOptions, Purge } from '../../types/index.js'
@@ -180,13 +180,17 @@ t.test('true stands for defaults, false for none', async t => {
   t.strictSame(route({ learnVary: true }).learnVary, { ignore: [] })
   t.strictSame(route({ learnVary: {} }).learnVary, { ignore: [] })
   t.strictSame(route({ learnVary: { ignore: ['X-A', '?Sig', '?utm_*', '?'] } }).learnVary, { ignore: ['x-a', '?Sig', '?utm_*', '?'] })
-  const metrics = { path: '/metrics', registry: undefined, prefix: '', defaultMetrics: false, routeOptions: {} }
+  const metrics = { path: '/metrics', registry: undefined, prefix: '', defaultMetrics: false, buckets: undefined, routeOptions: {} }
   t.strictSame(registration({ metrics: true }).metrics, metrics)
   t.strictSame(registration({ metrics: {} }).metrics, metrics)
   t.equal(registration({ metrics: false }).metrics, false)
   const registry = new Registry()
   const given = registration({ metrics: { path: false, registry, prefix: 'app:x_', defaultMetrics: true, routeOptions: { logLevel: 'silent' } } }).metrics
   t.equal(typeof given === 'object' && given.registry, registry)
+  const handler = [0.1, 1]
+  const { buckets } = registration({ metrics: { buckets: { handler } } }).metrics as MetricsSettings
+  t.strictSame(buckets, { wait: undefined, handler, followers: undefined })
+  t.ok(Object.isFrozen(buckets?.handler))
   t.match(given, { path: false, prefix: 'app:x_', defaultMetrics: true, routeOptions: { logLevel: 'silent' } })
 })
 
@@ -296,8 +300,15 @@ const REGISTRATION_OPTIONS: typeof ROUTE_OPTIONS = [
   ['metrics.registry', 'a prom-client Registry', [[{ registry: {} }, '{}'], [{ registry: null }, 'null'], [{ registry: Registry }, 'function Registry']]],
   ['metrics.prefix', 'the beginning of a metric name ([a-zA-Z_:][a-zA-Z0-9_:]*)', [[{ prefix: '1x' }, '"1x"'], [{ prefix: 'a-b' }, '"a-b"'], [{ prefix: null }, 'null']]],
   ['metrics.defaultMetrics', 'true or false', [[{ defaultMetrics: 'yes' }, '"yes"']]],
+  ['metrics.buckets', '{ wait, handler, followers }', [[{ buckets: [1, 2] }, '[1,2]'], [{ buckets: null }, 'null']]],
+  ['metrics.buckets', 'made of wait, handler, followers', [[{ buckets: { waits: [1] } }, '"waits"']]],
+  ['metrics.buckets.wait', '1 to 64 numbers, each above the one before it', [
+    [{ buckets: { wait: 5 } }, '5'], [{ buckets: { wait: [] } }, '[]'], [{ buckets: { wait: [2, 1] } }, '[2,1]'], [{ buckets: { wait: [1, 1] } }, '[1,1]'],
+    [{ buckets: { wait: [-1, 1] } }, '[-1,1]'], [{ buckets: { wait: [1, '2'] } }, '[1,"2"]'], [{ buckets: { wait: [1, Infinity] } }, '[1,null]'],
+    [{ buckets: { wait: Array.from({ length: 65 }, (_, index) => index) } }, JSON.stringify(Array.from({ length: 65 }, (_, index) => index))]
+  ]],
   ['metrics.routeOptions', 'route options', [[{ routeOptions: true }, 'true'], [{ routeOptions: [] }, '[]']]],
-  ['metrics', 'made of path, registry, prefix, defaultMetrics, routeOptions', [[{ url: '/x' }, '"url"']]],
+  ['metrics', 'made of path, registry, prefix, defaultMetrics, buckets, routeOptions', [[{ url: '/x' }, '"url"']]],
   ['maxFlights', 'a whole number from 0', [[-1, '-1'], ['1', '"1"']]],
   ['maxWaiters', 'a whole number from 0', [[NaN, 'NaN']]],
   ['maxRecordedBytes', 'a whole number from 0', [['1gb', '"1gb"']]],

@@ -15,6 +15,8 @@ export abstract class Timed {
   abstract readonly since: number
   /** How long it may take, in milliseconds. */
   abstract readonly limit: number
+  /** How long it took, in milliseconds. Written by who ends it. */
+  took = 0
   /** Its place in the list of those with the same limit. Written by `Deadlines` alone. */
   queue: Queue | undefined
   earlier: Timed | undefined

@@ -40,7 +40,9 @@ export function adoptRoute (fastify: FastifyInstance, scope: Scope, options: Rou
     throw new InvalidOptionError(`config.coalesce.hook of ${name}`, "'auto' or 'preHandler', because there is no body before", "'onRequest'")
   }
 
-  const tally = new Tally(methods.join(','), options.url)
+  // Fastify makes HEAD routes of GET routes, with their config.
+  const chosen = choice !== undefined && methods.some(method => method !== 'HEAD')
+  const tally = new Tally(methods.join(','), options.url, { buckets: scope.buckets, caches: settings.ttl !== undefined, chosen })
   const strategies = strategiesOf(fastify)
   const constraints = options.constraints ?? {}
   const unknown = unknownOf(constraints, strategies)
