@@ -1,12 +1,12 @@
 /**
- * Every error that this package makes, on one page.
+ * All errors that this package makes.
  */
 import createError, { type FastifyErrorConstructor } from '@fastify/error'
 
 type WrongLength = [declared: number, got: number]
 type WrongOption = [option: string, wanted: string, got: string]
 
-/** An option is wrong. The message names it, says what it wants and what it got. */
+/** An option has an invalid value. The message has the name of the option, the values that are valid, and the value that was given. */
 export const InvalidOptionError: FastifyErrorConstructor<{ code: string }, WrongOption> = createError<WrongOption>(
   'FST_COALESCE_INVALID_OPTION', '%s must be %s, got %s', 500, TypeError)
 
@@ -14,7 +14,7 @@ export const InvalidOptionError: FastifyErrorConstructor<{ code: string }, Wrong
 export const AlreadyRegisteredError: FastifyErrorConstructor<{ code: string }, []> = createError<[]>(
   'FST_COALESCE_ALREADY_REGISTERED', 'fastify-coalesce is already registered in this context; register it in a child context to give other defaults')
 
-/** Routes ask for coalescing, and no registration has adopted them. The message names them, and says why and what to write. */
+/** Routes have a `coalesce` setting, but no registration of the plugin has adopted them. The message names the routes, the cause and the remedy. */
 export const UnheardRouteError: FastifyErrorConstructor<{ code: string }, [what: string]> = createError<[what: string]>(
   'FST_COALESCE_UNHEARD_ROUTE', '%s')
 
@@ -22,42 +22,42 @@ export const UnheardRouteError: FastifyErrorConstructor<{ code: string }, [what:
 export const UnknownRouteError: FastifyErrorConstructor<{ code: string }, [route: string]> = createError<[route: string]>(
   'FST_COALESCE_UNKNOWN_ROUTE', 'no coalesced route %s', 500, RangeError)
 
-/** A follower's patience ended (`onWaitTimeout: 'error'`). */
+/** A follower has waited for `waitTimeout` (`onWaitTimeout: 'error'`). */
 export const WaitTimeoutError: FastifyErrorConstructor<{ code: string }, [waitTimeout: number]> = createError<[waitTimeout: number]>(
   'FST_COALESCE_WAIT_TIMEOUT', 'no response within %d ms', 503)
 
-/** Nobody needs the run any more. The reason of its aborted signal. */
+/** All clients that waited for a run have left. The signal of the run is aborted with this error as its reason. */
 export const NobodyWaitsError: FastifyErrorConstructor<{ code: string }, []> = createError<[]>(
   'FST_COALESCE_NOBODY_WAITS', 'every client that waited for this run is gone', 499)
 
-/** The run took longer than `flightTimeout`. The reason of its aborted signal. */
+/** A run took longer than `flightTimeout`. The signal of the run is aborted with this error as its reason. */
 export const FlightTimeoutError: FastifyErrorConstructor<{ code: string }, [flightTimeout: number]> = createError<[flightTimeout: number]>(
   'FST_COALESCE_FLIGHT_TIMEOUT', 'the run took longer than %d ms', 504)
 
-/** What is kept could not be refreshed. Only logged. */
+/** A background refresh failed. The error is only logged: clients get the stale response. */
 export const RefreshError: FastifyErrorConstructor<{ code: string }, [why: string]> = createError<[why: string]>(
   'FST_COALESCE_REFRESH_FAILED', 'nothing was refreshed: %s')
 
-/** A client took a stream so much more slowly than others that what it needed next was held no longer. */
+/** A client read a shared stream so slowly that the bytes it needs next have been dropped. */
 export const FellBehindError: FastifyErrorConstructor<{ code: string }, []> = createError<[]>(
   'FST_COALESCE_FELL_BEHIND', 'the client fell too far behind the stream')
 
-/** A stream turned out, while it flowed, to depend on a request header that is another one for this client. */
+/** A handler read a request header after its shared stream had started, and this client sent another value of the header. */
 export const OtherVariantError: FastifyErrorConstructor<{ code: string }, []> = createError<[]>(
   'FST_COALESCE_OTHER_VARIANT', 'the stream depends on a header that differs for this client')
 
-/** A stream's length is not what its Content-Length says. */
+/** A stream has more or fewer bytes than its Content-Length says. */
 export const WrongLengthError: FastifyErrorConstructor<{ code: string }, WrongLength> = createError<WrongLength>(
   'FST_COALESCE_WRONG_LENGTH', 'Content-Length is %d, the stream came to %d bytes')
 
-/** Metrics of the same name but not of this plugin are in the registry. */
+/** The metrics registry has a metric with the same name that is not from this plugin. */
 export const MetricTakenError: FastifyErrorConstructor<{ code: string }, [name: string]> = createError<[name: string]>(
   'FST_COALESCE_METRIC_TAKEN', 'the registry has another metric named %s; set metrics.prefix', 500)
 
-/** The store cannot tell what it holds. */
+/** The store has no method that lists its entries. */
 export const NotListableError: FastifyErrorConstructor<{ code: string }, []> = createError<[]>(
   'FST_COALESCE_NOT_LISTABLE', 'the store has no way to list its entries', 500)
 
-/** A request with `only-if-cached` found nothing kept. */
+/** A request has `only-if-cached`, and the cache has no response for it. */
 export const NotKeptError: FastifyErrorConstructor<{ code: string }, []> = createError<[]>(
   'FST_COALESCE_NOT_KEPT', 'nothing is kept that this request may be answered with', 504)

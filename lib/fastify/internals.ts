@@ -1,7 +1,8 @@
 /**
- * What Fastify knows and does not tell: read by the descriptions of its symbols, and forgotten where it is out of date.
+ * Access to internals of Fastify that have no public API. They are found by the descriptions of Fastify's symbols.
  *
- * Invariant: what is not found is `undefined`, and it is for the caller to take the safe side.
+ * Invariant: if an internal is not found, a function returns `undefined`, or the answer that its docstring names. The caller then does
+ * what is safe.
  */
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import type { Headers } from '../http/headers.js'
@@ -11,7 +12,7 @@ export interface RouterOptions {
   readonly querystringParser?: (query: string) => unknown
 }
 
-/** What Fastify has made of the schema of a query; its findings are in `errors`. */
+/** The function that Fastify compiled from a route's query schema. */
 export type QueryValidator = (...args: unknown[]) => unknown
 
 /** The instance-level hooks that run before the handler, and those after it. */
@@ -25,32 +26,38 @@ export interface InstanceHooks {
 
 const HOOKS = ['onRequest', 'preParsing', 'preValidation', 'preHandler', 'onSend'] as const
 
-/** The hooks of a route's instance; complete once the app is ready. */
+/** The hooks of an instance. The lists are complete once the app is ready. */
 export function instanceHooks (fastify: FastifyInstance): InstanceHooks | undefined {
   const hooks = internal(fastify, 'fastify.hooks') as InstanceHooks | undefined
   return hooks !== undefined && HOOKS.every(name => Array.isArray(hooks[name])) ? hooks : undefined
 }
 
-/** Makes a hook the first that the instance's routes run, before those of the instances around it. False: that cannot be. */
+/**
+ * Puts a hook before all hooks of the instance, also before those that the instance inherited from its parents. Returns false if the
+ * hooks are not found.
+ */
 export function prependHook (fastify: FastifyInstance, name: 'onRequest' | 'onSend', hook: unknown): boolean {
   const hooks = instanceHooks(fastify)?.[name] as unknown[] | undefined
   if (hooks?.includes(hook) === false) hooks.unshift(hook)
   return hooks !== undefined
 }
 
-/** A route, as Fastify knows it once it is declared. */
+/** A declared route. */
 export interface DeclaredRoute {
-  /** The app's `config` of it, with its method and URL. */
+  /** The route's `config`, to which Fastify adds the route's method and URL. */
   readonly config: Readonly<Record<string, unknown>> & { readonly method: string | string[], readonly url: string }
   readonly server: FastifyInstance
-  /** Fastify has added it: HEAD, for GET. */
+  /** Whether Fastify has added the route by itself: a HEAD route for a GET route. */
   readonly byFastify: boolean
 }
 
-/** Tells of every route of an app, those that were declared before included, before its `onReady` hooks run. False: that cannot be. */
+/**
+ * Calls `tell` for every route of an app, before the app's `onReady` hooks run. Routes that were declared earlier are included.
+ * Returns false if that is not possible.
+ */
 export function watchRoutes (fastify: FastifyInstance, tell: (route: DeclaredRoute) => void): boolean {
   type Context = Pick<DeclaredRoute, 'config'>
-  // What answers 404 is told of each route once the app is complete.
+  // Once the app is complete, Fastify calls `setContext` of its 404 handler for each route.
   const notFound = internal(fastify, 'fastify.404') as { setContext?: (server: FastifyInstance, context: Context) => void } | undefined
   const own = notFound?.setContext
   if (notFound === undefined || own === undefined) return false
@@ -75,14 +82,14 @@ function contextOf (request: FastifyRequest): RouteContext | undefined {
   return contextSymbol === undefined ? undefined : (request as unknown as Record<symbol, RouteContext | undefined>)[contextSymbol]
 }
 
-/** The `config` of a request's route; `routeOptions` makes an object of all there is. */
+/** The `config` of a request's route. `request.routeOptions` would build an object with all options for each call. */
 export function routeConfigOf (request: FastifyRequest): object {
   return contextOf(request)?.config ?? request.routeOptions.config
 }
 
 const wrapped = new WeakSet<object>()
 
-/** Puts something in front of what validates the queries of a request's route, once. */
+/** Wraps the query validator of a request's route. A second call for the same route does nothing. */
 export function wrapQueryValidator (request: FastifyRequest, wrap: (validate: QueryValidator) => QueryValidator): void {
   const context = contextOf(request) as unknown as Record<symbol, unknown> | undefined
   if (context === undefined || wrapped.has(context)) return
@@ -91,12 +98,12 @@ export function wrapQueryValidator (request: FastifyRequest, wrap: (validate: Qu
   if (symbol !== undefined && typeof context[symbol] === 'function') context[symbol] = wrap(context[symbol] as QueryValidator)
 }
 
-/** Makes a hook one that can be taken out of a route: Fastify binds hooks, and it would not be found among the bound ones. */
+/** Prepares a hook for `dropHook`. Fastify calls `bind` on each hook; here `bind` returns the hook itself, so that it can be found again. */
 export function unbound<Hook extends object> (hook: Hook): Hook {
   return Object.defineProperty(hook, 'bind', { value: () => hook })
 }
 
-/** Takes a hook out of a request's route, for the requests after it; where that cannot be, nothing. */
+/** Removes a hook from a request's route, for later requests. Does nothing if the hooks are not found. */
 export function dropHook (request: FastifyRequest, name: 'onRequest' | 'onSend' | 'onResponse', hook: unknown): void {
   const context = contextOf(request)
   const hooks = context?.[name]
@@ -109,7 +116,7 @@ const NO_HEADERS: Headers = Object.freeze({})
 
 let headersSymbol: symbol | undefined
 
-/** The reply's headers as they are now. To be read at once: it may be the reply's own object. */
+/** The reply's current headers. They may be the reply's own object, which changes: for later use, take `snapshotHeaders`. */
 export function headersOf (reply: FastifyReply): Headers {
   headersSymbol ??= Object.getOwnPropertySymbols(reply).find(({ description }) => description === 'fastify.reply.headers')
   const own = headersSymbol === undefined ? undefined : (reply as unknown as Record<symbol, Headers | undefined>)[headersSymbol]
@@ -117,12 +124,12 @@ export function headersOf (reply: FastifyReply): Headers {
 }
 
 function isEmpty (object: object): boolean {
-  // eslint-disable-next-line no-unreachable-loop -- one is enough, and making an array of all is what this saves
+  // eslint-disable-next-line no-unreachable-loop -- one name is enough, and no array of all names is made
   for (const _name in object) return false
   return true
 }
 
-/** A copy of the reply's headers, for later. */
+/** A copy of the reply's current headers. */
 export function snapshotHeaders (reply: FastifyReply): Headers {
   const headers = headersOf(reply)
   return isEmpty(headers) ? NO_HEADERS : { ...headers }
@@ -132,7 +139,7 @@ let serializerSymbol: symbol | undefined
 
 type Serializer = (payload: unknown) => string
 
-/** What a hook has chosen to serialize the reply with; null if none has, or where that cannot be told. */
+/** The serializer that a hook set on the reply; null if there is none, or if Fastify's symbol is not found. */
 export function serializerOf (reply: FastifyReply): Serializer | null {
   serializerSymbol ??= Object.getOwnPropertySymbols(reply).find(({ description }) => description === 'fastify.reply.serializer')
   return serializerSymbol === undefined ? null : (reply as unknown as Record<symbol, Serializer | null>)[serializerSymbol] ?? null
@@ -140,7 +147,7 @@ export function serializerOf (reply: FastifyReply): Serializer | null {
 
 let trailersSymbol: symbol | undefined
 
-/** Whether a reply has trailers. Where that cannot be told, it may have. */
+/** Whether a reply has trailers. True if Fastify's symbol is not found. */
 export function hasTrailers (reply: FastifyReply): boolean {
   trailersSymbol ??= Object.getOwnPropertySymbols(reply).find(({ description }) => description === 'fastify.reply.trailers')
   if (trailersSymbol === undefined) return true
@@ -149,20 +156,23 @@ export function hasTrailers (reply: FastifyReply): boolean {
 
 let nextHandlerSymbol: symbol | undefined
 
-/** The handler of errors around the one that is at it: Fastify's own has one without a function, and none is there before the first. */
+/**
+ * Fastify's record of the next error handler, which it sets before it calls an error handler. While the app's handler runs, the record
+ * has a function; while Fastify's default handler runs, it has none. Before any error handler runs, there is no record.
+ */
 function nextHandlerOf (reply: FastifyReply): { readonly func?: unknown } | null | false | undefined {
   nextHandlerSymbol ??= Object.getOwnPropertySymbols(reply).find(({ description }) => description === 'fastify.reply.nextErrorHandler')
   if (nextHandlerSymbol === undefined) return undefined
   return (reply as unknown as Record<symbol, { readonly func?: unknown } | null | false>)[nextHandlerSymbol]
 }
 
-/** Whether a handler of errors that the app has set is at it. Where that cannot be told, it may be. */
+/** Whether an error handler of the app is handling this reply's error. True if Fastify's symbol is not found. */
 export function isHandlingError (reply: FastifyReply): boolean {
   const next = nextHandlerOf(reply)
   return nextHandlerSymbol === undefined || (typeof next === 'object' && next?.func !== undefined)
 }
 
-/** Whether Fastify's own handler of errors is at it, which logs them. Where that cannot be told, it is not. */
+/** Whether Fastify's default error handler, which logs the error, is handling this reply's error. False if Fastify's symbol is not found. */
 export function isLoggingError (reply: FastifyReply): boolean {
   const next = nextHandlerOf(reply)
   return typeof next === 'object' && next !== null && next.func === undefined
@@ -173,14 +183,14 @@ export function routerOptions (fastify: FastifyInstance): RouterOptions {
   return options?.routerOptions ?? (fastify.initialConfig as { routerOptions?: RouterOptions }).routerOptions ?? {}
 }
 
-/** Whether whose word Fastify takes depends on the address that it comes from. Where that cannot be told, it does. */
+/** Whether `trustProxy` trusts proxies by their addresses. True if Fastify's options are not found. */
 export function trustsByAddress (fastify: FastifyInstance): boolean {
   const options = internal(fastify, 'fastify.options') as { readonly trustProxy?: unknown } | undefined
-  // A number of proxies trusts nobody by itself.
+  // A number says how many proxies are trusted, whatever their addresses are.
   return options === undefined || !['undefined', 'boolean', 'number'].includes(typeof options.trustProxy)
 }
 
-/** The constraint strategies that an app was made with. */
+/** The constraint strategies in the app's options. */
 export function constraintOptions (fastify: FastifyInstance): readonly unknown[] {
   const options = internal(fastify, 'fastify.options') as { constraints?: object } | undefined
   return Object.values({ ...options?.constraints, ...(routerOptions(fastify) as { constraints?: object }).constraints })
@@ -194,7 +204,7 @@ function internal (owner: object, description: string): unknown {
   return undefined
 }
 
-/** What Fastify's own requests of an instance have under a name, if it is a getter with a setter. */
+/** The property descriptor that Fastify's Request class has for a name, if it has a getter and a setter. */
 export function requestAccessor (fastify: FastifyInstance, name: string): PropertyDescriptor | undefined {
   let object = (internal(fastify, 'fastify.Request') as { readonly prototype: object | null } | undefined)?.prototype ?? null
   while (object !== null && !Object.hasOwn(object, name)) object = Object.getPrototypeOf(object) as object | null
@@ -202,13 +212,13 @@ export function requestAccessor (fastify: FastifyInstance, name: string): Proper
   return found?.get !== undefined && found.set !== undefined ? found : undefined
 }
 
-/** Makes a request read its original URL anew: it keeps what it was when a hook first asked. */
+/** Deletes the original URL that Fastify cached on its first read, so that the next read gives the current one. */
 export function forgetOriginalUrl (request: FastifyRequest): void {
   const symbol = Object.getOwnPropertySymbols(request).find(({ description }) => description === 'fastify.request.originalUrl')
   if (symbol !== undefined) (request as unknown as Record<symbol, unknown>)[symbol] = undefined
 }
 
-/** The method that `own`, which a reply was decorated with, stands in front of. */
+/** The method that `own` overrides. `own` is a decorator of replies. */
 export function methodBelow<Name extends 'then' | 'hijack'> (reply: FastifyReply, name: Name, own: FastifyReply[Name]): FastifyReply[Name] {
   let object: object = reply
   while (!Object.hasOwn(object, name) || (object as FastifyReply)[name] !== own) object = Object.getPrototypeOf(object) as object

@@ -1,13 +1,14 @@
 /**
- * Which headers an app's own constraint strategies choose a route by.
+ * Finds the request headers by which an app's own constraint strategies choose a route.
  *
- * Invariant: a strategy that was added before the plugin, or that looks at more than headers, method and URL, cannot be told.
+ * Invariant: the headers of a strategy are unknown if it was added before the plugin was registered, or if it reads more than headers,
+ * method and URL.
  */
 import type { IncomingHttpHeaders, IncomingMessage } from 'node:http'
 import type { FastifyInstance } from 'fastify'
 import { constraintOptions } from '../internals.js'
 
-/** The part of a strategy that matters here. */
+/** The part of a constraint strategy that this module needs. */
 export interface Strategy {
   readonly name: string
   deriveConstraint (request: IncomingMessage, context: undefined, done: () => void): unknown
@@ -15,11 +16,11 @@ export interface Strategy {
 
 export type Strategies = ReadonlyMap<string, Strategy>
 
-/** By the app's outermost instance. */
+/** The strategies of each app, by the app's root instance. */
 const known = new WeakMap<object, Map<string, Strategy>>()
 const BUILT_IN = new Set(['host', 'version'])
 
-/** The strategies of an app, and those that it is given from now on. */
+/** The strategies in an app's options and those that are added from now on. The map grows with them. */
 export function strategiesOf (fastify: FastifyInstance): Strategies {
   let root = fastify
   while (!Object.hasOwn(root, 'addConstraintStrategy')) root = Object.getPrototypeOf(root) as FastifyInstance
@@ -35,21 +36,21 @@ export function strategiesOf (fastify: FastifyInstance): Strategies {
   return strategies
 }
 
-/** The constraints of a route whose strategies are not known. */
+/** The names of a route's constraints whose strategies are not known. */
 export function unknownOf (constraints: object, strategies: Strategies): string[] {
   return Object.keys(constraints).filter(name => !BUILT_IN.has(name) && !strategies.has(name))
 }
 
-/** Never seen outside. */
+/** Thrown and caught in this module only. */
 const CANNOT_TELL = new TypeError('looked at more than headers')
 
-/** What strategies may look at besides headers: that is the same for a request that is made once more. */
+/** What strategies may read besides headers. A refresh request has the same values. */
 const SAME = new Set<string | symbol>(['method', 'url', 'originalUrl'])
 
 /**
- * The names of the headers that strategies look at to choose the route of a request; undefined if that cannot be told.
+ * The names of the headers that strategies read to choose the route of a request; undefined if that is unknown.
  *
- * @param headers as they were then
+ * @param headers as they were when the route was chosen
  */
 export function chosenBy (strategies: Strategies, raw: IncomingMessage, headers: IncomingHttpHeaders): readonly string[] | undefined {
   const names = new Set<string>()

@@ -1,9 +1,9 @@
 /**
  * Handlers that forward to an upstream with `reply.from` of @fastify/reply-from, which @fastify/http-proxy uses as well.
  *
- * Invariant: the plugin is a shared cache to such an upstream. The copy of all request headers that is forwarded counts as no
- * read of theirs, for the upstream's `Vary` says which matter (RFC 9111 section 4.1), unless the app rewrites that copy: then
- * the upstream's names are not the client's. Reads by the app's own functions count as ever.
+ * Invariant: for such an upstream the plugin is a shared cache. When `reply.from` copies all request headers, the copy does not
+ * count as a read of the headers, because the upstream's `Vary` names those that matter (RFC 9111 section 4.1). If the app rewrites the
+ * copy, it does count, because the upstream may name headers that the client did not send. Reads by the app's own functions always count.
  */
 import type { FastifyReply } from 'fastify'
 import { directives, lines, type FieldValue } from '../../http/fields.js'
@@ -12,15 +12,15 @@ import type { Reads } from '../../http/reads.js'
 type Call = (...args: unknown[]) => unknown
 type From = (this: FastifyReply, source: unknown, options?: Readonly<Record<string, unknown>>) => unknown
 
-/** Who runs a handler, as far as forwarding goes. */
+/** The part of a participant that this module needs. */
 export interface Forwarding {
   readonly reply: FastifyReply
-  /** It runs for a flight. */
+  /** Whether the participant leads a flight. */
   readonly leads: boolean
   readonly hasFollowers: boolean
 }
 
-/** Stands in for the `reply.from` of a run, if there is one. */
+/** Replaces the `reply.from` of a run's reply, if it has one. */
 export function watchForwarding (run: { forwarded: Forwarded | undefined }, participant: Forwarding, reads: Reads | undefined): void {
   const reply = participant.reply as unknown as { from?: From }
   const { from } = reply
@@ -33,7 +33,7 @@ export function watchForwarding (run: { forwarded: Forwarded | undefined }, part
       const call = options[name]
       if (typeof call === 'function') own[name] = (...args: unknown[]) => reads.during(() => (call as Call)(...args), true)
     }
-    // What a hook put among the headers is not the client's, and no Vary need name it.
+    // A hook may have changed the headers. The upstream's `Vary` does not need to name what the client did not send.
     reads.changed()
     return reads.during(() => from.call(this, source, own), false)
   }
@@ -41,12 +41,15 @@ export function watchForwarding (run: { forwarded: Forwarded | undefined }, part
 
 const SHARED_WITH_AUTHORIZATION = new Set(['public', 's-maxage', 'must-revalidate'])
 
-/** A request that is at an upstream, or was. */
+/** A request that was forwarded to an upstream. */
 export class Forwarded {
   readonly #authorized: boolean
   #answered = false
 
-  /** From now on the client's leaving is hidden from `reply.from`, which would drop the upstream's response, while others wait. */
+  /**
+   * Until the upstream has answered, hides from `reply.from` that the leader's client has left, as long as followers wait. Otherwise
+   * `reply.from` would drop the upstream's response.
+   */
   constructor (participant: Forwarding) {
     const { request } = participant.reply
     this.#authorized = request.headers.authorization !== undefined
@@ -59,14 +62,14 @@ export class Forwarded {
     })
   }
 
-  /** The upstream has answered: may anybody else have it (RFC 9111 section 3.5)? */
+  /** Notes that the upstream has answered. Says whether other clients may get the response (RFC 9111 section 3.5). */
   answered (cacheControl: FieldValue): 'private' | 'shared' {
     this.#answered = true
     return !this.#authorized || allowsAuthorization(cacheControl) ? 'shared' : 'private'
   }
 }
 
-/** Whether a response may be shared even if its request had Authorization. */
+/** Whether a response may be shared although its request had an `Authorization` header. */
 function allowsAuthorization (cacheControl: FieldValue): boolean {
   if (cacheControl === undefined) return false
   return lines(cacheControl).some(line => (directives(line) ?? []).some(([name]) => SHARED_WITH_AUTHORIZATION.has(name)))

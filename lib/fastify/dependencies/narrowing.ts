@@ -1,9 +1,9 @@
 /**
- * What handlers see of a query that the key covers a part of.
+ * Narrows a request's query to the pairs that its key covers, for routes whose `query` option leaves some pairs out.
  *
- * Invariant: from the moment when a key is made of a request until its handler has answered, the request has no more of its query
- * than what the key covers, and hooks before and after that have all of it. What a handler sees is made of the covered pairs
- * alone; where validation, which sees all, makes something else of it, the key has that as well.
+ * Invariant: from the moment the key is made until the handler has answered, the request has only the covered pairs. Hooks before and
+ * after that see the whole query. The handler's query is parsed from the covered pairs only. Validation sees all pairs: if a covered
+ * value depends on a pair that is left out, that value becomes part of the key.
  */
 import { isDeepStrictEqual } from 'node:util'
 import { parse } from 'fast-querystring'
@@ -20,9 +20,10 @@ import { isAnswer } from './query-watch.js'
 type Settings = Pick<RouteSettings, 'query' | 'router' | 'learnVary'>
 type Query = Readonly<Record<string, unknown>>
 
-/** What a handler sees, and what of that the covered pairs alone do not tell, as text. */
 interface Seen {
+  /** The query that the handler sees. */
   readonly query: unknown
+  /** The values in it that depend on pairs that are left out, as text for the key; undefined if there are none. */
   readonly told: string | undefined
 }
 
@@ -32,10 +33,10 @@ interface Narrowed {
   [kNarrowing]?: Narrowing
 }
 
-/** How many values there have been that nothing can be compared with. */
+/** Counts the values that cannot be written as text. */
 let unknown = 0
 
-/** For a value of which there is no telling what it is: none like it comes again. */
+/** A text for a value. A value that cannot be written as text gets a new text each time, so that no two requests share it. */
 function textOrUnknown (value: unknown): string {
   return textOf(value) ?? `(${++unknown})`
 }
@@ -52,13 +53,13 @@ function queryIn (url: string, { router }: Settings): string {
   return url.slice(queryStart(url, router.semicolonDelimits) + 1)
 }
 
-/** The query that Fastify made `request.query` of. */
+/** The raw query from which Fastify made `request.query`. */
 function sentQuery (request: FastifyRequest, settings: Settings): string {
   return (request as unknown as Narrowed)[kNarrowing]?.sent ?? queryIn(replacedUrl(request) ?? request.url, settings)
 }
 
 class Narrowing {
-  /** The query as it was sent, where the router had it from. */
+  /** The raw query, as the router saw it. */
   readonly sent: string
   readonly #target: string
   readonly #request: FastifyRequest
@@ -76,13 +77,13 @@ class Narrowing {
     this.#target = originalUrlOf(request)
   }
 
-  /** Takes from the request what is not covered. Returns what the key must have besides its URL, as text. */
+  /** Removes the pairs that are not covered from the request. Returns text that the key needs besides the URL, or undefined. */
   narrow (): string | undefined {
     if (this.#widen !== undefined) return undefined
     const request = this.#request
     const raw = request.raw as { originalUrl?: string }
     queryWatchOf(request)?.stop()
-    const { query, told } = this.#look()
+    const { query, told } = this.#seen()
     const { originalUrl } = raw
     const whole = Object.getOwnPropertyDescriptor(request, 'query') as PropertyDescriptor
     const putBack = changeUrl(request, url => this.#narrowed(url, this.#covers))
@@ -98,24 +99,24 @@ class Narrowing {
     return told
   }
 
-  /** Gives it back. */
+  /** Restores the whole query. */
   widen (): void {
     this.#widen?.()
     this.#widen = undefined
   }
 
-  /** The target with what is covered, and what a variant is told apart by. */
+  /** The request target with the covered pairs, and with the pairs that the variant depends on. */
   targetFor (variant: readonly string[]): string {
     const isOf: Covers = variant.includes(REST) ? this.#counts : names => names.some(name => variant.includes(parameter(name)))
     return this.#narrowed(this.#target, names => this.#covers(names) || isOf(names))
   }
 
-  /** What is not covered, and counts. */
+  /** The pairs that are not covered and that `learnVary.ignore` does not name, as text; null if there are none. */
   get rest (): string | null {
     const { sent } = this
     const rest = narrowQuery(sent, names => !this.#covers(names) && this.#counts(names), this.#parser)
     if (rest === '') return null
-    // What order means to a parser of the app's own is not known.
+    // The app's own parser may depend on the order of all pairs, so the covered ones are included.
     return this.#parser.isOwn ? narrowQuery(sent, names => this.#covers(names) || this.#counts(names), this.#parser) : normalizeQuery(rest)
   }
 
@@ -130,7 +131,7 @@ class Narrowing {
     return query === '' ? url.slice(0, start) : `${url.slice(0, start)}?${query}`
   }
 
-  #look (): Seen {
+  #seen (): Seen {
     const request = this.#request
     const { sent } = this
     const parser = this.#parser
@@ -154,7 +155,7 @@ const NOTHING: ReadonlySet<string> = Object.freeze(new Set<string>())
 
 type Validate = (query: unknown) => unknown
 
-/** What a validation makes of the covered pairs alone; undefined if it does not let them pass, or not at once. */
+/** The result of validating a query; undefined if validation fails or is asynchronous. */
 function validated (query: unknown, validate: Validate | undefined): unknown {
   if (validate === undefined) return query
   try {
@@ -168,18 +169,22 @@ function validated (query: unknown, validate: Validate | undefined): unknown {
 }
 
 interface Parts {
-  /** As parsed, of all pairs and of the covered ones. */
+  /** All pairs, parsed. */
   readonly whole: Query
+  /** The covered pairs, parsed. */
   readonly alone: Query
-  /** What validation makes of the covered ones. */
+  /** The covered pairs after validation. */
   readonly valid: Query
-  /** What hooks and validation have made of all. */
+  /** All pairs after hooks and validation: the current `request.query`. */
   readonly current: Query
-  /** What hooks have put there. */
+  /** The names that hooks have written. */
   readonly written: ReadonlySet<string>
 }
 
-/** What hooks have put there, and what is covered as it is now. Of anything else what validation puts there if nothing was sent. */
+/**
+ * Builds the query for the handler. Values that hooks wrote, and covered values, are taken from the current query. All others are
+ * taken from the validated covered pairs: they are the defaults that validation adds.
+ */
 function merge ({ whole, alone, valid, current, written }: Parts): Seen {
   const seen: Array<[name: string, value: unknown]> = []
   let isTold = false
@@ -192,24 +197,24 @@ function merge ({ whole, alone, valid, current, written }: Parts): Seen {
   return { query, told: isTold ? textOrUnknown(Object.fromEntries(seen.filter(([name]) => !written.has(name)))) : undefined }
 }
 
-/** Leaves of a request's query only what the key covers. Returns what the key must have besides, as text. */
+/** Narrows a request's query to what the key covers. Returns text that the key needs besides the URL, or undefined. */
 export function narrow (request: FastifyRequest, settings: Settings): string | undefined {
   if (typeof settings.query !== 'object') return undefined
   const narrowing = (request as unknown as Narrowed)[kNarrowing] ??= new Narrowing(request, settings, settings.query.covers)
   return narrowing.narrow()
 }
 
-/** Gives a request back what was taken from it. */
+/** Restores a request's whole query. */
 export function widen (request: FastifyRequest): void {
   (request as unknown as Narrowed)[kNarrowing]?.widen()
 }
 
-/** The target for a request with the key of this one, and of its variant. */
+/** The request target for another request with the same key and the same variant, such as a refresh. */
 export function targetFor (request: FastifyRequest, variant: readonly string[]): string {
   return (request as unknown as Narrowed)[kNarrowing]?.targetFor(variant) ?? originalUrlOf(request)
 }
 
-/** What a request says of its query under a name among those of headers; null if nothing. */
+/** A request's value for a dependency on its query, such as `?page`, or `?` for all that is not covered; null if it has none. */
 export function queryValue (request: FastifyRequest, name: string, settings: Settings): string | null {
   if (name === REST) return (request as unknown as Narrowed)[kNarrowing]?.rest ?? null
   const { parse } = parserOf(request, settings)

@@ -1,13 +1,13 @@
 /**
- * Warnings, once a route each, about responses that depend on more than the app's author may think.
+ * Warns about responses that depend on more than the app's author may expect.
  *
- * Invariant: names of headers and parameters, never their values.
+ * Invariant: each warning is logged once per route. It has names of headers and parameters, never their values.
  */
 import { isOfQuery, REST } from '../../http/query.js'
 import type { Log } from '../../observers/observer.js'
 import type { Tally } from '../../observers/tally.js'
 
-/** A request, as far as it is warned of. */
+/** The part of a request that a warning needs. */
 interface Warned {
   readonly log: Log
   readonly origin: object
@@ -17,14 +17,14 @@ interface Warned {
 export class Warnings {
   readonly #warned = new WeakMap<object, Set<string>>()
 
-  /** It cannot be known what the responses of a route depend on. */
+  /** The handler or a hook reads all headers, so the dependencies of the responses are unknown. */
   readsAll (of: Warned): void {
     this.#warn(of, 'reads-all-headers',
       'coalesce: the handler, or a hook before it, reads all request headers (a log of them does at a level that is on), ' +
       'so the responses are not shared; learnVary: false trusts their own Vary')
   }
 
-  /** Responses of a route contain something that belongs to one reply only. */
+  /** The body contains something that belongs to one reply only. */
   holdsOwn (of: Warned, reason: 'csp-nonce' | 'request-id'): void {
     this.#warn(of, reason, reason === 'csp-nonce'
       ? 'coalesce: the body holds a nonce of its own Content-Security-Policy, or is HTML in a stream, which may, so it is not shared; ' +
@@ -33,7 +33,7 @@ export class Warnings {
         "learnVary: { ignore: ['request.id'] } shares it, with the id of the request that ran")
   }
 
-  /** It was learned that responses depend on these names, among them parts of the query that the key leaves out. */
+  /** The responses depend on these names. Warns only if one of them is a part of the query that the key leaves out. */
   learned (of: Warned, names: readonly string[]): void {
     const name = names.find(isOfQuery)
     if (name === undefined) return
@@ -42,7 +42,7 @@ export class Warnings {
       : 'coalesce: a hook reads a parameter that the query option leaves out, so it tells responses apart; learnVary: { ignore } with this name says that it does not', { reads: name.slice(0, 64) })
   }
 
-  /** Responses depend on more than is remembered. */
+  /** The responses depend on more names than the plugin remembers. */
   tooVaried (of: Warned): void {
     this.#warn(of, 'varies-too-much',
       'coalesce: the responses depend on more request headers than can be remembered, as where clients say which are read, so they are not shared for a while; learnVary: false trusts their own Vary')

@@ -8,28 +8,38 @@ import type { FastifyReply, FastifyRequest } from 'fastify'
 import { combined } from '../../http/fields.js'
 import type { HeaderValue } from '../../http/headers.js'
 import { holds, holdsId, noncesOf } from '../../http/own-marks.js'
+import type { Body } from '../../http/recording.js'
 import type { RouteSettings } from '../../options/route-options.js'
-import type { Capture } from './payload.js'
 
-/** A request and its reply, as far as marks go. */
+/** The part of a participant that this module needs. */
 interface Marked {
   readonly request: FastifyRequest
   readonly reply: FastifyReply
   readonly route: { readonly settings: Pick<RouteSettings, 'learnVary'> }
 }
 
+/** The part of a captured response that is searched. */
+interface Searched {
+  readonly body: Body
+  readonly failed: boolean
+}
+
 export type OwnReason = 'csp-nonce' | 'request-id'
 
 const POLICIES = ['content-security-policy', 'content-security-policy-report-only'] as const
-/** As options name them. */
+/** The names that `learnVary.ignore` has for them. */
 const NONCE = 'reply.cspnonce'
 const ID = 'request.id'
 
 const NONE: readonly string[] = Object.freeze([])
 const HTML = /\bx?html\b/i
 
-/** @param flows its body is a stream */
-export function ownReason ({ request, reply, route }: Marked, capture: Capture, flows: boolean): OwnReason | undefined {
+/**
+ * The reason why a captured body belongs to one reply only, if there is one.
+ *
+ * @param flows whether the body is a stream
+ */
+export function ownReason ({ request, reply, route }: Marked, capture: Searched, flows: boolean): OwnReason | undefined {
   const { learnVary } = route.settings
   if (learnVary === false) return undefined
   const { ignore } = learnVary
@@ -42,12 +52,12 @@ export function ownReason ({ request, reply, route }: Marked, capture: Capture, 
   return !capture.failed && !ignore.includes(ID) && holdsId(capture.body, String(request.id)) ? 'request-id' : undefined
 }
 
-/** The headers of a request by which its client chose its id. */
+/** The names of the request headers whose value is the request id: the client chose the id by them. */
 export function idHeaders ({ id, headers }: FastifyRequest): string[] {
   return Object.keys(headers).filter(name => headers[name] === id)
 }
 
-/** The nonces in its policy headers, and those that @fastify/helmet has made for it. */
+/** The nonces in the policy headers of a reply, and those that @fastify/helmet made for it. */
 function noncesIn (reply: FastifyReply): readonly string[] {
   const own = Object.getOwnPropertyDescriptor(reply, 'cspNonce')?.value as unknown
   const [policy, report] = POLICIES.map(name => reply.getHeader(name) as HeaderValue | undefined)

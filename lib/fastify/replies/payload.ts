@@ -1,34 +1,21 @@
 /**
- * What Fastify's replies and payloads are, where it has no public way to ask.
+ * Questions about Fastify's replies and payloads, and changes to them, that have no public API.
  *
- * Invariant: where something cannot be told, the answer is the one that keeps a response from being shared.
+ * Invariant: if something is unknown, the answer is the one that prevents sharing.
  */
 import type { Http2Stream } from 'node:http2'
 import { Readable } from 'node:stream'
 import { ReadableStream } from 'node:stream/web'
 import type { FastifyReply } from 'fastify'
 import { parseCacheControl } from '../../http/cache-control.js'
-import type { HeaderDelta, Headers } from '../../http/headers.js'
-import type { Body } from '../../http/recording.js'
+import type { Headers } from '../../http/headers.js'
 import type { Part } from '../../http/represent.js'
 import { targetedRestriction } from '../../http/response-directives.js'
 import type { UnshareableReason } from '../../reasons.js'
 import { headersOf } from '../internals.js'
 import { onClose } from './queued-reply.js'
 
-/** What a response was when it was captured. */
-export interface Capture {
-  /** Why it is its own client's only. */
-  readonly reason: UnshareableReason | undefined
-  readonly status: number
-  readonly headers: HeaderDelta
-  readonly body: Body
-  readonly failed: boolean
-  /** What its `Vary` names. */
-  readonly vary: readonly string[]
-}
-
-/** What other hooks added on the way that keeps a response from being shared. */
+/** The reason why a reply with these headers may not be shared, if there is one. Other hooks may have added such headers after the capture. */
 export function restrictionOf (reply: FastifyReply): UnshareableReason | undefined {
   if (reply.getHeader('set-cookie') !== undefined) return 'set-cookie'
   const headers = headersOf(reply)
@@ -43,7 +30,7 @@ export function isResponse (payload: unknown): payload is Response {
   return typeof payload === 'object' && Object.prototype.toString.call(payload) === '[object Response]'
 }
 
-/** Whether it is one of the payloads that Fastify sends piece by piece. */
+/** Whether a payload is a Node stream or a web stream. */
 export function isStream (payload: unknown): boolean {
   const stream = payload as { readonly pipe?: unknown, readonly getReader?: unknown } | null | undefined
   return typeof stream?.pipe === 'function' || typeof stream?.getReader === 'function'
@@ -55,14 +42,14 @@ export interface Head {
   readonly headers: Headers
 }
 
-/** A reply's head, for later. */
+/** A copy of a reply's status and headers. */
 export function headOf (reply: FastifyReply): Head {
   const headers: Record<string, Headers[string]> = { ...headersOf(reply) }
   for (const [name, value] of Object.entries(headers)) if (Array.isArray(value)) headers[name] = [...value as string[]]
   return { status: reply.statusCode, headers }
 }
 
-/** Gives a reply the head of a Response, as Fastify does that sends one. */
+/** Copies the status and headers of a Response to a reply, as Fastify does when it sends one. */
 export function takeHeadOf (response: Response, reply: FastifyReply): void {
   reply.code(response.status)
   for (const [name, value] of response.headers) reply.header(name, value)
@@ -73,49 +60,52 @@ export function restoreHead (reply: FastifyReply, { status, headers }: Head): vo
   restoreHeaders(reply, headers)
 }
 
-/** Gives a reply the headers that it had. */
+/** Restores the headers that a reply had before. */
 export function restoreHeaders (reply: FastifyReply, before: Headers): void {
   for (const [name, value] of Object.entries(headersOf(reply))) {
     const own = before[name]
     if (own === value) continue
-    // Fastify adds a cookie to those that are there.
+    // Remove it first: `reply.header` appends to `Set-Cookie` instead of replacing it.
     reply.removeHeader(name)
     if (own !== undefined) reply.header(name, own)
   }
 }
 
-/** Makes a reply's head that of a part of what it was about. */
+/** Sets the status and headers of a part on a reply. */
 export function applyPart (reply: FastifyReply, { status, set, removed }: Part): void {
   for (const name of removed) reply.removeHeader(name)
   for (const [name, value] of set) reply.header(name, value)
   reply.code(status)
 }
 
-/** A payload as a Node stream; undefined if it is none that Fastify would send, or an old one that nobody can end. */
+/** A payload as a Node stream; undefined if Fastify would not send the payload as a stream, or if the stream has no `destroy`. */
 export function readableOf (payload: unknown): Readable | undefined {
   const stream = payload as Partial<Record<'pipe' | 'on' | 'destroy' | 'resume' | 'write', unknown>>
   if (typeof stream.pipe === 'function' && typeof stream.on === 'function') {
-    // Only what is read can be asked to go on; what is written, such as `reply.raw`, ends at once.
+    // `resume` marks a stream that can be read, and `write` one that can be written, such as `reply.raw`. A payload with neither is not taken.
     return typeof stream.destroy === 'function' && typeof (stream.resume ?? stream.write) === 'function' ? payload as Readable : undefined
   }
   return payload instanceof ReadableStream && !payload.locked ? Readable.fromWeb(payload) : undefined
 }
 
-/** Lets go of a payload that nobody will read. There are streams that call that an error, and an error that nobody hears ends the process. */
+/** Destroys a payload that nobody will read. Some streams then emit an error; without a listener that error would end the process. */
 export function discard (payload: unknown): void {
   if (payload instanceof Readable) payload.on('error', () => {}).destroy()
 }
 
 type Methods = Record<string, (...args: unknown[]) => unknown>
 
-/** What makes headers leave. All other ways of HTTP/1 come by the one. */
+/** The methods that send headers over HTTP/1. All other methods call `writeHead`. */
 const HTTP1_WAYS = ['writeHead']
-/** Not after its client has left, of whom a reply to HTTP/2 says no more. */
+/** The methods of an HTTP/2 reply that send headers. */
 const HTTP2_WAYS = ['writeHead', 'write', 'end']
-/** Not `end`, which Node calls when a client has left as well. */
+/** The methods of an HTTP/2 stream that send headers. Not `end`: Node calls it also when a client has left. */
 const STREAM_WAYS = ['respond', 'respondWithFile', 'respondWithFD', 'write']
 
-/** Calls `written` once, before headers leave, by whatever way, or would leave if there was a client; at once if they have left. */
+/**
+ * Calls `written` once, before any method sends the headers, or would send them if the client had not left. Calls it at once if the
+ * headers have been sent.
+ */
 export function onHeaders ({ raw }: FastifyReply, written: () => void): void {
   if (raw.headersSent) {
     written()
@@ -132,7 +122,7 @@ export function onHeaders ({ raw }: FastifyReply, written: () => void): void {
   if (stream !== undefined) precede(stream, STREAM_WAYS, first)
 }
 
-/** Calls `ended` before a response ends, by whatever way, or once it has closed without that. */
+/** Calls `ended` once, before the app ends the response, or when the response closes without that. */
 export function onEnd (reply: FastifyReply, ended: () => void): void {
   const { raw } = reply
   const { stream } = raw as { stream?: object }
@@ -146,7 +136,7 @@ export function onEnd (reply: FastifyReply, ended: () => void): void {
   onClose(reply, end)
 }
 
-/** Calls `before` before each of these methods. */
+/** Wraps methods of an object, so that each calls `before` first. */
 function precede (object: object, names: readonly string[], before: () => void): void {
   for (const name of names) {
     const method = (object as Methods)[name] as Methods[string]
@@ -159,21 +149,24 @@ function precede (object: object, names: readonly string[], before: () => void):
   }
 }
 
-/** RFC 9113 section 7. */
+/** An error code of HTTP/2 (RFC 9113 section 7). */
 const INTERNAL_ERROR = 2
 
-/** Over HTTP/2 a response that is destroyed ends as one that is complete does, unless its stream is closed for an error. */
+/**
+ * Closes the stream of an HTTP/2 response with an error, if headers have been sent. If the response were only destroyed, the client would
+ * take it for complete.
+ */
 export function breakOff ({ raw }: FastifyReply): void {
   const { stream } = raw as { stream?: Pick<Http2Stream, 'close'> }
   if (raw.headersSent) stream?.close(INTERNAL_ERROR)
 }
 
-/** A serializer for what is serialized already. */
+/** A serializer for a payload that is already serialized: returns it unchanged. */
 export function asIs (payload: unknown): string {
   return payload as string
 }
 
-/** Whether a payload is still being made. */
+/** Whether a payload is a stream or a Response, whose bytes are still to come. */
 export function flows (payload: unknown): boolean {
   return typeof payload === 'object' && payload !== null && !(payload instanceof Uint8Array)
 }

@@ -1,8 +1,8 @@
 /**
- * How replies end: those of HTTP/1, those to pipelined requests, which wait until the ones before them are complete, and those of HTTP/2.
+ * Tells when a reply has closed. A reply to a pipelined HTTP/1 request waits in a queue until the replies before it are complete.
  *
- * Invariant: a reply closes with its connection, whether it had its turn or not, and a closed one is known as such. Node emits
- * `close` only for the reply whose turn it is, and with HTTP/2 only for those that listen then.
+ * Invariant: when a connection closes, all its replies close, also those that still wait in the queue. Node alone emits `close` only
+ * for the first reply in the queue, and with HTTP/2 only if there already is a listener.
  */
 import type { ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
@@ -10,21 +10,21 @@ import type { FastifyReply } from 'fastify'
 
 type Raw = Pick<ServerResponse, 'socket' | 'writableFinished' | 'once' | 'emit'>
 
-/** By connection, the replies that wait for their turn, or did. */
+/** For each connection, the open replies that were in the queue when `onClose` was called. */
 const queues = new WeakMap<Socket, Set<Raw>>()
 
-/** Whether it has not had its turn yet. */
+/** Whether a reply still waits behind others of its connection. */
 function isQueued (raw: Raw): boolean {
   return raw.socket === null && !raw.writableFinished
 }
 
-/** As Node does it. */
+/** Closes a reply in the same way as Node. */
 function close (raw: Raw): void {
   Object.assign(raw, { destroyed: true, _closed: true })
   raw.emit('close')
 }
 
-/** Closes `raw` when `socket` closes before it is its turn; at once if it has. */
+/** Closes `raw` when `socket` closes while `raw` is queued; at once if `socket` has already closed. */
 function closeWithConnection (raw: Raw, socket: Socket): void {
   if (!isQueued(raw)) return
   if (socket.destroyed) {
@@ -42,7 +42,7 @@ function closeWithConnection (raw: Raw, socket: Socket): void {
   raw.once('close', () => { queue.delete(raw) })
 }
 
-/** The state of an HTTP/2 reply: the reply itself does not tell it. */
+/** The stream of an HTTP/2 reply. It has the state that the reply itself does not show. */
 interface Stream {
   readonly aborted: boolean
   readonly destroyed: boolean
@@ -53,7 +53,7 @@ function streamOf (raw: ServerResponse): Stream | undefined {
   return (raw as { stream?: Stream }).stream
 }
 
-/** Whether a reply is closed: it has been sent, its client has left, or something destroyed it. */
+/** Whether a reply is closed: it was sent, its client has left, or it was destroyed. */
 export function isClosed ({ raw, request }: FastifyReply): boolean {
   const stream = streamOf(raw)
   return stream === undefined ? raw.destroyed || (isQueued(raw) && request.raw.socket.destroyed) : stream.destroyed
@@ -65,7 +65,7 @@ export function isEnded (raw: ServerResponse): boolean {
   return raw.writableEnded || (stream !== undefined && stream.writableEnded && !stream.aborted)
 }
 
-/** Calls `closed` once a reply has closed; at once if it has. */
+/** Calls `closed` when a reply closes; at once if it is already closed. */
 export function onClose (reply: FastifyReply, closed: () => void): void {
   const { raw, request } = reply
   if (streamOf(raw) === undefined) closeWithConnection(raw, request.raw.socket)

@@ -1,8 +1,8 @@
 /**
- * Node's compressors, for the `zlib` option of @fastify/compress: a body that several clients are given is compressed once.
+ * Node's compressors, for the `zlib` option of @fastify/compress. A body that several clients get is compressed once.
  *
- * Invariant: what comes out is what Node's own compressor makes of the same bytes with the same options. What is no body in use,
- * and what cannot be kept, Node compresses as ever. Nothing waits longer than a turn for more to come.
+ * Invariant: the output is the same as that of Node's compressor for the same bytes and options. Bytes that are not a shared body are
+ * compressed by Node as usual. The first bytes wait for at most one turn of the event loop.
  */
 import { Duplex, type Transform } from 'node:stream'
 import { serialize } from 'node:v8'
@@ -14,7 +14,7 @@ import { onClose } from './queued-reply.js'
 
 type Options = ZlibOptions | BrotliOptions
 
-/** Compressors as Node's, and as many of them as it has. */
+/** The compressors of `node:zlib`. Those for zstd are there as well if Node has them. */
 export interface SharedZlib {
   createGzip (options?: ZlibOptions): Duplex
   createDeflate (options?: ZlibOptions): Duplex
@@ -24,7 +24,7 @@ export interface SharedZlib {
   brotliCompressSync (bytes: Uint8Array, options?: BrotliOptions): Buffer
 }
 
-/** One of Node's compressors, in its three forms. */
+/** One of Node's algorithms, as a stream, with a callback, and synchronous. */
 interface Compressor {
   readonly name: string
   readonly stream: (options?: Options) => Transform
@@ -35,7 +35,7 @@ interface Compressor {
 class SharedCompressor extends Duplex {
   readonly #compressor: Compressor
   readonly #options: Options | undefined
-  /** The first bytes, if they are all of a body in use, until it is known whether they are all that comes. */
+  /** The first chunk, if it equals a shared body, until it is known whether more chunks follow. */
   #first: Buffer | undefined
   #body: SharedBody | undefined
   #turn: NodeJS.Immediate | undefined
@@ -52,26 +52,26 @@ class SharedCompressor extends Duplex {
       this.#body = sharedBodies.find(chunk)
       if (this.#body !== undefined) {
         this.#first = chunk
-        this.#turn = setImmediate(() => { this.#goOn() })
+        this.#turn = setImmediate(() => { this.#compressAlone() })
         done()
         return
       }
     }
-    this.#goOn()
+    this.#compressAlone()
     this.#own?.write(chunk, done)
   }
 
   override _final (done: (error?: Error | null) => void): void {
     const way = wayOf(this.#compressor, this.#options)
     if (this.#first === undefined || way === undefined) {
-      this.#goOn()
+      this.#compressAlone()
       this.#own?.end()
     } else {
       clearImmediate(this.#turn)
       this.#body?.encode(way, (bytes, encoded) => { this.#compressor.async(bytes, this.#options ?? {}, encoded) }, (_error, bytes) => {
         if (this.destroyed) return
         if (bytes === undefined) {
-          this.#goOn()
+          this.#compressAlone()
           this.#own?.end()
         } else {
           this.push(bytes)
@@ -92,8 +92,8 @@ class SharedCompressor extends Duplex {
     done(error)
   }
 
-  /** Compresses by itself. */
-  #goOn (): void {
+  /** Compresses this stream by itself, without sharing: starts its own compressor and writes the first chunk to it. */
+  #compressAlone (): void {
     if (this.#own === undefined) {
       try {
         this.#own = this.#compressor.stream(this.#options)
@@ -112,9 +112,9 @@ class SharedCompressor extends Duplex {
   }
 }
 
-/** What tells one way of compressing from all others; undefined if there is no telling. */
+/** A text for an algorithm with its options: two calls with the same text give the same bytes. Undefined if the options cannot be compared. */
 function wayOf ({ name }: Compressor, options: Options | undefined): string | undefined {
-  // It makes the answer more than the bytes.
+  // With `info`, the result is more than the bytes.
   if ((options as { readonly info?: unknown } | undefined)?.info !== undefined) return undefined
   try {
     return name + serialize(options).toString('latin1')
@@ -166,27 +166,27 @@ function share (node: Zlib): SharedZlib {
   return Object.freeze(shared) as unknown as SharedZlib
 }
 
-/** Whether anybody has looked for a compressor here, as @fastify/compress does when it is registered. */
+/** Whether a compressor has been read from `sharedZlib`. @fastify/compress does so when it is registered. */
 let isTaken = false
 
 /**
- * Until a reply has been sent, what its body is compressed to is for others as well. A body that still flows is nobody's yet.
+ * Shares the encodings of a reply's body until the reply has been sent. Does nothing if the body is a stream.
  *
- * @param owner a recording that lasts: then it is as long as that does
+ * @param owner a recording that lasts longer: the encodings are then held as long as it exists
  */
 export function shareEncodings (reply: FastifyReply, body: Recording['body'], hold: Hold, owner?: Recording): void {
   if (isTaken && (typeof body === 'string' || Buffer.isBuffer(body))) onClose(reply, sharedBodies.use(body, byteLength(body), hold, owner))
 }
 
-/** Until the returned function is called, what a body is compressed to is there for others; undefined if nothing compresses here. */
+/** Shares the encodings of a body until the returned function is called. Returns undefined if the body is a stream, or nothing uses `sharedZlib`. */
 export function holdEncodings (body: Recording['body'], hold: Hold): (() => void) | undefined {
   if (!isTaken || (typeof body !== 'string' && !Buffer.isBuffer(body))) return undefined
   return sharedBodies.use(body, byteLength(body), hold)
 }
 
 /**
- * For the `zlib` option of `@fastify/compress`: a response that several clients are given is compressed once in each encoding,
- * not once for each client. The compressed bytes count as recorded ones, and are let go with the response.
+ * For the `zlib` option of `@fastify/compress`: a response that several clients get is compressed once for each encoding,
+ * not once for each client. The compressed bytes count as recorded bytes, and are released together with the response.
  *
  * @example
  * await app.register(compress, { zlib: sharedZlib })

@@ -1,19 +1,24 @@
 /**
- * What hooks are given in the place of a stream that others read as well: of the same kind, and with all that is on it.
+ * Stand-ins for a stream that several clients share. Hooks of one client get a stand-in instead of the stream: an object of the same
+ * kind, with the same properties.
  *
- * Invariant: what is done to a stand-in, reading it, changing it or ending it, is done to one client's reader. Nothing is read before
- * somebody reads it, and the bytes that it gives are nobody else's.
+ * Invariant: reading, changing or ending a stand-in affects only the reader of one client. A stand-in reads nothing before somebody reads
+ * from it. The bytes that it gives belong to this client only.
  */
 import { finished, Readable } from 'node:stream'
 import { ReadableStream, type ReadableByteStreamController, type UnderlyingByteSource } from 'node:stream/web'
 
 export interface StandIn {
+  /** The object that hooks get. */
   readonly given: unknown
-  /** Whether nobody has begun to read it, so that its reader may as well take its place. */
+  /** Whether the stand-in has not been read yet. Then the reader can be sent instead of it. */
   readonly untouched: () => boolean
 }
 
-/** @param payload a Node stream, a web stream or a Response with a body; the reader gives its bytes */
+/**
+ * @param payload a Node stream, a web stream or a Response with a body
+ * @param reader gives the bytes of the payload to one client
+ */
 export function standInFor (payload: unknown, reader: Readable): StandIn {
   if (payload instanceof Response) {
     const given = responseLike(payload, reader)
@@ -26,7 +31,7 @@ export function standInFor (payload: unknown, reader: Readable): StandIn {
   return { given: new Proxy(payload as Readable, new NodeStreamLike(payload as Readable, reader)), untouched: () => true }
 }
 
-/** Bytes are copied: who has a web stream's chunk may take its memory away. */
+/** A web stream of a reader's bytes. The bytes are copied, because the consumer of a web stream may transfer the memory of a chunk. */
 function webStreamOf (reader: Readable): ReadableStream<Uint8Array> {
   let chunks: AsyncIterator<Uint8Array> | undefined
   const source: UnderlyingByteSource = {
@@ -40,7 +45,7 @@ function webStreamOf (reader: Readable): ReadableStream<Uint8Array> {
       }
       const waiting = controller.byobRequest as { respond (bytes: number): void } | undefined | null
       controller.close()
-      // Who waits with memory of its own is told as well.
+      // A consumer that waits with its own buffer must be answered too.
       waiting?.respond(0)
     },
     cancel () { reader.destroy() }
@@ -48,7 +53,7 @@ function webStreamOf (reader: Readable): ReadableStream<Uint8Array> {
   return new ReadableStream(source as never, { highWaterMark: 0 })
 }
 
-/** What the constructor of a Response cannot be told. */
+/** The properties that the constructor of a Response cannot set. */
 const OF_FETCH = ['url', 'type', 'redirected'] as const
 
 function responseLike (response: Response, reader: Readable): Response {
@@ -59,23 +64,23 @@ function responseLike (response: Response, reader: Readable): Response {
   return like
 }
 
-/** The events of being read; what a stream tells besides, such as that its file is open, it tells itself. */
+/** The events of reading, which the reader emits. The source emits all others, such as `open`. */
 const OF_READING = new Set<unknown>(['data', 'readable', 'end', 'close', 'error', 'pause', 'resume'])
 const LISTENING = new Set<string | symbol>(['on', 'once', 'addListener', 'prependListener', 'prependOnceListener', 'off', 'removeListener',
   'removeAllListeners', 'listeners', 'rawListeners', 'listenerCount', 'emit'])
 const STATE = new Set<string | symbol>(['_readableState', '_events', '_eventsCount', '_maxListeners'])
-/** By which streams of various makes are ended, besides `destroy`. */
+/** Methods, besides `destroy`, by which streams of some packages are ended. */
 const ENDING = new Set<string | symbol>(['close', 'abort', 'dump'])
-/** By which streams of various makes are read to their end. */
+/** Methods by which streams of some packages are read to their end. */
 const TAKING = new Set<string | symbol>(['arrayBuffer', 'blob', 'bytes', 'formData', 'json', 'text'])
 
 type Method = (...args: unknown[]) => unknown
 
-/** A Node stream, but that all that belongs to reading is its reader's. */
+/** A Proxy handler: the object is the source stream, but all that belongs to reading goes to the reader. */
 class NodeStreamLike implements ProxyHandler<Readable> {
   readonly #reader: Readable
   readonly #source: Readable
-  /** So that a method is the same each time. */
+  /** The wrapped methods, so that a property gives the same function each time. */
   readonly #methods = new Map<string | symbol, [method: unknown, own: Method]>()
 
   constructor (source: Readable, reader: Readable) {
