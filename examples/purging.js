@@ -15,7 +15,7 @@ export async function build () {
   // All have the route's tag, and each one of its own.
   app.get('/words/:id', { config: { coalesce: { tags: ['words'], staleWhileRevalidate: '1m' } } }, async (request, reply) => {
     const { id } = /** @type {{ id: string }} */ (request.params)
-    reply.coalesce?.tag(`word:${id}`)
+    reply.coalesce.tag(`word:${id}`)
     return words.get(id)
   })
 

@@ -3,6 +3,7 @@
  *
  * Invariant: nothing is loaded twice. It hands on what lib/index.ts exports, and names its types; test/package.test.ts compares them.
  */
+import type { RouteGenericInterface } from 'fastify'
 import type * as front from './index.js' with { 'resolution-mode': 'import' }
 
 const exported = require('./index.js') as typeof front
@@ -17,7 +18,7 @@ declare namespace fastifyCoalesce {
   export type Coalesce = front.Coalesce
   export type CoalesceFigures = front.CoalesceFigures
   export type CoalesceOptions = front.CoalesceOptions
-  export type CoalesceRouteOptions = front.CoalesceRouteOptions
+  export type CoalesceRouteOptions<RouteGeneric extends RouteGenericInterface = RouteGenericInterface> = front.CoalesceRouteOptions<RouteGeneric>
   export type CoalesceStats = front.CoalesceStats
   export type CookiesOption = front.CookiesOption
   export type Deduplicate = front.Deduplicate

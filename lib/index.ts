@@ -20,6 +20,7 @@ const fastifyCoalesce: FastifyPluginAsync<CoalesceOptions> = fp(coalesce, { fast
 export default fastifyCoalesce
 export { fastifyCoalesce }
 export { ANALYTICS_COOKIES } from './http/analytics-cookies.js'
+export { defineCoalesce } from './options/define-coalesce.js'
 export { deduplicate, deduplicated } from './functions/deduplicate.js'
 export { abstractCacheStore, type AbstractCache, type AbstractCacheStoreOptions } from './stores/abstract-cache.js'
 export { memoryStore, type MemoryStore, type MemoryStoreOptions } from './stores/memory.js'

@@ -26,7 +26,6 @@ t.test('every relative link and anchor leads somewhere', t => {
 const STUBS: Readonly<Record<string, string>> = {
   Fastify: "import Fastify from 'fastify'",
   coalesce: "import coalesce from 'fastify-coalesce'",
-  CoalesceRouteOptions: "import type { CoalesceRouteOptions } from 'fastify-coalesce'",
   app: 'const app = Fastify()',
   db: 'const db = { find: async (word: string) => ({ word }), query: async (sql: string, values?: unknown[]) => ({ sql, values }) }',
   Definition: 'interface Definition { word: string }',

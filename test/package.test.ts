@@ -205,13 +205,13 @@ t.test('the package', { timeout: 300_000 }, async t => {
   const [nodenext, wrong, interop] = [join(consumer, 'nodenext.mts'), join(consumer, 'wrong.mts'), join(consumer, 'interop.ts')]
 
   await t.test('is used from TypeScript, as ECMAScript modules', async t => {
-    t.match(compile([nodenext, wrong], NODENEXT), [/^wrong\.mts: .*'qeury' does not exist in type 'CoalesceRouteOptions'/s])
+    t.match(compile([nodenext, wrong], NODENEXT), [/^wrong\.mts: .*'qeury' does not exist in type 'CoalesceRouteOptions\b/s])
     await serves(t, consumer, 'nodenext.mjs')
   })
 
   await t.test('is required from TypeScript, with node16 and nodenext', async t => {
     const file = join(consumer, 'commonjs.cts')
-    const typo = [/^commonjs\.cts: .*'qeury' does not exist in type 'CoalesceRouteOptions'/s]
+    const typo = [/^commonjs\.cts: .*'qeury' does not exist in type 'CoalesceRouteOptions\b/s]
     for (const module of [ts.ModuleKind.Node16, ts.ModuleKind.NodeNext]) {
       const wrong = compile([file], { module })
       t.match(wrong, typo)

@@ -77,7 +77,7 @@ export interface KeptEntry {
   readonly body?: string | Buffer | null
 }
 
-/** What `reply.coalesce` is, on coalesced routes. */
+/** What `reply.coalesce` is, on every route. */
 export interface ReplyCoalesce {
   /** Adds tags by which the response can be purged, if it is cached. */
   tag: (...tags: string[]) => void

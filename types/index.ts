@@ -23,8 +23,8 @@ declare module 'fastify' {
     coalesce: Coalesce
   }
   interface FastifyReply {
-    /** Says more about the response; `undefined` on routes that are not coalesced. */
-    readonly coalesce: ReplyCoalesce | undefined
+    /** Says more about the response. On routes that are not coalesced it does nothing. */
+    readonly coalesce: ReplyCoalesce
   }
   interface FastifyRequest {
     /** How this request is coalesced; `undefined` on routes that are not, and until a client's request has boarded. */

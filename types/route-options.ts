@@ -1,7 +1,7 @@
 /**
  * For writers of options: what a route may say in `config.coalesce`, and a registration as the default for all its routes.
  */
-import type { FastifyRequest } from 'fastify'
+import type { FastifyRequest, RouteGenericInterface } from 'fastify'
 import type { Duration, KeyPart } from './values.js'
 
 /** Which parameters of the query string are part of the key. Names are those that the app's parser gives, in any encoding. */
@@ -25,8 +25,11 @@ export type CookiesOption =
    */
   | { readonly ignore: readonly string[], readonly key?: readonly string[] }
 
-/** Options of a route (`config.coalesce`). Given at registration they are the defaults for all routes. */
-export interface CoalesceRouteOptions {
+/**
+ * Options of a route (`config.coalesce`). Given at registration they are the defaults for all routes. `RouteGeneric` are the types of the
+ * route, for functions that are given its requests; they may also say themselves which requests they take.
+ */
+export interface CoalesceRouteOptions<RouteGeneric extends RouteGenericInterface = RouteGenericInterface> {
   /**
    * Where a request waits. `'auto'` waits in `onRequest` if that is the same as waiting right before the handler, and
    * otherwise right before the handler, after every `preHandler` hook. `'onRequest'` forces the former: followers then skip
@@ -54,12 +57,12 @@ export interface CoalesceRouteOptions {
    * Who is asking. With it, requests with credentials coalesce, each with those of the same identity. A request bypasses if it
    * throws, or returns nothing, `''` or anything that is not a key. `1` and `'1'` are two identities.
    */
-  identity?: (request: FastifyRequest) => KeyPart
+  identity? (request: FastifyRequest<RouteGeneric>): KeyPart
   /**
    * Replaces path and query in the key (route, method, protocol, host, identity, headers, cookies and body stay in it).
    * A request bypasses if it throws, or returns `null`, `''` or `[]`.
    */
-  key?: (request: FastifyRequest) => KeyPart | readonly KeyPart[] | null
+  key? (request: FastifyRequest<RouteGeneric>): KeyPart | readonly KeyPart[] | null
   /**
    * Coalesce QUERY, and POST on routes that opt in, with a digest (SHA-256) of the body in the key. A request whose body is
    * larger than `maxBytes` (in bytes, default 1 MiB) bypasses.
@@ -141,7 +144,7 @@ export interface CoalesceRouteOptions {
    * a status from 400 is cached only by `negativeTtl`.
    * @default false
    */
-  ttl?: Duration | 'headers' | false | ((response: KeptResponseFacts, request: FastifyRequest) => Duration | 'headers' | null | undefined)
+  ttl?: Duration | 'headers' | false | TtlFunction<RouteGeneric>['of']
   /**
    * How long after it was fresh a response is served while one request refreshes it in the background. With `ttl: 'headers'` the
    * response's own `stale-while-revalidate` comes first. `must-revalidate` and the like forbid it.
@@ -196,6 +199,11 @@ export interface CoalesceRouteOptions {
    * @default false
    */
   cacheStatus?: boolean | string
+}
+
+/** As a method: so it may say itself which requests it takes. */
+interface TtlFunction<RouteGeneric extends RouteGenericInterface> {
+  of (response: KeptResponseFacts, request: FastifyRequest<RouteGeneric>): Duration | 'headers' | null | undefined
 }
 
 /** A response, as a `ttl` function sees it. */

@@ -16,7 +16,7 @@ async function held (t: Parameters<typeof keeping>[0], options: KeepingOptions =
     ...options,
     route: { tags: ['things'], ...options.route },
     handler: async (run, _request, reply) => {
-      reply.coalesce?.tag('thing:1')
+      reply.coalesce.tag('thing:1')
       if (run === 1) await opening.promise
       return { run }
     }

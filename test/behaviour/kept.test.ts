@@ -164,7 +164,7 @@ t.test('a response is served in the place of an error while it may be', async t 
 
 t.test('a purge by tag, route, url or key ends what is kept', async t => {
   const server = await keep(t, { ttl: '60s', tags: ['things'] }, (run, request, reply) => {
-    reply.coalesce?.tag(`thing:${(request.params as { id: string }).id}`)
+    reply.coalesce.tag(`thing:${(request.params as { id: string }).id}`)
     return { run }
   })
   const { coalesce } = server.app
@@ -302,7 +302,7 @@ t.test('a store that cannot list says so', async t => {
 t.test('a response with more tags than can be looked at is not kept', async t => {
   const server = await keep(t, { ttl: '60s' }, (run, request, reply) => {
     const many = Number((request.params as { id: string }).id)
-    reply.coalesce?.tag(...Array.from({ length: many }, (_, index) => `tag ${index}`))
+    reply.coalesce.tag(...Array.from({ length: many }, (_, index) => `tag ${index}`))
     return { run }
   })
   await server.get('/thing/256')
@@ -331,11 +331,18 @@ t.test('what is as old as it may be when it comes is not kept', async t => {
   for (const run of [1, 2, 3, 3]) t.equal((await server.get('/thing/1')).body, `{"run":${run}}`)
 })
 
-t.test('a response of a route that is not coalesced has no tags', async t => {
+t.test('a reply of a route that is not coalesced may be given tags, which do nothing, and costs no object of its own', async t => {
+  const views = new Set<unknown>()
   const server = await keep(t, { ttl: '60s' }, undefined, {}, app => {
-    app.get('/plain', async (request, reply) => ({ none: reply.coalesce === undefined && request.coalesce === undefined }))
+    app.get('/plain', async (request, reply) => {
+      reply.coalesce.tag('one', 'two')
+      views.add(reply.coalesce)
+      return { none: request.coalesce === undefined, frozen: Object.isFrozen(reply.coalesce) }
+    })
   })
-  t.equal((await server.get('/plain')).body, '{"none":true}')
+  const answers = [await server.get('/plain'), await server.get('/plain')]
+  t.strictSame(answers.map(({ body }) => body), Array(2).fill('{"none":true,"frozen":true}'))
+  t.equal(views.size, 1)
 })
 
 t.test('a stream that looks at all headers after its first bytes is not kept', async t => {

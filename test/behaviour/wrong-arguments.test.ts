@@ -45,15 +45,15 @@ t.test('a wrong argument of tag or varyOn throws, whether or not the request is 
   const server = await serve(t, app => {
     app.get('/', { config: { coalesce: true } }, async (request, reply) => {
       for (const call of [
-        () => reply.coalesce?.tag(5 as never), () => reply.coalesce?.tag('a', ''), () => request.coalesce?.varyOn(undefined as never),
+        () => reply.coalesce.tag(5 as never), () => reply.coalesce.tag('a', ''), () => request.coalesce?.varyOn(undefined as never),
         () => request.coalesce?.varyOn('accept', null as never)
       ]) {
         const error = await errorOf(call)
         t.ok(error instanceof errors.InvalidOptionError && error instanceof TypeError)
         said.push(error.message)
       }
-      reply.coalesce?.tag()
-      reply.coalesce?.tag('a')
+      reply.coalesce.tag()
+      reply.coalesce.tag('a')
       request.coalesce?.varyOn()
       request.coalesce?.varyOn('accept')
       return 'ok'

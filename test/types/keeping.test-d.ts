@@ -45,6 +45,6 @@ expectError(app.coalesce.invalidate({ tags: 'word:42' }))
 expectType<readonly KeptEntry[]>(app.coalesce.entries())
 expectType<readonly KeptEntry[]>(app.coalesce.entries({ bodies: true }))
 app.get('/word', { config: { coalesce: { ttl: '1m', tags: ['words'], tagHeaders: ['surrogate-key'] } } }, async (_request, reply) => {
-  expectType<ReplyCoalesce | undefined>(reply.coalesce)
-  reply.coalesce?.tag('word:1', 'word:2')
+  expectType<ReplyCoalesce>(reply.coalesce)
+  reply.coalesce.tag('word:1', 'word:2')
 })

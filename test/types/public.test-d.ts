@@ -14,9 +14,9 @@ const { errors } = front
 
 // The front door has these names and no others.
 expectType<'default' | 'fastifyCoalesce' | 'deduplicate' | 'deduplicated' | 'sharedZlib' | 'errors' |
-  'memoryStore' | 'nullStore' | 'abstractCacheStore'>({} as keyof typeof front)
+  'memoryStore' | 'nullStore' | 'abstractCacheStore' | 'ANALYTICS_COOKIES' | 'defineCoalesce'>({} as keyof typeof front)
 expectType<
-  'InvalidOptionError' | 'AlreadyRegisteredError' | 'UnknownRouteError' | 'WaitTimeoutError' | 'NobodyWaitsError' |
+  'InvalidOptionError' | 'AlreadyRegisteredError' | 'UnheardRouteError' | 'UnknownRouteError' | 'WaitTimeoutError' | 'NobodyWaitsError' |
   'FlightTimeoutError' | 'MetricTakenError' | 'FellBehindError' | 'OtherVariantError' | 'WrongLengthError' |
   'NotListableError' | 'NotKeptError' | 'RefreshError'
 >({} as keyof typeof errors)

@@ -1,6 +1,6 @@
-import Fastify, { type FastifyInstance, type FastifyRequest, type RouteOptions } from 'fastify'
+import Fastify, { type FastifyInstance, type FastifyRequest, type FastifyTypeProviderDefault, type RouteOptions } from 'fastify'
 import { expectAssignable, expectError, expectNotAssignable, expectType } from 'tsd'
-import coalesce, { ANALYTICS_COOKIES, type CoalesceRouteOptions, type Duration, type Outcome, type QueryOption, type RequestCoalesce } from '../../dist/lib/index.js'
+import coalesce, { ANALYTICS_COOKIES, defineCoalesce, type CoalesceRouteOptions, type Duration, type KeptResponseFacts, type Outcome, type QueryOption, type RequestCoalesce } from '../../dist/lib/index.js'
 
 const app: FastifyInstance = Fastify()
 app.register(coalesce)
@@ -79,7 +79,51 @@ expectError(route({ coalesce: { body: { maxSize: 1 } } }))
 expectError(route({ coalesce: { learnVary: ['user-agent'] } }))
 
 // Where Fastify infers the type of `config` from the route it takes unknown names in it (they throw when the route is
-// defined), but no wrong values. Where the route names a type parameter it takes neither.
+// defined), but no wrong values. Where the route names a type parameter it takes neither. `defineCoalesce` never takes them.
+app.get('/', { config: { coalesce: { waitTimout: '5s' } } }, word)
+expectError(app.get('/', { config: { coalesce: defineCoalesce({ waitTimout: '5s' }) } }, word))
+expectError(app.route({ method: 'GET', url: '/', config: { coalesce: defineCoalesce({ hook: 'auto', waitTimout: '5s' }) }, handler: word }))
+expectError(app.get<{ Params: { word: string } }>('/:word', { config: { coalesce: defineCoalesce({ waitTimout: '5s' }) } }, word))
+expectError(app.withTypeProvider<FastifyTypeProviderDefault>().get('/', { config: { coalesce: defineCoalesce({ waitTimout: '5s' }) } }, word))
+expectError(defineCoalesce({ cookies: { ignored: ['_ga'] } }))
+expectError(defineCoalesce({ waitTimeout: false }))
+expectError(defineCoalesce(true))
+expectType<CoalesceRouteOptions>(defineCoalesce({ waitTimeout: '5s' }))
+app.get('/', { config: { coalesce: defineCoalesce({ waitTimeout: '5s' }) } }, word)
+app.route({ method: 'GET', url: '/', config: { coalesce: defineCoalesce({ hook: 'auto' }) }, handler: word })
+app.withTypeProvider<FastifyTypeProviderDefault>().get('/', { schema: {}, config: { coalesce: defineCoalesce({ ttl: '5s' }) } }, word)
+app.register(coalesce, defineCoalesce({ waitTimeout: '5s' }))
+
+// Functions see the types of the route, which are given to `defineCoalesce`, or say which requests they take.
+interface Words { Params: { word: string }, Querystring: { page: number } }
+app.get<Words>('/:word', {
+  config: {
+    coalesce: defineCoalesce<Words>({
+      key: request => {
+        expectType<string>(request.params.word)
+        return [request.params.word, request.query.page]
+      },
+      identity: request => request.params.word,
+      ttl: (_response, request) => request.query.page
+    })
+  }
+}, word)
+expectError(defineCoalesce<Words>({ key: request => request.params.wrod }))
+expectError(defineCoalesce<Words>({ identity: request => request.query }))
+expectError(defineCoalesce<{ Params: string, Word: 1 }>({ key: (request: FastifyRequest<Words>) => request.params.word }))
+app.get<Words>('/:word', {
+  config: {
+    coalesce: {
+      key: (request: FastifyRequest<Words>) => request.params.word,
+      identity: (request: FastifyRequest<Words>) => request.query.page,
+      ttl: (_response: KeptResponseFacts, request: FastifyRequest<Words>) => request.query.page
+    }
+  }
+}, word)
+app.get('/:word', { config: { coalesce: { key: (request: FastifyRequest<Words>) => request.params.word } } }, word)
+expectError(app.get('/', { config: { coalesce: { key: (request: string) => request } } }, word))
+expectAssignable<CoalesceRouteOptions<Words>>({ key: request => request.params.word })
+
 expectError(app.get('/', { config: { coalesce: null } }, word))
 expectError(app.get('/', { config: { coalesce: { hook: 'onSend' } } }, word))
 expectError(app.get('/', { config: { coalesce: { waitTimeout: false } } }, word))

@@ -63,14 +63,21 @@ function checkNames (...names: unknown[]): void {
   checkArguments('request.coalesce.varyOn', names, name => typeof name === 'string', "called with header names, or '*'")
 }
 
+function checkTags (...tags: unknown[]): void {
+  checkArguments('reply.coalesce.tag', tags, isName, 'called with tags, which are texts and not empty')
+}
+
+/** That of replies that nobody else is given. */
+const OF_ONE: ReplyCoalesce = Object.freeze({ tag: checkTags })
+
 /** What `reply.coalesce` is. */
-export function replyViewOf (request: FastifyRequest): ReplyCoalesce | undefined {
-  const participant = (request as unknown as WithParticipant)[kParticipant]
-  if (participant === undefined) return undefined
+export function replyViewOf (request: FastifyRequest): ReplyCoalesce {
+  const participant = participantOf(request)
+  if (participant === undefined) return OF_ONE
   return {
     tag (...tags) {
-      checkArguments('reply.coalesce.tag', tags, isName, 'called with tags, which are texts and not empty')
-      if (!(participant instanceof Bypass)) participant.tag(tags)
+      checkTags(...tags)
+      participant.tag(tags)
     }
   }
 }
