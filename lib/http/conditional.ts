@@ -1,38 +1,37 @@
 /**
- * Conditional requests (RFC 9110 section 13): what a client that has something already is given of a representation.
+ * Evaluates conditional requests (RFC 9110 section 13).
  *
- * Invariant: never throws on any input. A validator or a condition that is not well formed is none: it is not evaluated, and
- * the client is given the whole response, as if it had not asked.
+ * Invariant: never throws on any input. A malformed validator or condition is ignored, as if it had not been sent.
  */
 import type { IncomingHttpHeaders } from 'node:http'
 import { combined, type FieldValue } from './fields.js'
 
 export interface EntityTag {
   readonly weak: boolean
-  /** What stands between the quotes. */
+  /** The text between the quotes. */
   readonly opaque: string
 }
 
-/** What tells one state of a representation from another; undefined where the response does not say. */
+/** The validators of a response: they tell one state of a representation from another. Undefined if the response has none. */
 export interface Validators {
   readonly etag: EntityTag | undefined
   /** In milliseconds since 1970, always whole seconds. */
   readonly lastModified: number | undefined
 }
 
-/** What the conditions say: answer as ever, 304, or 412. */
+/** The result of the conditions: answer as usual, 304, or 412. */
 export type Verdict = 'go-on' | 'not-modified' | 'failed'
 
 const TAG = /(W\/)?"([\x21\x23-\x7e\x80-\xff]*)"/y
 
-/** One tag (RFC 9110 section 8.8.3), of a response or of If-Range. */
+/** Parses one entity tag (RFC 9110 section 8.8.3), from ETag or If-Range. */
 export function parseEntityTag (value: FieldValue): EntityTag | undefined {
   const text = trimmed(combined(value))
   const found = tagAt(text, 0)
   return found?.end === text.length ? found.tag : undefined
 }
 
-/** The tags of If-Match or If-None-Match, or `*`; undefined if it is neither, or names none. */
+/** Parses If-Match or If-None-Match: a list of tags, or `*`. Returns undefined if the value is malformed, or has no tags. */
 export function parseEntityTags (value: FieldValue): readonly EntityTag[] | '*' | undefined {
   const text = trimmed(combined(value))
   if (text === '*') return '*'
@@ -62,7 +61,7 @@ function skip (text: string, at: number): number {
   return at
 }
 
-/** Without the optional white space around it (RFC 9110 section 5.6.3), in time that grows with its length only. */
+/** Removes optional white space from both ends (RFC 9110 section 5.6.3), in linear time. */
 export function trimmed (text: string): string {
   let end = text.length
   while (end > 0 && isSpace(text[end - 1])) end--
@@ -73,12 +72,12 @@ function isSpace (char: string | undefined): boolean {
   return char === ' ' || char === '\t'
 }
 
-/** RFC 9110 section 8.8.3.2: byte for byte the same. */
+/** Strong comparison (RFC 9110 section 8.8.3.2): both representations have the same bytes. */
 export function matchesStrongly (a: EntityTag, b: EntityTag): boolean {
   return !a.weak && !b.weak && a.opaque === b.opaque
 }
 
-/** RFC 9110 section 8.8.3.2: as good as the same. */
+/** Weak comparison (RFC 9110 section 8.8.3.2): each representation can replace the other. */
 export function matchesWeakly (a: EntityTag, b: EntityTag): boolean {
   return a.opaque === b.opaque
 }
@@ -89,17 +88,17 @@ const MONTH = `(?<month>${MONTHS.join('|')})`
 const DAY = `(?<weekday>${DAYS.map(day => day.slice(0, 3)).join('|')})`
 const TIME = '(?<hour>\\d\\d):(?<minute>\\d\\d):(?<second>\\d\\d)'
 const FORMS = [
-  // IMF-fixdate, which is what servers send; then the two that are obsolete.
+  // First IMF-fixdate, which servers send; then the two obsolete forms.
   new RegExp(`^${DAY}, (?<day>\\d\\d) ${MONTH} (?<year>\\d{4}) ${TIME} GMT$`),
   new RegExp(`^(?<weekday>${DAYS.join('|')}), (?<day>\\d\\d)-${MONTH}-(?<short>\\d\\d) ${TIME} GMT$`),
   new RegExp(`^${DAY} ${MONTH} (?<day>\\d\\d| \\d) ${TIME} (?<year>\\d{4})$`)
 ]
 
 /**
- * An HTTP-date in any of its three forms (RFC 9110 section 5.6.7), in milliseconds since 1970; undefined if it is none, or
- * names a day that there is not.
+ * Parses an HTTP-date in any of its three forms (RFC 9110 section 5.6.7). Returns milliseconds since 1970, or undefined if the value
+ * is not a date, or the day does not exist.
  *
- * @param now in milliseconds since 1970: two digits of a year mean the one that is not more than fifty years ahead
+ * @param now in milliseconds since 1970: a year of two digits is at most fifty years in the future
  */
 export function parseHttpDate (value: FieldValue, now: number): number | undefined {
   const text = combined(value)
@@ -114,7 +113,7 @@ export function parseHttpDate (value: FieldValue, now: number): number | undefin
     date.setUTCFullYear(year, month, day)
     if (date.getUTCDate() !== day || date.getUTCMonth() !== month) return undefined
     if (DAYS[date.getUTCDay()]?.startsWith(parts.weekday as string) !== true) return undefined
-    // A leap second is the end of its minute.
+    // A leap second counts as second 59.
     return date.setUTCHours(hour, minute, Math.min(second, 59))
   }
   return undefined
@@ -131,8 +130,8 @@ export function validatorsOf (headers: Readonly<Record<string, FieldValue>>, now
 }
 
 /**
- * What the conditions of a GET or HEAD say of a representation that there is (RFC 9110 section 13.2.2). A condition on a
- * validator that the response does not have is not evaluated, but still hides the one that it has precedence over.
+ * Evaluates the conditions of a GET or HEAD on an existing representation (RFC 9110 section 13.2.2). If the response lacks the validator
+ * of a condition, the condition is ignored; the condition with lower precedence is then ignored too.
  *
  * @param now in milliseconds since 1970
  */

@@ -1,23 +1,23 @@
 /**
  * The query string as part of a key.
  *
- * Invariant: two queries have one normalized form only if they are the same `name=value` pairs, names in any order, the
- * values of a repeated name in the same order. Nothing is decoded, dropped or lower-cased, so that what a handler could
- * tell apart stays apart. Only which pairs are part of the key is told by their names as the app's parser gives them.
+ * Invariant: two queries have the same normalized form only if they have the same `name=value` pairs. Names may be in any order; the
+ * values of a repeated name must be in the same order. Nothing is decoded, dropped or lower-cased, so queries that differ for a handler
+ * stay different. Names as the app's parser gives them are used only to choose the pairs that are part of the key.
  */
 import { namedBy } from './name-patterns.js'
 
-/** Tells whether a pair is part of the key, by the names that it has. */
+/** Says whether a pair with these names is part of the key. */
 export type Covers = (names: readonly string[]) => boolean
 
-/** What makes an object of a query. */
+/** A parser of queries. */
 export interface Parser {
   readonly parse: (query: string) => unknown
-  /** It is the app's own: nobody knows what it does. */
+  /** Whether it is the app's own parser. Its rules are then unknown. */
   readonly isOwn: boolean
 }
 
-/** Where the path ends, as the router sees it. */
+/** The index at which the path ends for the router. */
 export function queryStart (url: string, semicolonDelimits: boolean): number {
   for (let index = 0; index < url.length; index++) {
     const code = url.charCodeAt(index)
@@ -36,8 +36,8 @@ function isEncoded (name: string): boolean {
 }
 
 /**
- * The pairs of a raw query, sorted stably by raw name; as it is where a name is encoded, because two names that differ raw
- * may be one when decoded, and then their order counts.
+ * Sorts the pairs of a raw query stably by raw name. Returns the query unchanged if a name is encoded: two different raw names may be
+ * equal when decoded, and then their order matters.
  */
 export function normalizeQuery (query: string): string {
   if (!query.includes('&')) return query
@@ -56,10 +56,10 @@ function decode (text: string): string {
   }
 }
 
-/** Deeper than that nobody names what a parser has nested. */
+/** The greatest depth at which nested names are found. */
 const MAX_DEPTH = 8
 
-/** The names of what a parser made of one pair, nested ones with brackets: `filter` and `filter[name]`, `ids` and `ids[]`. */
+/** The names in the parsed form of one pair. Nested names have brackets: `filter` and `filter[name]`, `ids` and `ids[]`. */
 function nestedNames (parsed: unknown): string[] {
   const names = keysOf(parsed)
   const [first] = names
@@ -81,7 +81,7 @@ function keysOf (value: unknown): string[] {
   return typeof value === 'object' && value !== null ? Object.keys(value) : []
 }
 
-/** The names of a pair: as the app's parser gives them, and of a parser of the app's own also as it was sent, decoded. */
+/** The names of a pair, as the app's parser gives them. If the parser is the app's own, also the decoded name that was sent. */
 export function namesOf (pair: string, { parse, isOwn }: Parser): readonly string[] {
   const raw = nameOf(pair)
   if (!isOwn) return isEncoded(raw) ? Object.keys(parse(raw) as object) : [raw]
@@ -93,42 +93,42 @@ export function namesOf (pair: string, { parse, isOwn }: Parser): readonly strin
   }
 }
 
-/** The pairs of a raw query that are covered, in their own order. */
+/** The covered pairs of a raw query, in their original order. */
 export function narrowQuery (query: string, covers: Covers, parser: Parser): string {
   return query.split('&').filter(pair => pair !== '' && covers(namesOf(pair, parser))).join('&')
 }
 
-/** Names as they are written, and decoded where they are written as they are sent. */
+/** The names as an option has them. An encoded name is in the list a second time, decoded. */
 function spellings (names: readonly string[]): string[] {
   return names.flatMap(name => name.includes('%') ? [name, decode(name)] : [name])
 }
 
-/** Compiles `['q', 'page']`. */
+/** Compiles a list of covered names, such as `['q', 'page']`. */
 export function coversOnly (names: readonly string[]): Covers {
   const set = new Set(spellings(names))
   return own => own.some(name => set.has(name))
 }
 
-/** Compiles `['utm_*', 'gclid']`. */
+/** Compiles a list of names and patterns that are not covered, such as `['utm_*', 'gclid']`. */
 export function coversAllBut (patterns: readonly string[]): Covers {
   const isNamed = namedBy(spellings(patterns))
   return own => !own.some(isNamed)
 }
 
-/** The name, among header names, under which all of a query stands that is not covered; no header can be called so. */
+/** The name of a dependency on all of the query that is not covered. It stands among header names; no header can have this name. */
 export const REST = '?'
 
-/** The name under which one parameter stands among header names. */
+/** The name of a dependency on one query parameter. */
 export function parameter (name: string): string {
   return REST + name
 }
 
-/** Whether what stands among header names is of the query. */
+/** Whether a dependency with this name is one on the query. */
 export function isOfQuery (name: string): boolean {
   return name.startsWith(REST)
 }
 
-/** Whether a list such as `['?sig', '?utm_*']` names what stands among header names for something of the query; `?` alone is all of it. */
+/** Whether a list such as `['?sig', '?utm_*']` matches a dependency on the query. `?` alone matches all of them. */
 export function ignoresQuery (list: readonly string[], name: string): boolean {
   return list.some(each => isOfQuery(each) &&
     (each === REST || each === name || (each.endsWith('*') && name.startsWith(each.slice(0, -1)))))

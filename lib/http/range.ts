@@ -1,27 +1,27 @@
 /**
- * Ranges of bytes (RFC 9110 section 14): which are asked for, whether they may be given, and how they are written.
+ * Byte ranges (RFC 9110 section 14): parses Range, evaluates If-Range, and writes the ranges of a response.
  *
- * Invariant: never throws on any input. What is not well formed, or would make more work than the whole, is not a range
- * request: the answer is the whole, as section 14.2 allows.
+ * Invariant: never throws on any input. A Range that is malformed, or would cost more than the whole, is ignored: the client gets the
+ * whole, as section 14.2 allows.
  */
 import { matchesStrongly, parseEntityTag, parseHttpDate, trimmed, type Validators } from './conditional.js'
 import { combined, type FieldValue } from './fields.js'
 
-/** Bytes from `start` on, up to but without `end`. */
+/** The bytes from `start` to `end`, without the one at `end`. */
 export interface Span {
   readonly start: number
   readonly end: number
 }
 
-/** The most ranges of one request. More are refused, whatever they are. */
+/** The most ranges in one request. A Range with more is ignored. */
 export const MAX_RANGES = 32
 
 const UNIT = /^bytes=/i
 const SPEC = /^(\d*)-(\d*)$/
 
 /**
- * The spans that a Range asks for, in its order, without those behind the end; none if all are. Undefined: the Range is ignored
- * (another unit, not well formed, too many ranges, or ranges that overlap).
+ * The spans that a Range asks for, in its order. Spans behind the end of the whole are left out, so the list may be empty. Returns
+ * undefined if the Range is to be ignored: another unit, malformed, too many ranges, or ranges that overlap.
  *
  * @param length of the whole, in bytes
  */
@@ -49,7 +49,7 @@ export function parseRange (value: FieldValue, length: number): readonly Span[] 
   return overlap(spans) ? undefined : spans
 }
 
-/** Compares two numbers of any length, given as digits. */
+/** Whether the number `a` is less than `b`. Both are text with any number of digits. */
 function isLess (a: string, b: string): boolean {
   const [one, other] = [a.replace(/^0+/, ''), b.replace(/^0+/, '')] as const
   return one.length === other.length ? one < other : one.length < other.length
@@ -61,10 +61,10 @@ function overlap (spans: readonly Span[]): boolean {
 }
 
 /**
- * Whether the If-Range of a request names this very representation (RFC 9110 section 13.1.5). A date does so only if the
- * representation cannot have changed again within its second (section 8.8.2.2).
+ * Whether the If-Range of a request matches this representation (RFC 9110 section 13.1.5). True without an If-Range. A date matches only
+ * if the response was sent at least a second later: until then the representation could have changed again (section 8.8.2.2).
  *
- * @param sent the response's Date, or now, in milliseconds since 1970
+ * @param sent the response's Date, or the current time, in milliseconds since 1970
  */
 export function ifRangeHolds (value: FieldValue, { etag, lastModified }: Validators, sent: number): boolean {
   if (value === undefined) return true
@@ -79,10 +79,10 @@ export function contentRange ({ start, end }: Span, length: number): string {
 }
 
 /**
- * Several ranges in one body (RFC 9110 section 14.6).
+ * Writes several ranges as one multipart body (RFC 9110 section 14.6).
  *
- * @param type of the whole; undefined if the response does not say
- * @param token gives a boundary that is hard to foresee; asked again until the whole does not contain it
+ * @param type the Content-Type of the whole; undefined if it has none
+ * @param token returns a boundary that is hard to guess; called again if the whole contains it
  */
 export function multipart (
   whole: Buffer, spans: readonly Span[], type: string | undefined, token: () => string

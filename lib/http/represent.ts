@@ -1,8 +1,8 @@
 /**
- * What a client is given of a complete response that others have as well: all of it, 304, 412, some ranges of it, or 416.
+ * Decides what a client gets of a shared response: the whole, a 304, a 412, some ranges of it, or a 416.
  *
- * Invariant: pure but for the boundary's randomness, and it never throws. Only a 200 for GET or HEAD is looked at. No answer
- * has more bytes than the whole, and none that is not a 200 says how long the whole is fresh, but for 304.
+ * Invariant: pure except for the random boundary, and never throws. Only a 200 for GET or HEAD is changed; every other response is sent
+ * whole. No part has more bytes than the whole. A 412 and a 416 have no caching headers of the whole.
  */
 import { randomBytes } from 'node:crypto'
 import type { IncomingHttpHeaders } from 'node:http'
@@ -11,14 +11,14 @@ import { combined } from './fields.js'
 import type { Headers } from './headers.js'
 import { contentRange, ifRangeHolds, multipart, parseRange, type Span } from './range.js'
 
-/** A response as the client would be given it. */
+/** The whole response, as the client would get it. */
 export interface Representation {
   readonly status: number
   /** Names in lower case. */
   readonly headers: Headers
-  /** All its bytes; undefined if they are not at hand. */
+  /** Returns all bytes; undefined if they are not available, because the body is a stream. */
   readonly body: (() => Buffer) | undefined
-  /** How many bytes there will be, where they are not at hand; undefined if that is not known. */
+  /** The number of bytes of a streamed body; undefined if it is not known. */
   readonly length?: number | undefined
 }
 
@@ -27,7 +27,7 @@ export interface Part {
   readonly set: ReadonlyArray<readonly [name: string, value: string]>
   readonly removed: readonly string[]
   readonly body: Buffer | null
-  /** What is to be cut out of bytes that are not at hand. */
+  /** The span to send of a streamed body. */
   readonly span?: Span
 }
 
@@ -36,22 +36,22 @@ export interface Asking {
   readonly headers: IncomingHttpHeaders
 }
 
-/** Fields about the bytes of a body that is not sent. RFC 9110 section 15.4.5: 304 keeps what caches are updated with. */
+/** Fields that describe the body, removed when no body is sent. A 304 keeps the fields by which caches update their copy (RFC 9110 section 15.4.5). */
 const CONTENT = ['content-type', 'content-length', 'content-encoding', 'content-language', 'content-range', 'content-digest', 'content-md5', 'digest', 'repr-digest', 'accept-ranges']
-/** An error that is made of a success must not be taken for it, nor kept for as long. */
+/** Fields of a success that an error made from it must not have: a cache would store the error, or take it for the success. */
 const STATE = ['etag', 'last-modified', 'cache-control', 'expires', 'age', 'content-location']
-/** Of the bytes that are sent, so no longer true of some of them (RFC 9530 section 2). */
+/** Fields that describe all bytes, and are wrong for a range (RFC 9530 section 2). */
 const OF_ALL_BYTES = ['content-length', 'content-digest', 'content-md5']
 
-/** Whether a request asks for anything but the whole. */
+/** Whether a request has a condition or a range. */
 export function asksForPart (headers: IncomingHttpHeaders): boolean {
   return headers.range !== undefined || headers['if-none-match'] !== undefined || headers['if-modified-since'] !== undefined ||
     headers['if-match'] !== undefined || headers['if-unmodified-since'] !== undefined
 }
 
 /**
- * `'whole'`: the response as it is. `'needs-body'`: its conditions hold, and its ranges cannot be told, or put together, before
- * all of the body is here; the whole may be given instead.
+ * Returns the part to send, `'whole'` if the response is to be sent unchanged, or `'needs-body'` if the ranges cannot be made before
+ * all of the body is there. The caller may send the whole instead.
  *
  * @param now in milliseconds since 1970
  */
@@ -60,7 +60,7 @@ export function represent (whole: Representation, { method, headers }: Asking, n
   const validators = validatorsOf(whole.headers, now)
   switch (evaluate(validators, headers, now)) {
     case 'not-modified':
-      // Without a tag the date is all by which a cache finds what is not modified.
+      // Without an ETag, Last-Modified stays: a cache needs it to find its copy.
       return { status: 304, set: [], removed: validators.etag === undefined ? CONTENT : [...CONTENT, 'last-modified'], body: null }
     case 'failed':
       return { status: 412, set: [], removed: [...CONTENT, ...STATE], body: null }
@@ -86,13 +86,13 @@ function slice (headers: Headers, bytes: Buffer | undefined, length: number, ran
       : { status: 206, set: [set], removed: OF_ALL_BYTES, body: bytes.subarray(span.start, span.end) }
   }
   if (bytes === undefined) return 'needs-body'
-  // A part cannot say that it is a part of something coded.
+  // The parts of a multipart body cannot say that their bytes are encoded.
   if (headers['content-encoding'] !== undefined && combined(headers['content-encoding']).trim().toLowerCase() !== 'identity') return 'whole'
   const { type, body } = multipart(bytes, spans, headers['content-type'] === undefined ? undefined : combined(headers['content-type']), token)
   return body.length < bytes.length ? { status: 206, set: [['content-type', type]], removed: OF_ALL_BYTES, body } : 'whole'
 }
 
-/** RFC 9110 section 14.3; and what has a range already is itself a part of something. */
+/** Whether a response says that it does not support ranges (RFC 9110 section 14.3), or is itself a range. */
 function refusesRanges (headers: Headers): boolean {
   return headers['content-range'] !== undefined || combined(headers['accept-ranges']).trim().toLowerCase() === 'none'
 }

@@ -1,31 +1,32 @@
 /**
- * What a request asks of a cache (RFC 9111 section 5.2.1), for routes that heed it, and whether a kept response will do.
+ * Parses the Cache-Control of a request (RFC 9111 section 5.2.1), for routes that respect it, and decides whether a cached response
+ * satisfies it.
  *
- * Invariant: pure, never throws. Durations are in milliseconds. Where a directive is said more than once, or is not well formed,
- * what it comes to is the reading by which a kept response does the least often.
+ * Invariant: pure, never throws. Durations are in milliseconds. If a directive is repeated or malformed, the strictest reading counts:
+ * the one that accepts the fewest cached responses.
  */
 import type { IncomingHttpHeaders } from 'node:http'
 import { cacheDirectives } from './cache-control.js'
 import { parseDeltaSeconds } from './delta-seconds.js'
 
 export interface RequestDirectives {
-  /** Nothing kept will do unless it has been asked for anew (section 5.2.1.4). */
+  /** A cached response must be revalidated before it is served (section 5.2.1.4). */
   readonly noCache: boolean
-  /** Its response must not be kept (section 5.2.1.5); what is kept already may be served. */
+  /** The response to this request must not be cached (section 5.2.1.5). A response that is already cached may be served. */
   readonly noStore: boolean
-  /** 504 rather than a run (section 5.2.1.7). */
+  /** The request gets a cached response or 504; the handler does not run (section 5.2.1.7). */
   readonly onlyIfCached: boolean
-  /** Section 5.2.1.1; undefined where it does not say, as below. */
+  /** The greatest age of a response that the request accepts (section 5.2.1.1). Here and below, undefined means: no such directive. */
   readonly maxAge: number | undefined
-  /** Section 5.2.1.3. */
+  /** How much longer the response must stay fresh (section 5.2.1.3). */
   readonly minFresh: number | undefined
-  /** Section 5.2.1.2; infinite where it does not say how much. */
+  /** How stale the response may be (section 5.2.1.2). Infinity if the directive has no value. */
   readonly maxStale: number | undefined
-  /** RFC 5861 section 4. */
+  /** How stale the response may be if the run fails (RFC 5861 section 4). */
   readonly staleIfError: number | undefined
 }
 
-/** Of a kept response, now. */
+/** The current state of a cached response. */
 export interface Kept {
   readonly age: number
   readonly lifetime: number
@@ -33,7 +34,7 @@ export interface Kept {
   readonly staleIfError?: number | undefined
 }
 
-/** Of a request that asks nothing, or whose route does not heed it. */
+/** The directives of a request that has none, or whose route does not respect them. */
 export const NO_REQUEST_DIRECTIVES: RequestDirectives = Object.freeze({
   noCache: false,
   noStore: false,
@@ -85,7 +86,7 @@ export function requestDirectives (headers: IncomingHttpHeaders): RequestDirecti
   return { ...said, maxAge, minFresh, maxStale, staleIfError }
 }
 
-/** RFC 9111 section 5.4: what was said before there was Cache-Control. */
+/** Whether `Pragma`, which is older than Cache-Control, has `no-cache` (RFC 9111 section 5.4). */
 function saysNoCache (pragma: string): boolean {
   return cacheDirectives(pragma).some(([name]) => name === 'no-cache' || name === '')
 }
@@ -94,7 +95,7 @@ function least (so: number | undefined, far: number): number {
   return Math.min(so ?? Infinity, far)
 }
 
-/** Whether a kept response will do for the request as it is. Without directives: whether it is fresh (RFC 9111 section 4.2). */
+/** Whether a cached response may be served to a request now. Without directives it may if it is fresh (RFC 9111 section 4.2). */
 export function acceptable ({ age, lifetime, mayServeStale }: Kept, { noCache, maxAge, minFresh, maxStale }: RequestDirectives): boolean {
   if (noCache) return false
   if (maxAge !== undefined && age > maxAge) return false
@@ -103,8 +104,8 @@ export function acceptable ({ age, lifetime, mayServeStale }: Kept, { noCache, m
 }
 
 /**
- * Whether a kept response will do in the place of an error (RFC 5861 section 4): one of the two must say so, and if both do, the
- * shorter time counts. A request that wants nothing kept gets the error.
+ * Whether a cached response may be served instead of an error (RFC 5861 section 4). The response or the request must have
+ * `stale-if-error`; if both have it, the shorter time counts. A request with `no-cache` gets the error.
  */
 export function acceptableOnError ({ age, lifetime, mayServeStale, staleIfError }: Kept, directives: RequestDirectives): boolean {
   if (directives.noCache) return false

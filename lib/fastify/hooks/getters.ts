@@ -1,7 +1,7 @@
 /**
- * Getters of ours in front of those that Fastify's requests have.
+ * Overrides getters of Fastify's requests.
  *
- * Invariant: Fastify's own is called on the request itself, whichever instance made that.
+ * Invariant: Fastify's own getter is always called on the request itself, whatever instance the request belongs to.
  */
 import type { IncomingHttpHeaders } from 'node:http'
 import type { FastifyInstance, FastifyRequest } from 'fastify'
@@ -12,11 +12,15 @@ import { requestAccessor } from '../internals.js'
 
 type OwnGetter<T> = (this: FastifyRequest) => T
 
-/** Puts a getter in front of one of Fastify's own on requests of this app. */
+/**
+ * Overrides a getter of the requests of an app.
+ *
+ * @param get gets the request and Fastify's own getter, and returns the value
+ */
 export function overrideGetter<T> (
   fastify: FastifyInstance, name: 'signal' | 'ip' | 'socket' | 'protocol' | 'mediaType', get: (request: FastifyRequest, own: OwnGetter<T>) => T
 ): void {
-  /** Fastify's own, by the prototype of requests: each instance has one. */
+  /** Fastify's own getter, for each prototype of requests: each instance has its own prototype. */
   const own = new WeakMap<object, OwnGetter<T>>()
   let last: object | undefined
   let lastBelow: OwnGetter<T>
@@ -32,7 +36,7 @@ export function overrideGetter<T> (
   try {
     fastify.decorateRequest(name, { getter } as never)
   } catch (error) {
-    // With trustProxy Fastify defines these where they cannot be replaced; they read X-Forwarded-… then, which is noted.
+    // With `trustProxy`, these two cannot be overridden. They then read X-Forwarded-… headers, and those reads are noted.
     if (name !== 'ip' && name !== 'protocol') throw error
   }
 }
@@ -50,14 +54,14 @@ function getterBelow (prototype: object, name: string, above: unknown): unknown 
 }
 
 /**
- * Where a validator or a hook has put headers of its own beside the client's, Fastify makes a copy of all whenever somebody asks
- * for one. That copy is no read of the app's, and is watched in the place of what it was made of.
+ * Watches the copies that Fastify makes of request headers. If a validator or a hook has set headers of its own on a request, Fastify
+ * copies all headers each time `request.headers` is read. Making the copy does not count as a read; reads of the copy count.
  *
- * @param readsOf what is noted of a request just now
+ * @param readsOf gives the reads that are being noted for a request
  */
 export function watchCopies (fastify: FastifyInstance, readsOf: (request: FastifyRequest) => Reads | undefined): void {
   const own = requestAccessor(fastify, 'headers')
-  // Then each such copy counts as a read of all headers.
+  // Without the accessor, each such copy counts as a read of all headers.
   if (own === undefined) return
   const { get, set } = own as { get: (this: FastifyRequest) => IncomingHttpHeaders, set: (this: FastifyRequest, headers: unknown) => void }
   const copies: PropertyDescriptor & ThisType<FastifyRequest> = {
@@ -72,7 +76,7 @@ export function watchCopies (fastify: FastifyInstance, readsOf: (request: Fastif
     set
   }
   fastify.decorateRequest('headers', {
-    // Requests without such headers pay nothing.
+    // A request without such headers has the original getter, and pays nothing.
     getter: get,
     setter (this: FastifyRequest, headers: unknown) {
       set.call(this, headers)

@@ -1,8 +1,8 @@
 /**
- * Which requests write, and when what a write may have changed is told.
+ * Which requests are writes, and when a successful write is reported.
  *
- * Invariant: it is told before the client of a write that does well can know of it, as far as Fastify or the response tell how it
- * goes: before its headers leave, before the end of a response that is still being made then, and else as soon as it has been sent.
+ * Invariant: a successful write is reported before its client can know of the success, if Fastify or the response shows it in time:
+ * before the headers are sent, and again before the end of a streamed response. Otherwise it is reported as soon as the response is sent.
  */
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { flows, onEnd, onHeaders } from '../replies/payload.js'
@@ -10,22 +10,22 @@ import { bypassOf, participantOf } from '../request/view.js'
 
 const SAFE = new Set(['GET', 'HEAD', 'OPTIONS', 'TRACE', 'QUERY'])
 
-/** The writes of which Fastify, or their handler, said how they are answered. */
+/** The replies of writes that went through `noteAnswer` or `noteHijackedWrite`. */
 const told = new WeakSet<FastifyReply>()
 
-/** Whether a request may write. A POST that is coalesced is one that only reads: its route says so. */
+/** Whether a request may write. A POST of a route with the `body` option only reads: the option says so. */
 export function isWrite (request: FastifyRequest): boolean {
   const { method } = request
   if (SAFE.has(method)) return false
   return method !== 'POST' || (participantOf(request) ?? bypassOf(request))?.route.settings.body === undefined
 }
 
-/** Whether there are writes among the requests of a request's route; where that cannot be told, there may be. */
+/** Whether a request's route has a method that may write. True if the methods are not known. */
 export function mayWrite ({ routeOptions: { method } }: FastifyRequest): boolean {
   return method === undefined || [method].flat().some(each => !SAFE.has(each))
 }
 
-/** A write is being answered by `reply.send`. */
+/** Calls `tell` for a write that is answered by `reply.send`, unless its status is an error. If the payload is a stream, calls `tell` again at its end. */
 export function noteAnswer (reply: FastifyReply, payload: unknown, tell: () => void): void {
   told.add(reply)
   if (reply.statusCode >= 400) return
@@ -33,14 +33,14 @@ export function noteAnswer (reply: FastifyReply, payload: unknown, tell: () => v
   if (flows(payload)) onEnd(reply, tell)
 }
 
-/** A write takes its answer into its own hands: whatever it says, nobody can tell how it goes. */
+/** Calls `tell` for a write that hijacks its reply, before its headers and before its end, whatever its status: its result is not known. */
 export function noteHijackedWrite (reply: FastifyReply, tell: () => void): void {
   told.add(reply)
   onHeaders(reply, tell)
   onEnd(reply, tell)
 }
 
-/** A write has been answered. Told here is only what neither Fastify nor its handler said anything of: `reply.raw` was written to. */
+/** Calls `tell` for a successful write that was answered by `reply.raw` without `hijack`. Runs once the response has been sent. */
 export function noteAnswered (reply: FastifyReply, tell: () => void): void {
   if (!told.has(reply) && reply.statusCode < 400) tell()
 }

@@ -1,7 +1,7 @@
 /**
- * A request as a participant: what it says of itself.
+ * A request as a participant: the facts about it that the engine asks for.
  *
- * Invariant: nothing here runs, answers or waits.
+ * Invariant: nothing here runs the handler, sends a reply or waits.
  */
 import type { IncomingHttpHeaders } from 'node:http'
 import type { FastifyReply, FastifyRequest } from 'fastify'
@@ -34,7 +34,7 @@ import type { RouteSettings } from '../../options/route-options.js'
 import type { Requests } from './requests.js'
 import type { CoalescedRoute } from './route.js'
 
-/** Who looks at a client's address has that of its connection or what proxies make of it, and only both tell clients apart. */
+/** A client's address: that of the connection, and the one that Fastify takes from proxies if it differs. A handler may read either, so both count. */
 function addressOf ({ ip, raw: { socket: { remoteAddress } } }: FastifyRequest): string {
   return ip === remoteAddress ? ip : `${remoteAddress ?? NO_ADDRESS} ${ip}`
 }
@@ -42,15 +42,15 @@ function addressOf ({ ip, raw: { socket: { remoteAddress } } }: FastifyRequest):
 export abstract class RequestFacts extends Participant<Recording> {
   readonly route: CoalescedRoute
   readonly requests: Requests
-  /** What it asks of a cache, on routes that heed that. */
+  /** The request's cache directives, on routes that respect them. */
   directives = NO_REQUEST_DIRECTIVES
-  /** Its handler said that what is cached is still good. */
+  /** Whether the handler said that the cached response is still valid. */
   revalidated = false
   #labels: readonly string[] | undefined
   readonly request: FastifyRequest
   readonly reply: FastifyReply
   readonly followsOnly: FollowReason | undefined
-  /** Its client's address as it was when somebody looked first: a stream of HTTP/2 that is closed does not tell it any more. */
+  /** The client's address at its first read. A closed HTTP/2 stream no longer has it. */
   #address: string | undefined
 
   constructor (requests: Requests, route: CoalescedRoute, request: FastifyRequest, reply: FastifyReply) {
@@ -62,10 +62,10 @@ export abstract class RequestFacts extends Participant<Recording> {
     this.followsOnly = followReason(request)
   }
 
-  /** Its handler read the client's address. */
+  /** Notes that the handler read the client's address. */
   abstract readAddress (): void
 
-  /** Its headers when its response was captured, if a hook could change them since. */
+  /** The request headers at the time of the capture; undefined if no hook could have changed them since. */
   protected abstract readonly requestHeadersAtCapture: IncomingHttpHeaders | undefined
 
   get id (): string {
@@ -76,7 +76,7 @@ export abstract class RequestFacts extends Participant<Recording> {
     return this.request.log
   }
 
-  /** The path that was asked for: as its handler sees it, and as its client does. */
+  /** The paths of the request: the one that the handler sees, and the one that the client sent. */
   get paths (): readonly string[] {
     const { semicolonDelimits } = this.route.settings.router
     return [this.request.url, originalUrlOf(this.request)].map(url => url.slice(0, queryStart(url, semicolonDelimits)))
@@ -106,7 +106,7 @@ export abstract class RequestFacts extends Participant<Recording> {
     return (this.#labels ??= [...new Set(this.paths.map(pathLabel))])
   }
 
-  /** The cached response that is too old to be served, and that its handler may be asked about. */
+  /** The cached response that is too old to be served. The handler may revalidate it. */
   get stale (): KeptRecording | undefined {
     const { missed, role } = this
     return (role.type === 'refresher' ? role.refresh.stale : missed?.stale) as KeptRecording | undefined
@@ -124,13 +124,13 @@ export abstract class RequestFacts extends Participant<Recording> {
     return this.role.type === 'leader'
   }
 
-  /** Its run is for others, or tells what others can have. */
+  /** Whether the result of the request's run matters to other requests. */
   get runsForOthers (): boolean {
     const { type } = this.role
     return type === 'leader' || type === 'probe' || type === 'refresher'
   }
 
-  /** Whether what is read of it now does not count: Fastify logs a handler's error with its request. */
+  /** Whether reads of the request do not count now, because Fastify's error handler is logging the request. */
   ignoresLooks (): boolean {
     return isLoggingError(this.reply)
   }
@@ -141,18 +141,18 @@ export abstract class RequestFacts extends Participant<Recording> {
     return meaningOf(name, header => this.#header(header))
   }
 
-  /** A header as it was when the response was captured, or is now. */
+  /** The value of a header when the response was captured, or its current value if the response was not captured. */
   #header (name: string): string | null {
     const { headers } = this.request
     const atCapture = this.requestHeadersAtCapture
-    // What a hook put in the place of headers may have values without having names.
+    // A hook may have replaced `headers` by an object that has values but no own names. Then the value comes from the current object.
     return headerOf(atCapture !== undefined && (Object.hasOwn(atCapture, name) || Object.hasOwn(headers, name)) ? atCapture : headers, name)
   }
 
-  /** Its client's address, as it was at the first look. */
+  /** The client's address at its first read. */
   protected addressOnce (): string {
     if (this.#address === undefined) {
-      // To look at it comes by here again.
+      // Reading `request.ip` calls this method again, so it needs a value already.
       this.#address = NO_ADDRESS
       this.#address = addressOf(this.request)
     }
@@ -193,7 +193,7 @@ export abstract class RequestFacts extends Participant<Recording> {
     this.requests.warnings.tooVaried(this)
   }
 
-  /** Whether, and as what, a response is cached. */
+  /** Decides whether a response is cached, and for how long. */
   planFor (recording: Recording, response: Response, startedAt: number, now: number): Plan | NoPlan {
     const { labels, route } = this
     const circumstances = { settings: route.settings, labels: [...route.labels, ...labels], startedAt, ttlOf: () => this.#ttlOf(recording) }

@@ -1,8 +1,8 @@
 /**
- * A recording as one follower's own reply: all of it, or the part that its request asks for.
+ * Sends a recording as a participant's own reply: the whole, or the part that its request asks for.
  *
- * Invariant: conditions are evaluated before the reply's hooks run, on what the recording says, and once more after them, with
- * the ranges, on what the hooks made of it. Ranges are taken only of bytes that every hook has let pass as they are.
+ * Invariant: conditions are evaluated twice: on the recording before the reply's hooks run, and on the hooks' result after them.
+ * Ranges are evaluated only after the hooks, and only if no hook has changed the body.
  */
 import { Readable } from 'node:stream'
 import type { FastifyReply, FastifyRequest } from 'fastify'
@@ -14,7 +14,7 @@ import { asksForPart, represent, type Part } from '../../http/represent.js'
 import { headersOf, serializerOf } from '../internals.js'
 import { applyPart, asIs } from '../replies/payload.js'
 
-/** Gives a reader of a body that is still being made, or of a span of it. */
+/** Returns a reader of a body that is still being streamed, or of a span of it. */
 export type Join = (broadcast: Broadcast, span?: Span) => Readable
 
 export class Replay {
@@ -22,19 +22,19 @@ export class Replay {
   readonly #reply: FastifyReply
   readonly #recording: Recording
   readonly #join: Join
-  /** What was handed to the hooks. */
+  /** The payload that the hooks get. */
   #payload: unknown
-  /** What it was turned into. */
+  /** The status of the part that is sent; undefined if the whole is sent. */
   #status: Part['status'] | undefined
   readonly #now: number
-  /** What a hook had chosen to serialize the reply with, while it is sent as it is. */
+  /** The serializer that a hook set on the reply. It is put back after `send`. */
   #serializer: ReturnType<typeof serializerOf> | undefined
-  /** It is sent without a `Content-Type`, as the recording has none. */
+  /** Whether the reply must be sent without a `Content-Type`, because the recording has none. */
   #untyped = false
 
   /**
    * @param now in milliseconds since 1970
-   * @param join not called where no body is sent
+   * @param join not called if no body is sent
    */
   constructor (request: FastifyRequest, reply: FastifyReply, recording: Recording, now: number, join: Join) {
     this.#now = now
@@ -44,22 +44,22 @@ export class Replay {
     this.#join = join
   }
 
-  /** Sends the reply on its way through its hooks. */
+  /** Sends the recording through the hooks of the reply. */
   start (): void {
     const reply = this.#reply
     const { body } = this.#recording
     this.#takeHead()
-    // The body is serialized already; a serializer that a hook chose would do it again.
+    // The body is already serialized; a hook's serializer would serialize it again.
     this.#serializer = serializerOf(reply)
     reply.serializer(asIs)
-    // What a hook put in front of it has had its turn with the leader's.
+    // A `send` that a hook put on the reply is passed over: it already ran for the leader's reply.
     const { send } = Object.getPrototypeOf(reply) as FastifyReply
     const part = this.#part(undefined)
     if (part !== undefined) {
       this.#apply(part)
       send.call(reply)
     } else if (body instanceof Broadcast && this.#request.method === 'HEAD') {
-      // An answer to HEAD is its headers, and must not drive the source.
+      // The response to HEAD has headers only, and must not start to read the source.
       send.call(reply, Readable.from([]))
     } else {
       this.#untyped = !(body instanceof Broadcast) && !reply.hasHeader('content-type')
@@ -67,17 +67,17 @@ export class Replay {
     }
   }
 
-  /** The first moment after it was sent: what Fastify needed to be told is taken back, as its hooks may fail and their error is sent. */
+  /** Undoes what `start` set only for `send`. Runs first after `send`, because a hook may fail, and its error is then sent by this reply. */
   sent (): void {
     const reply = this.#reply
     if (this.#serializer !== undefined) reply.serializer(this.#serializer as typeof asIs)
     this.#serializer = undefined
-    // Fastify has given it one.
+    // Fastify has added one.
     if (this.#untyped) reply.removeHeader('content-type')
     this.#untyped = false
   }
 
-  /** Makes a reply that is on its way already one with this recording, which is complete. Returns the payload to go on with. */
+  /** Fills a reply that is already being sent from the recording, which is complete. Returns the payload to send. */
   replace (): unknown {
     this.#takeHead()
     const part = this.#part(undefined)
@@ -94,11 +94,11 @@ export class Replay {
     reply.code(status)
     if (kept === undefined) return
     reply.header('age', deltaSecondsText(kept.age + this.#now - kept.storedAt))
-    // What is fresh for how long counts from then.
+    // Freshness is counted from the time of the original response.
     reply.header('date', kept.date)
   }
 
-  /** The payload that the hooks are given. */
+  /** Makes the payload that the hooks get. */
   #take (): unknown {
     const { body } = this.#recording
     this.#payload = body instanceof Broadcast ? this.#join(body) : body ?? undefined
@@ -106,16 +106,16 @@ export class Replay {
   }
 
   /**
-   * After its hooks. Returns the payload to go on with.
+   * Evaluates conditions and ranges after the hooks of the reply. Returns the payload to send.
    *
-   * @param last no other hook comes before it is sent
+   * @param last whether no other hook runs after this one
    */
   finish (payload: unknown, last: boolean): unknown {
     const { statusCode } = this.#reply
-    // An error took its place, of a stream that failed before the range came.
+    // If the stream failed before the range came, an error is sent instead.
     if (this.#status === 206) this.#reply.removeHeader('content-range')
     if (this.#status === 304 && statusCode === 304) {
-      // Hooks that make an empty payload of none, as that of an automatic HEAD route does, say that it has no bytes.
+      // A hook may have replaced the missing payload by an empty one, and set the length to 0. Automatic HEAD routes do so.
       this.#reply.removeHeader('content-length')
       return null
     }
@@ -124,7 +124,7 @@ export class Replay {
     const live = body instanceof Broadcast ? body : undefined
     const part = live === undefined ? this.#part(() => bytesOf(this.#recording)) : this.#part(undefined, live.length)
     if (part === undefined) return payload
-    // Before the reader of the whole leaves, which may be the last.
+    // Join before the reader of the whole is destroyed: if it is the last reader, the source would end.
     const slice = live === undefined || part.span === undefined ? part.body : this.#join(live, part.span)
     if (payload instanceof Readable) payload.destroy()
     this.#apply(part)

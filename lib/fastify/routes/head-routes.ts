@@ -1,17 +1,17 @@
 /**
- * Which HEAD routes belong to which GET routes, so that HEAD can be answered with what answers GET.
+ * Pairs HEAD routes with GET routes, so that a HEAD request can be answered from the response to a GET request.
  *
- * Invariant: two routes have keys in common only if nothing tells them apart but the method and their gates: neither pattern nor
- * constraints nor options nor handler. A HEAD route with a handler of its own may lack a gate that guards what the other one
- * answers. Where it cannot be told they have none, and HEAD runs by itself.
+ * Invariant: a HEAD route and a GET route share keys only if their pattern, constraints, options and handler are the same. A HEAD route
+ * with another handler may lack a gate that guards the GET route's responses. If anything is unknown, the two share no keys, and HEAD
+ * requests run by themselves.
  */
 import { isDeepStrictEqual } from 'node:util'
 import type { CoalescedRoute } from '../request/route.js'
 
-/** What of a route tells whether another one is its HEAD route. */
+/** The part of a route that decides about the pairing. */
 export type Pairable = Pick<CoalescedRoute, 'methods' | 'urls' | 'constraints' | 'handler' | 'choice' | 'keyHead'>
 
-/** Gives the keys of each HEAD route the beginning of those of its GET route. */
+/** Gives each HEAD route the key prefix of its GET route. */
 export function pairHeads (routes: readonly Pairable[]): void {
   const gets = new Map<string, Pairable[]>()
   for (const route of routes) {
@@ -36,7 +36,7 @@ function sameConstraints (a: object, b: object): boolean {
   return one.length === other.size && one.every(([name, value]) => other.has(name) && sameConstraint(value, other.get(name)))
 }
 
-/** Text and expressions say what they are; of anything else only itself is known to be the same. */
+/** Primitive values and regular expressions are compared by value, all others by identity. */
 function sameConstraint (a: unknown, b: unknown): boolean {
   return Object.is(a, b) || (a instanceof RegExp && b instanceof RegExp && String(a) === String(b))
 }
