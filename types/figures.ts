@@ -2,6 +2,8 @@
  * For readers of statistics: what `fastify.coalesce.stats()` counts.
  */
 
+import type { Outcome } from './outcome.js'
+
 /** The five figures. */
 export interface CoalesceFigures {
   /** Requests, or calls, that arrived. */
@@ -16,15 +18,60 @@ export interface CoalesceFigures {
   readonly deduplicationRate: number
 }
 
-/** The figures of one route. */
+/** How many requests, or calls, were served like this. */
+export interface ReasonFigures {
+  readonly outcome: Outcome
+  readonly reason: string
+  /** More of the reason, where it has that: which credentials, why the last response was not shared, what runs split by. */
+  readonly cause?: string
+  readonly count: number
+}
+
+/** What tells responses of one key apart. */
+export interface VariesOn {
+  /** A request header; `'ip'` for the client's address; a parameter of the query, with `?` before it. At most 64 characters. */
+  readonly name: string
+  /**
+   * Where that was seen first: a hook before the handler or the handler read it, `request.coalesce.varyOn` or the response's `Vary` names it, or
+   * it was known of an earlier response: one of the cache, or one that could not be shared.
+   */
+  readonly learnedFrom: 'hook' | 'handler' | 'varyOn' | 'vary' | 'earlier'
+}
+
+/** Where the requests of a route wait. */
+export interface ParkingFigures {
+  readonly at: 'onRequest' | 'preHandler'
+  readonly why: string
+  /** The hooks and checks that followers do not pass because of that. */
+  readonly skips: readonly string[]
+}
+
+/** The figures of one route. Durations are in milliseconds; percentiles are estimated from the buckets of the metrics. */
 export interface RouteFigures extends CoalesceFigures {
   /** The HTTP method or methods; `'FUNCTION'` for a deduplicated function. */
   readonly method: string
   /** The route's pattern; the name of a deduplicated function. */
   readonly route: string
+  /** The most frequent first. */
+  readonly reasons: readonly ReasonFigures[]
+  /** What responses were seen to depend on besides the key. At most 64 names. */
+  readonly variesOn: readonly VariesOn[]
+  /** Absent for a function. */
+  readonly parking?: ParkingFigures
+  /** How long followers waited. Absent before the first. */
+  readonly waits?: { readonly count: number, readonly p50: number, readonly p90: number, readonly p99: number }
+  /** How long runs took that others could share, until their result was there. Absent before the first. */
+  readonly handlerTime?: { readonly count: number, readonly mean: number, readonly p50: number, readonly p99: number }
+  /**
+   * How long the runs took that were not made: for each follower the run that it was answered with, for each request answered from the
+   * cache the mean run so far.
+   */
+  readonly handlerTimeSaved: number
 }
 
 /** The figures of a registration. */
 export interface CoalesceStats extends CoalesceFigures {
+  /** Of all routes, in milliseconds. */
+  readonly handlerTimeSaved: number
   readonly routes: readonly RouteFigures[]
 }

@@ -5,7 +5,7 @@ import type { Coalesce, ReplyCoalesce, RequestCoalesce } from './decorators.js'
 import type { CoalesceRouteOptions } from './route-options.js'
 
 export type { Coalesce, KeptEntry, Purge, ReplyCoalesce, RequestCoalesce, RouteSelector } from './decorators.js'
-export type { CoalesceFigures, CoalesceStats, RouteFigures } from './figures.js'
+export type { CoalesceFigures, CoalesceStats, ParkingFigures, ReasonFigures, RouteFigures, VariesOn } from './figures.js'
 export type { Deduplicate, Deduplicated, DeduplicateOptions } from './functions.js'
 export type { CacheControlOptions, CoalesceOptions, MetricsOptions } from './options.js'
 export type { Outcome } from './outcome.js'

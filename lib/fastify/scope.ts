@@ -19,6 +19,7 @@ import { deduplicator, type FunctionRegistry } from '../functions/deduplicate.js
 import type { CallResult } from '../functions/results.js'
 import type { Recording } from '../http/recording.js'
 import { publishing } from '../observers/channels.js'
+import { figuresOf } from '../observers/figures.js'
 import { logging } from '../observers/log.js'
 import { both } from '../observers/observer.js'
 import type { Instruments } from '../observers/prometheus.js'
@@ -142,7 +143,12 @@ export function createScope (
   }
   const api: Coalesce = Object.freeze<Coalesce>({
     stats () {
-      return { ...totalOf(tallies), routes: tallies.map(tally => ({ method: tally.method, route: tally.route, ...tally.figures() })) }
+      const known = new Map(routes.map(route => [route.tally, { variesOn: route.learned.all, parking: route.parking }]))
+      return {
+        ...totalOf(tallies),
+        handlerTimeSaved: tallies.reduce((sum, { saved }) => sum + saved, 0),
+        routes: tallies.map(tally => ({ ...figuresOf(tally), variesOn: [], ...known.get(tally) }))
+      }
     },
     deduplicate: deduplicator(() => functions),
     disable (selector) { setDisabled(true, selector) },

@@ -27,10 +27,15 @@ export function isMeaning (name: unknown): boolean {
 
 /** What runs split by that depend on these names: the first kind of this order that is among them. */
 export function splitBy (names: readonly string[]): Detail {
-  const plain = [...new Set(names.map(name => name === CLIENT_ADDRESS ? 'ip' : headerOfName(name)))]
+  const plain = [...new Set(names.map(plainName))]
   if (names.includes(CLIENT_ADDRESS) || names.includes(FORWARDED)) return { cause: 'address', names: plain }
   if (names.includes('cookie')) return { cause: 'cookie', names: plain }
   return { cause: names.every(isOfQuery) ? 'query' : 'header', names: plain }
+}
+
+/** A name as people write it: a header, `ip`, or a part of the query after `?`. */
+export function plainName (name: string): string {
+  return name === CLIENT_ADDRESS ? 'ip' : headerOfName(name)
 }
 
 /** The header that a name stands for. Not for names of the address and the query. */

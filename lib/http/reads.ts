@@ -58,6 +58,8 @@ export class Reads implements ReadObserver {
   runner: Runner | undefined
   /** Called when a name is first read, or all are, before the reader has the value. */
   onRead: (() => void) | undefined
+  /** How many names were read before the handler. */
+  protected early = 0
   private noted: Set<string> | undefined
   private readonly raw: WatchedRequest
   protected headers: IncomingHttpHeaders | undefined
@@ -76,6 +78,12 @@ export class Reads implements ReadObserver {
   /** The header names read so far. */
   get names (): ReadonlySet<string> {
     return this.noted ?? NO_NAMES
+  }
+
+  /** Whether a name was read, and whether before the handler. */
+  when (name: string): 'hook' | 'handler' | undefined {
+    const place = [...this.names].indexOf(name)
+    return place < 0 ? undefined : place < this.early ? 'hook' : 'handler'
   }
 
   /** Notes that the client's address was read. */

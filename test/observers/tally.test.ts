@@ -13,6 +13,19 @@ t.test('a distribution counts a value in the first bucket that it does not pass'
   t.equal(distribution.sum, 117.6)
 })
 
+t.test('percentiles are estimated within their bucket, as Prometheus does', async t => {
+  const distribution = new Distribution([1, 2, 5])
+  t.strictSame([distribution.mean, distribution.quantile(0.5)], [0, 0], 'nothing was seen')
+  for (const value of [0.5, 0.9, 1.5, 4]) distribution.observe(value)
+  t.equal(distribution.mean, 1.725)
+  t.strictSame([0.25, 0.5, 0.75, 0.875, 1].map(part => distribution.quantile(part)), [0.5, 1, 2, 3.5, 5])
+  distribution.observe(100)
+  t.equal(distribution.quantile(0.99), 5, 'above the last bound nothing is known')
+  const fromZero = new Distribution([0, 1])
+  fromZero.observe(0)
+  t.equal(fromZero.quantile(0.5), 0)
+})
+
 t.test('distributions add up', async t => {
   const one = new Distribution([1, 2])
   const two = new Distribution([1, 2])

@@ -5,7 +5,7 @@ import { Registry } from 'prom-client'
 import { expectAssignable, expectError, expectNotAssignable, expectType } from 'tsd'
 import coalesce, {
   fastifyCoalesce, sharedZlib, type SharedZlib, type Clock, type Coalesce, type CoalesceFigures, type CoalesceOptions, type CoalesceStats, type Deduplicate,
-  type MetricsOptions, type RouteFigures, type RouteSelector
+  type MetricsOptions, type Outcome, type ParkingFigures, type ReasonFigures, type RouteFigures, type RouteSelector, type VariesOn
 } from '../../dist/lib/index.js'
 
 const app: FastifyInstance = Fastify()
@@ -25,6 +25,7 @@ app.register(coalesce, {
     registry: new Registry(),
     prefix: 'my_',
     defaultMetrics: true,
+    buckets: { wait: [0.1, 1], followers: [0, 1, 2] as const },
     routeOptions: { onRequest: (_request, _reply, done) => { done() }, logLevel: 'silent' }
   },
   maxFlights: 1,
@@ -71,7 +72,18 @@ for (const route of app.coalesce.stats().routes) {
   expectType<string>(route.method)
   expectType<string>(route.route)
   expectType<number>(route.cacheHits)
+  expectType<readonly ReasonFigures[]>(route.reasons)
+  expectType<Outcome | undefined>(route.reasons[0]?.outcome)
+  expectType<string | undefined>(route.reasons[0]?.cause)
+  expectType<readonly VariesOn[]>(route.variesOn)
+  expectType<'hook' | 'handler' | 'varyOn' | 'vary' | 'earlier' | undefined>(route.variesOn[0]?.learnedFrom)
+  expectType<ParkingFigures | undefined>(route.parking)
+  expectType<'onRequest' | 'preHandler' | undefined>(route.parking?.at)
+  expectType<number | undefined>(route.waits?.p90)
+  expectType<number | undefined>(route.handlerTime?.mean)
+  expectType<number>(route.handlerTimeSaved)
 }
+expectType<number>(app.coalesce.stats().handlerTimeSaved)
 expectType<Registry | undefined>(app.coalesce.registry)
 expectType<Deduplicate>(app.coalesce.deduplicate)
 expectType<void>(app.coalesce.disable())
@@ -81,5 +93,6 @@ expectError(app.coalesce.disable('/word/:word'))
 expectError(app.coalesce.disable({ method: 'GET' }))
 expectError(app.coalesce.registry = undefined)
 expectError(app.coalesce.stats().totalRequests = 0)
+expectError(app.register(coalesce, { metrics: { buckets: { waits: [1] } } }))
 expectNotAssignable<RouteSelector>({ url: /word/ })
 expectError(app.coalesce.clear())

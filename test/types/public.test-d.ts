@@ -6,7 +6,8 @@ import type { Registry } from 'prom-client'
 import { expectAssignable, expectError, expectType } from 'tsd'
 import type {
   Clock, Coalesce, CoalesceFigures, CoalesceOptions, CoalesceRouteOptions, CoalesceStats, DeduplicateOptions,
-  Duration, MetricsOptions, Outcome, QueryOption, RequestCoalesce, RouteFigures, RouteSelector
+  Duration, MetricsOptions, Outcome, ParkingFigures, QueryOption, ReasonFigures, RequestCoalesce, RouteFigures, RouteSelector,
+  VariesOn
 } from '../../dist/lib/index.js'
 import * as front from '../../dist/lib/index.js'
 
@@ -68,10 +69,13 @@ declare const found: {
   Duration: Anys<Duration>
   MetricsOptions: Anys<Omit<MetricsOptions, 'routeOptions'>>
   Outcome: Anys<Outcome>
+  ParkingFigures: Anys<ParkingFigures>
   QueryOption: Anys<QueryOption>
+  ReasonFigures: Anys<ReasonFigures>
   RequestCoalesce: Anys<RequestCoalesce>
   RouteFigures: Anys<RouteFigures>
   RouteSelector: Anys<RouteSelector>
+  VariesOn: Anys<VariesOn>
   deduplicate: Anys<typeof front.deduplicate<(word: string) => Promise<number>>>
   deduplicated: Anys<typeof front.deduplicated<[string], number>>
   InvalidOptionError: Anys<ConstructorParameters<typeof errors.InvalidOptionError>>

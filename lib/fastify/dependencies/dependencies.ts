@@ -74,6 +74,12 @@ export class Dependencies {
     this.#onMore?.()
   }
 
+  /** Where it was learned that the response depends on a name; undefined: its Vary says so. */
+  sourceOf (name: string): 'hook' | 'handler' | 'varyOn' | undefined {
+    const header = headerOfName(name)
+    return this.reads?.when(name) ?? this.reads?.when(header) ?? (this.#declared?.has(header) === true ? 'varyOn' : undefined)
+  }
+
   /**
    * The names of what the response depends on.
    *

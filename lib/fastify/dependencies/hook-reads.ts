@@ -118,6 +118,7 @@ class HookReads extends Reads implements HookWatch {
   /** The request leads: from now on its handler reads. */
   lead (): this {
     this.#leads = true
+    this.early = this.names.size
     this.start()
     return this
   }

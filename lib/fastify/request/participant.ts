@@ -144,6 +144,14 @@ export class RequestParticipant extends AnsweredRequest {
     this.#dependencies?.declare(names)
   }
 
+  override learned (names: readonly string[]): void {
+    super.learned(names)
+    const dependencies = this.#dependencies
+    for (const name of names) {
+      this.route.learned.note(name, () => dependencies === undefined ? 'earlier' : dependencies.sourceOf(name) ?? 'vary')
+    }
+  }
+
   /** Declares what the response can be purged by. */
   tag (tags: readonly string[]): void {
     this.#run?.tag(tags)

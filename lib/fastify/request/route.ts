@@ -12,6 +12,7 @@ import type { Recording } from '../../http/recording.js'
 import type { Tally } from '../../observers/tally.js'
 import type { RouteSettings } from '../../options/route-options.js'
 import type { Strategies } from '../dependencies/constraints.js'
+import type { LearnedNames } from '../dependencies/learned-names.js'
 
 export interface CoalescedRoute {
   readonly methods: readonly string[]
@@ -34,6 +35,8 @@ export interface CoalescedRoute {
   readonly cache: ResultCache<Recording>
   disabled: boolean
   parksAt: 'onRequest' | 'preHandler'
+  /** Where, why there, and which hooks followers skip because of that. */
+  parking: { readonly at: 'onRequest' | 'preHandler', readonly why: string, readonly skips: readonly string[] }
   /** Whether no hook of others comes between capturing a response and deciding upon it. */
   decidesAtOnce: boolean
   /** Whether no hook of others comes after that. */
@@ -46,6 +49,8 @@ export interface CoalescedRoute {
   takesCookies: boolean
   /** Whether the handler sees validation's findings about a query, though not the parameters that it read. */
   tellsValidation: boolean
+  /** What its responses were seen to depend on. */
+  readonly learned: LearnedNames
   /** What was warned of already. */
   readonly warned: Set<string>
   /** Decides where to park, once all hooks are known. */

@@ -13,6 +13,7 @@ import { type RouteSettings, readRouteOptions } from '../../options/route-option
 import { admit } from '../admission/admit.js'
 import { countTracers, hasOthersBefore, hideRoute, noteRest, queryWatchOf, watchHooksOf, watchTracers } from '../dependencies/hook-reads.js'
 import { canTakeCookies, prepareIgnoredCookies, takeCookies } from '../dependencies/ignored-cookies.js'
+import { LearnedNames } from '../dependencies/learned-names.js'
 import { narrow, widen } from '../dependencies/narrowing.js'
 import { instanceHooks } from '../internals.js'
 import { captureResponse, decideResponse, noteSent } from '../hooks/hooks.js'
@@ -63,11 +64,13 @@ export function adoptRoute (fastify: FastifyInstance, scope: Scope, options: Rou
     get urls () { return [...new Set([this.url, options.url])] },
     disabled: false,
     parksAt: 'preHandler',
+    parking: { at: 'preHandler', why: 'the app is not complete yet', skips: [] },
     decidesAtOnce: false,
     decidesLast: false,
     watchesHooks: true,
     tellsValidation: options.attachValidation === true,
     takesCookies: false,
+    learned: new LearnedNames(),
     warned: new Set(),
     constraints,
     strategies: unknown.length > 0 ? undefined : strategies,
@@ -116,6 +119,7 @@ export function adoptRoute (fastify: FastifyInstance, scope: Scope, options: Rou
     const parked = { hook: settings.hook, hasBody, park: parkOnRequest, handler: coalescedHandler }
     const { parksAt, why, skips } = chooseParking(fastify, options, parked)
     route.parksAt = parksAt
+    route.parking = Object.freeze({ at: parksAt, why, skips: Object.freeze(skips) })
     hideRoute(options.config)
     skipsGates = skips.length > 0
     const narrows = typeof settings.query === 'object'
