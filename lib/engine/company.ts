@@ -1,18 +1,18 @@
 /**
- * The runs of a key that has variants: whether several are under way at once, because what they depend on differs.
+ * Tells whether several runs of a key with variants overlapped in time.
  *
- * Invariant: each leaves once, with its outcome. A key without known variants has none of this.
+ * Invariant: each run leaves once, when its outcome is known. A key without known variants has no company.
  */
 
-/** All runs of one key. */
+/** Counts the runs of one key. */
 export class Companies {
-  /** How many began. */
+  /** The number of runs that have begun. */
   begun = 0
-  /** How many are under way. */
-  under = 0
+  /** The number of runs that have not ended. */
+  running = 0
 }
 
-/** One of them. */
+/** One run of a key with variants. */
 export class Company {
   readonly #all: Companies
   readonly #others: boolean
@@ -20,16 +20,16 @@ export class Company {
 
   constructor (all: Companies) {
     this.#all = all
-    this.#others = all.under++ > 0
+    this.#others = all.running++ > 0
     this.#begun = ++all.begun
   }
 
-  /** Another run of the key was under way at the same time. */
+  /** Whether another run of the key ran at the same time. */
   get hadOthers (): boolean {
     return this.#others || this.#all.begun > this.#begun
   }
 
   leave (): void {
-    this.#all.under--
+    this.#all.running--
   }
 }

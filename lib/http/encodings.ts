@@ -1,20 +1,22 @@
 /**
- * Bodies that several clients are given, with their encodings (compressions), so that each is encoded once in each way.
+ * Bodies that several clients get, with their encodings (compressions), so that each body is encoded once for each algorithm and its
+ * options.
  *
- * Invariant: an encoding is given only for bytes equal to those that it was made of, so that a body that a hook changed is never
- * taken for another. If there is room, it is held while its body is in use, or as long as its owner exists. An error is never held.
+ * Invariant: an encoding is used only for bytes that equal those it was made from, so a body that a hook changed never gets the encoding
+ * of another body. If there is room, an encoding is held while its body is in use, or as long as its owner exists. An error is never held.
  */
 import type { Body } from './recording.js'
 
-/** Takes room for bytes, or gives it back; false if there is none. */
+/** Reserves memory for bytes, or releases it if the number is negative. Returns false if there is not enough. */
 export type Hold = (bytes: number) => boolean
 
 export type Encoded = (error: Error | null, bytes: Buffer | undefined) => void
 export type Encode = (bytes: Buffer, encoded: Encoded) => void
 
-/** How many encodings are held for one body, and how many bodies of one length. */
+/** The most encodings that are held for one body. */
 const MOST_WAYS = 8
-const MOST_ALIKE = 16
+/** The most bodies of one length. */
+const MOST_OF_ONE_LENGTH = 16
 
 export class SharedBody {
   users = 0
@@ -30,7 +32,11 @@ export class SharedBody {
     this.#hold = hold
   }
 
-  /** Whether it is equal to these bytes. `length` is its own length in bytes. */
+  /**
+   * Whether this body equals the given bytes.
+   *
+   * @param length of this body, in bytes
+   */
   is (bytes: Uint8Array, length: number): boolean {
     if (this.#bytes === undefined) {
       if (typeof this.body !== 'string') this.#bytes = this.body
@@ -39,7 +45,11 @@ export class SharedBody {
     return this.#bytes?.equals(bytes) === true
   }
 
-  /** Its encoding, made by `encode` unless it is known. `way` names codec and options. */
+  /**
+   * Returns an encoding of this body. Calls `encode` if the encoding is not held.
+   *
+   * @param way names the algorithm and its options
+   */
   encodeSync (way: string, encode: () => Buffer): Buffer {
     const known = this.#made.get(way)
     if (known !== undefined) return known
@@ -48,7 +58,7 @@ export class SharedBody {
     return made
   }
 
-  /** Calls back with its encoding, made by `encode` unless it is known or being made. */
+  /** Calls `encoded` with an encoding of this body. Calls `encode` only if the encoding is neither held nor being made. */
   encode (way: string, encode: Encode, encoded: Encoded): void {
     const known = this.#made.get(way)
     if (known !== undefined) {
@@ -74,12 +84,12 @@ export class SharedBody {
     }
   }
 
-  /** Whether an encoding of it is held. */
+  /** Whether an encoding of this body is held. */
   get isWorthwhile (): boolean {
     return this.#made.size > 0
   }
 
-  /** Lets go of its encodings: it is not used any more. */
+  /** Releases the encodings of this body, when nobody uses it any more. */
   letGo (): void {
     this.#hold(-this.#held)
     this.#held = 0
@@ -100,7 +110,7 @@ export class SharedBody {
 
 export class SharedBodies {
   readonly #byLength = new Map<number, SharedBody[]>()
-  /** Bodies that are not in use now, by owners that may use them again. */
+  /** Bodies that are not in use now, by the owner that may use them again. */
   readonly #idle = new WeakMap<object, SharedBody>()
   readonly #ownerless = new FinalizationRegistry<SharedBody>(shared => { shared.letGo() })
 
@@ -122,7 +132,7 @@ export class SharedBodies {
     const alike = this.#byLength.get(length) ?? []
     let shared = alike.find(each => each.body === body)
     if (shared === undefined) {
-      if (alike.length >= MOST_ALIKE) return NOT_USED
+      if (alike.length >= MOST_OF_ONE_LENGTH) return NOT_USED
       shared = (owner === undefined ? undefined : this.#wake(owner)) ?? new SharedBody(body, hold)
       alike.push(shared)
       this.#byLength.set(length, alike)

@@ -1,8 +1,8 @@
 /**
- * Whether a response is cached, and for how long: what its route says, within what the response itself allows.
+ * Decides whether a response is cached, and for how long: by the route's options, within the limits that the response sets.
  *
- * Invariant: pure except for the jitter. A response with `private`, `no-store`, `no-cache` or Set-Cookie, or that has expired, is
- * never cached. A response is served stale no longer than it allows itself. No option has a 5xx served stale.
+ * Invariant: pure except for the jitter. A response with `private`, `no-store`, `no-cache` or Set-Cookie, or an expired one, is
+ * never cached. A response is never served stale for longer than it allows. No option makes a 5xx be served stale.
  */
 import { isFailure } from './failure.js'
 import { trimmed, parseHttpDate } from './conditional.js'
@@ -33,12 +33,12 @@ export type PlanReason = KeepReason | FreshnessReason | 'error' | 'entry-too-lar
 
 export interface Plan {
   readonly reason?: undefined
-  /** Its age when it came, in milliseconds. */
+  /** The age of the response when it came, in milliseconds. */
   readonly age: number
-  /** When it was made, in milliseconds since 1970. */
+  /** When the response was made, in milliseconds since 1970. */
   readonly date: number
   readonly durations: { readonly freshFor: number, readonly staleWhileRevalidate: number, readonly staleIfError: number }
-  /** How long it is stored, in milliseconds. */
+  /** How long the response is stored, in milliseconds. */
   readonly keepFor: number
 }
 
@@ -46,7 +46,9 @@ export interface Plan {
 const VALIDATE_FOR = 60_000
 
 /**
- * @param ttlOf the `ttl` of the route for this response: milliseconds, `'headers'`, or undefined for none
+ * Returns the plan for caching a response, or the reason why it is not cached.
+ *
+ * @param ttlOf returns the `ttl` of the route for this response: milliseconds, `'headers'`, or undefined for none
  */
 export function planKeeping (response: Keepable, settings: KeepSettings, ttlOf: () => number | 'headers' | undefined): Plan | { readonly reason: PlanReason } {
   const { status, headers, respondedAt } = response

@@ -1,8 +1,8 @@
 /**
- * A cached response, and the strict reader of values from stores that others can write to.
+ * A cached response, and strict readers of values from stores that other programs can write to.
  *
- * Invariant: the readers never throw, run no code of what they read, and what they return is fresh, deeply frozen (but for the
- * bytes of a body) and can be sent: no field that Node would refuse or that belongs to one client, connection or message.
+ * Invariant: the readers never throw, and run no code of the value, such as getters. Their result is a new object, deeply frozen except
+ * for the bytes of a body. It can be sent: it has no header that Node would refuse, or that belongs to one client, connection or message.
  */
 import { validateHeaderName, validateHeaderValue } from 'node:http'
 import { isMeaning } from './dimensions.js'
@@ -13,25 +13,25 @@ import { byteLength, type Body } from './recording.js'
 
 export interface KeptResponse {
   readonly status: number
-  /** The headers that its handler set, names in lower case. */
+  /** The headers that the handler set, with names in lower case. */
   readonly headers: HeaderDelta['set']
-  /** The headers that its handler removed. */
+  /** The headers that the handler removed. */
   readonly removed: readonly string[]
   readonly body: Body
-  /** Its age when it came, in milliseconds. */
+  /** The age of the response when it came, in milliseconds. */
   readonly age: number
-  /** When it was made, in milliseconds since 1970. */
+  /** When the response was made, in milliseconds since 1970. */
   readonly date: number
-  /** The request headers that it depends on besides the key, with their values. */
+  /** The request headers, besides the key, that the response depends on, with their values. */
   readonly variant: Variant
 }
 
-/** What is cached under a key that has variants: the names of the request headers that they depend on. */
+/** The value that is cached under a key with variants: the names of the request headers that the variants depend on. */
 export interface VaryMarker {
   readonly vary: readonly string[]
 }
 
-/** Fields that Node's HTTP/2 sends in one line or not at all. */
+/** Headers that Node's HTTP/2 refuses if they have more than one value. */
 const SINGLE = new Set([
   'access-control-allow-credentials', 'access-control-max-age', 'access-control-request-method', 'age', 'authorization',
   'content-encoding', 'content-language', 'content-length', 'content-location', 'content-md5', 'content-range', 'content-type',
@@ -77,7 +77,7 @@ function wanted<T> (is: (value: unknown) => value is T, value: unknown): T {
   throw REFUSED
 }
 
-/** An own property; undefined if a getter makes it. */
+/** The value of an own property; undefined if the property is a getter. */
 function member (value: unknown, name: string): unknown {
   if (typeof value !== 'object' || value === null) throw REFUSED
   return Object.getOwnPropertyDescriptor(value, name)?.value
@@ -117,12 +117,12 @@ function isStatus (value: unknown): value is number {
 
 const BYTES = Object.getPrototypeOf(Uint8Array.prototype) as object
 
-/** A property of an array of bytes as the engine has it, whatever its own properties say. */
+/** The true value of a property of a byte array, even if an own property of the same name hides it. */
 function inner<T> (bytes: object, name: 'buffer' | 'byteOffset' | 'byteLength'): T {
   return (Object.getOwnPropertyDescriptor(BYTES, name) as { get: () => T }).get.call(bytes)
 }
 
-/** The same bytes in a plain Buffer, without properties that were added to it. */
+/** The body, with its bytes in a plain Buffer that has no added properties. */
 function bodyFrom (value: unknown): Body {
   if (value === null || typeof value === 'string') return value
   if (!Buffer.isBuffer(value)) throw REFUSED
@@ -133,7 +133,7 @@ function isAmount (value: unknown): value is number {
   return typeof value === 'number' && value >= 0 && value < Infinity
 }
 
-/** Whether a Date can hold it. */
+/** Whether a value is a time that a Date can hold. */
 function isMoment (value: unknown): value is number {
   return isAmount(value) && value <= 8.64e15
 }
@@ -142,7 +142,7 @@ function isTextOrNull (value: unknown): value is string | null {
   return value === null || typeof value === 'string'
 }
 
-/** Whether it is a field name in lower case that is safe as a property of a plain object. Node throws if it is no token. */
+/** Whether a value is a header name in lower case that is safe as a property of a plain object. Node throws if it is not a token. */
 function isFieldName (value: unknown): value is string {
   if (typeof value !== 'string' || value !== value.toLowerCase() || value === '__proto__') return false
   validateHeaderName(value)
@@ -157,7 +157,7 @@ function isSharedField (value: unknown): value is string {
   return isResponseField(value) && value !== 'set-cookie'
 }
 
-/** Whether it is the name of a request header, or one of the names that stand for something else. `*` would be any header. */
+/** Whether a value names something that a response can depend on: a request header, or a name for something else. `*` would mean any header. */
 function isDimension (value: unknown): value is string {
   return isMeaning(value) || (isFieldName(value) && value !== '*')
 }

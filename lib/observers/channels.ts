@@ -1,8 +1,9 @@
 /**
- * Publishes what becomes of requests on diagnostics channels, for tracers: `fastify-coalesce:board`, `:land`, `:cut`, `:settle` and
+ * Publishes the events of requests on diagnostics channels, for tracers: `fastify-coalesce:board`, `:land`, `:cut`, `:settle` and
  * `:refresh`.
  *
- * Invariant: without subscribers no message is made. A message has ids of requests and closed sets of names, never a key or a URL.
+ * Invariant: if a channel has no subscribers, no message is made. A message has request ids, route patterns and names from closed
+ * sets, never a key or a URL.
  */
 import { channel } from 'node:diagnostics_channel'
 import type { Observer, Subject } from './observer.js'

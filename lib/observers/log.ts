@@ -1,15 +1,15 @@
 /**
- * The log events: started, joined, completed, failed, cleaned up; refreshed; and each request's outcome.
+ * Writes log events: started, joined, completed, failed, cleaned up, cut off, refreshed, and each request's outcome.
  *
- * Invariant: lines go through the request's own logger, and hold route patterns and closed sets of names, never a key or a URL. All are
- * of level debug, except that a failed refresh is a warning, because no client sees it.
+ * Invariant: lines go through the request's own logger. They have route patterns and names from closed sets, never a key or a URL. Their
+ * level is debug; only a failed refresh is a warning, because no client sees it.
  */
 import type { Observer, Subject } from './observer.js'
 import { warn } from './warn.js'
 
 /** Whether the logger writes debug lines. */
 function isHeard ({ log }: Subject): boolean {
-  // Fastify's logger has one method that does nothing for all levels when logging is off.
+  // If logging is off, all level methods of Fastify's logger are the same empty function.
   return log.debug !== log.error && log.isLevelEnabled?.('debug') !== false
 }
 

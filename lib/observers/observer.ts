@@ -1,13 +1,13 @@
 /**
- * Observers: they are told what becomes of requests and calls, and change nothing.
+ * Observers are told what happens to requests and calls, and change nothing.
  *
- * Invariant: the outcome of each request or call is told once, under the name that code, logs, metrics and docs share.
+ * Invariant: the outcome of each request or call is reported once, under the name that code, logs, metrics and docs share.
  */
 import type { Outcome } from '../../types/index.js'
 import type { Detail, Reason } from '../reasons.js'
 import type { Tally } from './tally.js'
 
-/** The part of a logger that is written to. */
+/** The part of a logger that this package uses. */
 export interface Log {
   debug (fields: object, message: string): void
   warn (fields: object, message: string): void
@@ -20,7 +20,7 @@ export interface Subject {
   readonly id: string
   readonly log: Log
   readonly tally: Tally
-  /** The id of the participant that runs for it; its own for a leader, undefined before it boarded. */
+  /** The id of the participant that runs for this one: for a leader, its own id. Undefined before boarding. */
   readonly leaderId: string | undefined
 }
 
@@ -33,7 +33,7 @@ export type Landing = 'completed' | 'failed' | 'unshareable' | 'abandoned'
 export interface Observer {
   /** `leader` leads a new flight. */
   started (leader: Subject): void
-  /** `follower` waits on a flight that has so many followers now. */
+  /** `follower` waits on a flight. `waiters` is the number of its followers now. */
   joined (follower: Subject, waiters: number): void
   /**
    * The flight of `leader` ended like this for so many followers.
@@ -45,13 +45,13 @@ export interface Observer {
   cleanedUp (leader: Subject): void
   /** The response to `subject`, a shared stream, was cut off before its end. */
   cutOff (subject: Subject, reason: string): void
-  /** How `subject` was served in the end. `waited` is in milliseconds, 0 if it never waited. */
+  /** `subject` got its final outcome. `waited` is in milliseconds; 0 if it did not wait. */
   settled (subject: Subject, outcome: Outcome, reason: Reason, waited: number, detail: Detail | undefined): void
-  /** A background refresh that `subject` started has ended; with `error` if it failed. */
+  /** A background refresh that `subject` started has ended. If the refresh failed, `error` says why. */
   refreshed (subject: Subject, result: RefreshResult, error: unknown): void
 }
 
-/** A call of a store. */
+/** A method of a store that can fail. */
 export type Operation = 'get' | 'set' | 'delete' | 'entries'
 
 /** Is told when a store fails, and how long it takes. */
@@ -60,11 +60,11 @@ export interface StoreListener {
   failed (operation: Operation, reason: 'error' | 'timeout' | 'full', error: unknown): void
   /** The store returned something other than an entry of the key. */
   rejected (reason: 'garbage' | 'version' | 'key'): void
-  /** A lookup in a store that answers with a promise took so many milliseconds. */
+  /** A lookup in a store that answers with a promise has ended. It took `took` milliseconds. */
   answered (took: number): void
 }
 
-/** Combines two observers: tells the first, then the second. */
+/** Combines two observers: each event goes to the first, then to the second. */
 export function both (first: Observer, second: Observer): Observer {
   return {
     started (leader) {

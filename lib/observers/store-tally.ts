@@ -1,7 +1,7 @@
 /**
- * Counts how often a store fails, and how long it takes.
+ * Counts the failures of a store, and measures its lookups.
  *
- * Invariant: reasons are closed sets of names. Each failure is counted; one is logged at most every `QUIET` milliseconds.
+ * Invariant: reasons are names from closed sets. Each failure is counted; at most one is logged in `QUIET` milliseconds.
  */
 import type { Clock } from '../../types/index.js'
 import { systemClock } from '../clock.js'
@@ -21,9 +21,9 @@ const ignore = (): void => {}
 export const SILENT: Log = Object.freeze({ debug: ignore, warn: ignore, error: ignore })
 
 export class StoreTally implements StoreListener {
-  /** By operation, then reason. */
+  /** The number of failures, by operation, then by reason. */
   readonly errors = new Map<Operation, Map<string, number>>()
-  /** Values that were not an entry of the key, by reason. */
+  /** The number of values that were not an entry of the key, by reason. */
   readonly rejections = new Map<string, number>()
   readonly lookups = new Distribution(LOOKUP_BUCKETS)
   readonly #log: Log

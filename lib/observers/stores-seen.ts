@@ -1,17 +1,17 @@
 /**
- * How much stores hold, and how many entries they evicted.
+ * Adds up the sizes and evictions of several stores.
  *
- * Invariant: a store that several registrations use counts once. The number of evictions never goes back, even if a store is no longer
- * used, or starts again at 0. A store that cannot tell its size counts as 0.
+ * Invariant: a store that several registrations use counts once. The number of evictions never decreases, even if a store is no longer
+ * used, or restarts its count at 0. A store without a size counts as 0.
  */
 import type { Store } from '../../types/index.js'
 
 export class StoresSeen {
-  /** The evictions that each store reported last. */
+  /** The number of evictions that each store reported last. */
   readonly #seen = new WeakMap<Store, number>()
   #evictions = 0
 
-  /** How much they hold now, all together. */
+  /** The current number of entries and bytes in all stores together. */
   held (stores: Iterable<Store>): { readonly entries: number, readonly bytes: number } {
     let entries = 0
     let bytes = 0
@@ -23,7 +23,7 @@ export class StoresSeen {
     return { entries, bytes }
   }
 
-  /** How many evictions there were in these stores, and in all earlier ones. */
+  /** The number of evictions in these stores, and in all stores of earlier calls. */
   evictions (stores: Iterable<Store>): number {
     for (const store of new Set(stores)) {
       const now = amount(sizeOf(store)?.evictions)

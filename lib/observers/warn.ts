@@ -1,7 +1,7 @@
 /**
- * Logs a warning about something that other code threw.
+ * Logs a warning with a value that other code threw.
  *
- * Invariant: it never throws, although a logger reads what was thrown, and that may be anything.
+ * Invariant: if the logger fails on the thrown value, which may be anything, the warning is logged without it.
  */
 import type { Log } from './observer.js'
 
