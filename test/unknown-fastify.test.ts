@@ -103,3 +103,20 @@ t.test('where an app does not tell what answers 404, its routes cannot be listed
   t.equal(watchRoutes({} as FastifyInstance, () => {}), false)
   t.end()
 })
+
+t.test('where the hooks of a route cannot be told, its ignored cookies stay, and count', async t => {
+  const log = lines()
+  const handler = held(request => request.headers.cookie)
+  const app = Fastify({ logger: log.logger }) as unknown as FastifyInstance
+  const hooks = Object.getOwnPropertySymbols(app).find(({ description }) => description === 'fastify.hooks') as symbol
+  const known = (app as unknown as Record<symbol, Record<string, unknown>>)[hooks] as Record<string, unknown>
+  const { preParsing } = known
+  app.addHook('onReady', async () => { known.preParsing = undefined })
+  await app.register(coalesce, { metrics: true })
+  app.get('/', { config: { coalesce: { cookies: { ignore: ['_ga'] } } } }, handler)
+  app.addHook('onReady', async () => { known.preParsing = preParsing })
+  const server = await listen(t, app)
+  t.equal(log.event('cookies-not-ignored').length, 2)
+  const answers = await meet(server, handler, times(2, server, '/', { headers: { cookie: '_ga=1' } }))
+  t.strictSame([handler.runs, ...answers.map(({ body }) => body)], [2, '_ga=1', '_ga=1'])
+})
