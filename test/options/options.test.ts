@@ -2,6 +2,7 @@ import { Registry } from 'prom-client'
 import t from 'tap'
 import fc from 'fast-check'
 import { InvalidOptionError } from '../../lib/errors.js'
+import { defineCoalesce } from '../../lib/options/define-coalesce.js'
 import { readFunctionOptions } from '../../lib/options/function-options.js'
 import { readOptions, type MetricsSettings } from '../../lib/options/options.js'
 import { readPurge } from '../../lib/options/purge-options.js'
@@ -155,6 +156,11 @@ t.test('what of the query counts is compiled', async t => {
   t.strictSame(typeof but === 'object' && ['utm_source', 'q'].map(name => but.covers([name])), [false, true])
 })
 
+t.test('options that are defined are given back as they are', async t => {
+  const options = { waitTimeout: '5s' }
+  t.equal(defineCoalesce(options), options)
+})
+
 t.test('which cookies are ignored is compiled, and those of the key never are', async t => {
   t.strictSame(route({ cookies: ['a'] }).cookies, { key: ['a'], ignores: undefined })
   const { key, ignores } = route({ cookies: { ignore: ['_ga', 'x*'], key: ['xa'] } }).cookies
@@ -301,7 +307,7 @@ const REGISTRATION_OPTIONS: typeof ROUTE_OPTIONS = [
   ['metrics.prefix', 'the beginning of a metric name ([a-zA-Z_:][a-zA-Z0-9_:]*)', [[{ prefix: '1x' }, '"1x"'], [{ prefix: 'a-b' }, '"a-b"'], [{ prefix: null }, 'null']]],
   ['metrics.defaultMetrics', 'true or false', [[{ defaultMetrics: 'yes' }, '"yes"']]],
   ['metrics.buckets', '{ wait, handler, followers }', [[{ buckets: [1, 2] }, '[1,2]'], [{ buckets: null }, 'null']]],
-  ['metrics.buckets', 'made of wait, handler, followers', [[{ buckets: { waits: [1] } }, '"waits"']]],
+  ['metrics.buckets', 'made of wait, handler, followers', [[{ buckets: { other: [1] } }, '"other"']]],
   ['metrics.buckets.wait', '1 to 64 numbers, each above the one before it', [
     [{ buckets: { wait: 5 } }, '5'], [{ buckets: { wait: [] } }, '[]'], [{ buckets: { wait: [2, 1] } }, '[2,1]'], [{ buckets: { wait: [1, 1] } }, '[1,1]'],
     [{ buckets: { wait: [-1, 1] } }, '[-1,1]'], [{ buckets: { wait: [1, '2'] } }, '[1,"2"]'], [{ buckets: { wait: [1, Infinity] } }, '[1,null]'],
