@@ -106,7 +106,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
     'fastify/internals', 'fastify/replies', 'fastify/dependencies', 'fastify/cache', 'engine', 'engine/cache', 'engine/flights', 'http',
     'observers', 'options'
   ],
-  'fastify/admission': ['fastify/dependencies', 'fastify/cache', 'fastify/request', 'http'],
+  'fastify/admission': ['fastify/replies', 'fastify/dependencies', 'fastify/cache', 'fastify/request', 'http', 'observers'],
   'fastify/scope': [
     'fastify/dependencies', 'fastify/cache', 'fastify/request', 'functions', 'engine', 'engine/cache', 'engine/coordinators',
     'engine/protection', 'http', 'observers', 'options', 'stores'
@@ -124,7 +124,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   ]
 }
 /** What every room may use. */
-const COMMON = ['lib/clock.ts', 'lib/errors.ts', 'lib/reasons.ts', 'lib/variant.ts']
+const COMMON = ['lib/clock.ts', 'lib/errors.ts', 'lib/reasons.ts', 'lib/variant.ts', 'lib/warnings.ts']
 
 /** The room of a module: its folder, or itself where the table has it by its own name. Undefined at the top of `lib/`. */
 function roomOf (path: string): string | undefined {

@@ -12,6 +12,7 @@ import * as errors from '../lib/errors.js'
 import coalesce, { ANALYTICS_COOKIES } from '../lib/index.js'
 import { readOptions } from '../lib/options/options.js'
 import { REASONS } from '../lib/reasons.js'
+import { WARNINGS } from '../lib/warnings.js'
 import { brokenLinks, namedRows, page, PAGES, ROOT, type Snippet } from './fixtures/markdown.js'
 
 // Seconds on a machine that has nothing else to do.
@@ -200,6 +201,8 @@ t.test('every warning of a route has a section of "Why is nothing shared?"', t =
     [...text.matchAll(/event: '([\w-]+)'/g), ...basename(fileName) === 'warnings.ts' ? text.matchAll(/#warn\(of, '([\w-]+)'/g) : []].map(([, event]) => event as string))
   t.ok(events.length > 5)
   t.same(events.filter(event => !anchors.has(event)), [])
+  t.same(events.filter(event => !WARNINGS.includes(event)), [], 'and can be silenced')
+  t.same(WARNINGS.filter(name => !anchors.has(name)), [])
   t.end()
 })
 

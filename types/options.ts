@@ -21,6 +21,11 @@ export interface CoalesceOptions extends CoalesceRouteOptions {
    */
   metrics?: boolean | MetricsOptions
   /**
+   * Names of warnings that are not logged; `false`: none is. docs/why-is-nothing-shared.md lists them.
+   * @default []
+   */
+  warnings?: false | readonly string[]
+  /**
    * The most flights in the air. A request that would start a further one bypasses.
    * @default 10000
    */

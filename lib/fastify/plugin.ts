@@ -12,6 +12,7 @@ import { readOptions, type Settings } from '../options/options.js'
 import { forCaller } from '../options/parsers.js'
 import { sendCacheControl } from './cache/cache-control-headers.js'
 import { prependHook, routerOptions, trustsByAddress } from './internals.js'
+import { quiet } from '../observers/warn.js'
 import { decorateRequests } from './hooks/decorations.js'
 import { captureResponse, endResponse, noteError } from './hooks/hooks.js'
 import { participantOf } from './request/view.js'
@@ -32,7 +33,7 @@ export async function coalesce (fastify: FastifyInstance, options: CoalesceOptio
     trustsByAddress: trustsByAddress(fastify)
   })
   strategiesOf(fastify)
-  collectRoutes(fastify)
+  collectRoutes(fastify, settings.warnings)
   const scope = createScope(fastify.log, settings, around, await instrumentsOf(settings, around))
   setScope(fastify, scope)
   fastify.decorate('coalesce', scope.api)
@@ -69,7 +70,7 @@ function onReady (fastify: FastifyInstance, scope: Scope): void {
   fastify.addHook('onReady', function settleRoutes (done) {
     for (const route of scope.routes) route.settle()
     pairHeads(scope.routes)
-    done(checkRoutes(fastify))
+    done(checkRoutes(fastify, quiet(fastify.log, scope.settings.warnings)))
   })
 }
 
@@ -77,7 +78,7 @@ function onReady (fastify: FastifyInstance, scope: Scope): void {
 function addHooks (fastify: FastifyInstance): void {
   fastify.addHook('onRoute', function onCoalesceRoute (this: FastifyInstance, options) {
     if (isCoalesced(options, scopeOf(this).settings)) forCaller(onCoalesceRoute, () => { adoptRoute(this, scopeOf(this), options) })
-    else warnMisplaced(this, options, routeName(options))
+    else warnMisplaced(quiet(this.log, scopeOf(this).settings.warnings), options, routeName(options))
   })
   // What hooks make of a response is for one client, wherever they were added.
   if (!prependHook(fastify, 'onSend', captureResponse)) fastify.addHook('onSend', captureResponse)

@@ -20,13 +20,15 @@ import type { CallResult } from '../functions/results.js'
 import type { Recording } from '../http/recording.js'
 import { publishing } from '../observers/channels.js'
 import { figuresOf } from '../observers/figures.js'
-import { logging } from '../observers/log.js'
+import { loggingWithout } from '../observers/log.js'
 import { both } from '../observers/observer.js'
 import type { Instruments } from '../observers/prometheus.js'
 import { StoreTally } from '../observers/store-tally.js'
 import { BUCKETS, type Buckets } from '../observers/distribution.js'
 import { Tally, totalOf } from '../observers/tally.js'
+import { advising } from '../observers/silence.js'
 import { tallying } from '../observers/tallying.js'
+import { quiet } from '../observers/warn.js'
 import type { Settings } from '../options/options.js'
 import { readPurge } from '../options/purge-options.js'
 import type { RouteSettings } from '../options/route-options.js'
@@ -71,10 +73,11 @@ export interface Scope {
 }
 
 export function createScope (
-  log: FastifyBaseLogger, settings: Settings, around: Scope | undefined, instruments: Instruments | undefined
+  ownLog: FastifyBaseLogger, settings: Settings, around: Scope | undefined, instruments: Instruments | undefined
 ): Scope {
-  const { clock, storeTimeout } = settings
-  const observer = both(tallying, both(logging, publishing))
+  const { clock, storeTimeout, warnings } = settings
+  const observer = both(both(tallying, advising), both(loggingWithout(warnings), publishing))
+  const log = quiet(ownLog, warnings)
   const storeTally = new StoreTally(log, clock)
   const guarded = new GuardedStore(settings.store ?? memoryStore({ clock }), storeTimeout, clock, storeTally)
   const seams = { clock, observer, protection: NO_PROTECTION, coordinator: LOCAL }
@@ -86,7 +89,8 @@ export function createScope (
     guarded,
     budget: new Budget(settings.maxRecordedBytes),
     barrier: new Barrier(conductor, guarded, settings.purgeOnWrite),
-    warnings: new Warnings()
+    warnings: new Warnings(warnings),
+    silenced: warnings
   }
   const allRequests = (around?.allRequests ?? new Set<Requests>()).add(requests)
   const calls = new Conductor<CallResult>(settings, seams)

@@ -33,3 +33,12 @@ export const logging: Observer = Object.freeze({
     warn(log, err, { event: 'refresh-failed', method: tally.method, route: tally.route }, 'coalesce: what is kept could not be refreshed')
   }
 } satisfies Observer)
+
+/** The same without the warnings of these names. */
+export function loggingWithout (silenced: ReadonlySet<string>): Observer {
+  if (!silenced.has('refresh-failed')) return logging
+  return Object.freeze<Observer>({
+    ...logging,
+    refreshed (subject, result, err) { if (result !== 'failed') logging.refreshed(subject, result, err) }
+  })
+}

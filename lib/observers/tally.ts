@@ -5,7 +5,7 @@
  * bounded.
  */
 import type { CoalesceFigures, Outcome } from '../../types/index.js'
-import type { Reason } from '../reasons.js'
+import type { Detail, Reason } from '../reasons.js'
 import { BUCKETS, Distribution, type Buckets } from './distribution.js'
 
 /** How often requests had one outcome, reason and cause. */
@@ -14,6 +14,20 @@ export interface Count {
   readonly reason: string
   readonly cause: string | undefined
   readonly count: number
+}
+
+/** Watches what becomes of a route's requests, until it has seen enough. */
+export interface Watch {
+  settled (log: Warner, outcome: Outcome, reason: Reason, detail: Detail | undefined): void
+  /** A leader with followers has landed. */
+  landed (): void
+  /** A request bypasses; `url` tells it from those that are not identical. Answers what to call once it has been answered, if anything. */
+  bypassed (log: Warner, reason: Reason, detail: Detail | undefined, names: () => Iterable<string>, url: string): (() => void) | undefined
+}
+
+/** The part of a log that is warned by. */
+export interface Warner {
+  warn (fields: object, message: string): void
 }
 
 /** What a tally is told of its route or function. */
@@ -57,6 +71,9 @@ export class Tally {
   /** How long the runs took that were not made, because another one's result was there, in milliseconds. */
   saved = 0
   readonly #chosen: boolean
+
+  /** Watches the route until something of it was shared. */
+  watch: Watch | undefined
 
   constructor (method: string, route: string, { buckets = BUCKETS, caches = false, chosen = false }: Counted = {}) {
     this.method = method

@@ -1,7 +1,7 @@
 /**
- * Logs a warning with a value that other code threw.
+ * Warnings: which of them are written, and those with a value that other code threw.
  *
- * Invariant: if the logger fails on the thrown value, which may be anything, the warning is logged without it.
+ * Invariant: what is silenced is not written. If the logger fails on the thrown value, which may be anything, the warning is logged without it.
  */
 import type { Log } from './observer.js'
 
@@ -10,5 +10,18 @@ export function warn (log: Log, err: unknown, coalesce: object, message: string)
     log.warn({ err, coalesce }, message)
   } catch {
     log.warn({ coalesce }, message)
+  }
+}
+
+/** A log without the warnings of these names. */
+export function quiet (log: Log, silenced: ReadonlySet<string>): Log {
+  if (silenced.size === 0) return log
+  return {
+    debug (fields, message) { log.debug(fields, message) },
+    warn (fields, message) {
+      const { coalesce } = fields as { readonly coalesce?: { readonly event?: string } }
+      if (!silenced.has(coalesce?.event ?? '')) log.warn(fields, message)
+    },
+    error (fields, message) { log.error(fields, message) }
   }
 }

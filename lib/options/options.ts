@@ -9,7 +9,9 @@ import type { Clock, CoalesceOptions, MetricsOptions, Store } from '../../types/
 import { systemClock } from '../clock.js'
 import type { Router } from '../http/key.js'
 import { store } from './common-options.js'
-import { below, boolean, clock, duration, fail, integer, isObject, oneOf, optional, read, seconds, type Parser, type Parsers } from './parsers.js'
+import { below, boolean, clock, duration, fail, integer, isName, isObject, listOf, oneOf, optional, read, seconds, type Parser, type Parsers } from './parsers.js'
+import { nearest } from './near.js'
+import { WARNINGS } from '../warnings.js'
 import { ROUTE_DEFAULTS, routeReaders, type RouteSettings } from './route-options.js'
 
 export interface Settings {
@@ -17,6 +19,8 @@ export interface Settings {
   readonly global: boolean
   /** Undefined: as in the context around this one. */
   readonly metrics: MetricsSettings | false | undefined
+  /** The names of those that are silenced. */
+  readonly warnings: ReadonlySet<string>
   readonly maxFlights: number
   readonly maxWaiters: number
   readonly maxRecordedBytes: number
@@ -95,9 +99,23 @@ const cacheControl: Parser<CacheControlSettings | false> = (value, name) => {
   return settings
 }
 
+const warnings: Parser<ReadonlySet<string>> = (value, name) => {
+  if (value === false) return ALL_WARNINGS
+  const silenced = listOf('false or an array of names of warnings', isName)(value, name)
+  const unknown = silenced.find(each => !WARNINGS.includes(each))
+  if (unknown !== undefined) {
+    const meant = nearest(unknown, WARNINGS)
+    fail(name, meant === undefined ? `made of ${WARNINGS.join(', ')}` : `made of names of warnings, such as ${meant}`, unknown)
+  }
+  return Object.freeze(new Set(silenced))
+}
+
+const ALL_WARNINGS: ReadonlySet<string> = Object.freeze(new Set(WARNINGS))
+
 const registrationReaders: Parsers<Omit<Settings, 'routes'>> = {
   global: boolean,
   metrics,
+  warnings,
   maxFlights: integer(0),
   maxWaiters: integer(0),
   maxRecordedBytes: integer(0),
@@ -115,6 +133,7 @@ const METRICS: MetricsSettings = Object.freeze({
 const REGISTRATION_DEFAULTS: Omit<Settings, 'routes'> = Object.freeze({
   global: false,
   metrics: undefined,
+  warnings: Object.freeze(new Set<string>()),
   maxFlights: 10_000,
   maxWaiters: 50_000,
   maxRecordedBytes: 268_435_456,
@@ -130,11 +149,14 @@ export function readOptions (options: CoalesceOptions, router: Router): Settings
   if (!isObject(options)) fail('coalesce options', 'an object', options)
   // These options of a registration are Fastify's.
   const { prefix, logLevel, logSerializers, ...own } = options as Record<string, unknown>
-  const { global, metrics, maxFlights, maxWaiters, maxRecordedBytes, clock, store, storeTimeout, purgeOnWrite, cacheControl, ...routes } =
+  const {
+    global, metrics, warnings, maxFlights, maxWaiters, maxRecordedBytes, clock, store, storeTimeout, purgeOnWrite, cacheControl, ...routes
+  } =
     read({ ...registrationReaders, ...routeReaders }, own, { ...REGISTRATION_DEFAULTS, ...ROUTE_DEFAULTS }, 'coalesce options')
   return Object.freeze({
     global,
     metrics,
+    warnings,
     maxFlights,
     maxWaiters,
     maxRecordedBytes,

@@ -32,7 +32,7 @@ function verdict (read: (options: unknown) => unknown, options: unknown): string
 
 t.test('without options there are complete settings, safe and frozen', async t => {
   const { clock, routes, ...rest } = DEFAULTS
-  t.strictSame(rest, { global: false, metrics: undefined, maxFlights: 10_000, maxWaiters: 50_000, maxRecordedBytes: 268_435_456, store: undefined, storeTimeout: 250, purgeOnWrite: true, cacheControl: undefined })
+  t.strictSame(rest, { global: false, metrics: undefined, warnings: new Set(), maxFlights: 10_000, maxWaiters: 50_000, maxRecordedBytes: 268_435_456, store: undefined, storeTimeout: 250, purgeOnWrite: true, cacheControl: undefined })
   t.strictSame(Object.keys(clock), ['now', 'wall', 'setTimeout', 'clearTimeout'])
   t.strictSame({ ...routes }, {
     hook: 'auto',
@@ -315,6 +315,7 @@ const REGISTRATION_OPTIONS: typeof ROUTE_OPTIONS = [
   ]],
   ['metrics.routeOptions', 'route options', [[{ routeOptions: true }, 'true'], [{ routeOptions: [] }, '[]']]],
   ['metrics', 'made of path, registry, prefix, defaultMetrics, buckets, routeOptions', [[{ url: '/x' }, '"url"']]],
+  ['warnings', 'false or an array of names of warnings', [[true, 'true'], ['reads-query', '"reads-query"'], [[''], '[""]']]],
   ['maxFlights', 'a whole number from 0', [[-1, '-1'], ['1', '"1"']]],
   ['maxWaiters', 'a whole number from 0', [[NaN, 'NaN']]],
   ['maxRecordedBytes', 'a whole number from 0', [['1gb', '"1gb"']]],

@@ -9,11 +9,13 @@ import { buildKey } from '../../http/key.js'
 import { joinReason, uncoveredCredential } from '../../http/policy.js'
 import { requestDirectives } from '../../http/request-directives.js'
 import { credentialDetail, type BypassReason, type Detail } from '../../reasons.js'
+import { quiet } from '../../observers/warn.js'
 import { type RefreshRun, refreshOf } from '../cache/refresh-request.js'
 import { endHookReads } from '../dependencies/hook-reads.js'
 import { replacedByHooks } from '../dependencies/replaced-by-hooks.js'
 import { narrow } from '../dependencies/narrowing.js'
 import { Bypass, setParticipant } from '../request/view.js'
+import { noteOverlap } from './overlap.js'
 import { RequestParticipant } from '../request/participant.js'
 import type { Requests } from '../request/requests.js'
 import type { CoalescedRoute } from '../request/route.js'
@@ -37,7 +39,7 @@ export function admit (
     const detail = reason === 'credentials'
       ? credentialDetail(uncoveredCredential(request.headers, route.settings) ?? replaced.credential)
       : undefined
-    bypass(requests, route, request, reason, detail)
+    bypass(requests, route, request, reply, reason, detail)
     return undefined
   }
   const isTold = told !== undefined && route.settings.key === undefined
@@ -47,12 +49,12 @@ export function admit (
     if (got !== undefined && !route.warned.has(fault)) {
       route.warned.add(fault)
       const name = fault === 'no-key' ? 'key' : 'identity'
-      request.log.warn({ coalesce: { event: fault, route: route.url, got } },
+      quiet(request.log, requests.silenced).warn({ coalesce: { event: fault, route: route.url, got } },
         `coalesce: what the ${name} function of the route answers is ${got} and so no key, and its requests run by themselves; give a string, number, bigint or boolean`)
     }
     if (run !== undefined) return turnAway(run, reply, `it may not board, because of ${fault}`, error)
-    if (error !== undefined) request.log.warn({ err: error, coalesce: { event: fault, route: route.url } }, `coalesce: ${fault}`)
-    bypass(requests, route, request, fault, undefined)
+    if (error !== undefined) quiet(request.log, requests.silenced).warn({ err: error, coalesce: { event: fault, route: route.url } }, `coalesce: ${fault}`)
+    bypass(requests, route, request, reply, fault, undefined)
     return undefined
   }
   const participant = new RequestParticipant(requests, route, request, reply)
@@ -87,8 +89,9 @@ function takesRefresh (participant: RequestParticipant, run: RefreshRun, key: st
 }
 
 function bypass (
-  { conductor }: Requests, route: CoalescedRoute, request: FastifyRequest, reason: BypassReason, detail: Detail | undefined
+  requests: Requests, route: CoalescedRoute, request: FastifyRequest, reply: FastifyReply, reason: BypassReason, detail: Detail | undefined
 ): void {
   setParticipant(request, new Bypass(route, reason, detail))
-  conductor.bypass({ id: request.id, log: request.log, tally: route.tally, leaderId: request.id }, reason, detail)
+  if (route.tally.watch !== undefined) noteOverlap(route, request, reply, reason, detail)
+  requests.conductor.bypass({ id: request.id, log: request.log, tally: route.tally, leaderId: request.id }, reason, detail)
 }

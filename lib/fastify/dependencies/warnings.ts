@@ -5,6 +5,7 @@
  */
 import { isOfQuery, REST } from '../../http/query.js'
 import type { Log } from '../../observers/observer.js'
+import { quiet } from '../../observers/warn.js'
 import type { Tally } from '../../observers/tally.js'
 
 /** The part of a request that a warning needs. */
@@ -16,6 +17,11 @@ interface Warned {
 
 export class Warnings {
   readonly #warned = new WeakMap<object, Set<string>>()
+  readonly #silenced: ReadonlySet<string>
+
+  constructor (silenced: ReadonlySet<string>) {
+    this.#silenced = silenced
+  }
 
   /** The handler or a hook reads all headers, so the dependencies of the responses are unknown. */
   readsAll (of: Warned): void {
@@ -52,6 +58,6 @@ export class Warnings {
     const warned = this.#warned.get(origin) ?? new Set()
     if (warned.has(event)) return
     this.#warned.set(origin, warned.add(event))
-    log.warn({ coalesce: { event, route: tally.route, ...more } }, message)
+    quiet(log, this.#silenced).warn({ coalesce: { event, route: tally.route, ...more } }, message)
   }
 }

@@ -24,6 +24,7 @@ import type { Detail } from '../../reasons.js'
 import { isOfVariant } from '../../variant.js'
 import { planResponse, suitabilityOf, type Response } from '../cache/response-cache.js'
 import type { Log } from '../../observers/observer.js'
+import { quiet } from '../../observers/warn.js'
 import { isLoggingError } from '../internals.js'
 import { queryValue } from '../dependencies/narrowing.js'
 import { isRefreshable, NO_ADDRESS, sendRefresh } from '../cache/refresh-request.js'
@@ -206,7 +207,7 @@ export abstract class RequestFacts extends Participant<Recording> {
     try {
       return ttl(recording, this.request)
     } catch (err) {
-      this.log.warn({ err, coalesce: { event: 'ttl-threw', route: this.tally.route } }, 'coalesce: the ttl function of the route failed')
+      quiet(this.log, this.requests.silenced).warn({ err, coalesce: { event: 'ttl-threw', route: this.tally.route } }, 'coalesce: the ttl function of the route failed')
       return undefined
     }
   }

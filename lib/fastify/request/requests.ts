@@ -18,4 +18,6 @@ export interface Requests {
   readonly budget: Budget
   readonly barrier: Barrier
   readonly warnings: Warnings
+  /** The names of warnings that the app does not want. */
+  readonly silenced: ReadonlySet<string>
 }

@@ -8,6 +8,8 @@ import { Fleet } from '../../engine/flights/fleet.js'
 import { InvalidOptionError } from '../../errors.js'
 import { KeyHead } from '../../http/key.js'
 import { routeLabel } from '../../http/labels.js'
+import { Silence } from '../../observers/silence.js'
+import { quiet } from '../../observers/warn.js'
 import { Tally } from '../../observers/tally.js'
 import { type RouteSettings, readRouteOptions } from '../../options/route-options.js'
 import { admit } from '../admission/admit.js'
@@ -41,14 +43,17 @@ export function adoptRoute (fastify: FastifyInstance, scope: Scope, options: Rou
     throw new InvalidOptionError(`config.coalesce.hook of ${name}`, "'auto' or 'preHandler', because there is no body before", "'onRequest'")
   }
 
+  const log = quiet(fastify.log, scope.settings.warnings)
   // Fastify makes HEAD routes of GET routes, with their config.
   const chosen = choice !== undefined && methods.some(method => method !== 'HEAD')
   const tally = new Tally(methods.join(','), options.url, { buckets: scope.buckets, caches: settings.ttl !== undefined, chosen })
+  // HEAD rides along with GET, or runs by itself.
+  if (methods.some(method => method !== 'HEAD')) tally.watch = new Silence(tally, scope.settings.warnings)
   const strategies = strategiesOf(fastify)
   const constraints = options.constraints ?? {}
   const unknown = unknownOf(constraints, strategies)
   if (unknown.length > 0 && settings.ttl !== undefined && name !== `HEAD ${options.url}`) {
-    fastify.log.warn({ coalesce: { route: name, constraints: unknown } },
+    log.warn({ coalesce: { event: 'no-refresh', route: name, constraints: unknown } },
       'coalesce: this route has no background refresh, because its constraints\' strategies were added before the plugin')
   }
   const route: CoalescedRoute = {
@@ -131,12 +136,12 @@ export function adoptRoute (fastify: FastifyInstance, scope: Scope, options: Rou
       .every(hook => hook === captureResponse || hook === decideResponse)
     route.decidesLast = (options.onSend as unknown[]).at(-1) === decideResponse
     if (settings.cookies.ignores !== undefined && !route.takesCookies) {
-      fastify.log.warn({ coalesce: { event: 'cookies-not-ignored', route: name } },
+      log.warn({ coalesce: { event: 'cookies-not-ignored', route: name } },
         'coalesce: the cookies that this route ignores cannot be taken out of its requests, because a hook of others comes first; they count as all others do')
     }
     fastify.log.debug({ coalesce: { route: name, hook: parksAt, why } }, 'coalesce route')
     if (skips.length > 0) {
-      fastify.log.warn({ coalesce: { route: name, hook: parksAt, skips } }, 'coalesce: followers of this route skip gates, because hook is \'onRequest\'')
+      log.warn({ coalesce: { event: 'skips-gates', route: name, hook: parksAt, skips } }, 'coalesce: followers of this route skip gates, because hook is \'onRequest\'')
     }
   }
   options.config = watchHooksOf(fastify, options.config, route) as RouteOptions['config']

@@ -6,6 +6,7 @@
  */
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { UnheardRouteError } from '../../errors.js'
+import type { Log } from '../../observers/observer.js'
 import { nearest } from '../../options/near.js'
 import { isAdopted } from '../dependencies/hook-reads.js'
 import { dropHook, routeConfigOf, unbound, watchRoutes, type DeclaredRoute } from '../internals.js'
@@ -24,17 +25,17 @@ const OUTSIDE = 'declared outside the context that fastify-coalesce is registere
 const routesOf = new WeakMap<object, DeclaredRoute[]>()
 
 /** Begins to collect the routes of an app. */
-export function collectRoutes (fastify: FastifyInstance): void {
+export function collectRoutes (fastify: FastifyInstance, silenced: ReadonlySet<string>): void {
   if (routesOf.has(fastify.server)) return
   const routes: DeclaredRoute[] = []
   if (watchRoutes(fastify, route => { routes.push(route) })) routesOf.set(fastify.server, routes)
-  else fastify.addHook('onResponse', warnUnheard)
+  else if (!silenced.has('unheard-route')) fastify.addHook('onResponse', warnUnheard)
 }
 
 /** All routes are declared. The first registration that asks looks at them, for all. */
-export function checkRoutes (fastify: FastifyInstance): Error | undefined {
+export function checkRoutes (fastify: FastifyInstance, log: Log): Error | undefined {
   const routes = routesOf.get(fastify.server)?.splice(0) ?? []
-  for (const route of routes) warnMisspelled(fastify, route)
+  for (const route of routes) warnMisspelled(log, route)
   const unheard = routes.filter(isUnheard)
   const early = unheard.filter(({ server }) => scopeAround(server) !== undefined)
   const outside = unheard.filter(({ server }) => scopeAround(server) === undefined)
@@ -72,7 +73,7 @@ function sentence (routes: readonly DeclaredRoute[], why: string): string[] {
   return [`${few.join(', ')}${last === undefined ? '' : ` and ${last}`} ${one ? 'asks' : 'ask'} for coalescing, but ${one ? 'was' : 'were'} ${why}`]
 }
 
-function warnMisspelled ({ log }: FastifyInstance, route: DeclaredRoute): void {
+function warnMisspelled (log: Log, route: DeclaredRoute): void {
   if (route.byFastify) return
   for (const name of Object.keys(route.config)) {
     if (name === OURS || nearest(name, [OURS]) === undefined) continue
@@ -82,7 +83,7 @@ function warnMisspelled ({ log }: FastifyInstance, route: DeclaredRoute): void {
 }
 
 /** A route that is being declared has the option beside its config, where Fastify takes no notice of it. */
-export function warnMisplaced ({ log }: FastifyInstance, options: object, name: string): void {
+export function warnMisplaced (log: Log, options: object, name: string): void {
   const { coalesce, config } = options as { readonly coalesce?: unknown, readonly config?: { readonly coalesce?: unknown } }
   if (coalesce === undefined || coalesce === false || config?.coalesce !== undefined) return
   // Fastify adds one of the same options to each GET route.

@@ -1,0 +1,36 @@
+import t from 'tap'
+import { adviceOf, adviceText, shown } from '../../lib/observers/advice.js'
+import { credentialDetail, detailOf } from '../../lib/reasons.js'
+import { NOTHING_SHARED, WARNINGS } from '../../lib/warnings.js'
+
+t.test('each advice says what was seen, why, and where to read on', t => {
+  for (const advice of NOTHING_SHARED) {
+    for (const names of [[], ['x-a', 'ip']]) {
+      const text = adviceText(advice, 50, names)
+      t.match(text, /^coalesce: 50 requests of this route came while an identical one was being answered, and none was shared, because \S/)
+      t.ok(text.endsWith(`(fastify-coalesce/docs/why-is-nothing-shared.md#${advice})`))
+      t.notMatch(text, /undefined|\[object/)
+    }
+  }
+  t.ok(adviceText('nothing-shared-credentials-cookie', 50, ['_ga', '_gid']).includes("cookies: { ignore: ['_ga', '_gid'] }"))
+  t.end()
+})
+
+t.test('a reason has its advice by its cause, or none', t => {
+  t.equal(adviceOf('credentials', credentialDetail('cookie')), 'nothing-shared-credentials-cookie')
+  t.equal(adviceOf('credentials', credentialDetail(undefined)), 'nothing-shared-credentials-certificate')
+  t.equal(adviceOf('unshareable', detailOf('private')), 'nothing-shared-private')
+  t.equal(adviceOf('split', { cause: 'address', names: ['ip'] }), 'nothing-shared-split-address')
+  t.equal(adviceOf('set-cookie', undefined), 'nothing-shared-set-cookie')
+  const others = [adviceOf('unshareable', undefined), adviceOf('unshareable', detailOf('reads-all-headers')), adviceOf('csp-nonce', undefined), adviceOf('range', undefined), adviceOf('disabled', undefined)]
+  t.strictSame(others, others.map(() => undefined))
+  t.equal(new Set(WARNINGS).size, WARNINGS.length)
+  t.end()
+})
+
+t.test('a name is shown without what could be more than a name', t => {
+  t.equal(shown('_ga'), '_ga')
+  t.equal(shown('a\u001b[31m"b\'c`d\\\n'), 'a?[31m?b?c?d??')
+  t.equal(shown('x'.repeat(1000)).length, 64)
+  t.end()
+})
