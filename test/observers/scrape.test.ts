@@ -53,6 +53,8 @@ t.test('a registry of the plugin\'s own writes the same', async t => {
   const app = await busy(t, 60, {})
   const { registry } = app.coalesce as { registry: Registry }
   t.equal(await registry.metrics(), await scrape(app))
+  registry.resetMetrics()
+  t.equal(await registry.metrics(), await scrape(app), 'what is counted elsewhere is not reset')
   const text = await registry.getSingleMetricAsString('coalesce_wait_seconds')
   t.ok((await scrape(app)).includes(`${text}\n\n# HELP`))
 })
