@@ -16,12 +16,9 @@ export function warn (log: Log, err: unknown, coalesce: object, message: string)
 /** A log without the warnings of these names. */
 export function quiet (log: Log, silenced: ReadonlySet<string>): Log {
   if (silenced.size === 0) return log
-  return {
-    debug (fields, message) { log.debug(fields, message) },
-    warn (fields, message) {
-      const { coalesce } = fields as { readonly coalesce?: { readonly event?: string } }
-      if (!silenced.has(coalesce?.event ?? '')) log.warn(fields, message)
-    },
-    error (fields, message) { log.error(fields, message) }
-  }
+  return Object.assign(Object.create(log) as Log, {
+    warn (fields: { readonly coalesce?: { readonly event?: string } }, message: string) {
+      if (!silenced.has(String(fields.coalesce?.event))) log.warn(fields, message)
+    }
+  })
 }

@@ -16,8 +16,8 @@ export function noteOverlap (
   // What the function answers was warned of already.
   if (tally.watch === undefined || warned.has(reason)) return
   const names = (): Iterable<string> => detail?.cause === 'cookie'
-    ? cookiePairs(request.headers.cookie ?? '').map(([name]) => name).filter(name => !settings.cookies.key.includes(name))
+    ? cookiePairs(String(request.headers.cookie)).map(([name]) => name).filter(name => !settings.cookies.key.includes(name))
     : detail?.names ?? []
-  const left = tally.watch.bypassed(request.log, reason, detail, names, `${request.method} ${request.raw.url ?? ''}`)
+  const left = tally.watch.bypassed(request.log, reason, detail, names, `${request.method} ${request.url}`)
   if (left !== undefined) onClose(reply, left)
 }
