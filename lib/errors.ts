@@ -61,3 +61,7 @@ export const NotListableError: FastifyErrorConstructor<{ code: string }, []> = c
 /** A request has `only-if-cached`, and the cache has no response for it. */
 export const NotKeptError: FastifyErrorConstructor<{ code: string }, []> = createError<[]>(
   'FST_COALESCE_NOT_KEPT', 'nothing is kept that this request may be answered with', 504)
+
+/** `explain` cannot tell which route a request comes to before hooks run: this Fastify has not what it looks at. */
+export const NotExplainableError: FastifyErrorConstructor<{ code: string }, []> = createError<[]>(
+  'FST_COALESCE_NOT_EXPLAINABLE', 'this version of Fastify does not let requests be explained')

@@ -106,13 +106,15 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
     'fastify/internals', 'fastify/replies', 'fastify/dependencies', 'fastify/cache', 'engine', 'engine/cache', 'engine/flights', 'http',
     'observers', 'options'
   ],
-  'fastify/admission': ['fastify/replies', 'fastify/dependencies', 'fastify/cache', 'fastify/request', 'http', 'observers'],
+  'fastify/explain': ['fastify/internals', 'fastify/dependencies', 'fastify/cache', 'fastify/request', 'engine', 'engine/cache', 'http', 'observers', 'options'],
+  'fastify/admission': ['fastify/replies', 'fastify/dependencies', 'fastify/cache', 'fastify/request', 'fastify/explain', 'http', 'observers'],
   'fastify/scope': [
-    'fastify/dependencies', 'fastify/cache', 'fastify/request', 'functions', 'engine', 'engine/cache', 'engine/coordinators',
+    'fastify/dependencies', 'fastify/cache', 'fastify/request', 'fastify/explain', 'functions', 'engine', 'engine/cache', 'engine/coordinators',
     'engine/protection', 'http', 'observers', 'options', 'stores'
   ],
   'fastify/hooks': [
-    'fastify/internals', 'fastify/replies', 'fastify/dependencies', 'fastify/cache', 'fastify/request', 'fastify/scope', 'engine/cache', 'http'
+    'fastify/internals', 'fastify/replies', 'fastify/dependencies', 'fastify/cache', 'fastify/request', 'fastify/explain', 'fastify/scope',
+    'engine/cache', 'http'
   ],
   'fastify/routes': [
     'fastify/internals', 'fastify/dependencies', 'fastify/request', 'fastify/admission', 'fastify/scope', 'fastify/hooks', 'engine/flights',

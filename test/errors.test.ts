@@ -16,7 +16,8 @@ t.test('each error has a code of its own, a status and a message that says what 
     new errors.MetricTakenError('coalesce_runs_total'),
     new errors.NotListableError(),
     new errors.NotKeptError(),
-    new errors.RefreshError('it was answered 401 before its handler')
+    new errors.RefreshError('it was answered 401 before its handler'),
+    new errors.NotExplainableError()
   ]
   t.equal(made.length, Object.keys(errors).length, 'no error is left out')
   t.strictSame(made.map(({ code, statusCode, message }) => [code, statusCode, message]), [
@@ -33,7 +34,8 @@ t.test('each error has a code of its own, a status and a message that says what 
     ['FST_COALESCE_METRIC_TAKEN', 500, 'the registry has another metric named coalesce_runs_total; set metrics.prefix'],
     ['FST_COALESCE_NOT_LISTABLE', 500, 'the store has no way to list its entries'],
     ['FST_COALESCE_NOT_KEPT', 504, 'nothing is kept that this request may be answered with'],
-    ['FST_COALESCE_REFRESH_FAILED', 500, 'nothing was refreshed: it was answered 401 before its handler']
+    ['FST_COALESCE_REFRESH_FAILED', 500, 'nothing was refreshed: it was answered 401 before its handler'],
+    ['FST_COALESCE_NOT_EXPLAINABLE', 500, 'this version of Fastify does not let requests be explained']
   ])
   t.strictSame(made.map(error => error instanceof Error), made.map(() => true))
   t.ok(made[0] instanceof TypeError)

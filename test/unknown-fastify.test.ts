@@ -120,3 +120,20 @@ t.test('where the hooks of a route cannot be told, its ignored cookies stay, and
   const answers = await meet(server, handler, times(2, server, '/', { headers: { cookie: '_ga=1' } }))
   t.strictSame([handler.runs, ...answers.map(({ body }) => body)], [2, '_ga=1', '_ga=1'])
 })
+
+t.test('where it cannot be seen which route a request comes to, none is explained', async t => {
+  const app = Fastify() as unknown as FastifyInstance
+  t.teardown(() => app.close())
+  await app.register(coalesce)
+  app.get('/', { config: { coalesce: true } }, async () => 'ok')
+  await app.ready()
+  const logs = Object.getOwnPropertySymbols(app).find(({ description }) => description === 'fastify.logController') as symbol
+  const known = app as unknown as Record<symbol, { incomingRequest: unknown } | undefined>
+  const own = known[logs]
+  for (const [controller, why] of [[undefined, 'there is no such object'], [{ incomingRequest: undefined }, 'it has no such method']] as const) {
+    known[logs] = controller
+    await t.rejects(app.coalesce.explain('/'), { code: 'FST_COALESCE_NOT_EXPLAINABLE' }, why)
+  }
+  known[logs] = own
+  t.match(await app.coalesce.explain('/'), { outcome: 'leader' })
+})

@@ -1,7 +1,9 @@
 /**
  * For users of the decorators: `fastify.coalesce`, `request.coalesce` and `reply.coalesce`.
  */
+import type { InjectOptions } from 'fastify'
 import type { Registry } from 'prom-client'
+import type { ExplainOptions, Explanation } from './explanation.js'
 import type { CoalesceStats } from './figures.js'
 import type { Deduplicate } from './functions.js'
 import type { Outcome } from './outcome.js'
@@ -38,6 +40,15 @@ export interface Coalesce {
    * @throws FST_COALESCE_NOT_LISTABLE if the store cannot list its entries
    */
   entries: (options?: { readonly bodies?: boolean }) => readonly KeptEntry[]
+  /**
+   * What would happen to a request, and why: a request or a URL, as for `app.inject`. The hooks of its route run on it, and its handler
+   * never does; nothing is counted, joined, learned or cached. Of a route that is not coalesced no hook runs either.
+   *
+   * @throws FST_COALESCE_INVALID_OPTION if an option is wrong, and whatever `app.inject` throws
+   * @example
+   * console.log((await app.coalesce.explain({ url: '/search?q=a', headers: { cookie: '_ga=1' } })).summary)
+   */
+  explain: (request: InjectOptions | string, options?: ExplainOptions) => Promise<Explanation>
   /** The registry that the metrics are in; `undefined` without metrics. */
   readonly registry: Registry | undefined
 }

@@ -6,6 +6,9 @@ import type { CoalesceRouteOptions } from './route-options.js'
 
 export type { Coalesce, KeptEntry, Purge, ReplyCoalesce, RequestCoalesce, RouteSelector } from './decorators.js'
 export type { CoalesceFigures, CoalesceStats, ParkingFigures, ReasonFigures, RouteFigures, VariesOn } from './figures.js'
+export type {
+  ExplainedEntry, ExplainedName, ExplainedOutside, ExplainedPart, ExplainedStep, ExplainOptions, Explanation
+} from './explanation.js'
 export type { Deduplicate, Deduplicated, DeduplicateOptions } from './functions.js'
 export type { CacheControlOptions, CoalesceOptions, MetricsOptions } from './options.js'
 export type { Outcome } from './outcome.js'

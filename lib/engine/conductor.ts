@@ -31,13 +31,14 @@ export class Conductor<R> {
   readonly flights: Flights<R, Participant<R>>
   readonly clock: Clock
   readonly variants: Variants
+  /** Keys whose last result could not be shared. */
+  readonly remembered: Unshareable
   /** True: no participant boards. */
   disabled = false
   readonly caching: Caching<R>
   readonly #endings: Endings<R>
   readonly #outcomes: Outcomes
   readonly #seams: Seams<R>
-  readonly #unshareable: Unshareable
 
   constructor (limits: FlightLimits, seams: Seams<R>) {
     const { clock, observer } = this.#seams = seams
@@ -49,13 +50,13 @@ export class Conductor<R> {
     })
     this.variants = new Variants(clock)
     this.#outcomes = new Outcomes(clock, observer)
-    this.#unshareable = new Unshareable(clock, this.variants)
+    this.remembered = new Unshareable(clock, this.variants)
     this.caching = new Caching(clock, observer, this.variants)
     this.#endings = new Endings({
       ...seams,
       flights: this.flights,
       variants: this.variants,
-      unshareable: this.#unshareable,
+      unshareable: this.remembered,
       caching: this.caching,
       outcomes: this.#outcomes
     })
@@ -104,7 +105,7 @@ export class Conductor<R> {
    */
   land (participant: Participant<R>, names: readonly string[], failed: boolean, joined?: () => void): void {
     const live = joined !== undefined
-    if (!failed) this.#unshareable.forget(participant)
+    if (!failed) this.remembered.forget(participant)
     const { cache, flight, limits, role } = participant
     if (role.type === 'probe') participant.role = { ...role, type: 'solo' }
     if (role.type !== 'leader' && role.type !== 'refresher') return
@@ -159,7 +160,7 @@ export class Conductor<R> {
     const { limits, role } = participant
     const variant = variantOf(participant, names)
     if (remember) {
-      this.#unshareable.remember(participant, variant, reason, limits.unshareableTtl)
+      this.remembered.remember(participant, variant, reason, limits.unshareableTtl)
       this.supersede(participant)
     }
     if (role.type === 'probe') participant.role = { ...role, type: 'solo' }

@@ -56,11 +56,11 @@ export interface Seams<R> {
 
 /** What the engine's modules have in common. */
 export interface Parts<R> extends Seams<R> {
-  readonly flights: Flights<R, Participant<R>>
-  readonly variants: Variants
-  readonly unshareable: Unshareable
-  readonly caching: Caching<R>
-  readonly outcomes: Outcomes
+  readonly flights: Pick<Flights<R, Participant<R>>, 'has' | 'board'>
+  readonly variants: Pick<Variants, 'keyOf' | 'learn' | 'companyOf'>
+  readonly unshareable: Pick<Unshareable, 'reasonFor'>
+  readonly caching: Pick<Caching<R>, 'refresh'>
+  readonly outcomes: Pick<Outcomes, 'report'>
 }
 
 export class Departures<R> {

@@ -22,6 +22,9 @@ export interface Boarder extends Varied {
   boardedKey: string
 }
 
+/** What tells variants apart. */
+export type Telling = Pick<Variants, 'hasOverflowed' | 'keyOf' | 'learn'>
+
 export class Unshareable {
   /** Variants, by the key with as much of the variant as is known. */
   #known: LRUCache<string, Remembered> | undefined
@@ -36,9 +39,12 @@ export class Unshareable {
   /**
    * Why the last result of a boarder's variant could not be shared; undefined if it could. Extends its `boardedKey` where that tells
    * variants apart.
+   *
+   * @param supposed given to ask for show: stands for what is known of variants, and nothing is written
    */
-  reasonFor (boarder: Boarder): UnshareableReason | undefined {
-    if (this.#variants.hasOverflowed(boarder)) return 'varies-too-much'
+  reasonFor (boarder: Boarder, supposed?: Telling): UnshareableReason | undefined {
+    const variants = supposed ?? this.#variants
+    if (variants.hasOverflowed(boarder)) return 'varies-too-much'
     const known = this.#known
     if (known === undefined || known.size === 0) return undefined
     for (;;) {
@@ -49,11 +55,17 @@ export class Unshareable {
       if (place < 0) return variant.reason
       const ttl = known.getRemainingTTL(boardedKey)
       // Otherwise the key has too many names already, and the two cannot be told apart.
-      if (!this.#variants.learn(boarder, variant.names.slice(place, place + 1))) return variant.reason
-      boarder.boardedKey = this.#variants.keyOf(boarder)
+      if (!variants.learn(boarder, variant.names.slice(place, place + 1))) return variant.reason
+      boarder.boardedKey = variants.keyOf(boarder)
+      if (supposed !== undefined) continue
       known.delete(boardedKey)
       known.set(this.#variants.keyOf({ key: boarder.key, value: name => valueIn(variant, name, boarder) }), variant, { ttl })
     }
+  }
+
+  /** How much longer the reason for a boarder holds, in milliseconds. */
+  timeLeft (boarder: Boarder): number {
+    return this.#known?.getRemainingTTL(boarder.boardedKey) || this.#variants.overflowsFor(boarder)
   }
 
   /** Made when it is needed: an LRU cache allocates room for all of its entries at once. */

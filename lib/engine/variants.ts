@@ -56,6 +56,12 @@ class RouteNames {
   readonly late = new Map<string, number>()
   overflowsUntil = 0
 
+  /** Whether these names can be remembered as well. */
+  hasRoomFor (names: readonly string[]): boolean {
+    const added = names.filter(name => !this.names.has(name))
+    return added.length === 0 || areFew([...this.names.keys(), ...added], TIMES_A_ROUTE)
+  }
+
   clear (): void {
     this.names.clear()
     this.late.clear()
@@ -69,6 +75,11 @@ export function areFew (names: readonly string[], times = 1): boolean {
 
 function charactersOf (names: readonly string[]): number {
   return names.reduce((sum, { length }) => sum + length, 0)
+}
+
+/** A participant's key with the variant that these names tell. */
+export function keyWith (participant: Keyed, names: readonly string[]): string {
+  return names.length === 0 ? participant.key : participant.key + JSON.stringify([names, names.map(name => participant.value(name))])
 }
 
 export class Variants {
@@ -130,10 +141,19 @@ export class Variants {
     return (this.#known?.get(key)?.overflowsUntil ?? 0) > now || (this.#routes.get(origin)?.overflowsUntil ?? 0) > now
   }
 
+  /** How much longer nothing of a participant's key is shared because of that, in milliseconds. */
+  overflowsFor ({ key, origin }: Pick<Varied, 'key' | 'origin'>): number {
+    return Math.max(this.#known?.get(key)?.overflowsUntil ?? 0, this.#routes.get(origin)?.overflowsUntil ?? 0) - this.#clock.now()
+  }
+
+  /** Whether a route can have these names besides those that it has. */
+  hasRoomFor (origin: object, names: readonly string[]): boolean {
+    return (this.#routes.get(origin) ?? new RouteNames()).hasRoomFor(names)
+  }
+
   /** A participant's key with its variant, as far as that is known. */
   keyOf (participant: Keyed): string {
-    const names = this.#known === undefined ? NO_NAMES : this.namesOf(participant.key)
-    return names.length === 0 ? participant.key : participant.key + JSON.stringify([names, names.map(name => participant.value(name))])
+    return keyWith(participant, this.#known === undefined ? NO_NAMES : this.namesOf(participant.key))
   }
 
   /** The names that a route's streams are known to read only after their first bytes. */
@@ -163,12 +183,12 @@ export class Variants {
   #ofRoute (participant: Varied, names: readonly string[]): readonly string[] | undefined {
     let known = this.#routes.get(participant.origin)
     if (known === undefined) this.#routes.set(participant.origin, known = new RouteNames())
-    const added = names.filter(name => !known.names.has(name))
-    if (added.length > 0 && !areFew([...known.names.keys(), ...added], TIMES_A_ROUTE)) {
+    if (!known.hasRoomFor(names)) {
       this.#overflowRoute(participant, known)
       return undefined
     }
-    for (const name of added) {
+    for (const name of names) {
+      if (known.names.has(name)) continue
       const copy = JSON.parse(JSON.stringify(name)) as string
       known.names.set(copy, copy)
     }

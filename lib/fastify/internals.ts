@@ -68,6 +68,39 @@ export function watchRoutes (fastify: FastifyInstance, tell: (route: DeclaredRou
   return true
 }
 
+type Incoming = (request: FastifyRequest, reply: FastifyReply) => void
+
+/** How many watch what comes in, and what logs it meanwhile, by what has that method. */
+const incoming = new WeakMap<object, { readonly count: number, readonly log: Incoming }>()
+
+/**
+ * Tells of each request of an app before any hook of it, whichever instance it is of, until what is returned is called. All who watch
+ * an app give the same function. Undefined: that cannot be.
+ */
+export function watchIncoming (fastify: FastifyInstance, tell: Incoming): (() => void) | undefined {
+  const logs = internal(fastify, 'fastify.logController') as { incomingRequest?: Incoming } | undefined
+  const own = logs?.incomingRequest
+  if (logs === undefined || own === undefined) return undefined
+  const { count, log: below } = incoming.get(logs) ?? { count: 0, log: own }
+  incoming.set(logs, { count: count + 1, log: below })
+  if (count === 0) {
+    const log: Incoming = (request, reply) => {
+      tell(request, reply)
+      below.call(logs, request, reply)
+    }
+    logs.incomingRequest = log
+  }
+  return () => {
+    const left = (incoming.get(logs)?.count as number) - 1
+    if (left > 0) {
+      incoming.set(logs, { count: left, log: below })
+    } else {
+      incoming.delete(logs)
+      logs.incomingRequest = below
+    }
+  }
+}
+
 interface RouteContext {
   readonly config: object
   onRequest: unknown[] | null

@@ -34,7 +34,7 @@ export async function coalesce (fastify: FastifyInstance, options: CoalesceOptio
   })
   strategiesOf(fastify)
   collectRoutes(fastify, settings.warnings)
-  const scope = createScope(fastify.log, settings, around, await instrumentsOf(settings, around))
+  const scope = createScope(fastify, settings, around, await instrumentsOf(settings, around))
   setScope(fastify, scope)
   fastify.decorate('coalesce', scope.api)
   if (around === undefined) {

@@ -3,7 +3,7 @@
  *
  * Invariant: nothing here is shared with another registration but what that one asked for: its metrics.
  */
-import type { FastifyBaseLogger, FastifyInstance } from 'fastify'
+import type { FastifyInstance } from 'fastify'
 import type { Coalesce, RouteSelector } from '../../types/index.js'
 import { Budget } from '../engine/budget.js'
 import { Cache, NO_CACHE, type ResultCache } from '../engine/cache/cache.js'
@@ -36,6 +36,7 @@ import { memoryStore } from '../stores/memory.js'
 import { Barrier } from './cache/barrier.js'
 import { inventory } from './cache/inventory.js'
 import { ResponseCodec } from './cache/response-cache.js'
+import { explain } from './explain/explain.js'
 import { Warnings } from './dependencies/warnings.js'
 import type { Requests } from './request/requests.js'
 import type { CoalescedRoute } from './request/route.js'
@@ -73,11 +74,11 @@ export interface Scope {
 }
 
 export function createScope (
-  ownLog: FastifyBaseLogger, settings: Settings, around: Scope | undefined, instruments: Instruments | undefined
+  fastify: FastifyInstance, settings: Settings, around: Scope | undefined, instruments: Instruments | undefined
 ): Scope {
   const { clock, storeTimeout, warnings } = settings
   const observer = both(both(tallying, advising), both(loggingWithout(warnings), publishing))
-  const log = quiet(ownLog, warnings)
+  const log = quiet(fastify.log, warnings)
   const storeTally = new StoreTally(log, clock)
   const guarded = new GuardedStore(settings.store ?? memoryStore({ clock }), storeTimeout, clock, storeTally)
   const seams = { clock, observer, protection: NO_PROTECTION, coordinator: LOCAL }
@@ -170,6 +171,9 @@ export function createScope (
       const entries = guarded.entries()
       if (entries === undefined) throw new NotListableError()
       return inventory(entries, bodies, guarded.now())
+    },
+    async explain (request, options = {}) {
+      return await explain(fastify, request, options, server => scopeOf(server) as Scope | undefined)
     },
     get registry () { return instruments?.registry }
   })

@@ -5,6 +5,8 @@
  * older one either replaces it or drops it.
  */
 import type { Entry } from '../../../types/index.js'
+import type { StoreListener } from '../../observers/observer.js'
+import { SILENT } from '../../observers/silent.js'
 import type { Found, GuardedStore } from './guarded-store.js'
 import { miss, select, type Cached, type Content, type Fallback, type Lookup, type Seeker } from './lookup.js'
 import type { Refreshes } from './refreshes.js'
@@ -50,6 +52,8 @@ export interface Storing {
 export interface ResultCache<R> {
   /** Undefined where nothing is cached. */
   lookUp (key: string, seeker: Seeker<R>): Lookup<R> | Promise<Lookup<R>> | undefined
+  /** The same lookup, for show: it is counted nowhere. `shown` is called with the entry of a result, if there is one. */
+  peek (key: string, seeker: Seeker<R>, shown: (found: Found) => void): Lookup<R> | Promise<Lookup<R>> | undefined
   /** The moment at which a run begins. */
   stamp (): number
   /** Whether results are stored at all. */
@@ -70,6 +74,7 @@ export interface ResultCache<R> {
 /** For participants of which nothing is cached. */
 export const NO_CACHE: ResultCache<never> = Object.freeze<ResultCache<never>>({
   lookUp: () => undefined,
+  peek: () => undefined,
   stamp: () => 0,
   stores: false,
   store: () => undefined,
@@ -98,6 +103,16 @@ export class Cache<R> implements ResultCache<R> {
   lookUp (key: string, seeker: Seeker<R>): Lookup<R> | Promise<Lookup<R>> {
     const found = this.guarded.lookUp(key)
     return found instanceof Promise ? found.then(later => this.#select(key, seeker, later)) : this.#select(key, seeker, found)
+  }
+
+  peek (key: string, seeker: Seeker<R>, shown: (found: Found) => void): Lookup<R> | Promise<Lookup<R>> {
+    const show = (found: Found | undefined): Lookup<R> => {
+      const lookup = this.#select(key, seeker, found, SILENT)
+      if (found !== undefined && lookup.type !== 'variants' && !(lookup.type === 'miss' && lookup.reason === 'rejected')) shown(found)
+      return lookup
+    }
+    const found = this.guarded.lookUp(key, SILENT)
+    return found instanceof Promise ? found.then(show) : show(found)
   }
 
   stamp (): number {
@@ -143,11 +158,11 @@ export class Cache<R> implements ResultCache<R> {
     this.#refreshes.end(key, failed)
   }
 
-  #select (key: string, seeker: Seeker<R>, found: Found | undefined): Lookup<R> {
+  #select (key: string, seeker: Seeker<R>, found: Found | undefined, listener?: StoreListener): Lookup<R> {
     if (found === undefined) return miss('none')
     const content = this.#codec.read(found.entry)
     if (content === undefined) {
-      this.guarded.reject()
+      this.guarded.reject(listener)
       return miss('rejected')
     }
     if (content.type === 'variants') return content

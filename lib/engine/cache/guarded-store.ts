@@ -74,21 +74,25 @@ export class GuardedStore {
     return (this.#lastStamp = Math.max(this.now(), this.#lastStamp + TICK))
   }
 
-  /** What is stored for a key. Synchronous if the store is. */
-  lookUp (key: string): Found | undefined | Promise<Found | undefined> {
+  /**
+   * What is stored for a key. Synchronous if the store is.
+   *
+   * @param listener who is told instead of the store's own listener
+   */
+  lookUp (key: string, listener = this.#listener): Found | undefined | Promise<Found | undefined> {
     const pending = this.#pendingWrites.get(key)
-    if (pending !== undefined) return this.#found(key, pending)
+    if (pending !== undefined) return this.#found(key, pending, listener)
     let answer: ReturnType<Store['get']>
     try {
       answer = this.store.get(key)
       // Reading what it gave can throw as well.
-      if (!isPromise(answer)) return this.#found(key, answer)
+      if (!isPromise(answer)) return this.#found(key, answer, listener)
     } catch (error) {
-      this.#listener.failed('get', 'error', error)
+      listener.failed('get', 'error', error)
       return undefined
     }
     this.#isSlow = true
-    return this.#lookUpSlowly(key, answer)
+    return this.#lookUpSlowly(key, answer, listener)
   }
 
   /** Stores an entry, unless it was purged after its run began, or an entry of a later run is there. */
@@ -136,8 +140,8 @@ export class GuardedStore {
   }
 
   /** The value of an entry is not what was stored. */
-  reject (): void {
-    this.#listener.rejected('garbage')
+  reject (listener = this.#listener): void {
+    listener.rejected('garbage')
   }
 
   /** An entry was purged, and is not served any more. */
@@ -162,35 +166,35 @@ export class GuardedStore {
     return found !== undefined && !isPromise(found) && found.entry.since > since && found.entry.since <= this.stamp()
   }
 
-  #found (key: string, given: unknown): Found | undefined {
+  #found (key: string, given: unknown, listener: StoreListener): Found | undefined {
     if (given === undefined || given === null) return undefined
     const entry = wholeEntry(given)
     if (entry === undefined || Math.max(entry.since, entry.storedAt) > this.now() + MAX_CLOCK_SKEW) {
-      this.#listener.rejected('garbage')
+      listener.rejected('garbage')
       return undefined
     }
     if (!isCurrent(entry) || entry.key !== key) {
-      this.#listener.rejected(entry.version === 1 ? 'key' : 'version')
+      listener.rejected(entry.version === 1 ? 'key' : 'version')
       return undefined
     }
     if (this.isPurged(entry)) return undefined
     return { entry, resident: Math.max(this.now() - entry.storedAt, 0), outdated: this.#isOutdated(entry) }
   }
 
-  async #lookUpSlowly (key: string, answer: PromiseLike<unknown>): Promise<Found | undefined> {
+  async #lookUpSlowly (key: string, answer: PromiseLike<unknown>, listener: StoreListener): Promise<Found | undefined> {
     const began = this.#clock.now()
     const { promise, cancel } = this.#limit(answer)
     try {
       const entry = await promise
       if (entry === TOO_SLOW) {
-        this.#listener.failed('get', 'timeout', undefined)
+        listener.failed('get', 'timeout', undefined)
         return undefined
       }
-      this.#listener.answered(this.#clock.now() - began)
+      listener.answered(this.#clock.now() - began)
       // An entry that was stored in the meantime is newer than the answer.
-      return this.#found(key, this.#pendingWrites.get(key) ?? entry)
+      return this.#found(key, this.#pendingWrites.get(key) ?? entry, listener)
     } catch (error) {
-      this.#listener.failed('get', 'error', error)
+      listener.failed('get', 'error', error)
     } finally {
       cancel()
     }

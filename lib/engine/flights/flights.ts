@@ -59,6 +59,16 @@ export class Flights<R, P extends Passenger<R, P>> implements FlightRegistry<R, 
     return this.#find(key) !== undefined
   }
 
+  /** The flight that a newcomer of `key` would join, if there is one. */
+  at (key: string): Flight<R, P> | undefined {
+    return this.#find(key)
+  }
+
+  /** The place that a passenger would get for `key`. */
+  placeFor (key: string, { mayLead }: Pick<P, 'mayLead'>, maxWaitersPerKey: number): Boarding {
+    return this.#place(this.#find(key), mayLead, maxWaitersPerKey)
+  }
+
   /**
    * Takes a place for `key`: the leader's if it is free and the passenger may lead, else a follower's.
    *
@@ -66,18 +76,24 @@ export class Flights<R, P extends Passenger<R, P>> implements FlightRegistry<R, 
    */
   board (key: string, passenger: P, maxWaitersPerKey: number, now: number): Boarding {
     const flight = this.#find(key)
-    if (flight === undefined) {
-      if (!passenger.mayLead) return 'no-flight'
-      if (this.size >= this.#limits.maxFlights) return 'max-flights'
+    const place = this.#place(flight, passenger.mayLead, maxWaitersPerKey)
+    if (place === 'leader') {
       this.#settleNewest()
       this.#newest = new Flight(key, passenger, this, now)
       this.#newest.cleared = this.#fences
-      return 'leader'
+    } else if (place === 'follower') {
+      (flight as Flight<R, P>).follow(passenger)
+    }
+    return place
+  }
+
+  #place (flight: Flight<R, P> | undefined, mayLead: boolean, maxWaitersPerKey: number): Boarding {
+    if (flight === undefined) {
+      if (!mayLead) return 'no-flight'
+      return this.size >= this.#limits.maxFlights ? 'max-flights' : 'leader'
     }
     if (flight.followers >= maxWaitersPerKey) return 'max-waiters-per-key'
-    if (this.#waiters >= this.#limits.maxWaiters) return 'max-waiters'
-    flight.follow(passenger)
-    return 'follower'
+    return this.#waiters >= this.#limits.maxWaiters ? 'max-waiters' : 'follower'
   }
 
   /** Lets no newcomer join the flights in the air whose leaders have this label. Those on board stay. */

@@ -1,24 +1,23 @@
 /**
- * Admission: may a request join, and under which key?
+ * Admission: lets a request board, or not.
  *
- * Invariant: a request that may not join bypasses, with a reason; one whose key cannot be made is never given a shared one.
+ * Invariant: a request that may not join bypasses, with a reason. One that is made to be explained never boards.
  */
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { RefreshError } from '../../errors.js'
-import { buildKey } from '../../http/key.js'
-import { joinReason, uncoveredCredential } from '../../http/policy.js'
 import { requestDirectives } from '../../http/request-directives.js'
-import { credentialDetail, type BypassReason, type Detail } from '../../reasons.js'
+import type { BypassReason, Detail } from '../../reasons.js'
 import { quiet } from '../../observers/warn.js'
 import { type RefreshRun, refreshOf } from '../cache/refresh-request.js'
 import { endHookReads } from '../dependencies/hook-reads.js'
-import { replacedByHooks } from '../dependencies/replaced-by-hooks.js'
-import { narrow } from '../dependencies/narrowing.js'
+import { inquiryOf } from '../explain/inquiry.js'
+import { show } from '../explain/show.js'
 import { Bypass, setParticipant } from '../request/view.js'
 import { noteOverlap } from './overlap.js'
 import { RequestParticipant } from '../request/participant.js'
 import type { Requests } from '../request/requests.js'
 import type { CoalescedRoute } from '../request/route.js'
+import { keyOrRefusal } from './question.js'
 
 /** Asks whether a request may board, and lets it. Undefined: it bypasses; null: it is answered. */
 export function admit (
@@ -28,33 +27,23 @@ export function admit (
   endHookReads(request)
   const run = refreshOf(request)
   const demands = route.settings.respectRequestCacheControl ? requestDirectives(request.headers) : undefined
-  const told = narrow(request, route.settings)
-  const replaced = replacedByHooks(request, route.settings)
-  const reason = requests.conductor.disabled || route.disabled
-    ? 'disabled'
-    : joinReason(request as never, route.settings) ??
-      (route.settings.identity === undefined && replaced.credential !== undefined ? 'credentials' : demands?.noStore === true ? 'request-no-store' : undefined)
-  if (reason !== undefined) {
-    if (run !== undefined) return turnAway(run, reply, `it may not board, because of ${reason}`)
-    const detail = reason === 'credentials'
-      ? credentialDetail(uncoveredCredential(request.headers, route.settings) ?? replaced.credential)
-      : undefined
-    bypass(requests, route, request, reply, reason, detail)
-    return undefined
+  const key = keyOrRefusal(requests, route, request, demands)
+  const inquiry = inquiryOf(request)
+  if (inquiry !== undefined) {
+    show(inquiry, { requests, route, request, reply, demands }, key)
+    return null
   }
-  const isTold = told !== undefined && route.settings.key === undefined
-  const key = buildKey(route.keyHead, request, route.settings, isTold ? JSON.stringify([replaced.text ?? null, told]) : replaced.text)
   if (typeof key !== 'string') {
-    const { fault, error, got } = key
-    if (got !== undefined && !route.warned.has(fault)) {
-      route.warned.add(fault)
-      const name = fault === 'no-key' ? 'key' : 'identity'
-      quiet(request.log, requests.silenced).warn({ coalesce: { event: fault, route: route.url, got } },
+    const { detail, error, got, reason } = key
+    if (got !== undefined && !route.warned.has(reason)) {
+      route.warned.add(reason)
+      const name = reason === 'no-key' ? 'key' : 'identity'
+      quiet(request.log, requests.silenced).warn({ coalesce: { event: reason, route: route.url, got } },
         `coalesce: what the ${name} function of the route answers is ${got} and so no key, and its requests run by themselves; give a string, number, bigint or boolean`)
     }
-    if (run !== undefined) return turnAway(run, reply, `it may not board, because of ${fault}`, error)
-    if (error !== undefined) quiet(request.log, requests.silenced).warn({ err: error, coalesce: { event: fault, route: route.url } }, `coalesce: ${fault}`)
-    bypass(requests, route, request, reply, fault, undefined)
+    if (run !== undefined) return turnAway(run, reply, `it may not board, because of ${reason}`, error)
+    if (error !== undefined) quiet(request.log, requests.silenced).warn({ err: error, coalesce: { event: reason, route: route.url } }, `coalesce: ${reason}`)
+    bypass(requests, route, request, reply, reason, detail)
     return undefined
   }
   const participant = new RequestParticipant(requests, route, request, reply)

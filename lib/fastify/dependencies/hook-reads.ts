@@ -184,6 +184,11 @@ export function isAdopted (config: object): boolean {
   return Object.getOwnPropertySymbols(config).some(({ description }) => description === kRoute.description)
 }
 
+/** The coalesced route of a request; undefined if its route is not coalesced. */
+export function coalescedRouteOf (request: FastifyRequest): HookedRoute | undefined {
+  return (routeConfigOf(request) as { readonly [kRoute]?: HookedRoute })[kRoute]
+}
+
 /** Has the hooks of a route watched. Returns the config to give it. */
 export function watchHooksOf (fastify: FastifyInstance, config: object | undefined, route: HookedRoute): object {
   prependHook(fastify, 'onRequest', watchHooks)

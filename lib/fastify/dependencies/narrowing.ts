@@ -209,6 +209,15 @@ export function widen (request: FastifyRequest): void {
   (request as unknown as Narrowed)[kNarrowing]?.widen()
 }
 
+/** The names of the parameters that the key leaves out. */
+export function uncoveredParameters (request: FastifyRequest, settings: Settings): string[] {
+  if (typeof settings.query !== 'object') return []
+  const { covers } = settings.query
+  const parser = parserOf(request, settings)
+  const names = sentQuery(request, settings).split('&').filter(pair => pair !== '').map(pair => namesOf(pair, parser))
+  return [...new Set(names.filter(own => !covers(own)).map(([name]) => name as string))]
+}
+
 /** The request target for another request with the same key and the same variant, such as a refresh. */
 export function targetFor (request: FastifyRequest, variant: readonly string[]): string {
   return (request as unknown as Narrowed)[kNarrowing]?.targetFor(variant) ?? originalUrlOf(request)

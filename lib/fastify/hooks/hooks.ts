@@ -11,6 +11,7 @@ import { completeCacheControl } from '../cache/cache-control-headers.js'
 import { bypassStatus, cacheStatusOf } from './cache-status.js'
 import { refreshOf } from '../cache/refresh-request.js'
 import { isWrite, mayWrite, noteAnswer, noteAnswered, noteHijackedWrite } from './writes.js'
+import { inquiryOf } from '../explain/inquiry.js'
 import { endHookReads, isOfCoalescedRoute } from '../dependencies/hook-reads.js'
 import { originalUrlOf } from '../dependencies/replaced-by-hooks.js'
 import { widen } from '../dependencies/narrowing.js'
@@ -83,6 +84,7 @@ export function noteError (request: FastifyRequest, _reply: FastifyReply, error:
     endHookReads(request)
     const run = refreshOf(request)
     if (run !== undefined) run.refresh.error ??= error
+    inquiryOf(request)?.failed(error)
   } else {
     participant.fail(error)
   }

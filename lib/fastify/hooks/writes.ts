@@ -5,6 +5,7 @@
  * before the headers are sent, and again before the end of a streamed response. Otherwise it is reported as soon as the response is sent.
  */
 import type { FastifyReply, FastifyRequest } from 'fastify'
+import { inquiryOf } from '../explain/inquiry.js'
 import { flows, onEnd, onHeaders } from '../replies/payload.js'
 import { bypassOf, participantOf } from '../request/view.js'
 
@@ -13,10 +14,10 @@ const SAFE = new Set(['GET', 'HEAD', 'OPTIONS', 'TRACE', 'QUERY'])
 /** The replies of writes that went through `noteAnswer` or `noteHijackedWrite`. */
 const told = new WeakSet<FastifyReply>()
 
-/** Whether a request may write. A POST of a route with the `body` option only reads: the option says so. */
+/** Whether a request may write. A POST of a route with the `body` option only reads: the option says so. So does one that is only explained. */
 export function isWrite (request: FastifyRequest): boolean {
   const { method } = request
-  if (SAFE.has(method)) return false
+  if (SAFE.has(method) || inquiryOf(request) !== undefined) return false
   return method !== 'POST' || (participantOf(request) ?? bypassOf(request))?.route.settings.body === undefined
 }
 

@@ -99,7 +99,7 @@ export abstract class RequestFacts extends Participant<Recording> {
     return this.route
   }
 
-  get fleet (): Fleet<Flight<Recording, Participant<Recording>>> {
+  get fleet (): Fleet<Flight<Recording, Participant<Recording>>> | undefined {
     return this.route.fleet
   }
 

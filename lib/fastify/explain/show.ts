@@ -1,0 +1,87 @@
+/**
+ * Admission for show: what would happen to a request is told in the place of letting it board.
+ *
+ * Invariant: it is told what admission has found, and asks the engine for the rest. It changes nothing.
+ */
+import type { FastifyReply, FastifyRequest } from 'fastify'
+import type { ExplainedEntry, Explanation, KeptEntry } from '../../../types/index.js'
+import type { Found } from '../../engine/cache/guarded-store.js'
+import { foresee } from '../../engine/foresight.js'
+import { partsOf } from '../../http/explained-key.js'
+import { NO_REQUEST_DIRECTIVES, type RequestDirectives } from '../../http/request-directives.js'
+import type { BypassReason, Detail } from '../../reasons.js'
+import { inventory } from '../cache/inventory.js'
+import type { Requests } from '../request/requests.js'
+import type { CoalescedRoute } from '../request/route.js'
+import type { Inquiry } from './inquiry.js'
+import { outsideOf, variantOf } from './outside.js'
+import { RequestScout } from './scout.js'
+import { stepsOf, stepsOfRefused } from './steps.js'
+
+/** A request that has come as far as admission. */
+export interface Shown {
+  readonly requests: Requests
+  readonly route: CoalescedRoute
+  readonly request: FastifyRequest
+  readonly reply: FastifyReply
+  /** What it asks of a cache, on routes that heed that. */
+  readonly demands: RequestDirectives | undefined
+}
+
+/** Why a request does not board. */
+interface Refusal {
+  readonly reason: BypassReason
+  readonly detail: Detail | undefined
+}
+
+/** Answers a request that is made only to be explained. `answer`: its key, or why it does not board. */
+export function show (inquiry: Inquiry, shown: Shown, answer: string | Refusal): void {
+  const { reply } = shown
+  const end = (): void => { reply.code(204).send() }
+  inquiry.admitted = true
+  if (typeof answer === 'string') {
+    tellKey(inquiry, shown, answer).then(end, end)
+    return
+  }
+  const { reason, detail } = answer
+  inquiry.tell(summed({
+    steps: stepsOfRefused(reason, detail),
+    outcome: 'bypass',
+    reason,
+    cause: detail?.cause,
+    outside: outsideOf(shown.request, shown.route.settings, [])
+  }))
+  end()
+}
+
+async function tellKey (inquiry: Inquiry, { demands, reply, request, requests, route }: Shown, key: string): Promise<void> {
+  const { settings } = route
+  const scout = new RequestScout(requests, route, request, reply, demands ?? NO_REQUEST_DIRECTIVES)
+  const foreseen = await foresee(scout, key, requests.conductor)
+  const { detail, flight, names, outcome, reason, unshareableFor } = foreseen
+  inquiry.tell(summed({
+    steps: stepsOf(scout, foreseen),
+    outcome,
+    reason,
+    cause: detail?.cause,
+    key: partsOf(key, settings).map(({ value, ...part }) => inquiry.values ? { ...part, value } : part),
+    outside: outsideOf(request, settings, names),
+    variant: variantOf(request, names, inquiry.values ? name => scout.value(name) : undefined),
+    unshareable: unshareableFor === undefined ? undefined : { cause: String(scout.unshareableFor), remaining: unshareableFor },
+    flight,
+    cached: scout.found === undefined ? undefined : entryOf(scout.found, requests.guarded.now())
+  }))
+}
+
+function summed (told: Partial<Explanation> & Pick<Explanation, 'steps' | 'outcome' | 'reason' | 'cause'>): Partial<Explanation> {
+  const { cause, outcome, reason, steps } = told
+  const name = [outcome, reason, cause].filter(part => part !== undefined).join('/')
+  return { ...told, summary: `${name}: ${String(steps.at(-1)?.text)}` }
+}
+
+function entryOf (found: Found, now: number): ExplainedEntry {
+  const { entry } = found
+  const [{ status, bytes, tags, age, fresh }] = inventory([found], false, now) as [KeptEntry]
+  const { staleIfError, staleWhileRevalidate } = entry
+  return { status, bytes, tags, age, fresh, staleWhileRevalidate, staleIfError }
+}
