@@ -19,6 +19,7 @@ interface Packed {
 interface Manifest {
   readonly main: string
   readonly types: string
+  readonly bin: Record<string, string>
   readonly exports: { readonly '.': Record<'import' | 'require', Record<'types' | 'default', string>> }
   readonly dependencies: Record<string, string>
   readonly peerDependencies: Record<string, string>
@@ -162,7 +163,7 @@ t.test('the package', { timeout: 300_000 }, async t => {
   })
 
   await t.test('has what its manifest points to', async t => {
-    const targets = [manifest.main, manifest.types, ...Object.values(manifest.exports['.']).flatMap(Object.values)] as string[]
+    const targets = [manifest.main, manifest.types, ...Object.values(manifest.bin), ...Object.values(manifest.exports['.']).flatMap(Object.values)] as string[]
     t.same(targets.filter(target => !paths.includes(target.replace('./', ''))), [])
   })
 
@@ -199,6 +200,13 @@ t.test('the package', { timeout: 300_000 }, async t => {
   }).map(async ([name, content]) => { await writeFile(join(consumer, name), content) }))
 
   await t.test('is used by import', async t => { await serves(t, consumer, 'esm.mjs') })
+
+  await t.test('explains requests on the command line', async t => {
+    await writeFile(join(consumer, 'app.mjs'), "import coalesce from 'fastify-coalesce'\nexport default async function (app, options) {\n  await app.register(coalesce)\n" +
+      "  app.get('/', { config: { coalesce: true } }, async () => 'ok')\n}\n")
+    t.match(await run(consumer, 'npx', '--no-install', 'fastify-coalesce', 'explain', 'app.mjs', 'GET', '/', '-H', 'cookie: a=1'),
+      /^GET \/\nbypass\/credentials\/cookie: it carries cookie/)
+  })
 
   await t.test('is used by require', async t => { await serves(t, consumer, 'plain.cjs') })
 

@@ -68,6 +68,12 @@ export function watchRoutes (fastify: FastifyInstance, tell: (route: DeclaredRou
   return true
 }
 
+/** An instance, and all those inside it. */
+export function instancesOf (fastify: FastifyInstance): FastifyInstance[] {
+  const children = internal(fastify, 'fastify.children') as FastifyInstance[] | undefined
+  return [fastify, ...(children ?? []).flatMap(instancesOf)]
+}
+
 type Incoming = (request: FastifyRequest, reply: FastifyReply) => void
 
 /** How many watch what comes in, and what logs it meanwhile, by what has that method. */
