@@ -27,20 +27,30 @@ declare namespace fastifyCoalesce {
     front.DeduplicateOptions<Arguments, Result>
   export type Duration = front.Duration
   export type Entry<Value = unknown> = front.Entry<Value>
+  export type ExplainOptions = front.ExplainOptions
+  export type ExplainedEntry = front.ExplainedEntry
+  export type ExplainedName = front.ExplainedName
+  export type ExplainedOutside = front.ExplainedOutside
+  export type ExplainedPart = front.ExplainedPart
+  export type ExplainedStep = front.ExplainedStep
+  export type Explanation = front.Explanation
   export type KeptEntry = front.KeptEntry
   export type KeptResponseFacts = front.KeptResponseFacts
   export type MemoryStore = front.MemoryStore
   export type MemoryStoreOptions = front.MemoryStoreOptions
   export type MetricsOptions = front.MetricsOptions
   export type Outcome = front.Outcome
+  export type ParkingFigures = front.ParkingFigures
   export type Purge = front.Purge
   export type QueryOption = front.QueryOption
+  export type ReasonFigures = front.ReasonFigures
   export type ReplyCoalesce = front.ReplyCoalesce
   export type RequestCoalesce = front.RequestCoalesce
   export type RouteFigures = front.RouteFigures
   export type RouteSelector = front.RouteSelector
   export type SharedZlib = front.SharedZlib
   export type Store = front.Store
+  export type VariesOn = front.VariesOn
 }
 
 export = fastifyCoalesce

@@ -1,6 +1,7 @@
 /**
  * For readers of explanations: what `fastify.coalesce.explain` answers.
  */
+import type { ParkingFigures, VariesOn } from './figures.js'
 import type { Outcome } from './outcome.js'
 
 /** Options of `explain`. */
@@ -21,7 +22,7 @@ export interface Explanation {
   /** In one sentence: what would happen. */
   readonly summary: string
   /** Where requests of the route wait, and why there. `skips`: which hooks followers skip because of that. */
-  readonly parking: { readonly at: 'onRequest' | 'preHandler', readonly why: string, readonly skips: readonly string[] } | undefined
+  readonly parking: ParkingFigures | undefined
   /** The answer of a hook, a validation or a parser that came before coalescing: the request does not get as far as that. */
   readonly gate: { readonly status: number, readonly error: string | undefined } | undefined
   /** What is asked of the request, in order, up to the first that decides. */
@@ -84,8 +85,8 @@ export interface ExplainedOutside {
 /** A name that tells responses of one key apart. */
 export interface ExplainedName {
   readonly name: string
-  /** `hook`: a hook read it just now. `response`: a handler, or a hook of another request, has read it, or `Vary` or `varyOn` named it. */
-  readonly from: 'hook' | 'response'
+  /** Where that was seen first, for responses of the route; see `VariesOn`. */
+  readonly learnedFrom: VariesOn['learnedFrom']
   /** Only if asked for; null if the request has none. */
   readonly value?: string | null
 }

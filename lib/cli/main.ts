@@ -3,7 +3,7 @@
  *
  * Invariant: it never throws. What went wrong is said in one line on standard error, and by the exit code.
  */
-import { readFile } from 'node:fs/promises'
+import { createRequire } from 'node:module'
 import { parseArgs } from 'node:util'
 import type { InjectOptions } from 'fastify'
 import type { Explanation } from '../../types/index.js'
@@ -69,7 +69,7 @@ export async function main (args: readonly string[], { cwd, stderr, stdout }: Te
 async function answer (args: readonly string[], cwd: string): Promise<string> {
   const command = read(args)
   if (command === 'help') return USAGE
-  if (command === 'version') return `${await version()}\n`
+  if (command === 'version') return `${version()}\n`
   const { file, json, options, request, values } = command
   const { close, explain } = await loadApp(file, cwd, options)
   try {
@@ -136,14 +136,10 @@ function headersOf (lines: readonly string[]): Record<string, string | string[]>
   return Object.fromEntries([...headers].map(([name, values]) => [name, values.length === 1 ? values[0] as string : values]))
 }
 
-async function version (): Promise<string> {
-  // From lib/cli as from dist/lib/cli.
-  for (const path of ['../../package.json', '../../../package.json']) {
-    const text = await readFile(new URL(path, import.meta.url), 'utf8').catch(() => '{}')
-    const { name, version } = JSON.parse(text) as { readonly name?: string, readonly version?: string }
-    if (name === 'fastify-coalesce' && version !== undefined) return version
-  }
-  return 'unknown'
+function version (): string {
+  // By its name, so that it is found from the sources as from what is built.
+  const { version } = createRequire(import.meta.url)('fastify-coalesce/package.json') as { readonly version: string }
+  return version
 }
 
 function messageOf (error: unknown): string {

@@ -27,7 +27,7 @@ function factsOf ({ cached, flight, gate, key = [], outside, parking, route, uns
     ['answered', gate === undefined ? '' : `${gate.status}${gate.error === undefined ? '' : ` ${gate.error}`}`],
     ['key', key.map(partText).join(', ')],
     ['not in it', outside.map(({ kind, name, treated }) => `${kind === 'query' ? '?' : ''}${name} (${treated})`).join(', ')],
-    ['varies on', variant.map(({ from, name, value }) => `${name}${valueText(value)} (${from})`).join(', ')],
+    ['varies on', variant.map(({ learnedFrom, name, value }) => `${name}${valueText(value)} (${learnedFrom})`).join(', ')],
     ['remembered', unshareable === undefined ? '' : `${unshareable.cause}, for ${seconds(unshareable.remaining)}`],
     ['in the air', flight === undefined ? '' : `request ${String(flight.leaderId)} for ${seconds(flight.since)}, followers: ${flight.followers}`],
     ['cached', cached === undefined

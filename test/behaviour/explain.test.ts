@@ -152,20 +152,20 @@ t.test('what the key leaves out is told with how it is treated', async t => {
     'query noise': 'ignored',
     'query sig': 'unread'
   })
-  t.same(variant, [{ name: 'x-lang', from: 'response' }, { name: 'x-seen', from: 'hook' }])
-  t.same((await app.coalesce.explain({ url: '/?q=1', headers }, { values: true })).variant[0], { name: 'x-lang', from: 'response', value: 'de' })
+  t.same(variant, [{ name: 'x-lang', learnedFrom: 'handler' }, { name: 'x-seen', learnedFrom: 'hook' }])
+  t.same((await app.coalesce.explain({ url: '/?q=1', headers }, { values: true })).variant[0], { name: 'x-lang', learnedFrom: 'handler', value: 'de' })
   t.match((await app.coalesce.explain({ url: '/?q=2', headers })).outside.find(({ name }) => name === 'x-seen'), { treated: 'read' })
   t.ok((await app.coalesce.explain({ url: '/trusting', headers })).outside.every(({ treated }) => treated === 'trusted'))
   t.match((await app.coalesce.explain('/reading?a=1')).outside.at(-1), { kind: 'query', name: 'a', treated: 'read' })
   await app.inject('/reading?a=1')
-  t.match((await app.coalesce.explain('/reading?a=1')).variant, [{ name: '?', from: 'hook' }])
+  t.match((await app.coalesce.explain('/reading?a=1')).variant, [{ name: '?', learnedFrom: 'hook' }])
 })
 
 t.test('an address that responses depend on is told as ip', async t => {
   const app = await build(t, app => { app.get('/', ON, async request => request.ip) })
   await app.inject('/')
   const { outside, variant } = await app.coalesce.explain({ url: '/', remoteAddress: '192.0.2.7' }, { values: true })
-  t.same(variant, [{ name: 'ip', from: 'response', value: '192.0.2.7' }])
+  t.same(variant, [{ name: 'ip', learnedFrom: 'handler', value: '192.0.2.7' }])
   t.match(outside.find(({ kind }) => kind === 'address'), { treated: 'variant' })
 })
 
@@ -258,7 +258,7 @@ t.test('variants that only a shared store knows are found, and not learned', asy
     const second = await build(t, routes, { clock, store })
     for (const turn of [1, 2]) {
       const { outcome, variant } = await second.coalesce.explain({ url: '/', headers })
-      t.same([outcome, variant.map(({ name }) => name)], ['hit', ['x-a', 'x-b']], `turn ${turn}`)
+      t.same([outcome, variant], ['hit', ['x-a', 'x-b'].map(name => ({ name, learnedFrom: 'earlier' }))], `turn ${turn}`)
     }
     t.match(await second.coalesce.explain({ url: '/', headers: { 'x-a': '2' } }), { outcome: 'leader' })
   }

@@ -107,7 +107,7 @@ t.test('what is in the air, cached, remembered or known to vary is printed', t =
     cause: undefined,
     key: [{ part: 'method' }, { part: 'query', name: 'q', value: 'a' }],
     outside: [],
-    variant: [{ name: 'accept-language', from: 'hook', value: null }, { name: 'ip', from: 'response' }],
+    variant: [{ name: 'accept-language', learnedFrom: 'hook', value: null }, { name: 'ip', learnedFrom: 'handler' }],
     unshareable: { cause: 'private', remaining: 90_000 },
     flight: { leaderId: 'req-1', followers: 2, since: 1500 },
     cached: { status: 200, bytes: 5, tags: [], age: 1000, fresh: 9000, staleWhileRevalidate: 0, staleIfError: 60_000 }
@@ -119,7 +119,7 @@ leader: it runs
   waits       in onRequest: the hook option; followers skip preHandler, schema
   answered    403 NO_ENTRY
   key         method, query q="a"
-  varies on   accept-language=null (hook), ip (response)
+  varies on   accept-language=null (hook), ip (handler)
   remembered  private, for 90.0 s
   in the air  request req-1 for 1.5 s, followers: 2
   cached      200, 5 bytes, age 1.0 s, fresh for 9.0 s, then stale for 0.0 s while it is refreshed and 60.0 s on errors

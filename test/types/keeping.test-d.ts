@@ -5,8 +5,8 @@ import caching from '@fastify/caching'
 import Fastify, { type FastifyRequest } from 'fastify'
 import { expectAssignable, expectError, expectType } from 'tsd'
 import coalesce, {
-  abstractCacheStore, memoryStore, nullStore, type CoalesceOptions, type CoalesceRouteOptions, type Entry, type KeptEntry, type KeptResponseFacts,
-  type ReplyCoalesce, type Store
+  abstractCacheStore, memoryStore, nullStore, type CoalesceOptions, type CoalesceRouteOptions, type Entry, type Explanation,
+  type KeptEntry, type KeptResponseFacts, type ReplyCoalesce, type Store
 } from '../../dist/lib/index.js'
 
 // How long.
@@ -43,6 +43,10 @@ app.coalesce.invalidate({ tags: ['word:42'], soft: true })
 app.coalesce.invalidate({ url: '/word/42' })
 expectError(app.coalesce.invalidate({ tags: 'word:42' }))
 expectType<readonly KeptEntry[]>(app.coalesce.entries())
+expectType<Promise<Explanation>>(app.coalesce.explain('/'))
+expectType<Promise<Explanation>>(app.coalesce.explain({ url: '/', method: 'GET', headers: { cookie: 'a=1' } }, { values: true }))
+expectError(app.coalesce.explain())
+expectError(app.coalesce.explain('/', { value: true }))
 expectType<readonly KeptEntry[]>(app.coalesce.entries({ bodies: true }))
 app.get('/word', { config: { coalesce: { ttl: '1m', tags: ['words'], tagHeaders: ['surrogate-key'] } } }, async (_request, reply) => {
   expectType<ReplyCoalesce>(reply.coalesce)

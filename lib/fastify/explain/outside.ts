@@ -4,8 +4,8 @@
  * Invariant: names only.
  */
 import type { FastifyRequest } from 'fastify'
-import type { ExplainedName, ExplainedOutside } from '../../../types/index.js'
-import { headerOfName } from '../../http/dimensions.js'
+import type { ExplainedName, ExplainedOutside, VariesOn } from '../../../types/index.js'
+import { headerOfName, plainName } from '../../http/dimensions.js'
 import { isInfrastructure } from '../../http/infrastructure-headers.js'
 import { keyCovers } from '../../http/policy.js'
 import { ignoresQuery, isOfQuery, parameter, REST } from '../../http/query.js'
@@ -19,17 +19,17 @@ type Treated = ExplainedOutside['treated']
 /**
  * The names of what tells variants apart, as they are written in options and headers.
  *
+ * @param learned where names were seen first
  * @param value gives values, where they are told
  */
 export function variantOf (
-  request: FastifyRequest, names: readonly string[], value: ((name: string) => string | null) | undefined
+  names: readonly string[], learned: readonly VariesOn[], value: ((name: string) => string | null) | undefined
 ): ExplainedName[] {
-  const reads = hookReadsOf(request)?.names
-  return names.map(name => ({
-    name: plainName(name),
-    from: reads?.has(name) === true ? 'hook' : 'response',
-    ...value === undefined ? {} : { value: value(name) }
-  }))
+  return names.map(name => {
+    const plain = plainName(name)
+    const learnedFrom = learned.find(each => each.name === plain)?.learnedFrom ?? 'earlier'
+    return { name: plain, learnedFrom, ...value === undefined ? {} : { value: value(name) } }
+  })
 }
 
 /** @param variant names that are known to tell responses apart */
@@ -52,8 +52,4 @@ export function outsideOf (request: FastifyRequest, settings: RouteSettings, var
     kind: 'query' as const, name, treated: treat(parameter(name), [REST], ignore => ignoresQuery(ignore, parameter(name)))
   }))
   return [...headers, { kind: 'address', name: 'ip', treated: treat(CLIENT_ADDRESS, [], ignore => ignore.includes('ip')) }, ...query]
-}
-
-function plainName (name: string): string {
-  return name === CLIENT_ADDRESS ? 'ip' : isOfQuery(name) ? name : headerOfName(name)
 }

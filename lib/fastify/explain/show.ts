@@ -66,7 +66,7 @@ async function tellKey (inquiry: Inquiry, { demands, reply, request, requests, r
     cause: detail?.cause,
     key: partsOf(key, settings).map(({ value, ...part }) => inquiry.values ? { ...part, value } : part),
     outside: outsideOf(request, settings, names),
-    variant: variantOf(request, names, inquiry.values ? name => scout.value(name) : undefined),
+    variant: variantOf(names, route.learned.all, inquiry.values ? name => scout.value(name) : undefined),
     unshareable: unshareableFor === undefined ? undefined : { cause: String(scout.unshareableFor), remaining: unshareableFor },
     flight,
     cached: scout.found === undefined ? undefined : entryOf(scout.found, requests.guarded.now())
