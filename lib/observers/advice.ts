@@ -3,6 +3,8 @@
  *
  * Invariant: pure. Names of headers and cookies only, a few of them, shortened and escaped; never values.
  */
+import { ANALYTICS_COOKIES } from '../http/analytics-cookies.js'
+import { namedBy } from '../http/name-patterns.js'
 import type { Detail, Reason } from '../reasons.js'
 import { NOTHING_SHARED, type NothingShared } from '../warnings.js'
 
@@ -32,14 +34,27 @@ function quoted (names: readonly string[]): string {
 const listed = (names: readonly string[]): string => names.length === 0 ? '' : ` (${names.join(', ')})`
 const ignored = (names: readonly string[]): string => `learnVary: { ignore: ${quoted(names)} } shares them, if that makes no difference to the response`
 
+/** Whether a cookie is one of the well-known ones that no server makes a page from. */
+const isAnalytics = namedBy(ANALYTICS_COOKIES)
+
+/** The `cookies` option for these: those that a page may be made from belong in the key. */
+function cookiesOption (names: readonly string[]): string {
+  const key = names.filter(name => !isAnalytics(name))
+  const ignore = names.filter(isAnalytics)
+  if (key.length === 0) return `cookies: { ignore: ${quoted(ignore)} } takes these out of the requests and shares them, if neither the handler nor a hook uses them`
+  return ignore.length === 0
+    ? `cookies: ${quoted(key)} shares among requests in which these are the same`
+    : `cookies: { key: ${quoted(key)}, ignore: ${quoted(ignore)} } shares among requests in which the former are the same, and takes the others out of the ` +
+      'requests, if neither the handler nor a hook uses them'
+}
+
 /** Why, and what to do. */
 const TEXTS: Readonly<Record<NothingShared, (names: readonly string[]) => string>> = {
   'nothing-shared-credentials-authorization': names =>
     `they carry credentials${listed(names)}, and the key does not say whose: identity: request => request.user.id (verified in a hook before) shares among ` +
     'requests of the same user, for the price of one run for each user',
   'nothing-shared-credentials-cookie': names =>
-    `they carry cookies${listed(names)}, which may say who is asking: cookies: { ignore: ${quoted(names)} } takes these out of the requests and shares them, ` +
-    'if neither the handler nor a hook uses them; identity shares among requests of the same user',
+    `they carry cookies${listed(names)}, which may say who is asking: ${cookiesOption(names)}; identity shares among requests of the same user`,
   'nothing-shared-credentials-certificate': () =>
     'they come with TLS certificates of their clients: identity, made of the certificate, shares among requests of the same client',
   'nothing-shared-credentials-other': names =>

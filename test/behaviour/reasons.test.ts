@@ -83,6 +83,22 @@ for (const [cause, names, read, headersOf] of splits) {
   })
 }
 
+t.test("with 'ip' ignored clients share also behind a proxy, where the address is read from a header", async t => {
+  const handler = held(request => { if (request.ip === '') throw new Error('no address'); return 'ok' })
+  const server = await serve(t, app => { app.get('/', { config: { coalesce: { learnVary: { ignore: ['ip'] } } } }, handler) }, {}, { trustProxy: true })
+  await meet(server, handler, Array.from({ length: 4 }, (_, index) => () => server.get('/', { headers: { 'x-forwarded-for': `192.0.2.${index}` } })))
+  t.equal(handler.runs, 1)
+})
+
+t.test('of what runs split by, only what the request carries is named', async t => {
+  const log = lines()
+  const handler = held(({ headers: { 'x-tenant': tenant, 'x-beta': beta } }) => tenant === beta ? 'none' : 'ok')
+  const server = await serve(t, app => { app.get('/', { config: { coalesce: true } }, handler) }, {}, { logger: log.logger })
+  await meet(server, handler, ['a', 'b', 'c'].map(tenant => () => server.get('/', { headers: { 'x-tenant': tenant } })))
+  const splits = log.event('settled').map(({ coalesce }) => coalesce).filter(line => line?.reason === 'split')
+  t.same(splits.map(line => line?.names), [['x-tenant'], ['x-tenant']])
+})
+
 t.test('a leader that ran while nobody else asked is not told of a split', async t => {
   const { told, note } = noting()
   const server = await serve(t, app => {

@@ -12,7 +12,10 @@ t.test('each advice says what was seen, why, and where to read on', t => {
       t.notMatch(text, /undefined|\[object/)
     }
   }
-  t.ok(adviceText('nothing-shared-credentials-cookie', 50, ['_ga', '_gid']).includes("cookies: { ignore: ['_ga', '_gid'] }"))
+  const cookies = (...names: string[]): string => adviceText('nothing-shared-credentials-cookie', 50, names)
+  t.ok(cookies('_ga', '_gid').includes("cookies: { ignore: ['_ga', '_gid'] }"))
+  t.ok(cookies('_ga', 'theme').includes("cookies: { key: ['theme'], ignore: ['_ga'] }"), 'a page may be made from one that is not known')
+  t.ok(cookies('theme').includes("cookies: ['theme'] shares"))
   t.end()
 })
 

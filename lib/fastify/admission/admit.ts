@@ -37,12 +37,15 @@ export function admit (
     const { detail, error, got, reason } = key
     if (got !== undefined && !route.warned.has(reason)) {
       route.warned.add(reason)
-      const name = reason === 'no-key' ? 'key' : 'identity'
       quiet(request.log, requests.silenced).warn({ coalesce: { event: reason, route: route.url, got } },
-        `coalesce: what the ${name} function of the route answers is ${got} and so no key, and its requests run by themselves; give a string, number, bigint or boolean`)
+        `coalesce: what the ${nameOf(reason)} function of the route answers is ${got} and so no key, and its requests run by themselves; give a string, number, bigint or boolean`)
     }
     if (run !== undefined) return turnAway(run, reply, `it may not board, because of ${reason}`, error)
-    if (error !== undefined) quiet(request.log, requests.silenced).warn({ err: error, coalesce: { event: reason, route: route.url } }, `coalesce: ${reason}`)
+    if (error !== undefined && !route.warned.has(reason)) {
+      route.warned.add(reason)
+      quiet(request.log, requests.silenced).warn({ err: error, coalesce: { event: reason, route: route.url } },
+        `coalesce: the ${nameOf(reason)} function of the route throws, and such requests run by themselves (fastify-coalesce/docs/why-is-nothing-shared.md#${reason})`)
+    }
     bypass(requests, route, request, reply, reason, detail)
     return undefined
   }
@@ -55,6 +58,10 @@ export function admit (
   participant.runsNow = run !== undefined || requests.conductor.arrive(participant, key)
   if (participant.runsNow) participant.begin()
   return participant
+}
+
+function nameOf (fault: BypassReason): 'key' | 'identity' {
+  return fault === 'no-key' || fault === 'key-threw' ? 'key' : 'identity'
 }
 
 /** A refresh that can bring nothing: nobody needs its handler's answer. */

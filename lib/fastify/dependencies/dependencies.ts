@@ -101,5 +101,8 @@ export class Dependencies {
 }
 
 function isIgnored (name: string, ignored: readonly string[]): boolean {
-  return isOfQuery(name) ? ignoresQuery(ignored, name) : ignored.includes(name === CLIENT_ADDRESS ? 'ip' : headerOfName(name))
+  if (isOfQuery(name)) return ignoresQuery(ignored, name)
+  // Behind a proxy Fastify reads the address from this header.
+  if (name === 'x-forwarded-for' && ignored.includes('ip')) return true
+  return ignored.includes(name === CLIENT_ADDRESS ? 'ip' : headerOfName(name))
 }

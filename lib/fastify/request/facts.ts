@@ -183,7 +183,8 @@ export abstract class RequestFacts extends Participant<Recording> {
   }
 
   override splitBy (names: readonly string[]): Detail {
-    return splitBy(names)
+    const carried = names.filter(name => this.value(name) !== null)
+    return splitBy(carried.length === 0 ? names : carried)
   }
 
   override learned (names: readonly string[]): void {

@@ -30,7 +30,7 @@ export function checkChoice (options: RouteOptions, { body }: RouteSettings, nam
   if (options.config?.coalesce === undefined) return
   const methods = methodsOf(options)
   if (!methods.some(method => METHODS.includes(method) && (body !== undefined || method === 'GET' || method === 'HEAD'))) {
-    throw new InvalidOptionError(`config.coalesce of ${name}`, 'on a GET or HEAD route, or on a QUERY or POST route with body: true', methods.join(','))
+    throw new InvalidOptionError(`config.coalesce of ${name}`, 'on a GET or HEAD route, or with body: true on a QUERY or POST route that only reads (one that writes purges its path as it is)', methods.join(','))
   }
   if (isForWebSockets(options)) {
     throw new InvalidOptionError(`config.coalesce of ${name}`, 'on a route that answers requests', 'websocket: true')
