@@ -285,6 +285,21 @@ t.test('what is cached under names that nobody can remember is of no use, as for
   }
 })
 
+t.test('what would be learned to tell requests apart is told, and not learned', async t => {
+  const app = await build(t, app => {
+    app.get('/', ON, async (request, reply) => { if (request.headers['accept-language'] === 'en') reply.header('cache-control', 'private') })
+  })
+  const told = async (language: string): Promise<unknown> => {
+    const { reason, variant } = await app.coalesce.explain({ url: '/', headers: { 'accept-language': language } })
+    return [reason, variant.map(({ name }) => name)]
+  }
+  await app.inject({ url: '/', headers: { 'accept-language': 'en' } })
+  for (const turn of [1, 2]) {
+    t.same(await told('en'), ['unshareable', []], `turn ${turn}`)
+    t.same(await told('de'), [undefined, ['accept-language']], `turn ${turn}`)
+  }
+})
+
 t.test('what hooks have replaced is a part of the key', async t => {
   const app = await build(t, app => {
     app.get('/', { ...ON, preHandler: async request => { if (request.headers['x-a'] !== undefined) delete request.headers['x-a'] } }, async () => 'ok')
@@ -323,8 +338,12 @@ t.test('several at a time are told apart, and what logs requests is put back', a
     app.get('/a', ON, async () => 'ok')
     app.get('/b', async () => 'ok')
   }, {}, { logger: log.logger })
+  const symbol = Object.getOwnPropertySymbols(app).find(({ description }) => description === 'fastify.logController') as symbol
+  const logs = (app as unknown as Record<symbol, { incomingRequest: unknown }>)[symbol]
+  const own = logs?.incomingRequest
   const told = await Promise.all(['/a', '/b', '/none', '/a'].map(url => app.coalesce.explain(url)))
   t.same(told.map(({ summary }) => summary.slice(0, 8)), ['leader: ', 'the rout', 'no route', 'leader: '])
+  t.equal(logs?.incomingRequest, own)
   await app.inject('/b')
   t.same(log.all.map(({ msg }) => msg).slice(-2), ['incoming request', 'request completed'])
 })
