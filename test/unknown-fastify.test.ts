@@ -4,11 +4,17 @@
 import Fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest, type FastifyServerOptions } from 'fastify'
 import t from 'tap'
 import coalesce from '../lib/index.js'
-import { hasTrailers, dropHook, headersOf, requestAccessor, routeConfigOf, snapshotHeaders, trustsByAddress, watchRoutes } from '../lib/fastify/internals.js'
+import { hasTrailers, dropHook, headersOf, instancesOf, requestAccessor, routeConfigOf, snapshotHeaders, trustsByAddress, watchRoutes } from '../lib/fastify/internals.js'
 import { watchCopies } from '../lib/fastify/hooks/getters.js'
 import { held, meet, times } from './fixtures/crowd.js'
 import { lines } from './fixtures/lines.js'
 import { listen } from './fixtures/server.js'
+
+t.test('an instance that keeps its children elsewhere counts as one without any', t => {
+  const instance = {} as FastifyInstance
+  t.strictSame(instancesOf(instance), [instance])
+  t.end()
+})
 
 // Asked first: what was found once is not looked for again.
 t.test('a reply that keeps its headers and trailers elsewhere is asked for the former, and may have the latter', t => {

@@ -111,7 +111,7 @@ t.test('the hook option forces a place, and forcing followers past a gate is war
     [DEBUG, { route: 'GET /late', hook: 'preHandler', why: 'the hook option' }],
     [DEBUG, { route: 'GET /early', hook: 'onRequest', why: 'the hook option' }],
     [DEBUG, { route: 'GET /past', hook: 'onRequest', why: 'the hook option' }],
-    [WARN, { route: 'GET /past', hook: 'onRequest', skips: ['preHandler', 'schema'] }]
+    [WARN, { event: 'skips-gates', route: 'GET /past', hook: 'onRequest', skips: ['preHandler', 'schema'] }]
   ])
 })
 

@@ -144,6 +144,17 @@ t.test('names that clients made up are shortened and escaped, and at most eight 
   t.strictSame(warned(all)[0]?.coalesce?.names, ['a?b?c??', 'x'.repeat(64), ...Array.from({ length: 6 }, (_, index) => `n${index + 1}`)])
 })
 
+t.test('of several reasons the most frequent is told', t => {
+  const tally = new Tally('GET', '/word')
+  const watch = tally.watch = new Silence(tally, new Set())
+  const told: unknown[] = []
+  const warn = (fields: object): void => { told.push((fields as { coalesce: { event: string } }).coalesce.event) }
+  for (let turn = 0; turn < 30; turn++) watch.settled({ warn }, 'alone', 'private', undefined)
+  for (let turn = 0; turn < 20; turn++) watch.settled({ warn }, 'alone', 'set-cookie', undefined)
+  t.strictSame(told, ['nothing-shared-private'])
+  t.end()
+})
+
 t.test('a route is watched for ten thousand requests', t => {
   const tally = new Tally('GET', '/word')
   const watch = tally.watch = new Silence(tally, new Set())

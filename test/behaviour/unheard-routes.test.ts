@@ -204,6 +204,8 @@ t.test('a name in a route\'s config that looks like ours is warned of once, by n
   wrong.forEach((name, index) => { app.get(`/${index}`, { config: { [name]: true } as object }, answer) })
   app.get('/right', { config: Object.fromEntries(right.map(name => [name, true])) }, answer)
   app.get('/beside', { coalesce: true } as object, answer)
+  app.get('/off', { coalesce: false } as object, answer)
+  app.get('/both', { coalesce: true, ...ON } as object, answer)
   await app.ready()
   t.same(log.event('misspelled').map(line => line.coalesce), [
     { event: 'misspelled', route: 'GET /early', name: 'colaesce' },
@@ -212,4 +214,14 @@ t.test('a name in a route\'s config that looks like ours is warned of once, by n
   t.equal(log.event('misspelled')[0]?.msg, 'coalesce: config.colaesce of GET /early means nothing; did you mean config.coalesce?')
   t.same(log.event('misplaced').map(line => [line.coalesce?.route, line.msg]),
     [['GET /beside', 'coalesce: coalesce of GET /beside means nothing beside config; did you mean config: { coalesce: … }?']])
+})
+
+t.test('of very many routes the first eight are named, and the others counted', async t => {
+  const declare = (count: number): Build => async app => {
+    for (let index = 0; index < count; index++) app.get(`/${index}`, ON, answer)
+    await app.register(coalesce)
+  }
+  t.match(await refusal(t, declare(1)), /^GET \/0 asks for coalescing, but was declared/)
+  t.match(await refusal(t, declare(2)), /^GET \/0 and GET \/1 ask for coalescing, but were declared/)
+  t.match(await refusal(t, declare(10)), /GET \/7 and 2 more ask for coalescing, but were declared/)
 })

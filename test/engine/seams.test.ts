@@ -6,7 +6,7 @@ import { NO_CACHE, type ResultCache } from '../../lib/engine/cache/cache.js'
 import { miss, type Lookup } from '../../lib/engine/cache/lookup.js'
 import { LEADS, type Claim, type Coordinator } from '../../lib/engine/coordinators/coordinator.js'
 import { GRANTED, type Permission, type Protection } from '../../lib/engine/protection/protection.js'
-import { Engine, type TestParticipant } from './participants.js'
+import { Engine, TestParticipant } from './participants.js'
 
 /** Protection that answers when it is told to, and notes how runs end. */
 function protection () {
@@ -248,4 +248,23 @@ t.test('who may not have what a slow store found for its leader boards again', a
   for (const each of [a, b]) engine.arrive(each)
   answer({ type: 'hit', recording: 'another variant', reason: 'fresh', refresh: false })
   t.strictSame(await engine.happened(), ['b runs', 'a has another variant'])
+})
+
+class Varied extends TestParticipant {
+  variant = ''
+
+  override value (): string {
+    return this.variant
+  }
+}
+
+t.test('leaders of a key whose results vary, and that run at the same time, have split, by names that the engine knows nothing of', async () => {
+  const engine = new Engine()
+  const all = ['a', 'b'].map(id => Object.assign(new Varied(id, engine.events), { variant: id }))
+  t.ok(engine.conductor.variants.learn(engine.arrive(all[0] as Varied), ['x']))
+  for (const each of all) engine.conductor.leave(each, 'client-left')
+  const [first, second] = ['c', 'd'].map(id => engine.arrive(Object.assign(new Varied(id, engine.events), { variant: id }))) as [Varied, Varied]
+  for (const each of [first, second]) engine.conductor.land(each, ['x'], false)
+  t.strictSame([first, second].map(({ outcomeReason, outcomeDetail }) => [outcomeReason, outcomeDetail]),
+    Array(2).fill(['split', { cause: 'other', names: ['x'] }]))
 })

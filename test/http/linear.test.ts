@@ -8,7 +8,7 @@ import { appendCacheStatus, cacheStatus, isCacheName } from '../../lib/http/cach
 import { evaluate, parseEntityTag, parseEntityTags, parseHttpDate, trimmed, validatorsOf } from '../../lib/http/conditional.js'
 import { carriesOnly, cookiePairs, withoutCookies } from '../../lib/http/cookies.js'
 import { parseDeltaSeconds } from '../../lib/http/delta-seconds.js'
-import { headerOfName, isMeaning, meaningOf, splitBy } from '../../lib/http/dimensions.js'
+import { headerOfName, isMeaning, meaningOf, plainName, splitBy } from '../../lib/http/dimensions.js'
 import { combined, directives, lines, tokenList } from '../../lib/http/fields.js'
 import { besidesAddresses } from '../../lib/http/forwarded.js'
 import { conditionsFor, freshen, headAgrees, validates } from '../../lib/http/freshen.js'
@@ -129,6 +129,7 @@ const PARSERS: Readonly<Record<string, Parser>> = {
   isOfVariant: text => isOfVariant({ value: () => text }, { names: text.split(','), values: text.split(',').map(() => text) }),
   besidesAddresses,
   headerOfName,
+  plainName,
   splitBy: text => splitBy(text.split(',')),
   isMeaning,
   meaningOf: text => ['(accept-encoding)', '(forwarded)', '(ip)', text].map(name => meaningOf(name, () => text)),
@@ -152,7 +153,7 @@ const PARSERS: Readonly<Record<string, Parser>> = {
 /** Not given what is sent, but numbers, bytes, names that the app chose, or what one of the parsers has read. */
 const NOT_OF_TEXTS = new Set([
   'Audience', 'Broadcast', 'HeldBytes', 'Reader', 'Reads', 'Source', 'SharedBody', 'SharedBodies', 'acceptable', 'acceptableOnError', 'answersOneOnly', 'atOnce', 'bounded', 'byteLength',
-  'bytesOf', 'contentRange', 'deltaSecondsText', 'followReason', 'isFailure', 'isLarger', 'isPlainObject', 'judge', 'matchesStrongly', 'matchesWeakly', 'namedBy', 'notAKey', 'parameter', 'sizeOfVariant', 'snapshot', 'watched', 'watchedArray'
+  'bytesOf', 'contentRange', 'deltaSecondsText', 'followReason', 'isFailure', 'isLarger', 'isPlainObject', 'judge', 'matchesStrongly', 'matchesWeakly', 'namedBy', 'notAKey', 'parameter', 'partsOf', 'sizeOfVariant', 'snapshot', 'watched', 'watchedArray'
 ])
 
 /** The more fields, the longer the text. */
