@@ -206,6 +206,7 @@ t.test('a name in a route\'s config that looks like ours is warned of once, by n
   app.get('/beside', { coalesce: true } as object, answer)
   app.get('/off', { coalesce: false } as object, answer)
   app.get('/both', { coalesce: true, ...ON } as object, answer)
+  app.get('/not', { coalesce: true, config: { coalesce: false } } as object, answer)
   await app.ready()
   t.same(log.event('misspelled').map(line => line.coalesce), [
     { event: 'misspelled', route: 'GET /early', name: 'colaesce' },
