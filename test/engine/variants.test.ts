@@ -76,6 +76,7 @@ t.test('of a key that depends on more names than can be remembered nothing is sh
   t.notOk(variants.learn(visit(), ['x-64'], true))
   t.equal(unshareable.reasonFor(visit()), 'varies-too-much')
   t.equal(unshareable.timeLeft(visit()), TTL)
+  t.equal(variants.overflowsFor({ key: '[1]', origin: {} }), 0, 'of a key of another route')
   t.notOk(unshareable.reasonFor(visit('[1]')), 'another key')
   t.equal(variants.keyOf(visit()), '[]', 'none of them is remembered')
   t.notOk(variants.learn(visit(), []), 'while that lasts nothing is learned')
