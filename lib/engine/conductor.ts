@@ -282,11 +282,11 @@ export class Conductor<R> {
 
   /** Where nobody could share it, for others ran for the same key at the same time, that is the reason. */
   #reportLanded (participant: Participant<R>, followers: number, reason: Reason): void {
-    if (reason !== 'shared' || followers > 0 || participant.company?.hadOthers !== true) {
-      this.#outcomes.report(participant, 'leader', reason)
-      return
-    }
-    this.#outcomes.report(participant, 'leader', 'split', participant.splitBy(this.variants.namesOf(participant.key)))
+    const split = reason === 'shared' && followers === 0 && participant.company?.hadOthers === true
+    // This very result may have shown that the key does not vary any more.
+    const names = split ? this.variants.namesOf(participant.key) : []
+    if (names.length === 0) this.#outcomes.report(participant, 'leader', reason)
+    else this.#outcomes.report(participant, 'leader', 'split', participant.splitBy(names))
   }
 
   #store (participant: Participant<R>, recording: R): void {

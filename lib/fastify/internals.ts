@@ -76,35 +76,52 @@ export function instancesOf (fastify: FastifyInstance): FastifyInstance[] {
 
 type Incoming = (request: FastifyRequest, reply: FastifyReply) => void
 
-/** How many watch what comes in, and what logs it meanwhile, by what has that method. */
-const incoming = new WeakMap<object, { readonly count: number, readonly log: Incoming }>()
+/** What stands around Fastify's method while somebody watches what comes in. */
+interface Watched {
+  readonly own: Incoming
+  readonly around: Incoming
+  /** How often each function is to be told. */
+  readonly told: Map<Incoming, number>
+}
+
+/** It is the app's, so that several copies of this package share it. */
+const kIncoming = Symbol.for('fastify-coalesce.incoming')
+
+interface Logs {
+  incomingRequest?: Incoming
+  [kIncoming]?: Watched
+}
 
 /**
- * Tells of each request of an app before any hook of it, whichever instance it is of, until what is returned is called. All who watch
- * an app give the same function. Undefined: that cannot be.
+ * Tells of each request of an app before any hook of it, whichever instance it is of, until what is returned is called. Undefined: that
+ * cannot be.
  */
 export function watchIncoming (fastify: FastifyInstance, tell: Incoming): (() => void) | undefined {
-  const logs = internal(fastify, 'fastify.logController') as { incomingRequest?: Incoming } | undefined
+  const logs = internal(fastify, 'fastify.logController') as Logs | undefined
   const own = logs?.incomingRequest
   if (logs === undefined || own === undefined) return undefined
-  const { count, log: below } = incoming.get(logs) ?? { count: 0, log: own }
-  incoming.set(logs, { count: count + 1, log: below })
-  if (count === 0) {
-    const log: Incoming = (request, reply) => {
-      tell(request, reply)
-      below.call(logs, request, reply)
-    }
-    logs.incomingRequest = log
-  }
+  const watched = logs[kIncoming] ??= watchedBy(logs, own)
+  const { told } = watched
+  told.set(tell, (told.get(tell) ?? 0) + 1)
   return () => {
-    const left = (incoming.get(logs)?.count as number) - 1
-    if (left > 0) {
-      incoming.set(logs, { count: left, log: below })
-    } else {
-      incoming.delete(logs)
-      logs.incomingRequest = below
-    }
+    const left = told.get(tell) as number - 1
+    if (left > 0) told.set(tell, left)
+    else told.delete(tell)
+    // Where somebody else has put more around it, it stays, and tells nobody.
+    if (told.size > 0 || logs.incomingRequest !== watched.around) return
+    logs.incomingRequest = watched.own
+    Reflect.deleteProperty(logs, kIncoming)
   }
+}
+
+function watchedBy (logs: Logs, own: Incoming): Watched {
+  const told = new Map<Incoming, number>()
+  const around: Incoming = (request, reply) => {
+    for (const tell of told.keys()) tell(request, reply)
+    own.call(logs, request, reply)
+  }
+  logs.incomingRequest = around
+  return { own, around, told }
 }
 
 interface RouteContext {

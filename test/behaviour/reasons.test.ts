@@ -90,6 +90,34 @@ t.test("with 'ip' ignored clients share also behind a proxy, where the address i
   t.equal(handler.runs, 1)
 })
 
+t.test("with 'ip' ignored and no proxy trusted, the header is one like any other", async t => {
+  const handler = held(({ headers }) => headers['x-forwarded-for'])
+  const server = await serve(t, app => { app.get('/', { config: { coalesce: { learnVary: { ignore: ['ip'] } } } }, handler) })
+  const answers = await meet(server, handler, ['a', 'b'].map(address => () => server.get('/', { headers: { 'x-forwarded-for': address } })))
+  t.same(answers.map(({ body }) => body), ['a', 'b'])
+})
+
+t.test('a leader whose result shows that its key does not vary any more is not told of a split', async t => {
+  const { told, note } = noting()
+  let reads = true
+  let handler = held()
+  const server = await serve(t, app => {
+    app.addHook('onResponse', async request => { note(request) })
+    app.get('/', { config: { coalesce: true } }, (request, reply) => {
+      if (reads) reply.header('x-own', request.headers['x-a'] ?? '')
+      return handler(request, reply)
+    })
+  })
+  handler.gate.open()
+  await server.get('/', { headers: { 'x-a': '1' } })
+  reads = false
+  for (let turn = 0; turn < 9; turn++) await server.get('/', { headers: { 'x-a': '1' } })
+  told.length = 0
+  handler = held()
+  await meet(server, handler, ['1', '2'].map(value => () => server.get('/', { headers: { 'x-a': value } })))
+  t.same(told, ['leader shared', 'leader shared'])
+})
+
 t.test('of what runs split by, only what the request carries is named', async t => {
   const log = lines()
   const handler = held(({ headers: { 'x-tenant': tenant, 'x-beta': beta } }) => tenant === beta ? 'none' : 'ok')

@@ -160,6 +160,14 @@ const heard: Record<string, Build> = {
     await app.register(coalesce, { global: true })
     app.get('/prices', answer)
   },
+  'all routes are to be coalesced, and those that are belong to a registration inside': async app => {
+    app.get('/health', answer)
+    await app.register(coalesce, { global: true })
+    app.register(async inner => {
+      await inner.register(coalesce, { global: true, ttl: 1000 })
+      inner.get('/prices', answer)
+    })
+  },
   'another copy of the plugin has the route': app => {
     // As a second installation marks its routes: by a symbol of its own.
     app.register(async inner => { await inner.register(coalesce) })

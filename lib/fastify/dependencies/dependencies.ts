@@ -93,16 +93,16 @@ export class Dependencies {
     const ignored = learnVary === false ? NO_NAMES : learnVary.ignore
     const names = new Set(vary)
     for (const name of reads ?? NO_NAMES) {
-      if (conditions?.isOwnCondition(name) !== true && !isIgnored(name, ignored)) names.add(name)
+      if (conditions?.isOwnCondition(name) !== true && !isIgnored(name, ignored, this.#request)) names.add(name)
     }
     for (const name of this.#declared ?? NO_NAMES) names.add(name)
     return byMeaning([...names].filter(name => !keyCovers(name, this.#request, this.#settings)), vary)
   }
 }
 
-function isIgnored (name: string, ignored: readonly string[]): boolean {
+function isIgnored (name: string, ignored: readonly string[], request: FastifyRequest): boolean {
   if (isOfQuery(name)) return ignoresQuery(ignored, name)
-  // Behind a proxy Fastify reads the address from this header.
-  if (name === 'x-forwarded-for' && ignored.includes('ip')) return true
+  // With `trustProxy`, and only then, Fastify reads the address from this header, and requests have `ips`.
+  if (name === 'x-forwarded-for' && ignored.includes('ip') && 'ips' in request) return true
   return ignored.includes(name === CLIENT_ADDRESS ? 'ip' : headerOfName(name))
 }

@@ -36,7 +36,8 @@ export function collectRoutes (fastify: FastifyInstance, silenced: ReadonlySet<s
 export function checkRoutes (fastify: FastifyInstance, log: Log): Error | undefined {
   const routes = routesOf.get(fastify.server)?.splice(0) ?? []
   for (const route of routes) warnMisspelled(log, route)
-  const unheard = routes.filter(isUnheard)
+  const adopted = routes.some(({ config }) => isAdopted(config))
+  const unheard = routes.filter(route => isUnheard(route, adopted))
   const early = unheard.filter(({ server }) => scopeAround(server) !== undefined)
   const outside = unheard.filter(({ server }) => scopeAround(server) === undefined)
   const said = [...sentence(early, EARLY), ...sentence(outside, OUTSIDE)]
@@ -47,13 +48,13 @@ function scopeAround (server: FastifyInstance): Scope | undefined {
   return scopeOf(server)
 }
 
-function isUnheard ({ config, server }: DeclaredRoute): boolean {
+/** @param adopted some route of the app is coalesced */
+function isUnheard ({ config, server }: DeclaredRoute, adopted: boolean): boolean {
   if (isAdopted(config)) return false
   const choice = config[OURS]
   if (choice !== undefined) return choice !== false
   // Routes that are older than a registration for all may be meant to stay out, but not every single one.
-  const scope = scopeAround(server)
-  return scope?.settings.global === true && scope.routes.length === 0 && methodsOf(config).includes('GET')
+  return !adopted && scopeAround(server)?.settings.global === true && methodsOf(config).includes('GET')
 }
 
 function methodsOf ({ method }: DeclaredRoute['config']): string[] {
