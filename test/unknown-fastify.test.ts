@@ -4,7 +4,7 @@
 import Fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest, type FastifyServerOptions } from 'fastify'
 import t from 'tap'
 import coalesce from '../lib/index.js'
-import { hasTrailers, dropHook, headersOf, instancesOf, requestAccessor, routeConfigOf, snapshotHeaders, trustsByAddress, watchRoutes } from '../lib/fastify/internals.js'
+import { hasTrailers, dropHook, headersOf, instancesOf, requestAccessor, routeConfigOf, snapshotHeaders, trustsByAddress, watchIncoming, watchRoutes } from '../lib/fastify/internals.js'
 import { watchCopies } from '../lib/fastify/hooks/getters.js'
 import { held, meet, times } from './fixtures/crowd.js'
 import { lines } from './fixtures/lines.js'
@@ -142,4 +142,23 @@ t.test('where it cannot be seen which route a request comes to, none is explaine
   }
   known[logs] = own
   t.match(await app.coalesce.explain('/'), { outcome: 'leader' })
+})
+
+t.test('an app in which others put more around what logs requests, while somebody watches that, keeps theirs', t => {
+  const calls: string[] = []
+  const logs: { incomingRequest: (request?: unknown, reply?: unknown) => void } = { incomingRequest () { calls.push('own') } }
+  const app = { [Symbol('fastify.logController')]: logs } as unknown as FastifyInstance
+  const watch = (): () => void => watchIncoming(app, tell) as () => void
+  const tell = (): void => { calls.push('told') }
+  const all = [watch(), watch()]
+  const below = logs.incomingRequest
+  logs.incomingRequest = () => { calls.push('more'); below() }
+  for (const unwatch of all) unwatch()
+  logs.incomingRequest()
+  t.same(calls.splice(0), ['more', 'own'])
+  const unwatch = watch()
+  logs.incomingRequest()
+  unwatch()
+  t.same(calls, ['more', 'told', 'own'])
+  t.end()
 })
