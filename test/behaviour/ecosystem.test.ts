@@ -35,6 +35,7 @@ import t from 'tap'
 import coalesce from '../../lib/index.js'
 import type { CoalesceRouteOptions } from '../../types/index.js'
 import { gate, until } from '../fixtures/gate.js'
+import { lines } from '../fixtures/lines.js'
 import { listen, metric, type Answer, type GetOptions } from '../fixtures/server.js'
 
 // Plugins of many makes: their own types for what they add to Fastify are not the point here.
@@ -161,8 +162,9 @@ const cases: Record<string, Case> = {
 type Order = 'before' | 'after' | 'without'
 
 /** What the clients of a case are given who have all met before the handler answers. */
-async function burst (t: Anything, plugin: Case, order: Order): Promise<{ answers: Answer[], runs: number }> {
-  const app: Anything = Fastify()
+async function burst (t: Anything, plugin: Case, order: Order): Promise<{ answers: Answer[], runs: number, warnings: unknown[] }> {
+  const log = lines('warn')
+  const app: Anything = Fastify({ logger: log.logger })
   if (order === 'after') await app.register(coalesce, { metrics: { path: false } })
   await plugin.register(app)
   if (order === 'before') await app.register(coalesce, { metrics: { path: false } })
@@ -201,7 +203,8 @@ async function burst (t: Anything, plugin: Case, order: Order): Promise<{ answer
     await new Promise(resolve => setImmediate(resolve))
   }
   opening.open()
-  return { answers: await Promise.all(asked), runs }
+  const answers = await Promise.all(asked)
+  return { answers, runs, warnings: log.coalesce().map(({ coalesce, msg }) => ({ ...coalesce, msg })) }
 }
 
 for (const [name, plugin] of Object.entries(cases)) {
@@ -219,6 +222,7 @@ for (const [name, plugin] of Object.entries(cases)) {
       const together = await burst(t, plugin, order)
       t.strictSame(together.answers.map(comparable), alone.answers.map(comparable), `${order}: each client's own reply`)
       t.equal(together.runs, plugin.runs, `${order}: runs`)
+      t.same(together.warnings, [], `${order}: nothing is warned of`)
     }
     t.ok(alone.runs >= plugin.runs, 'without coalescing there are no fewer runs')
   })

@@ -33,6 +33,14 @@ t.test('the hooks of the route run, and its handler does not', async t => {
   t.same(ran, ['onRequest', 'preHandler', 'onSend', 'onResponse'])
 })
 
+t.test('where a hook takes the reply and never ends it, the explanation says so and comes all the same', async t => {
+  const app = await build(t, app => {
+    app.get('/', { ...ON, onRequest: (_request, reply, _done) => { reply.hijack() } }, async () => 'ok')
+  })
+  const { outcome, steps, summary } = await app.coalesce.explain('/')
+  t.same({ outcome, steps, summary }, { outcome: undefined, steps: [], summary: 'a hook takes the reply (reply.hijack) before it comes to coalescing' })
+})
+
 t.test('of a route that is not coalesced neither a hook nor the handler runs, in whatever context it is, and it is told why', async t => {
   const ran: string[] = []
   const app = Fastify({ handlerTimeout: 60_000 }) as unknown as FastifyInstance

@@ -61,6 +61,12 @@ export class Inquiry {
     this.error ??= typeof error.code === 'string' ? error.code : error.name
   }
 
+  /** A hook has taken the reply, and whether it ever ends that is not known. */
+  hijacked (): void {
+    this.tell({ summary: 'a hook takes the reply (reply.hijack) before it comes to coalescing' })
+    this.#end()
+  }
+
   tell (known: Partial<Explanation>): void {
     this.explanation = { ...this.explanation, ...known }
   }

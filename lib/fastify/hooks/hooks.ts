@@ -69,6 +69,7 @@ export function noteHijack (reply: FastifyReply): void {
     return
   }
   endHookReads(request)
+  inquiryOf(request)?.hijacked()
   if (isWrite(request)) noteHijackedWrite(reply, () => { fence(request, reply) })
 }
 
