@@ -9,6 +9,10 @@ export type { CoalesceFigures, CoalesceStats, ParkingFigures, ReasonFigures, Rou
 export type {
   ExplainedEntry, ExplainedName, ExplainedOutside, ExplainedPart, ExplainedStep, ExplainOptions, Explanation
 } from './explanation.js'
+export type {
+  Coordination, CoordinationLease, CoordinationLog, CoordinationMember, Coordinator, Joined, Joining, LostReason, RemoteRun,
+  RemoteRunListener
+} from './coordination.js'
 export type { Deduplicate, Deduplicated, DeduplicateOptions } from './functions.js'
 export type { CacheControlOptions, CoalesceOptions, MetricsOptions } from './options.js'
 export type { Outcome } from './outcome.js'
