@@ -75,6 +75,8 @@ export type Joined =
 
 /** What this process has while it leads a key. It ends with the first call of `land` or `release`. */
 export interface CoordinationLease {
+  /** Another process is known to wait for the run. */
+  readonly isWaitedFor: boolean
   /**
    * The run has come to something. The message is made, and sent, only if another process waits for it.
    *

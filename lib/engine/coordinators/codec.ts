@@ -23,6 +23,11 @@ export type PeerResult<R> =
     /** Whether the key is remembered as one whose results cannot be shared. */
     readonly remember: boolean
   }
+  /** Not the end of a run, but what an earlier one showed: results of the key depend on these as well. */
+  | {
+    readonly type: 'varies'
+    readonly names: readonly string[]
+  }
 
 export interface LandingCodec<R> {
   /** Undefined: it cannot travel. Must not throw. */
