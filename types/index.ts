@@ -17,7 +17,7 @@ export type { Deduplicate, Deduplicated, DeduplicateOptions } from './functions.
 export type { CacheControlOptions, CoalesceOptions, MetricsOptions } from './options.js'
 export type { Outcome } from './outcome.js'
 export type { CoalesceRouteOptions, CookiesOption, KeptResponseFacts, QueryOption } from './route-options.js'
-export type { Entry, Store } from './store.js'
+export type { Entry, OpenStore, Store, StoreUser } from './store.js'
 export type { Clock, Duration } from './values.js'
 
 declare module 'fastify' {

@@ -1,6 +1,7 @@
 /**
  * For writers of stores: what a store is given, and what it has to do.
  */
+import type { CoordinationLog } from './coordination.js'
 
 /**
  * A cached result, with all that tells who may be given it, and until when. Times are in milliseconds since 1970, durations in
@@ -11,7 +12,10 @@ export interface Entry<Value = unknown> {
   readonly version: 1
   /** The whole key that it is stored under. Found under any other key it is a miss. */
   readonly key: string
-  /** When its run began. A purge after that makes it a miss. */
+  /**
+   * When its run began. A purge after that makes it a miss. A store that is opened knows of older purges itself, and says when it was
+   * asked for the entry.
+   */
   readonly since: number
   /** When its run ended. */
   readonly storedAt: number
@@ -26,6 +30,8 @@ export interface Entry<Value = unknown> {
   /** About how many bytes `value` takes. */
   readonly bytes: number
   readonly value: Value
+  /** It was purged softly: it is stale, whatever its age. Only a store that is opened says so. */
+  readonly outdated?: boolean
 }
 
 /**
@@ -43,4 +49,37 @@ export interface Store {
   readonly size?: { readonly entries: number, readonly bytes: number, readonly evictions: number }
   /** All entries, if it can list them. */
   entries?: () => Iterable<Entry>
+  /**
+   * Called by each user of it, a registration for example, before anything else. Only a store that other processes use as well has this.
+   * What it returns is used in its place.
+   */
+  open?: (user: StoreUser) => OpenStore
+}
+
+/** Who uses a store that other processes use as well. */
+export interface StoreUser {
+  readonly log: CoordinationLog
+  /** Now, by the clock that its entries' times are given in: milliseconds since 1970. Each answer is greater than all before. */
+  stamp: () => number
+  /** Somebody else has purged what has one of these labels. */
+  purged: (labels: readonly string[], soft: boolean) => void
+}
+
+/**
+ * What one user has of a store that other processes use as well.
+ *
+ * It gives the times of its entries by the user's clock, whatever the clocks of others say. It answers with no entry whose run began
+ * before a purge of one of its labels or of its key, whoever purged, even if that was not told; if the purge was soft, the entry is
+ * `outdated`. Nor does it store one.
+ */
+export interface OpenStore extends Pick<Store, 'get' | 'set' | 'delete'> {
+  /** Keeps a purge for all processes, and tells those that run. */
+  purge: (labels: readonly string[], soft: boolean) => void | PromiseLike<void>
+  /**
+   * Resolves once it is known whether the store can work. A server that cannot be reached is no reason to wait long, and no error.
+   *
+   * @throws an error that names what is wrong, if the configuration can never work
+   */
+  ready: () => Promise<void>
+  close: () => Promise<void>
 }

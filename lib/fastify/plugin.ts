@@ -43,10 +43,7 @@ export async function coalesce (fastify: FastifyInstance, options: CoalesceOptio
   }
   await sendCacheControl(fastify, settings.cacheControl, request => participantOf(request) !== undefined)
   onReady(fastify, scope)
-  fastify.addHook('onClose', (_instance, done) => {
-    scope.close()
-    done()
-  })
+  fastify.addHook('onClose', async () => { await scope.close() })
   if (settings.metrics && scope.instruments !== undefined) {
     const { serveMetrics } = await prometheus()
     serveMetrics(fastify, settings.metrics, scope.instruments)
@@ -67,10 +64,12 @@ async function instrumentsOf ({ metrics }: Settings, around: Scope | undefined):
 
 /** What runs when the app is complete. */
 function onReady (fastify: FastifyInstance, scope: Scope): void {
-  fastify.addHook('onReady', function settleRoutes (done) {
+  fastify.addHook('onReady', async function settleRoutes () {
     for (const route of scope.routes) route.settle()
     pairHeads(scope.routes)
-    done(checkRoutes(fastify, quiet(fastify.log, scope.settings.warnings)))
+    const wrong = checkRoutes(fastify, quiet(fastify.log, scope.settings.warnings))
+    if (wrong !== undefined) throw wrong
+    await scope.ready()
   })
 }
 

@@ -69,8 +69,10 @@ export interface Scope {
   readonly ids: Map<string, number>
   readonly instruments: Instruments | undefined
   readonly api: Coalesce
+  /** What there is to reach can be reached, or cannot. Rejects if it never can. */
+  readonly ready: () => Promise<void>
   /** The app ends. */
-  readonly close: () => void
+  readonly close: () => Promise<void>
 }
 
 export function createScope (
@@ -80,7 +82,12 @@ export function createScope (
   const observer = both(both(tallying, advising), both(loggingWithout(warnings), publishing))
   const log = quiet(fastify.log, warnings)
   const storeTally = new StoreTally(log, clock)
-  const guarded = new GuardedStore(settings.store ?? memoryStore({ clock }), storeTimeout, clock, storeTally)
+  /** Another process has purged something. */
+  const told = (labels: readonly string[]): void => {
+    requests.barrier.purged(labels)
+    if (functionStores.size > 0) calls.flights.fence(STORED)
+  }
+  const guarded = new GuardedStore(settings.store ?? memoryStore({ clock }), storeTimeout, clock, storeTally, told)
   const seams = { clock, observer, protection: NO_PROTECTION, coordinator: LOCAL }
   const conductor = new Conductor<Recording>(settings, seams)
   const codec = new ResponseCodec()
@@ -96,6 +103,7 @@ export function createScope (
   const allRequests = (around?.allRequests ?? new Set<Requests>()).add(requests)
   const calls = new Conductor<CallResult>(settings, seams)
   const functionStores = new Set<GuardedStore>()
+  const allStores = (): GuardedStore[] => [...new Set([guarded, ...functionStores])]
   const allFunctions = (around?.allFunctions ?? new Set<Functions>()).add({ stores: functionStores, flights: calls.flights })
   const routes: CoalescedRoute[] = []
   const tallies: Tally[] = []
@@ -105,7 +113,7 @@ export function createScope (
     waiters: () => conductor.flights.waiters + calls.flights.waiters,
     recordedBytes: () => requests.budget.held,
     store: storeTally,
-    stores: () => [guarded, ...functionStores].map(({ store }) => store)
+    stores: () => allStores().map(({ store }) => store)
   }
   instruments?.add(source)
   const buckets = instruments?.buckets ?? BUCKETS
@@ -123,7 +131,7 @@ export function createScope (
     guard (store, timeout) {
       const own = store === undefined && timeout === undefined
         ? guarded
-        : new GuardedStore(store ?? guarded.store, timeout ?? storeTimeout, clock, storeTally)
+        : new GuardedStore(store ?? guarded.store, timeout ?? storeTimeout, clock, storeTally, told)
       functionStores.add(own)
       return own
     },
@@ -189,11 +197,15 @@ export function createScope (
     ids: new Map(),
     instruments,
     api,
-    close () {
+    async ready () {
+      await Promise.all(allStores().map(async store => { await store.ready() }))
+    },
+    async close () {
       refreshes.close()
       functions.refreshes.close()
       for (const { flights } of [conductor, calls]) flights.deadlines.sweep()
       instruments?.remove(source)
+      await Promise.all(allStores().map(async store => { await store.close() }))
     }
   }
 }

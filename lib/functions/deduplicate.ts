@@ -5,7 +5,7 @@
  * store that may outlive this process is used only under a name that the user gave.
  */
 import type { Clock, Deduplicate, Deduplicated, DeduplicateOptions, Store } from '../../types/index.js'
-import { Call, type AnyFunction, type CallKey, type FunctionContext } from './call.js'
+import { Call, STORED, type AnyFunction, type CallKey, type FunctionContext } from './call.js'
 import { signalIn } from './arguments.js'
 import { CalledOn, isArrowFunction } from './called-on.js'
 import { systemClock } from '../clock.js'
@@ -158,13 +158,15 @@ export function deduplicator (registry: () => FunctionRegistry): Deduplicate {
 
 /** Makes the registry of one function without an app. */
 export function standalone (clock: Clock = systemClock): FunctionRegistry {
+  const conductor = new Conductor<CallResult>(LIMITS, { clock, observer: tallying, protection: NO_PROTECTION, coordinator: LOCAL })
+  const told = (): void => { conductor.flights.fence(STORED) }
   return {
-    conductor: new Conductor(LIMITS, { clock, observer: tallying, protection: NO_PROTECTION, coordinator: LOCAL }),
+    conductor,
     log: SILENT,
     tallyOf: name => new Tally('FUNCTION', name),
     store: undefined,
     guard: (store, timeout = STORE_TIMEOUT) =>
-      new GuardedStore(store ?? (common ??= memoryStore()), timeout, clock, new StoreTally(SILENT, clock)),
+      new GuardedStore(store ?? (common ??= memoryStore()), timeout, clock, new StoreTally(SILENT, clock), told),
     refreshes: new Refreshes(clock.now),
     names (store) {
       const names = namesIn.get(store) ?? new Set()

@@ -19,6 +19,10 @@ export function pathLabel (path: string): string {
   return `path:${fencedPath(path)}`
 }
 
+export function isPathLabel (label: string): boolean {
+  return label.startsWith('path:')
+}
+
 /** @param own the labels of its route and its paths */
 export function labelsOf (own: readonly string[], tags: readonly string[]): readonly string[] {
   return [...own, ...tags.map(tagLabel)]

@@ -52,10 +52,12 @@ export interface Observer {
 }
 
 /** A method of a store that can fail. */
-export type Operation = 'get' | 'set' | 'delete' | 'entries'
+export type Operation = 'get' | 'set' | 'delete' | 'purge' | 'entries'
 
 /** Is told when a store fails, and how long it takes. */
 export interface StoreListener {
+  /** For what a store has to say itself. */
+  readonly log?: Log
   /** The store threw, rejected, or took too long. */
   failed (operation: Operation, reason: 'error' | 'timeout' | 'full', error: unknown): void
   /** The store returned something other than an entry of the key. */

@@ -26,12 +26,12 @@ export class StoreTally implements StoreListener {
   /** The number of values that were not an entry of the key, by reason. */
   readonly rejections = new Map<string, number>()
   readonly lookups = new Distribution(LOOKUP_BUCKETS)
-  readonly #log: Log
+  readonly log: Log
   readonly #clock: Clock
   #warned = -Infinity
 
   constructor (log: Log = SILENT, clock: Clock = systemClock) {
-    this.#log = log
+    this.log = log
     this.#clock = clock
   }
 
@@ -67,6 +67,6 @@ export class StoreTally implements StoreListener {
     const now = this.#clock.now()
     if (now - this.#warned < QUIET) return
     this.#warned = now
-    warn(this.#log, err, fields, message)
+    warn(this.log, err, fields, message)
   }
 }

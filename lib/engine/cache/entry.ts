@@ -33,12 +33,13 @@ class Whole extends Marked {
 export function wholeEntry (found: unknown): AnyEntry | undefined {
   if (typeof found !== 'object' || found === null) return undefined
   if (Whole.is(found)) return found as Entry
-  const { version, key, since, storedAt, freshFor, staleWhileRevalidate, staleIfError, labels, bytes, value } = found as Entry
+  const { version, key, since, storedAt, freshFor, staleWhileRevalidate, staleIfError, labels, bytes, value, outdated } = found as Entry
   if (!isAmount(since) || !isAmount(storedAt) || !isAmount(freshFor) || !isAmount(bytes) ||
     !isAmount(staleWhileRevalidate) || !isAmount(staleIfError) || !Array.isArray(labels)) return undefined
   const texts: readonly unknown[] = [...labels]
   if (!texts.every(isText)) return undefined
   const entry = { version, key, since, storedAt, freshFor, staleWhileRevalidate, staleIfError, labels: Object.freeze(texts), bytes, value }
+  if (outdated === true) Object.assign(entry, { outdated })
   return Object.freeze(new Whole(entry)) as unknown as AnyEntry
 }
 

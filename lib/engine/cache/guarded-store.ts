@@ -3,10 +3,11 @@
  *
  * Invariant: a lookup never fails, and never takes longer than `storeTimeout`. An entry that it finds was stored under that very key, in
  * this format, and its run began after the last purge of each of its labels, even if it comes from a process whose clock is ahead. An
- * entry is found as soon as it was given to the store, even while a slow store is still writing it.
+ * entry is found as soon as it was given to the store, even while a slow store is still writing it. Purges of this process hold here
+ * even if a store that passes them on to others cannot.
  */
 import { LRUCache } from 'lru-cache'
-import type { Clock, Entry, Store } from '../../../types/index.js'
+import type { Clock, Entry, OpenStore, Store } from '../../../types/index.js'
 import type { StoreListener } from '../../observers/observer.js'
 import { wholeEntry, type AnyEntry } from './entry.js'
 import { MEMORY } from './memory-limits.js'
@@ -33,8 +34,15 @@ const MAX_BEHIND = 1_000
 /** The least time between two stamps, in milliseconds. */
 const TICK = 1 / 1_024
 
+/** Is told of purges by other users of a store. */
+export type Told = (labels: readonly string[], soft: boolean) => void
+
 export class GuardedStore {
   readonly store: Store
+  /** The store's own side for this user of it; undefined for a store that nobody else uses, as far as that knows. */
+  readonly #opened: OpenStore | undefined
+  /** How far the times of entries may be off, in milliseconds. A store that is opened gives times by this process's own clock. */
+  readonly #skew: number
   readonly #clock: Clock
   readonly #timeout: number
   readonly #listener: StoreListener
@@ -50,13 +58,43 @@ export class GuardedStore {
   /** The store answers with promises. */
   #isSlow = false
 
-  /** @param timeout how long a store is waited for, in milliseconds */
-  constructor (store: Store, timeout: number, clock: Clock, listener: StoreListener) {
+  /**
+   * @param timeout how long a store is waited for, in milliseconds
+   * @param told is told once a purge by another user of the store holds here
+   */
+  constructor (store: Store, timeout: number, clock: Clock, listener: StoreListener, told: Told = () => {}) {
     this.store = store
     this.#timeout = timeout
     this.#clock = clock
     this.#listener = listener
     this.#epoch = Date.now() - clock.now()
+    this.#opened = store.open?.({
+      log: listener.log ?? SILENT_LOG,
+      stamp: () => this.stamp(),
+      purged: (labels, soft) => {
+        this.purged(labels, soft)
+        told(labels, soft)
+      }
+    })
+    this.#skew = this.#opened === undefined ? MAX_CLOCK_SKEW : 0
+  }
+
+  /** Other processes use what is stored here as well, and are told of purges. */
+  get isShared (): boolean {
+    return this.#opened !== undefined
+  }
+
+  /**
+   * Resolves once it is known whether the store can work.
+   *
+   * @throws an error that names what is wrong, if it can never work
+   */
+  async ready (): Promise<void> {
+    await this.#opened?.ready()
+  }
+
+  async close (): Promise<void> {
+    await this.#opened?.close()
   }
 
   /** Milliseconds since 1970. They never go back. */
@@ -84,7 +122,7 @@ export class GuardedStore {
     if (pending !== undefined) return this.#found(key, pending, listener)
     let answer: ReturnType<Store['get']>
     try {
-      answer = this.store.get(key)
+      answer = (this.#opened ?? this.store).get(key)
       // Reading what it gave can throw as well.
       if (!isPromise(answer)) return this.#found(key, answer, listener)
     } catch (error) {
@@ -104,7 +142,7 @@ export class GuardedStore {
     }
     if (this.isPurged(entry) || this.#isOutdated(entry)) (this.#own ??= new LRUCache<string, number>(MEMORY)).set(entry.key, entry.since)
     this.#pendingWrites.set(entry.key, entry)
-    this.#write('set', () => this.store.set(entry, keepFor), () => {
+    this.#write('set', () => (this.#opened ?? this.store).set(entry, keepFor), () => {
       if (this.#pendingWrites.get(entry.key) === entry) this.#pendingWrites.delete(entry.key)
     })
     return true
@@ -114,13 +152,29 @@ export class GuardedStore {
   drop (key: string): void {
     this.purge([key], false)
     this.#pendingWrites.delete(key)
-    this.#write('delete', () => this.store.delete(key), () => {})
+    this.#write('delete', () => (this.#opened ?? this.store).delete(key), () => {})
   }
 
-  /** Entries with one of these labels are not served any more; if `softly`, they are stale. Runs in the air are not stored. */
+  /**
+   * Entries with one of these labels are not served any more; if `softly`, they are stale. Runs in the air are not stored. A store that
+   * other processes use passes it on to them.
+   */
   purge (labels: readonly string[], softly: boolean): void {
+    this.purged(labels, softly)
+    const opened = this.#opened
+    if (opened !== undefined) this.#write('purge', () => opened.purge(labels, softly), () => {})
+  }
+
+  /** Another process has purged this. The store is not told. */
+  purged (labels: readonly string[], softly: boolean): void {
     const at = this.stamp()
     for (const label of labels) (softly ? this.#soft : this.#hard).mark(label, at)
+  }
+
+  /** Purges by other processes may have been missed. A store that is opened knows them itself; of any other, all that it has is a miss. */
+  missedPurges (): void {
+    if (this.#opened === undefined) this.#hard.markAll(this.stamp())
+    else this.#pendingWrites.clear()
   }
 
   /** All entries that were not purged; undefined if the store cannot list them. */
@@ -155,7 +209,7 @@ export class GuardedStore {
 
   /** The run of an entry began before a purge, or may have: the clock of another process may be ahead. */
   #isBehind (marks: PurgeTimes, entry: Entry): boolean {
-    return isMarked(marks, entry, MAX_CLOCK_SKEW) && (this.#own?.get(entry.key) !== entry.since || isMarked(marks, entry, 0))
+    return isMarked(marks, entry, this.#skew) && (this.#own?.get(entry.key) !== entry.since || isMarked(marks, entry, 0))
   }
 
   /** The store has the result of a later run already. A slow store is not asked. */
@@ -178,7 +232,7 @@ export class GuardedStore {
       return undefined
     }
     if (this.isPurged(entry)) return undefined
-    return { entry, resident: Math.max(this.now() - entry.storedAt, 0), outdated: this.#isOutdated(entry) }
+    return { entry, resident: Math.max(this.now() - entry.storedAt, 0), outdated: entry.outdated === true || this.#isOutdated(entry) }
   }
 
   async #lookUpSlowly (key: string, answer: PromiseLike<unknown>, listener: StoreListener): Promise<Found | undefined> {
@@ -201,7 +255,7 @@ export class GuardedStore {
     return undefined
   }
 
-  #write (operation: 'set' | 'delete', call: () => void | PromiseLike<void>, done: () => void): void {
+  #write (operation: 'set' | 'delete' | 'purge', call: () => void | PromiseLike<void>, done: () => void): void {
     let answer: void | PromiseLike<void>
     try {
       answer = call()
@@ -234,6 +288,8 @@ export class GuardedStore {
 }
 
 const TOO_SLOW = Symbol('too slow')
+const ignore = (): void => {}
+const SILENT_LOG = Object.freeze({ debug: ignore, warn: ignore, error: ignore })
 
 /** Whether an entry was purged after its run began, less `before` milliseconds. */
 function isMarked (marks: PurgeTimes, { key, since, labels }: Entry, before: number): boolean {

@@ -12,6 +12,8 @@ const PLACES = 65_536
 export class PurgeTimes {
   #places: Float64Array | undefined
   #latest = -Infinity
+  /** When all labels were marked last. */
+  #all: number | undefined
   /** Secret, so that nobody can choose labels that share a place. */
   readonly #seed = randomBytes(4).readUInt32LE()
 
@@ -21,8 +23,14 @@ export class PurgeTimes {
     this.#latest = at
   }
 
+  /** Marks all labels. */
+  markAll (at: number): void {
+    this.#all = at
+  }
+
   /** Whether one of `labels` was marked at `moment` or later. */
   isMarkedSince (moment: number, labels: readonly string[]): boolean {
+    if (this.#all !== undefined && this.#all >= moment) return true
     if (this.#latest < moment || this.#places === undefined) return false
     for (const label of labels) if ((this.#places[this.#placeOf(label)] as number) >= moment) return true
     return false

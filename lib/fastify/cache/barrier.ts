@@ -6,7 +6,7 @@
  */
 import type { GuardedStore } from '../../engine/cache/guarded-store.js'
 import type { Conductor } from '../../engine/conductor.js'
-import { pathLabel } from '../../http/labels.js'
+import { isPathLabel, pathLabel } from '../../http/labels.js'
 import type { Recording } from '../../http/recording.js'
 
 export class Barrier {
@@ -35,8 +35,15 @@ export class Barrier {
     this.#conductor.flights.fenceAll()
   }
 
+  /** Another process has purged this: new requests join no flight that is in the air now. Which tags a response has is known at its end only. */
+  purged (labels: readonly string[]): void {
+    const { flights } = this.#conductor
+    if (!labels.every(isPathLabel)) flights.fenceAll()
+    else for (const label of labels) flights.fence(label)
+  }
+
   #purge (labels: readonly string[], softly: boolean): void {
-    if (this.caches) this.#guarded.purge(labels, softly)
+    if (this.caches || this.#guarded.isShared) this.#guarded.purge(labels, softly)
     this.#conductor.purged(labels, softly)
   }
 }

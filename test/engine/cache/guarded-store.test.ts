@@ -2,7 +2,7 @@ import t from 'tap'
 import { GuardedStore, type Found } from '../../../lib/engine/cache/guarded-store.js'
 import type { Operation } from '../../../lib/observers/observer.js'
 import { memoryStore } from '../../../lib/stores/memory.js'
-import type { Entry, Store } from '../../../types/index.js'
+import type { Entry, Store, StoreUser } from '../../../types/index.js'
 import { gate, TestClock, until } from '../../fixtures/gate.js'
 import { chaos, GARBAGE, type Chaos, type Failure } from '../../stores/chaos.js'
 import { entryOf as entryWith } from '../../stores/conformance.js'
@@ -410,4 +410,116 @@ t.test('what says that it began later than now keeps nothing newer from being ke
   t.equal(own.shelf.keep(entryOf(own.shelf, { value: 'own' }), KEEP), true)
   t.equal(valueOf(own.shelf.lookUp(KEY) as Found), 'own')
   t.end()
+})
+
+interface SharedDouble extends Store {
+  user: StoreUser | undefined
+  readonly entries: undefined
+  /** What is found for any key. */
+  answer: (() => Partial<Entry>) | undefined
+  readonly told: string[]
+  fails: boolean
+}
+
+/** A store that other processes use as well. */
+function sharedStore (): SharedDouble {
+  const fail = (): never => { throw new Error('not this one') }
+  const double: SharedDouble = {
+    user: undefined,
+    answer: undefined,
+    told: [],
+    fails: false,
+    get: fail,
+    set: fail,
+    delete: fail,
+    entries: undefined,
+    open (user) {
+      double.user = user
+      const note = (what: string) => async (): Promise<void> => {
+        double.told.push(what)
+        if (double.fails) throw new Error(what)
+      }
+      return {
+        get: async key => {
+          const since = user.stamp()
+          return double.answer === undefined ? undefined : entryWith(key, 'value', { since, storedAt: since, labels: ['tag'], ...double.answer() })
+        },
+        set: note('set'),
+        delete: note('delete'),
+        purge: async (labels, soft) => await note(`purge ${labels.join()} ${soft}`)(),
+        ready: note('ready'),
+        close: note('close')
+      }
+    }
+  }
+  return double
+}
+
+t.test('a store that others use is opened, told of purges, and asked whether it is ready', async t => {
+  const store = sharedStore()
+  const said: string[] = []
+  const shelf = new GuardedStore(store, TIMEOUT, new TestClock(), {
+    failed: (operation, reason) => { said.push(`${operation} ${reason}`) }, rejected () {}, answered () {}
+  })
+  t.equal(shelf.isShared, true)
+  await shelf.ready()
+  shelf.purge(['tag', 'other'], true)
+  shelf.drop(KEY)
+  shelf.keep(entryOf(shelf), KEEP)
+  await shelf.close()
+  t.strictSame(store.told, ['ready', 'purge tag,other true', `purge ${KEY} false`, 'delete', 'set', 'close'])
+  store.fails = true
+  shelf.purge(['tag'], false)
+  await until(() => said.length > 0)
+  t.strictSame(said, ['purge error'])
+
+  const own = open()
+  t.equal(own.shelf.isShared, false)
+  await own.shelf.ready()
+  await own.shelf.close()
+})
+
+t.test('what another process purges holds here, is told on, and is not told to the store again', async t => {
+  const store = sharedStore()
+  const told: unknown[] = []
+  const shelf = new GuardedStore(store, TIMEOUT, new TestClock(), { failed () {}, rejected () {}, answered () {} }, (...purge) => { told.push(purge) })
+  const inTheAir = entryOf(shelf, { labels: ['tag'] })
+  store.user?.purged(['tag'], false)
+  t.equal(shelf.keep(inTheAir, KEEP), false)
+  t.strictSame(told, [[['tag'], false]])
+  t.strictSame(store.told, [])
+  t.equal(store.user?.log.warn({}, 'nowhere to go'), undefined)
+})
+
+t.test('a store that others use knows itself which purges its entries are behind: after one, what others store is served at once', async t => {
+  const store = sharedStore()
+  const shelf = new GuardedStore(store, TIMEOUT, new TestClock(), { failed () {}, rejected () {}, answered () {} })
+  store.answer = () => ({})
+  const asked = shelf.lookUp(KEY)
+  shelf.purge(['tag'], false)
+  t.equal(await asked, undefined, 'it was asked before the purge')
+  t.match(await shelf.lookUp(KEY), { outdated: false, entry: { value: 'value' } })
+  store.answer = () => ({ outdated: true })
+  t.match(await shelf.lookUp(KEY), { outdated: true })
+})
+
+t.test('where purges may have been missed, what is stored is a miss, but for a store that knows of them itself', async t => {
+  const { shelf, clock } = open()
+  shelf.keep(entryOf(shelf), KEEP)
+  const inTheAir = entryOf(shelf)
+  shelf.missedPurges()
+  t.equal(shelf.lookUp(KEY), undefined)
+  t.equal(shelf.keep(inTheAir, KEEP), false)
+  clock.advance(1)
+  t.equal(shelf.keep(entryOf(shelf), KEEP), true)
+  t.equal(valueOf(shelf.lookUp(KEY) as Found), 'value')
+
+  const store = sharedStore()
+  const other = new GuardedStore(store, TIMEOUT, new TestClock(), { failed () {}, rejected () {}, answered () {} })
+  other.keep(entryOf(other), KEEP)
+  t.equal(valueOf(await other.lookUp(KEY)), 'value')
+  const alsoInTheAir = entryOf(other)
+  other.missedPurges()
+  t.equal(await other.lookUp(KEY), undefined, 'it asks the store')
+  t.equal(other.keep(alsoInTheAir, KEEP), true)
 })

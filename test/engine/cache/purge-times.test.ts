@@ -57,3 +57,14 @@ t.test('all characters of a label count', t => {
   t.ok(others.filter(label => marks.isMarkedSince(0, [label])).length <= 1)
   t.end()
 })
+
+t.test('all labels can be marked at once', t => {
+  const marks = new PurgeTimes()
+  marks.markAll(5)
+  t.equal(marks.isMarkedSince(5, ['tag:1']), true)
+  t.equal(marks.isMarkedSince(6, ['tag:1']), false)
+  marks.mark('tag:1', 7)
+  t.equal(marks.isMarkedSince(6, ['tag:1']), true)
+  t.equal(marks.isMarkedSince(6, ['tag:2']), false)
+  t.end()
+})
