@@ -55,6 +55,10 @@ export type SplitCause = 'address' | 'cookie' | 'header' | 'query' | 'other'
 
 export type Cause = CredentialCause | SplitCause | UnshareableReason
 
+export function isUnshareableReason (value: unknown): value is UnshareableReason {
+  return UNSHAREABLE.includes(value as UnshareableReason)
+}
+
 /** More of a reason: of `credentials` and `split` the kind and the names, of `unshareable` why the last response was. */
 export interface Detail {
   readonly cause: Cause

@@ -1,5 +1,6 @@
 import { readdir } from 'node:fs/promises'
 import t from 'tap'
+import { attempt } from '../../lib/codec/strict.js'
 import { byMeaning, normalizeAcceptEncoding } from '../../lib/http/accept-encoding.js'
 import { functionKeyText, partText } from '../../lib/http/key-parts.js'
 import { digestBody, isPlainJson, textOf as jsonOf } from '../../lib/http/body-digest.js'
@@ -30,6 +31,7 @@ import { asksForPart, represent } from '../../lib/http/represent.js'
 import { requestDirectives } from '../../lib/http/request-directives.js'
 import { responseDirectives, targetedRestriction } from '../../lib/http/response-directives.js'
 import { parseDictionary, tokenOrString } from '../../lib/http/structured-fields.js'
+import { namesFrom, responseFrom, variantFrom } from '../../lib/http/response-reader.js'
 import { tagsOf } from '../../lib/http/tags.js'
 import { holds, holdsId, noncesOf } from '../../lib/http/own-marks.js'
 import { parseVary } from '../../lib/http/vary.js'
@@ -97,6 +99,9 @@ const PARSERS: Readonly<Record<string, Parser>> = {
   ],
   planKeeping: text => planKeeping({ status: 200, headers: fields(text, 'cache-control', 'expires', 'age', 'date'), failed: false, bytes: 1, ...DATES }, KEEP, () => 1),
   readKeptResponse: text => readKeptResponse(kept(text)),
+  responseFrom: text => attempt(() => responseFrom(kept(text))),
+  variantFrom: text => attempt(() => variantFrom({ names: text.split(','), values: text.split(',') })),
+  namesFrom: text => attempt(() => namesFrom(text.split(','))),
   readVaryMarker: text => readVaryMarker({ vary: text.split(',') }),
   buildKey: text => key(text, { a: text, cookie: text }),
   KeyHead: text => new KeyHead('"/"').of({ method: 'GET', url: text, protocol: text, host: text, headers: {}, body: undefined, raw: {} }),
