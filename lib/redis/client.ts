@@ -1,5 +1,6 @@
 /**
- * A user's client, as a pattern for connections of our own: a *line* is one connection to one server.
+ * A user's client, as a pattern for connections of our own. A *wire* is one of the client's own kind to one server, made for us; a *line*
+ * is a wire that comes back (`line.ts`).
  *
  * Invariant: the user's client is asked for its options, and for nothing else. It is never used, changed or closed.
  */
@@ -8,50 +9,62 @@ import type { Command, Connection, ConnectionListener, Reply } from './connectio
 
 export interface Timing {
   readonly clock: Clock
-  /** How long a caller waits for replies, in milliseconds. A server that says nothing for many times as long is connected to anew. */
+  /** How long a caller waits for replies, in milliseconds. A server that says nothing for twenty times as long is connected to anew. */
   readonly opTimeout: number
 }
 
 export interface Client {
   readonly isCluster: boolean
-  /** What the user's client puts before its keys. Ours do not; names that they are given begin with it. */
+  /** What the user's client puts before its keys. Our connections do not; names that they are given begin with it. */
   readonly keyPrefix: string
   /** Begins to connect, and subscribes to the channels. */
   connect (channels: readonly string[], listener: ConnectionListener, timing: Timing): Connection
 }
 
-export interface LineListener {
-  /** It can be used, for the first time or again. Nothing is subscribed. */
-  ready (): void
-  /** It cannot be used any more. Called once after each `ready`, but for the last if that ends by `close`. */
-  closed (): void
+/** Where a server is. */
+export interface Address {
+  readonly host: string
+  readonly port: number
+}
+
+export interface WireListener {
+  up (): void
+  /** It is not connected, or not any more. Nothing is sent again, and it does not connect by itself. */
+  down (): void
   message (channel: string, message: Buffer): void
-  /** The server has ended a subscription: the channel's slot has moved to another node. */
+  /** The server has ended a subscription, since the channel's slot is another node's now. */
   moved (): void
   failed (error: Error): void
 }
 
-/** It connects, again and again, until it is closed. */
-export interface Line {
-  readonly isReady: boolean
-  /** Rejects if the line is closed, or is cut before all replies are there. */
-  send (commands: readonly Command[]): Promise<readonly Reply[]>
-  /** Resolves once all are subscribed. They are not subscribed again after the next `ready`. */
-  subscribe (channels: readonly string[]): Promise<void>
-  /** Connects anew. */
+export interface Wire {
+  /** Begins to connect. `up` or `down` follows. */
+  open (): void
+  /** Sends commands in one write. Rejects if something other than the server's replies comes back. */
+  write (commands: readonly Command[]): Promise<readonly Reply[]>
+  subscribe (channels: readonly string[]): Promise<unknown>
+  /** Cuts the connection. `down` follows. */
   cut (): void
+  /** Ends it once what was written is sent. Nothing is heard of it any more. */
   close (): Promise<void>
 }
 
-/** Makes a line; it connects from the next turn of the event loop on. */
-export type Dial = (listener: LineListener, timing: Timing) => Line
+/** Makes a wire. It is opened later. */
+export type MakeWire = (listener: WireListener, timing: Timing) => Wire
 
-/** How long after a failure something is tried again, in milliseconds. */
-export function retryDelay (tries: number): number {
-  return Math.min(50 * tries, 500)
+/** How long after so many failures one after the other something is tried again, in milliseconds. */
+export function retryDelay (failures: number): number {
+  return Math.min(50 * failures, 500)
 }
 
-/** How long a server may say nothing while something is asked of it: long enough for a failover, or a script of somebody else. */
+/** How long a server may say nothing while something is asked of it: long enough for somebody's slow script. */
 export function patience (timing: Timing): number {
   return 20 * timing.opTimeout
+}
+
+/** What went wrong, in its own words. Clients put the command on an error, with all that it carries, which is for no log. */
+export function bare (error: unknown): Error {
+  const { message, code } = error as { readonly message?: string, readonly code?: string }
+  const own = new Error(message === undefined || message === '' ? code ?? String(error) : message)
+  return code === undefined ? own : Object.assign(own, { code })
 }

@@ -1,10 +1,11 @@
 /**
  * A connection to one server, or to the master that Sentinels name: a line for commands, and one for the inbox.
  *
- * Invariant: the inbox is ready while all channels are subscribed and the server answers on its line.
+ * Invariant: the inbox is ready while all channels are subscribed and its line is ready.
  */
-import { patience, retryDelay, type Dial, type Line, type Timing } from './client.js'
+import { retryDelay, type MakeWire, type Timing } from './client.js'
 import type { Command, Connection, ConnectionListener, Reply } from './connection.js'
+import { Line } from './line.js'
 
 export class StandaloneConnection implements Connection {
   readonly isCluster = false
@@ -14,26 +15,24 @@ export class StandaloneConnection implements Connection {
   readonly #listener: ConnectionListener
   readonly #timing: Timing
   #inboxReady = false
-  #closed = false
-  /** To subscribe again, or to ask whether the inbox's server is still there. */
-  #timer: unknown
+  #retry: unknown
 
-  constructor (dial: Dial, channels: readonly string[], listener: ConnectionListener, timing: Timing) {
+  constructor (make: MakeWire, channels: readonly string[], listener: ConnectionListener, timing: Timing) {
     this.#channels = channels
     this.#listener = listener
     this.#timing = timing
     const failed = (error: Error): void => { listener.failed(error) }
-    this.#commands = dial({
+    this.#commands = new Line(make, {
       ready: () => { listener.ready() },
       closed: () => { listener.closed() },
       message: () => {},
       moved: () => {},
       failed
     }, timing)
-    this.#inbox = dial({
+    this.#inbox = new Line(make, {
       ready: this.#subscribe,
       closed: () => {
-        timing.clock.clearTimeout(this.#timer)
+        timing.clock.clearTimeout(this.#retry)
         if (!this.#inboxReady) return
         this.#inboxReady = false
         listener.inboxClosed()
@@ -53,25 +52,15 @@ export class StandaloneConnection implements Connection {
   }
 
   readonly #subscribe = (): void => {
-    if (!this.#inbox.isReady) return
-    const { clock } = this.#timing
     this.#inbox.subscribe(this.#channels).then(() => {
-      if (this.#closed || !this.#inbox.isReady) return
+      if (!this.#inbox.isReady) return
       this.#inboxReady = true
-      this.#timer = clock.setTimeout(this.#listen, patience(this.#timing))
       this.#listener.inboxReady()
     }, (error: Error) => {
-      if (this.#closed || !this.#inbox.isReady) return
-      this.#timer = clock.setTimeout(this.#subscribe, retryDelay(Infinity))
+      if (!this.#inbox.isReady) return
+      this.#retry = this.#timing.clock.setTimeout(this.#subscribe, retryDelay(Infinity))
       this.#listener.failed(error)
     })
-  }
-
-  /** A line that nothing comes over may be dead. Asking tells: without an answer, it is cut. */
-  readonly #listen = (): void => {
-    this.#inbox.send([['PING']]).then(() => {
-      if (this.#inboxReady && !this.#closed) this.#timer = this.#timing.clock.setTimeout(this.#listen, patience(this.#timing))
-    }, () => {})
   }
 
   async send (_key: string, commands: readonly Command[]): Promise<readonly Reply[]> {
@@ -87,9 +76,8 @@ export class StandaloneConnection implements Connection {
   }
 
   async close (): Promise<void> {
-    this.#closed = true
     this.#inboxReady = false
-    this.#timing.clock.clearTimeout(this.#timer)
+    this.#timing.clock.clearTimeout(this.#retry)
     await Promise.all([this.#commands.close(), this.#inbox.close()])
   }
 }

@@ -1,42 +1,39 @@
 /**
- * Lines of ioredis and iovalkey.
+ * Wires of ioredis and iovalkey.
  *
  * Invariant: a command is written at once or refused, and never written again: the client's queue, its repetitions and its automatic
  * pipelines are off. All commands of one call are one write.
  */
+import { bare, patience, type Timing, type Wire, type WireListener } from '../client.js'
 import type { Argument, Command, Reply } from '../connection.js'
-import { patience, retryDelay, type Line, type LineListener, type Timing } from '../client.js'
-import { bare, Pending } from '../pending.js'
 
 type Listener = (...args: never[]) => void
+type Result = readonly [error: Error | null, reply?: unknown]
 
 interface Pipeline {
   callBuffer (name: string, ...args: Array<string | Buffer>): unknown
-  exec (): Promise<ReadonlyArray<readonly [error: Error | null, reply?: unknown]>>
+  exec (): Promise<readonly Result[]>
 }
 
-export interface IoredisOptions {
-  readonly keyPrefix?: string
-  readonly connectTimeout?: number
-}
-
-/** What is used of it. */
-export interface Ioredis {
-  readonly status: string
-  readonly options: IoredisOptions
-  readonly isCluster: boolean
-  duplicate (override: object): Ioredis
-  connect (): Promise<unknown>
-  disconnect (reconnect?: boolean): void
-  pipeline (): Pipeline
-  subscribe (...channels: string[]): Promise<unknown>
-  ssubscribe (...channels: string[]): Promise<unknown>
+export interface Emitter {
   on (event: string, listener: Listener): unknown
   off (event: string, listener: Listener): unknown
 }
 
-/** The options of a line, whatever those of the user's client are. */
-export function lineOptions (options: IoredisOptions, timing: Timing): object {
+/** What is used of a client. */
+export interface Ioredis extends Emitter {
+  readonly status: string
+  readonly options: { readonly keyPrefix?: string, readonly connectTimeout?: number }
+  duplicate (override: object): Ioredis
+  connect (): Promise<unknown>
+  disconnect (): void
+  pipeline (): Pipeline
+  subscribe (...channels: string[]): Promise<unknown>
+  ssubscribe (...channels: string[]): Promise<unknown>
+}
+
+/** What our connections are like, whatever the user's client is. */
+function ownOptions (client: Ioredis, timing: Timing): object {
   return {
     keyPrefix: '',
     lazyConnect: true,
@@ -49,128 +46,92 @@ export function lineOptions (options: IoredisOptions, timing: Timing): object {
     autoResendUnfulfilledCommands: false,
     autoResubscribe: false,
     reconnectOnError: null,
+    retryStrategy: () => null,
+    sentinelRetryStrategy: () => null,
     maxRetriesPerRequest: 0,
     maxLoadingRetryTime: 500,
-    retryStrategy: retryDelay,
-    sentinelRetryStrategy: retryDelay,
     commandTimeout: undefined,
     blockingTimeout: undefined,
-    socketTimeout: undefined,
-    connectTimeout: Math.min(options.connectTimeout ?? Infinity, patience(timing)),
+    // While it signs in nothing else notices that nobody answers.
+    socketTimeout: 2 * patience(timing),
+    connectTimeout: Math.min(client.options.connectTimeout ?? Infinity, patience(timing)),
     disconnectTimeout: timing.opTimeout,
     stringNumbers: false,
-    replyMapping: 'legacy',
-    scripts: undefined
+    replyMapping: 'legacy'
   }
 }
 
-function written (argument: Argument): string | Buffer {
+export function written (argument: Argument): string | Buffer {
   if (typeof argument === 'object') return Buffer.from(argument.buffer, argument.byteOffset, argument.byteLength)
   return String(argument)
 }
 
-/** An error in a result is a reply if the server sent it. Anything else says that nobody knows. */
-function replied ([error, reply]: readonly [error: Error | null, reply?: unknown]): Reply {
+function replied ([error, reply]: Result): Reply {
   if (error === null) return reply as Reply
   if (error.name === 'ReplyError') return bare(error)
   throw error
 }
 
-export class IoredisLine implements Line {
+class IoredisWire implements Wire {
   readonly #client: Ioredis
-  readonly #listener: LineListener
   readonly #timing: Timing
   readonly #sharded: boolean
-  readonly #pending: Pending
   readonly #listeners: ReadonlyArray<readonly [event: string, listener: Listener]>
-  #ready = false
-  #closed = false
-  #retry: unknown
 
-  /**
-   * @param client a client of its own, with `lineOptions`, that has not begun to connect
-   * @param sharded whether its channels are those of a cluster
-   */
-  constructor (client: Ioredis, listener: LineListener, timing: Timing, sharded: boolean) {
+  constructor (client: Ioredis, listener: WireListener, timing: Timing, sharded: boolean) {
     this.#client = client
-    this.#listener = listener
     this.#timing = timing
     this.#sharded = sharded
-    this.#pending = new Pending(timing, () => { this.cut() })
+    const message = (channel: Buffer, message: Buffer): void => { listener.message(channel.toString(), message) }
     this.#listeners = [
-      ['ready', () => {
-        this.#ready = true
-        listener.ready()
-      }],
-      ['close', this.#down],
-      ['end', () => {
-        // It has given up, which is not for it to decide.
-        this.#down()
-        this.#retry = timing.clock.setTimeout(this.#connect, retryDelay(Infinity))
-      }],
-      ['messageBuffer', this.#message],
-      ['smessageBuffer', this.#message],
-      ['moved', () => { listener.moved() }]
+      ['ready', listener.up],
+      ['end', listener.down],
+      ['messageBuffer', message],
+      ['smessageBuffer', message],
+      ['moved', listener.moved]
     ]
     for (const [event, heard] of this.#listeners) client.on(event, heard)
-    // This one stays: a client without it writes to the console.
-    client.on('error', (error: Error) => { if (!this.#closed) listener.failed(bare(error)) })
-    this.#connect()
+    // It stays for good: without one, the client writes what fails to the console.
+    client.on('error', listener.failed)
   }
 
-  get isReady (): boolean {
-    return this.#ready
-  }
-
-  readonly #connect = (): void => {
+  open (): void {
     this.#client.connect().catch(() => {})
   }
 
-  readonly #down = (): void => {
-    this.#pending.reject('the connection was closed')
-    if (!this.#ready) return
-    this.#ready = false
-    this.#listener.closed()
-  }
-
-  readonly #message = (channel: Buffer, message: Buffer): void => {
-    this.#listener.message(channel.toString(), message)
-  }
-
-  async send (commands: readonly Command[]): Promise<readonly Reply[]> {
-    if (!this.#ready) throw new Error('there is no connection')
+  async write (commands: readonly Command[]): Promise<readonly Reply[]> {
     const pipeline = this.#client.pipeline()
     for (const [name, ...args] of commands) pipeline.callBuffer(name, ...args.map(written))
-    return await this.#pending.add(pipeline.exec().then(results => results.map(replied)))
+    return (await pipeline.exec()).map(replied)
   }
 
   async subscribe (channels: readonly string[]): Promise<void> {
-    await this.#pending.add((this.#sharded ? this.#client.ssubscribe(...channels) : this.#client.subscribe(...channels)).then(() => []))
+    await (this.#sharded ? this.#client.ssubscribe(...channels) : this.#client.subscribe(...channels))
   }
 
   cut (): void {
-    this.#client.disconnect(true)
+    this.#client.disconnect()
   }
 
   async close (): Promise<void> {
-    if (this.#closed) return
-    this.#closed = true
-    this.#ready = false
-    const { clock, opTimeout } = this.#timing
-    clock.clearTimeout(this.#retry)
     for (const [event, heard] of this.#listeners) this.#client.off(event, heard)
+    const { clock, opTimeout } = this.#timing
+    if (this.#client.status === 'end') return
     await new Promise<void>(resolve => {
-      const timer = clock.setTimeout(resolve, 2 * opTimeout)
       const over = (): void => {
         this.#client.off('end', over)
         clock.clearTimeout(timer)
         resolve()
       }
+      // It has no sooner cut a connection than that long after it was to end.
+      const timer = clock.setTimeout(over, 2 * opTimeout)
       this.#client.on('end', over)
-      const { status } = this.#client
       this.#client.disconnect()
-      if (status === 'reconnecting' || status === 'end') over()
     })
-    this.#pending.reject('the connection was closed')
   }
+}
+
+/** Connections as those of the client, to other servers if the override says so. */
+export function ioredisWire (client: Ioredis, listener: WireListener, timing: Timing, override: object = {}, sharded = false): Wire {
+  return new IoredisWire(client.duplicate({ ...ownOptions(client, timing), ...override }), listener, timing, sharded)
 }
