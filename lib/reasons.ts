@@ -33,7 +33,7 @@ export type UnshareableReason = typeof UNSHAREABLE[number]
 export type AbandonedReason = typeof ABANDONED[number]
 export type BypassReason = typeof BYPASS[number]
 export type Reason = BypassReason | UnshareableReason | AbandonedReason | typeof SERVED[number] | typeof CACHED[number] |
-  'fresh' | 'split' | 'wait-timeout' | 'vary' | 'queue-full' | 'queue-timeout' | 'breaker-open'
+  'fresh' | 'split' | 'peer-lost' | 'wait-timeout' | 'vary' | 'queue-full' | 'queue-timeout' | 'breaker-open'
 
 /** All reasons, by the outcomes that have them. */
 export const REASONS: Readonly<Record<Outcome, readonly Reason[]>> = Object.freeze({
@@ -42,8 +42,8 @@ export const REASONS: Readonly<Record<Outcome, readonly Reason[]>> = Object.free
   follower: [...SERVED, 'client-left', 'wait-timeout', 'answered-elsewhere'],
   hit: ['fresh'],
   stale: CACHED,
-  peer: ['shared'],
-  alone: [...new Set<Reason>([...UNSHAREABLE, ...ABANDONED, 'wait-timeout', 'vary', 'range', 'head', 'unshareable', 'max-flights', 'max-waiters', 'max-waiters-per-key'])],
+  peer: SERVED,
+  alone: [...new Set<Reason>([...UNSHAREABLE, ...ABANDONED, 'peer-lost', 'wait-timeout', 'vary', 'range', 'head', 'unshareable', 'max-flights', 'max-waiters', 'max-waiters-per-key'])],
   shed: ['queue-full', 'queue-timeout', 'breaker-open']
 })
 

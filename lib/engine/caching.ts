@@ -6,6 +6,8 @@
 import type { Clock } from '../../types/index.js'
 import { FlightTimeoutError } from '../errors.js'
 import type { Observer } from '../observers/observer.js'
+import { EVERY_FLIGHT, type Coordinator } from './coordinators/coordinator.js'
+import { NO_LEASE, type Lease } from './coordinators/lease.js'
 import type { Participant } from './participant.js'
 import { Refresh } from './refresh.js'
 import type { Variants } from './variants.js'
@@ -14,16 +16,21 @@ export class Caching<R> {
   readonly #clock: Clock
   readonly #observer: Observer
   readonly #variants: Variants
+  readonly #coordinator: Coordinator<R>
 
-  constructor (clock: Clock, observer: Observer, variants: Variants) {
+  constructor (clock: Clock, observer: Observer, variants: Variants, coordinator: Coordinator<R>) {
     this.#clock = clock
     this.#observer = observer
     this.#variants = variants
+    this.#coordinator = coordinator
   }
 
-  /** Stores the complete result of a run that began at `startedAt`. */
-  store (participant: Participant<R>, recording: R, startedAt: number): void {
-    participant.storedFor = this.#store(participant, recording, startedAt, participant.missed?.stale !== undefined)
+  /** Stores the complete result of a participant that leads, or refreshes. */
+  keep (participant: Participant<R>, recording: R): void {
+    const { role } = participant
+    if (role.type === 'refresher') this.storeRefreshed(participant, recording, role.refresh)
+    if (role.type !== 'leader' && role.type !== 'landed') return
+    participant.storedFor = this.#store(participant, recording, role.startedAt, participant.missed?.stale !== undefined)
   }
 
   /** Stores the complete result of a refresh. */
@@ -33,15 +40,35 @@ export class Caching<R> {
     refresh.result = storedFor === undefined ? 'not-kept' : participant.revalidated ? 'revalidated' : 'refreshed'
   }
 
-  /** Refreshes a stale result in the background, unless a refresh of it is running or its last run failed a short while ago. */
+  /**
+   * Refreshes a stale result in the background, unless a refresh of it is running or its last run failed a short while ago. If other
+   * processes have the same cache, one of them refreshes.
+   */
   refresh (participant: Participant<R>, stale: R): void {
+    const { boardedKey: key, cache, labels, limits: { flightTimeout } } = participant
+    if (!participant.refreshable || !cache.beginRefresh(key)) return
+    const claim = cache.shared
+      ? this.#coordinator.claimRefresh({ key, labels: [...labels, EVERY_FLIGHT], leadsFor: flightTimeout })
+      : NO_LEASE
+    if (claim === NO_LEASE) {
+      this.#refresh(participant, stale, NO_LEASE)
+      return
+    }
+    const go = (lease: Lease<R> | undefined): void => {
+      if (lease === undefined) cache.endRefresh(key, false)
+      else this.#refresh(participant, stale, lease)
+    }
+    Promise.resolve(claim).then(go, () => { go(NO_LEASE) })
+  }
+
+  #refresh (participant: Participant<R>, stale: R, lease: Lease<R>): void {
     const { boardedKey, cache, limits: { flightTimeout } } = participant
-    if (!participant.refreshable || !cache.beginRefresh(boardedKey)) return
     const refresh = new Refresh(participant.key, boardedKey, stale, cache.stamp())
     const end = (error?: unknown): void => {
       if (refresh.over) return
       refresh.over = true
       this.#clock.clearTimeout(timer)
+      lease.release()
       cache.endRefresh(boardedKey, refresh.result === 'failed')
       this.#observer.refreshed(participant, refresh.result, error)
     }

@@ -5,18 +5,22 @@
  * A result is cached before its flight lands, so that a newcomer always finds one of the two.
  */
 import type { Clock } from '../../types/index.js'
+import { NobodyWaitsError } from '../errors.js'
 import type { Subject } from '../observers/observer.js'
 import type { AbandonedReason, BypassReason, Detail, Reason, UnshareableReason } from '../reasons.js'
-import { variantOf } from '../variant.js'
+import { NO_VARIANT, variantOf } from '../variant.js'
 import { Caching } from './caching.js'
-import type { Seams } from './departures.js'
 import { Endings } from './endings.js'
+import type { Coordinator } from './coordinators/coordinator.js'
+import { pass } from './word.js'
 import type { Flight } from './flights/flight.js'
 import { Flights, type FlightLimits } from './flights/flights.js'
 import { NOBODY_WAITS, type Landing } from './flights/landing.js'
 import { pace } from './flights/pace.js'
+import { Live } from './live.js'
 import { outcomeOf, Outcomes } from './outcome.js'
 import type { Participant } from './participant.js'
+import type { Seams } from './parts.js'
 import type { Refresh } from './refresh.js'
 import { ANSWERED, LANDED, STRANDED } from './role.js'
 import { Unshareable } from './unshareable.js'
@@ -38,11 +42,14 @@ export class Conductor<R> {
   readonly caching: Caching<R>
   readonly #endings: Endings<R>
   readonly #outcomes: Outcomes
+  readonly coordinator: Coordinator<R>
+  readonly live: Live<R>
   readonly #seams: Seams<R>
 
   constructor (limits: FlightLimits, seams: Seams<R>) {
     const { clock, observer } = this.#seams = seams
     this.clock = clock
+    this.coordinator = seams.coordinator
     this.flights = new Flights(limits, clock, {
       settle: (follower, ending, flight) => { this.#endings.settle(follower, ending, flight) },
       isAnsweredBy: (follower, ending) => this.#endings.isAnsweredBy(follower, ending),
@@ -51,7 +58,8 @@ export class Conductor<R> {
     this.variants = new Variants(clock)
     this.#outcomes = new Outcomes(clock, observer)
     this.remembered = new Unshareable(clock, this.variants)
-    this.caching = new Caching(clock, observer, this.variants)
+    this.caching = new Caching(clock, observer, this.variants, seams.coordinator)
+    this.live = new Live(this.caching, this.variants)
     this.#endings = new Endings({
       ...seams,
       flights: this.flights,
@@ -109,10 +117,10 @@ export class Conductor<R> {
     const { cache, flight, limits, role } = participant
     if (role.type === 'probe') participant.role = { ...role, type: 'solo' }
     if (role.type !== 'leader' && role.type !== 'refresher') return
-    const waited = flight !== undefined && (flight.followers > 0 || live)
+    const waited = flight !== undefined && (live || participant.isRecorded)
     const stores = cache.stores && !live
     const recording = waited || stores ? participant.record(names) : undefined
-    if (stores && recording !== undefined) this.#store(participant, recording)
+    if (stores && recording !== undefined) this.caching.keep(participant, recording)
     if (role.type === 'refresher') return
     const type = failed ? 'failed' : 'shared'
     if (!waited || recording === undefined) {
@@ -120,15 +128,11 @@ export class Conductor<R> {
     } else if (failed && limits.onError === 'promote' && flight.promotions === 0 && flight.followers > 0) {
       this.abandon(participant, 'failed')
     } else {
+      // Newcomers of other processes are told if the key has turned out to have variants.
+      const split = participant.boardedKey !== this.variants.keyOf(participant)
       this.#land(participant, { type, recording }, type, type, joined)
+      if (!live) pass(participant, { type, recording }, names, split)
     }
-  }
-
-  /** A live result is complete. It is stored if its leader still leads its flight. */
-  completed (participant: Participant<R>, names: readonly string[]): void {
-    const { cache, flight, role } = participant
-    if (!cache.stores || (flight?.leader !== participant && role.type !== 'refresher')) return
-    if (this.variants.learn(participant, names)) this.#store(participant, participant.record(names))
   }
 
   /** A run failed. Returns the cached result for its client and for all who wait for it; undefined if there is none. */
@@ -145,6 +149,7 @@ export class Conductor<R> {
       this.#seams.observer.landed(participant, 'failed', cached.reason, flight.followers, this.#took(participant, flight))
       this.#outcomes.report(participant, outcomeOf(cached), cached.reason)
       flight.land(participant, { type: 'cached', ...cached })
+      pass(participant, { type: 'cached', ...cached }, this.variants.namesOf(participant.key), false)
       this.#seams.protection.ended(participant, 'failed')
     }
     return cached.recording
@@ -165,6 +170,7 @@ export class Conductor<R> {
     }
     if (role.type === 'probe') participant.role = { ...role, type: 'solo' }
     this.#land(participant, { type: 'unshareable', reason, variant }, 'unshareable', reason)
+    pass(participant, { type: 'unshareable', reason, variant }, names, remember)
   }
 
   /** Its run did well, but its result is not cached: the older result in the cache is out of date, and is dropped. */
@@ -186,6 +192,7 @@ export class Conductor<R> {
     this.#seams.observer.landed(participant, end, reason, flight.followers, reason === 'failed' ? this.#took(participant, flight) : undefined)
     this.#outcomes.report(participant, 'leader', reason)
     flight.abandon(participant, reason, newest)
+    participant.lease.release()
     this.#seams.protection.ended(participant, end)
   }
 
@@ -221,16 +228,12 @@ export class Conductor<R> {
   /** Ignores whatever its run comes to. */
   retire (participant: Participant<R>): void {
     participant.role = ANSWERED
+    participant.lease.release()
   }
 
   /** A participant that runs alone makes room for the next one. */
   finished ({ role }: Participant<R>): void {
     if (role.type === 'alone') role.finished()
-  }
-
-  /** Ends the flight of a live result. Its followers get that result, or `rest`. */
-  close (participant: Participant<R>, rest?: Landing<R>): void {
-    if (participant.role.type === 'landed') participant.flight?.close(participant, rest)
   }
 
   /** Lets the followers of leaders run by themselves. */
@@ -239,15 +242,15 @@ export class Conductor<R> {
     pace(this.clock, () => {
       const leader = next.next().value as Participant<R> | undefined
       if (leader === undefined) return false
-      this.close(leader)
+      if (leader.role.type === 'peer') {
+        leader.flight?.land(leader, { type: 'unshareable', reason: 'disabled', variant: NO_VARIANT })
+        leader.cancel(new NobodyWaitsError())
+        return true
+      }
+      this.live.close(leader)
       this.unshareable(leader, 'disabled', false, [])
       return true
     })
-  }
-
-  /** Something was purged. */
-  purged (labels: readonly string[], softly: boolean): void {
-    this.#seams.coordinator.purged(labels, softly)
   }
 
   /** A shared stream is cut off for one participant. */
@@ -272,7 +275,6 @@ export class Conductor<R> {
       flight.land(participant, landing, 'recording' in landing ? participant.sharing(landing.recording) : undefined)
     }
     this.#seams.protection.ended(participant, end)
-    this.#seams.coordinator.landed(participant.boardedKey, landing)
   }
 
   /** How long a leader has run. */
@@ -287,11 +289,5 @@ export class Conductor<R> {
     const names = split ? this.variants.namesOf(participant.key) : []
     if (names.length === 0) this.#outcomes.report(participant, 'leader', reason)
     else this.#outcomes.report(participant, 'leader', 'split', participant.splitBy(names))
-  }
-
-  #store (participant: Participant<R>, recording: R): void {
-    const { role } = participant
-    if (role.type === 'refresher') this.caching.storeRefreshed(participant, recording, role.refresh)
-    else if (role.type === 'leader' || role.type === 'landed') this.caching.store(participant, recording, role.startedAt)
   }
 }

@@ -1,75 +1,34 @@
 /**
- * From a key to the take-off of a run: the place on a flight, the lookup in the cache, protection, and the coordinator.
+ * From a key to a place on a flight, and the lookup in the cache.
  *
  * Invariant: a place is taken synchronously: nothing is awaited between "is there a flight?" and "I am its leader". While a leader waits
  * for an answer, its flight may end. The leader is then stranded, and runs for its own client.
  */
-import type { Clock } from '../../types/index.js'
-import { NobodyWaitsError } from '../errors.js'
-import type { Observer } from '../observers/observer.js'
-import { miss, type Cached, type Lookup, type Miss } from './cache/lookup.js'
-import type { Caching } from './caching.js'
-import { LEADS, type Claim, type Coordinator, type Peer } from './coordinators/coordinator.js'
+import { miss, type Lookup, type Miss } from './cache/lookup.js'
+import { LEADS, type Claim } from './coordinators/coordinator.js'
 import type { Flight } from './flights/flight.js'
-import type { Flights, NoFlight } from './flights/flights.js'
+import type { NoFlight } from './flights/flights.js'
 import { MISMATCH } from './flights/landing.js'
-import type { Outcomes } from './outcome.js'
 import type { Participant } from './participant.js'
-import { GRANTED, type Permission, type Protection, type Refusal } from './protection/protection.js'
-import { ANSWERED, AWAITING_STORE, FOLLOWER, LANDED, NEW, type Preparing } from './role.js'
-import type { Unshareable } from './unshareable.js'
-import type { Variants } from './variants.js'
+import type { Arrivals, Parts, Place } from './parts.js'
+import { ANSWERED, AWAITING_STORE, FOLLOWER, NEW } from './role.js'
+import { giveUp, TakeOffs } from './take-off.js'
 
 /** A participant boards again when the key turns out to have variants. After so many boardings it runs alone. */
 export const MAX_BOARDINGS = 3
 
-/** What boarding comes to: the participant runs now, it waits, or there is no place for it. */
-export type Place = 'run' | 'park' | 'unshareable' | NoFlight
-
-/** What protection and the coordinator say of a run. */
-type Clearance<R> = Claim<R> | Refusal
-
 /** What a store that fails is taken to answer. */
 const MISS: Miss<never> = Object.freeze<Miss<never>>(miss('none'))
 
-/** What happens to participants whose run does not take off. */
-export interface Arrivals<R> {
-  /** Answers with a cached result; without one, with an error. */
-  serve (participant: Participant<R>, cached: Cached<R> | undefined): void
-  /** Answers a leader and its followers with the result of another process. */
-  landPeer (leader: Participant<R>, claim: Peer<R>): void
-  /** The run of a leader is refused. */
-  landRefused (leader: Participant<R>, refusal: Refusal): void
-  /** The key turned out to have variants. */
-  boardAgain (participant: Participant<R>, flight: Flight<R, Participant<R>> | undefined): void
-  /** It runs for itself, beside all flights. */
-  runSolo (participant: Participant<R>, place: Place): void
-}
-
-/** What decides, listens, and takes time for an engine. */
-export interface Seams<R> {
-  readonly clock: Clock
-  readonly observer: Observer
-  readonly protection: Protection
-  readonly coordinator: Coordinator<R>
-}
-
-/** What the engine's modules have in common. */
-export interface Parts<R> extends Seams<R> {
-  readonly flights: Pick<Flights<R, Participant<R>>, 'has' | 'board'>
-  readonly variants: Pick<Variants, 'keyOf' | 'learn' | 'companyOf'>
-  readonly unshareable: Pick<Unshareable, 'reasonFor'>
-  readonly caching: Pick<Caching<R>, 'refresh'>
-  readonly outcomes: Pick<Outcomes, 'report'>
-}
-
 export class Departures<R> {
+  readonly takeOffs: TakeOffs<R>
   readonly #parts: Parts<R>
   readonly #arrivals: Arrivals<R>
 
   constructor (parts: Parts<R>, arrivals: Arrivals<R>) {
     this.#parts = parts
     this.#arrivals = arrivals
+    this.takeOffs = new TakeOffs(parts, arrivals)
   }
 
   /** Takes a place under the key of a participant, with its variant as far as that is known. */
@@ -100,97 +59,37 @@ export class Departures<R> {
     const boarding = flights.board(flightKey, participant, participant.limits.maxWaitersPerKey, now)
     if (boarding === 'leader') {
       participant.leaderId = participant.id
-      if (!(lookup instanceof Promise)) return this.takeOff(participant)
-      return this.#await<Lookup<R>>(participant, lookup, MISS, later => { this.#lookedUp(participant, later) })
+      if (!(lookup instanceof Promise)) return this.takeOffs.begin(participant)
+      // Both are asked at once: a miss costs one round trip.
+      const claim = this.takeOffs.claim(participant)
+      const go = (answer: Lookup<R>): void => { this.#lookedUp(participant, answer, claim) }
+      return this.takeOffs.wait<Lookup<R>>(participant, lookup, MISS, go, () => { giveUp(claim) })
     }
     if (boarding === 'follower') {
       participant.role = FOLLOWER
       const { leader, followers } = participant.flight as Flight<R, Participant<R>>
-      participant.leaderId = leader?.id
+      // Who leads in another process is known when it has landed.
+      participant.leaderId = leader?.id || undefined
       observer.joined(participant, followers)
       return 'park'
     }
-    return boarding === 'no-flight' && lookup instanceof Promise ? this.#awaitStore(participant, lookup) : this.#noPlace(participant, boarding)
-  }
-
-  /** Starts the run of a leader, if protection and the coordinator let it. */
-  takeOff (leader: Participant<R>): 'run' | 'park' {
-    const clearance = this.#clear(leader)
-    if (clearance !== LEADS) return this.#await<Clearance<R>>(leader, clearance, LEADS, later => { this.#cleared(leader, later) })
-    this.start(leader)
-    return 'run'
-  }
-
-  /** Asks protection, then the coordinator. Synchronous if both answer synchronously. */
-  #clear (leader: Participant<R>): Clearance<R> | Promise<Clearance<R>> {
-    const { coordinator, protection } = this.#parts
-    const permission = protection.ask(leader)
-    return permission === GRANTED ? coordinator.claim(leader.boardedKey) : this.#clearLater(leader, permission)
-  }
-
-  async #clearLater (leader: Participant<R>, asked: Permission | Promise<Permission>): Promise<Clearance<R>> {
-    const permission = await Promise.resolve(asked).catch(() => GRANTED)
-    return permission.type === 'refused' ? permission : await this.#parts.coordinator.claim(leader.boardedKey)
-  }
-
-  #cleared (leader: Participant<R>, clearance: Clearance<R>): void {
-    switch (clearance.type) {
-      case 'leads':
-        this.start(leader)
-        leader.run()
-        return
-      case 'peer':
-        this.#arrivals.landPeer(leader, clearance)
-        return
-      case 'refused':
-        this.#arrivals.landRefused(leader, clearance)
-    }
-  }
-
-  /** A leader's run begins. */
-  start (leader: Participant<R>): void {
-    leader.role = { type: 'leader', startedAt: leader.cache.stamp() }
-    leader.company = this.#parts.variants.companyOf(leader.key)
-    leader.tally.runs++
-    this.#parts.observer.started(leader)
-  }
-
-  /** Has a leader wait for an answer; `otherwise` stands for one that fails. */
-  #await<T> (leader: Participant<R>, asked: T | Promise<T>, otherwise: T, answered: (answer: T) => void): 'park' {
-    const role: Preparing = { type: 'preparing' }
-    leader.role = role
-    const go = (answer: T): void => {
-      const { flight } = leader
-      if (flight !== undefined) leader.heldFor = this.#parts.clock.now() - flight.since
-      if (leader.role === role) answered(answer)
-      else if (leader.role.type === 'stranded') this.#runStranded(leader)
-    }
-    Promise.resolve(asked).then(go, () => { go(otherwise) })
-    return 'park'
-  }
-
-  /** The leader has lost its flight, but its own client still waits for it. */
-  #runStranded (leader: Participant<R>): void {
-    leader.role = LANDED
-    if (leader.gone) {
-      leader.cancel(new NobodyWaitsError())
-      return
-    }
-    leader.tally.runs++
-    leader.run()
+    if (boarding !== 'no-flight') return this.#noPlace(participant, boarding)
+    if (lookup instanceof Promise) return this.#awaitStore(participant, lookup)
+    return this.takeOffs.seek(participant) ? 'park' : this.#noPlace(participant, boarding)
   }
 
   /** It may not lead, and waits for what a slow store says. */
   #awaitStore (participant: Participant<R>, lookup: Promise<Lookup<R>>): 'park' {
     participant.role = AWAITING_STORE
-    const go = (answer: Lookup<R>): void => { if (participant.role === AWAITING_STORE) this.#lookedUp(participant, answer) }
+    const go = (answer: Lookup<R>): void => { if (participant.role === AWAITING_STORE) this.#lookedUp(participant, answer, LEADS) }
     lookup.then(go, () => { go(MISS) })
     return 'park'
   }
 
   /** A slow store has answered. */
-  #lookedUp (participant: Participant<R>, lookup: Lookup<R>): void {
+  #lookedUp (participant: Participant<R>, lookup: Lookup<R>, claim: Claim<R> | Promise<Claim<R>>): void {
     const { flight } = participant
+    if (lookup.type !== 'miss' || participant.onlyIfCached) giveUp(claim)
     switch (lookup.type) {
       case 'hit':
         participant.role = ANSWERED
@@ -199,12 +98,7 @@ export class Departures<R> {
         if (lookup.refresh) this.#parts.caching.refresh(participant, lookup.recording)
         return
       case 'variants':
-        participant.role = NEW
-        participant.heldFor = 0
-        // Learn before the followers board again: they need to know it.
-        if (!this.#tellApart(participant, lookup.names)) participant.boardings = MAX_BOARDINGS
-        flight?.land(participant, MISMATCH)
-        this.#arrivals.boardAgain(participant, flight)
+        this.split(participant, lookup.names)
         return
       case 'miss':
         this.#missed(participant, lookup)
@@ -212,10 +106,30 @@ export class Departures<R> {
           this.#arrivals.serve(participant, undefined)
           return
         }
-        if (flight === undefined) this.#arrivals.runSolo(participant, 'no-flight')
-        else if (this.takeOff(participant) === 'park') return
+        if (flight === undefined) {
+          if (this.takeOffs.seek(participant)) return
+          this.#arrivals.runSolo(participant, 'no-flight')
+        } else if (this.takeOffs.begin(participant, claim) === 'park') {
+          return
+        }
         participant.run()
     }
+  }
+
+  /** The key of a participant turns out to have variants: all on board board again. */
+  split (participant: Participant<R>, names: readonly string[]): void {
+    const { flight } = participant
+    // Learn before the followers board again: they need to know it.
+    if (!this.#tellApart(participant, names)) participant.boardings = MAX_BOARDINGS
+    this.boardAnew(participant, flight)
+  }
+
+  /** Everybody on a flight that has not taken off boards again. */
+  boardAnew (participant: Participant<R>, flight: Flight<R, Participant<R>> | undefined): void {
+    participant.role = NEW
+    participant.heldFor = 0
+    flight?.land(participant, MISMATCH)
+    this.#arrivals.boardAgain(participant, flight)
   }
 
   #missed (participant: Participant<R>, miss: Miss<R>): void {

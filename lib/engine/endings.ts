@@ -8,14 +8,16 @@
 import type { Outcome } from '../../types/index.js'
 import { FlightTimeoutError, NobodyWaitsError, NotKeptError, WaitTimeoutError } from '../errors.js'
 import type { Reason } from '../reasons.js'
-import { isOfVariant } from '../variant.js'
+import { isOfVariant, NO_VARIANT } from '../variant.js'
 import type { Cached } from './cache/lookup.js'
-import type { Peer } from './coordinators/coordinator.js'
-import { Departures, MAX_BOARDINGS, type Arrivals, type Parts, type Place } from './departures.js'
+import type { PeerResult } from './coordinators/codec.js'
+import type { PeerNote } from './coordinators/lease.js'
+import { Departures, MAX_BOARDINGS } from './departures.js'
 import type { Flight, FlightListener } from './flights/flight.js'
 import type { AbortReason, Ending } from './flights/landing.js'
 import { outcomeOf } from './outcome.js'
 import type { Participant } from './participant.js'
+import type { Arrivals, Parts, Place } from './parts.js'
 import type { Refusal } from './protection/protection.js'
 import { ANSWERED, LANDED, STRANDED } from './role.js'
 
@@ -70,7 +72,7 @@ export class Endings<R> implements Arrivals<R>, FlightListener<R, P<R>> {
       case 'peer':
         participant.leaderId = ending.leaderId
         participant.tally.saveMean()
-        this.#give(participant, ending.recording, 'peer', 'shared')
+        this.#give(participant, ending.recording, 'peer', ending.reason)
         return
       case 'cached':
         this.serve(participant, ending)
@@ -85,7 +87,7 @@ export class Endings<R> implements Arrivals<R>, FlightListener<R, P<R>> {
       case 'promoted':
         participant.leaderId = participant.id
         this.#inherit(participant, flight)
-        if (this.departures.takeOff(participant) === 'run') participant.run()
+        if (this.departures.takeOffs.begin(participant) === 'run') participant.run()
         else this.parked(participant)
         return
       case 'wait-timeout':
@@ -94,8 +96,13 @@ export class Endings<R> implements Arrivals<R>, FlightListener<R, P<R>> {
   }
 
   aborted (leader: P<R>, reason: AbortReason): void {
+    if (leader.role.type === 'peer') {
+      leader.cancel(new NobodyWaitsError())
+      return
+    }
     const { observer, outcomes, protection } = this.#parts
     const timedOut = reason === 'flight-timeout'
+    leader.lease.release()
     leader.role = leader.role.type === 'preparing' ? STRANDED : LANDED
     if (timedOut) observer.cleanedUp(leader)
     else observer.landed(leader, 'abandoned', 'client-left', 0, undefined)
@@ -114,23 +121,42 @@ export class Endings<R> implements Arrivals<R>, FlightListener<R, P<R>> {
     this.#give(participant, cached.recording, outcomeOf(cached), cached.reason)
   }
 
-  landPeer (leader: P<R>, peer: Peer<R>): void {
-    const flight = leader.flight as F<R>
-    if (!leader.accepts(peer.recording, false)) {
-      this.departures.start(leader)
-      leader.run()
+  landPeer (standIn: P<R>, result: PeerResult<R>): void {
+    const { flight, limits } = standIn
+    const { unshareable, variants } = this.#parts
+    if (flight === undefined || result.type === 'varies') return
+    if (result.type === 'unshareable') {
+      const { reason, remember, variant } = result
+      if (remember) unshareable.remember(standIn, variant, reason, limits.unshareableTtl)
+      flight.land(standIn, { type: 'unshareable', reason, variant })
+    } else if (result.type === 'failed' && limits.onError === 'promote' && flight.promotions === 0) {
+      flight.abandon(standIn, 'failed')
+    } else if (variants.learn(standIn, result.names, result.type === 'shared')) {
+      const { type: reason, recording, leaderId } = result
+      if (reason === 'shared') unshareable.forget(standIn)
+      flight.land(standIn, { type: 'peer', recording, leaderId, reason }, standIn.sharing(recording))
+    } else {
+      flight.land(standIn, { type: 'unshareable', reason: 'varies-too-much', variant: NO_VARIANT })
+    }
+  }
+
+  losePeer (standIn: P<R>): void {
+    standIn.flight?.abandon(standIn, 'peer-lost')
+  }
+
+  heed (leader: P<R>, note: PeerNote['result']): void {
+    if (note.type === 'varies') {
+      this.departures.split(leader, note.names)
       return
     }
-    leader.role = ANSWERED
-    flight.land(leader, peer)
-    leader.leaderId = peer.leaderId
-    leader.tally.saveMean()
-    this.#give(leader, peer.recording, 'peer', 'shared')
+    this.#parts.unshareable.remember(leader, note.variant, note.reason, leader.limits.unshareableTtl)
+    this.departures.boardAnew(leader, leader.flight)
   }
 
   landRefused (leader: P<R>, refusal: Refusal): void {
     const flight = leader.flight as F<R>
     const cached = leader.cache.standIn(leader.missed?.fallback)
+    leader.lease.release()
     leader.role = ANSWERED
     flight.land(leader, cached === undefined ? refusal : { type: 'cached', ...cached })
     if (cached === undefined) this.#refuse(leader, 'shed', refusal.reason, refusal.error, refusal.retryAfter)

@@ -108,7 +108,7 @@ export async function foresee<R> (scout: Scout<R>, key: string, asked: Asked<R>)
       }
     },
     variants,
-    unshareable: { reasonFor: boarder => asked.remembered.reasonFor(boarder, variants) },
+    unshareable: { reasonFor: boarder => asked.remembered.reasonFor(boarder, variants), remember: nothing, forget: nothing },
     caching: { refresh: nothing as () => never },
     outcomes: new Outcomes(clock, SILENT)
   })

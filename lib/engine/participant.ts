@@ -10,6 +10,7 @@ import type { NoPlan, Plan, ResultCache } from './cache/cache.js'
 import type { Found } from './cache/guarded-store.js'
 import type { Detail, Reason, UnshareableReason } from '../reasons.js'
 import type { Cached, Miss, Seeker, Suitability } from './cache/lookup.js'
+import { NO_LEASE, type Lease } from './coordinators/lease.js'
 import type { Fleet } from './flights/fleet.js'
 import type { Flight, Passenger } from './flights/flight.js'
 import type { Refresh } from './refresh.js'
@@ -45,6 +46,8 @@ export abstract class Participant<R> implements Passenger<R, Participant<R>>, Se
   retried = false
   /** How long it led before its run took off, in milliseconds: the store, protection or the coordinator had not answered. */
   heldFor = 0
+  /** What it leads its key by, for all processes. */
+  lease: Lease<R> = NO_LEASE
   leaderId: string | undefined
   outcome: Outcome | undefined
   outcomeReason: Reason | undefined
@@ -140,8 +143,18 @@ export abstract class Participant<R> implements Passenger<R, Participant<R>>, Se
     return this.limits.flightTimeout
   }
 
-  /** Whether somebody waits for its run. */
+  /** Whether somebody waits for its run here. */
   get hasFollowers (): boolean {
     return this.flight !== undefined && this.flight.followers > 0
+  }
+
+  /** Whether another process is known to wait for its run. */
+  get isAwaitedElsewhere (): boolean {
+    return this.lease.isWaitedFor
+  }
+
+  /** Whether its result is recorded: somebody waits for its run, or may wait for it in another process. */
+  get isRecorded (): boolean {
+    return this.lease.isShared || this.hasFollowers
   }
 }

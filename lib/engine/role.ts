@@ -66,6 +66,8 @@ export type Role<R> =
   | Alone
   | Solo
   | Landed
+  /** It stands in for another process that runs for the key. */
+  | { readonly type: 'peer' }
   /** It led, and lost its flight before its run took off. It runs for itself when what it waits for has answered. */
   | { readonly type: 'stranded' }
   /** It has been answered with another one's result, with an error, or by something past the engine. */
@@ -73,6 +75,7 @@ export type Role<R> =
 
 export const NEW: { readonly type: 'new' } = Object.freeze({ type: 'new' })
 export const AWAITING_STORE: { readonly type: 'awaiting-store' } = Object.freeze({ type: 'awaiting-store' })
+export const PEER: { readonly type: 'peer' } = Object.freeze({ type: 'peer' })
 export const FOLLOWER: { readonly type: 'follower' } = Object.freeze({ type: 'follower' })
 export const LANDED: Landed = Object.freeze({ type: 'landed', startedAt: 0 })
 export const STRANDED: { readonly type: 'stranded' } = Object.freeze({ type: 'stranded' })

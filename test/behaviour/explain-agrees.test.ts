@@ -175,7 +175,7 @@ const rows: readonly Row[] = [
 /** Only a run tells. */
 const AFTER = [
   'shared', 'failed', 'split', 'client-left', 'answered-elsewhere', 'cut-off', 'unheard', 'no-reply', 'hook-failed', 'handler-timeout',
-  'flight-timeout', 'wait-timeout', 'vary'
+  'flight-timeout', 'wait-timeout', 'vary', 'peer-lost'
 ]
 /** Of what there is not yet. */
 const RESERVED = ['queue-full', 'queue-timeout', 'breaker-open']

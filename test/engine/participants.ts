@@ -20,7 +20,7 @@ export class TestParticipant extends Participant<string> {
   readonly id: string
   readonly log = SILENT
   readonly tally = new Tally('TEST', 'test')
-  readonly limits = LIMITS
+  limits = LIMITS
   readonly origin = LIMITS
   readonly labels = []
   readonly fleet = undefined

@@ -1,10 +1,12 @@
 /**
  * "What stands at the seams of the engine, protection and the coordinator, may delay, refuse and fail, and nobody is lost."
  */
-import t from 'tap'
+import t, { type Test } from 'tap'
 import { NO_CACHE, type ResultCache } from '../../lib/engine/cache/cache.js'
 import { miss, type Lookup } from '../../lib/engine/cache/lookup.js'
-import { LEADS, type Claim, type Coordinator } from '../../lib/engine/coordinators/coordinator.js'
+import type { PeerResult } from '../../lib/engine/coordinators/codec.js'
+import { LEADS, type Claim, type Claiming, type Coordinator, type Peer, type PeerListener } from '../../lib/engine/coordinators/coordinator.js'
+import { NO_LEASE, type Lease } from '../../lib/engine/coordinators/lease.js'
 import { GRANTED, type Permission, type Protection } from '../../lib/engine/protection/protection.js'
 import { Engine, TestParticipant } from './participants.js'
 
@@ -19,16 +21,56 @@ function protection () {
   return { seam, asked, ended, first: () => asked[0] as typeof asked[number] }
 }
 
+/** A coordinator that answers when it is told to, and notes what it is told. */
 function coordinator () {
-  const asked: Array<{ key: string, answer: (claim: Claim<string>) => void, fail: (error: Error) => void }> = []
+  const asked: Array<Claiming & { answer: (claim: Claim<string>) => void, fail: (error: Error) => void }> = []
+  const sought: Array<Claiming & { answer: (peer: Peer<string> | undefined) => void }> = []
   const told: string[] = []
   const seam: Coordinator<string> = {
-    claim: key => new Promise((resolve, reject) => { asked.push({ key, answer: resolve, fail: reject }) }),
-    landed: (key, { type }) => { told.push(`${key} ${type}`) },
-    purged: (labels, soft) => { told.push(`purged ${labels.join()} ${String(soft)}`) }
+    claim: claiming => new Promise((resolve, reject) => { asked.push({ ...claiming, answer: resolve, fail: reject }) }),
+    find: claiming => new Promise(resolve => { sought.push({ ...claiming, answer: resolve }) }),
+    claimRefresh: async () => undefined,
+    purged: (labels, soft) => { told.push(`purged ${labels.join()} ${String(soft)}`) },
+    fenced: labels => { told.push(`fenced ${labels.join()}`) }
   }
-  return { seam, asked, told, first: () => asked[0] as typeof asked[number] }
+  /** A lease that notes what the run came to. */
+  const lease = (name: string, isWaitedFor = false): Lease<string> => {
+    let ended = false
+    const end = (what: string): void => {
+      if (!ended) told.push(`${name} ${what}`)
+      ended = true
+    }
+    return {
+      isShared: true,
+      isWaitedFor,
+      land (result, note) { end(`${describe(result)}${note === undefined ? '' : ` (${describe(note.result)} for ${note.ttl})`}`) },
+      release () { end('released') }
+    }
+  }
+  return { seam, asked, sought, told, lease, first: () => asked[0] as typeof asked[number] }
 }
+
+function describe (result: PeerResult<string>): string {
+  switch (result.type) {
+    case 'shared':
+    case 'failed': return `${result.type} ${result.recording} of ${result.leaderId}${result.names.length > 0 ? ` by ${result.names.join()}` : ''}`
+    case 'unshareable': return `unshareable ${result.reason}`
+    case 'varies': return `varies by ${result.names.join()}`
+  }
+}
+
+/** A run of another process, whose end the test tells. */
+function peer () {
+  let listener: PeerListener<string> | undefined
+  const told: string[] = []
+  const seam: Peer<string> = {
+    follow (given) { listener = given },
+    leave () { told.push('left') }
+  }
+  return { seam, told, land: (result: PeerResult<string>) => listener?.landed(result), lose: () => listener?.lost() }
+}
+
+const theirs: PeerResult<string> = { type: 'shared', recording: 'theirs', leaderId: 'p-1', names: [] }
 
 const refusal: Permission = { type: 'refused', reason: 'queue-full', error: new Error('too much'), retryAfter: 500 }
 
@@ -128,16 +170,16 @@ t.test('who lost its flight while its run waits, and is answered by something el
   t.strictSame(await engine.happened(), [])
 })
 
-t.test('a process that leads by the coordinator\'s word runs, and tells it how that ended and what was purged', async t => {
-  const { seam, first, told } = coordinator()
+t.test('a process that leads by the coordinator\'s word runs, and tells what that came to', async t => {
+  const { seam, first, told, lease } = coordinator()
   const engine = new Engine({ coordinator: seam })
   const leader = engine.arrive(engine.participant('a'))
   t.strictSame(await engine.happened(), [])
-  first().answer(LEADS)
+  t.strictSame([first().key, first().labels, first().leadsFor], ['["k"]', ['flights'], 1000])
+  first().answer({ type: 'leads', lease: lease('l') })
   t.strictSame(await engine.happened(), ['a runs'])
   engine.conductor.land(leader, [], false)
-  engine.conductor.purged(['tag:x'], true)
-  t.strictSame(told, ['["k"] abandoned', 'purged tag:x true'])
+  t.strictSame(told, ['l shared what a brought of a'])
 })
 
 t.test('a coordinator that fails costs a run', async t => {
@@ -148,37 +190,317 @@ t.test('a coordinator that fails costs a run', async t => {
   t.strictSame(await engine.happened(), ['a runs'])
 })
 
+/** Two who wait for a run of another process. */
+async function waiting (t: Test, change: (participant: TestParticipant) => void = () => {}) {
+  const both = coordinator()
+  const other = peer()
+  const engine = new Engine({ coordinator: both.seam })
+  const all = ['a', 'b'].map(id => {
+    const participant = engine.participant(id)
+    change(participant)
+    return engine.arrive(participant)
+  }) as [TestParticipant, TestParticipant]
+  both.first().answer({ type: 'follows', peer: other.seam })
+  t.strictSame(await engine.happened(), [])
+  t.strictSame(all.map(({ role, leaderId }) => [role.type, leaderId]), [['follower', undefined], ['follower', 'a']])
+  return { ...both, engine, all, other }
+}
+
 t.test('what another process brought is for everybody on the flight', async t => {
-  const { seam, first } = coordinator()
-  const engine = new Engine({ coordinator: seam })
-  const all = ['a', 'b'].map(id => engine.arrive(engine.participant(id)))
-  first().answer({ type: 'peer', recording: 'theirs', leaderId: 'p-1' })
-  t.strictSame(await engine.happened(), ['b has theirs', 'a has theirs'])
+  const { engine, all, other } = await waiting(t)
+  other.land(theirs)
+  t.strictSame((await engine.happened()).sort(), ['a has theirs', 'b has theirs'])
   t.strictSame(all.map(({ leaderId, outcome, outcomeReason }) => [leaderId, outcome, outcomeReason]), [['p-1', 'peer', 'shared'], ['p-1', 'peer', 'shared']])
   t.equal(all.reduce((sum, { tally }) => sum + tally.runs, 0), 0)
+  t.equal(engine.conductor.flights.size, 0)
+})
+
+t.test('a failure of another process is shared, or one more run is tried', async t => {
+  const { engine, all, other } = await waiting(t)
+  other.land({ ...theirs, type: 'failed' })
+  t.strictSame((await engine.happened()).sort(), ['a has theirs', 'b has theirs'])
+  t.strictSame(all.map(({ outcome, outcomeReason }) => [outcome, outcomeReason]), [['peer', 'failed'], ['peer', 'failed']])
+  const again = await waiting(t, participant => { participant.limits = { ...participant.limits, onError: 'promote' } })
+  again.other.land({ ...theirs, type: 'failed' })
+  t.equal(again.asked.length, 2)
+  again.asked[1]?.answer(LEADS)
+  t.strictSame(await again.engine.happened(), ['b runs'])
 })
 
 t.test('who may not have what another process brought runs', async t => {
-  const { seam, first } = coordinator()
-  const engine = new Engine({ coordinator: seam })
-  const leader: TestParticipant = engine.participant('a')
-  leader.takes = false
-  engine.arrive(leader)
-  first().answer({ type: 'peer', recording: 'theirs', leaderId: 'p-1' })
-  t.strictSame(await engine.happened(), ['a runs'])
+  const { engine, asked, other } = await waiting(t, participant => { participant.takes = false })
+  other.land(theirs)
+  t.equal(asked.length, 2)
+  asked[1]?.answer(LEADS)
+  t.strictSame(await engine.happened(), ['b runs'])
 })
 
-t.test('both are asked, protection first', async t => {
+t.test('if nothing comes of the run of another process, one of those who wait runs for the others', async t => {
+  const { engine, all, asked, other } = await waiting(t)
+  other.lose()
+  t.equal(asked.length, 2)
+  asked[1]?.answer(LEADS)
+  t.strictSame(await engine.happened(), ['b runs'])
+  engine.conductor.land(all[1], [], false)
+  t.strictSame(await engine.happened(), ['a has what b brought'])
+  t.strictSame(other.told, [])
+})
+
+t.test('if nothing comes of a second one either, all run', async t => {
+  const { engine, all, asked, other } = await waiting(t)
+  other.lose()
+  const second = peer()
+  asked[1]?.answer({ type: 'follows', peer: second.seam })
+  await engine.happened()
+  second.lose()
+  t.strictSame((await engine.happened()).sort(), ['a runs', 'b runs'])
+  t.strictSame(all.map(({ outcome, outcomeReason }) => [outcome, outcomeReason]), Array(2).fill(['alone', 'peer-lost']))
+})
+
+t.test('who waits for another process waits no longer than for one of its own', async t => {
+  const { engine, asked, other } = await waiting(t)
+  engine.clock.advance(301)
+  t.strictSame(asked.map(({ key }) => key), ['["k"]', '["k"] retry'])
+  t.strictSame(other.told, ['left'])
+  asked[1]?.answer(LEADS)
+  t.match(await engine.happened(), [/^[ab] runs$/])
+})
+
+t.test('a run of another process that takes too long is given up, and one of those who wait runs', async t => {
+  const { engine, asked, other } = await waiting(t, participant => { participant.limits = { ...participant.limits, waitTimeout: 10_000 } })
+  engine.clock.advance(1001)
+  t.strictSame(other.told, ['left'])
+  t.equal(asked.length, 2)
+  asked[1]?.answer(LEADS)
+  t.strictSame(await engine.happened(), ['b runs'])
+})
+
+t.test('nobody who waits is left: the other process is told', async t => {
+  const { engine, all, other } = await waiting(t)
+  engine.conductor.leave(all[0], 'client-left')
+  t.strictSame(other.told, [])
+  engine.conductor.leave(all[1], 'client-left')
+  t.strictSame(other.told, ['left'])
+  t.equal(engine.conductor.flights.size, 0)
+  other.land(theirs)
+  other.lose()
+  t.strictSame(await engine.happened(), [])
+})
+
+t.test('a leader whose client has left does not wait for another process', async t => {
+  const both = coordinator()
+  const other = peer()
+  const engine = new Engine({ coordinator: both.seam })
+  const [a] = ['a', 'b'].map(id => engine.arrive(engine.participant(id))) as [TestParticipant, TestParticipant]
+  a.gone = true
+  engine.conductor.leave(a, 'client-left')
+  both.first().answer({ type: 'follows', peer: other.seam })
+  await engine.happened()
+  t.strictSame([a.outcome, a.outcomeReason], ['follower', 'client-left'])
+  other.land(theirs)
+  t.strictSame(await engine.happened(), ['b has theirs'])
+})
+
+t.test('a claim that comes too late is given up', async t => {
+  for (const late of ['leads', 'follows', 'told'] as const) {
+    const both = coordinator()
+    const other = peer()
+    const engine = new Engine({ coordinator: both.seam })
+    const a = engine.arrive(engine.participant('a'))
+    engine.conductor.leave(a, 'answered-elsewhere')
+    both.first().answer(late === 'leads'
+      ? { type: late, lease: both.lease('l') }
+      : late === 'follows' ? { type: late, peer: other.seam } : { type: late, note: { type: 'varies', names: ['x'] } })
+    t.strictSame(await engine.happened(), [])
+    t.strictSame([...both.told, ...other.told], { leads: ['l released'], follows: ['left'], told: [] }[late])
+  }
+})
+
+t.test('what another process could not share is not shared here, and remembered', async t => {
+  const { engine, all, other } = await waiting(t)
+  other.land({ type: 'unshareable', reason: 'private', variant: { names: [], values: [] }, leaderId: 'p-1', remember: true })
+  t.strictSame((await engine.happened()).sort(), ['a runs', 'b runs'])
+  t.strictSame(all.map(({ outcome, outcomeReason }) => [outcome, outcomeReason]), Array(2).fill(['alone', 'private']))
+  const next = engine.arrive(engine.participant('c'))
+  t.strictSame(await engine.happened(), ['c runs'])
+  t.strictSame([next.outcome, next.outcomeReason], ['bypass', 'unshareable'])
+})
+
+t.test('newcomers are told what an earlier run of another process could not share', async t => {
+  const both = coordinator()
+  const engine = new Engine({ coordinator: both.seam })
+  const all = ['a', 'b'].map(id => engine.arrive(engine.participant(id)))
+  both.first().answer({ type: 'told', note: { type: 'unshareable', reason: 'private', variant: { names: [], values: [] }, leaderId: 'p', remember: true } })
+  t.strictSame((await engine.happened()).sort(), ['a runs', 'b runs'])
+  t.strictSame(all.map(({ outcome, outcomeReason }) => [outcome, outcomeReason]), Array(2).fill(['alone', 'unshareable']))
+})
+
+t.test('newcomers are told by what the results of their key vary, and board again', async t => {
+  const both = coordinator()
+  const engine = new Engine({ coordinator: both.seam })
+  const all = ['a', 'b'].map(id => engine.arrive(Object.assign(new Varied(id, engine.events), { variant: id })))
+  both.first().answer({ type: 'told', note: { type: 'varies', names: ['x'] } })
+  t.strictSame(await engine.happened(), [])
+  t.strictSame(both.asked.map(({ key }) => key).sort(), ['["k"]', '["k"][["x"],["a"]]', '["k"][["x"],["b"]]'])
+  t.equal(all.length, 2)
+})
+
+t.test('what another process brought is learned to vary, and who differs boards again', async t => {
+  const both = coordinator()
+  const other = peer()
+  const engine = new Engine({ coordinator: both.seam })
+  const b = new Varied('b', engine.events)
+  b.variant = 'b'
+  b.takes = false
+  engine.arrive(Object.assign(new Varied('a', engine.events), { variant: 'a' }))
+  engine.arrive(b)
+  both.first().answer({ type: 'follows', peer: other.seam })
+  await engine.happened()
+  other.land({ ...theirs, names: ['x'] })
+  t.strictSame(await engine.happened(), ['a has theirs'])
+  t.equal(both.asked[1]?.key, '["k"][["x"],["b"]]')
+  const many = await waiting(t)
+  many.other.land({ ...theirs, names: Array.from({ length: 65 }, (_, index) => `y${index}`) })
+  t.strictSame((await many.engine.happened()).sort(), ['a runs', 'b runs'])
+})
+
+t.test('other processes are told how each flight ends', async t => {
+  const end = async (ending: (engine: Engine, leader: TestParticipant) => void, isWaitedFor = false, change: (leader: TestParticipant) => void = () => {}) => {
+    const { seam, first, told, lease } = coordinator()
+    const engine = new Engine({ coordinator: seam })
+    const participant = new Varied('a', engine.events)
+    change(participant)
+    engine.arrive(participant)
+    first().answer({ type: 'leads', lease: lease('l', isWaitedFor) })
+    await engine.happened()
+    ending(engine, participant)
+    return [...told, ...await engine.happened()].join()
+  }
+  t.equal(await end(({ conductor }, leader) => { conductor.land(leader, [], true) }), 'l failed what a brought of a')
+  t.equal(await end(({ conductor }, leader) => {
+    conductor.variants.learn(leader, ['x'])
+    conductor.land(leader, ['x'], false)
+  }), 'l shared what a brought of a by x (varies by x for 1000)')
+  t.equal(await end(({ conductor }, leader) => { conductor.unshareable(leader, 'private', true, []) }), 'l unshareable private (unshareable private for 1000)')
+  t.equal(await end(({ conductor }, leader) => { conductor.unshareable(leader, 'hijacked', false, []) }), 'l unshareable hijacked')
+  t.equal(await end(({ conductor }, leader) => { conductor.release([leader]) }), 'l released')
+  t.equal(await end(({ conductor }, leader) => { conductor.abandon(leader, 'no-reply') }), 'l released')
+  t.equal(await end(({ conductor }, leader) => { conductor.retire(leader) }), 'l released')
+  t.match(await end(({ clock }) => { clock.advance(1001) }), /^l released,a cancelled/)
+  t.match(await end(({ conductor }, leader) => { conductor.leave(leader, 'client-left') }), /^l released,a cancelled/)
+  t.equal(await end(({ conductor }, leader) => { conductor.leave(leader, 'client-left') }, true), '', 'others wait: the run goes on')
+  t.equal(await end(({ conductor }, leader) => { conductor.fallBack(leader) }, false, leader => {
+    leader.cache = { ...NO_CACHE, standIn: () => ({ recording: 'old', reason: 'stale-if-error' }) }
+  }), 'l shared old of a')
+  t.equal(await end(({ conductor }, leader) => {
+    conductor.land(leader, [], false, () => {})
+    conductor.live.completed(leader, ['x'], false)
+    conductor.live.close(leader)
+  }), 'l shared what a brought of a by x (varies by x for 1000)')
+  t.equal(await end(({ conductor }, leader) => {
+    conductor.land(leader, [], false, () => {})
+    conductor.live.cutShort(leader, 'cut-off')
+  }), 'l released')
+  t.equal(await end(({ conductor }, leader) => {
+    conductor.land(leader, [], false, () => {})
+    conductor.live.outgrown(leader, [])
+  }), 'l unshareable too-large')
+})
+
+t.test('a run that protection refuses is given up for all processes', async t => {
+  const guard = protection()
+  const both = coordinator()
+  const engine = new Engine({ protection: guard.seam, coordinator: both.seam })
+  engine.arrive(engine.participant('a'))
+  both.first().answer({ type: 'leads', lease: both.lease('l') })
+  await engine.happened()
+  guard.first().answer(refusal)
+  t.strictSame(await engine.happened(), ['a refused too much 500'])
+  t.strictSame(both.told, ['l released'])
+})
+
+t.test('both are asked, the coordinator first: who waits for another process takes no place of a run', async t => {
   const guard = protection()
   const both = coordinator()
   const engine = new Engine({ protection: guard.seam, coordinator: both.seam })
   engine.arrive(engine.participant('a'))
   await engine.happened()
-  t.equal(both.asked.length, 0)
-  guard.first().answer(GRANTED)
-  await engine.happened()
+  t.equal(guard.asked.length, 0)
   both.first().answer(LEADS)
+  await engine.happened()
+  guard.first().answer(GRANTED)
   t.strictSame(await engine.happened(), ['a runs'])
+})
+
+t.test('a slow store and the coordinator are asked at once; of a hit nobody runs', async t => {
+  const both = coordinator()
+  const engine = new Engine({ coordinator: both.seam })
+  let answer: (lookup: Lookup<string>) => void = () => {}
+  const cache: ResultCache<string> = { ...NO_CACHE, lookUp: () => new Promise(resolve => { answer = resolve }) }
+  const hit = engine.arrive(Object.assign(engine.participant('a'), { cache }))
+  t.equal(both.asked.length, 1)
+  answer({ type: 'hit', recording: 'old', reason: 'fresh', refresh: false })
+  t.strictSame(await engine.happened(), ['a has old'])
+  both.first().answer({ type: 'leads', lease: both.lease('l') })
+  await engine.happened()
+  t.strictSame([both.told.join(), hit.outcome], ['l released', 'hit'])
+  engine.arrive(Object.assign(engine.participant('b'), { cache }))
+  answer(miss('none'))
+  both.asked[1]?.answer({ type: 'leads', lease: both.lease('m') })
+  t.strictSame(await engine.happened(), ['b runs'])
+})
+
+t.test('who may not lead follows a run of another process, or runs by itself', async t => {
+  const both = coordinator()
+  const other = peer()
+  const engine = new Engine({ coordinator: both.seam })
+  const head = (id: string): TestParticipant => engine.arrive(Object.assign(engine.participant(id), { followsOnly: 'head' }) as unknown as TestParticipant)
+  const [a, b] = [head('a'), head('b')]
+  t.equal(both.asked.length, 0)
+  for (const { answer } of both.sought) answer(other.seam)
+  t.strictSame(await engine.happened(), [])
+  t.strictSame(other.told, ['left'], 'both wait on one flight')
+  other.land(theirs)
+  t.strictSame(await engine.happened(), ['a has theirs', 'b has theirs'])
+  t.strictSame([a.outcome, b.outcome], ['peer', 'peer'])
+  const alone = head('c')
+  both.sought[2]?.answer(undefined)
+  t.strictSame(await engine.happened(), ['c runs'])
+  t.equal(alone.outcome, 'bypass')
+  const gone = head('d')
+  engine.conductor.leave(gone, 'client-left')
+  both.sought[3]?.answer(other.seam)
+  t.strictSame(await engine.happened(), [])
+  t.strictSame(other.told, ['left', 'left'])
+})
+
+t.test('of processes that have one cache one refreshes it', async t => {
+  const { seam } = coordinator()
+  const refreshes: string[] = []
+  for (const [name, claimRefresh] of Object.entries<Coordinator<string>['claimRefresh']>({
+    first: async () => NO_LEASE, other: async () => undefined, broken: () => Promise.reject(new Error('gone'))
+  })) {
+    const engine = new Engine({ coordinator: { ...seam, claimRefresh } })
+    const participant = engine.participant('a')
+    participant.refresh = async () => { refreshes.push(name) }
+    participant.cache = {
+      ...NO_CACHE,
+      shared: true,
+      beginRefresh: () => true,
+      endRefresh: () => { refreshes.push(`${name} ended`) },
+      lookUp: () => ({ type: 'hit', recording: 'old', reason: 'stale-while-revalidate', refresh: true })
+    }
+    engine.arrive(participant)
+    await engine.happened()
+  }
+  t.strictSame(refreshes, ['first', 'first ended', 'other ended', 'broken', 'broken ended'])
+})
+
+t.test('the kill switch lets go of those who wait for another process', async t => {
+  const { engine, other } = await waiting(t)
+  engine.conductor.release(engine.conductor.flights.leaders())
+  t.strictSame((await engine.happened()).sort(), ['a runs', 'b runs'])
+  t.strictSame(other.told, ['left'])
 })
 
 t.test('where nothing is cached, nothing is stored, found, served or refreshed', async t => {

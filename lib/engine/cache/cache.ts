@@ -58,6 +58,8 @@ export interface ResultCache<R> {
   stamp (): number
   /** Whether results are stored at all. */
   readonly stores: boolean
+  /** Whether other processes have the same results. */
+  readonly shared: boolean
   /** Stores a result as `plan` says. Returns how long it stays fresh; undefined if it is not stored. */
   store (storing: Storing, plan: (now: number) => Plan | NoPlan): number | undefined
   /** The run did well, but its result is not stored: drops the older result of the key. */
@@ -77,6 +79,7 @@ export const NO_CACHE: ResultCache<never> = Object.freeze<ResultCache<never>>({
   peek: () => undefined,
   stamp: () => 0,
   stores: false,
+  shared: false,
   store: () => undefined,
   supersede () {},
   standIn: () => undefined,
@@ -87,6 +90,7 @@ export const NO_CACHE: ResultCache<never> = Object.freeze<ResultCache<never>>({
 
 export class Cache<R> implements ResultCache<R> {
   readonly stores = true
+  readonly shared: boolean
   readonly guarded: GuardedStore
   readonly #codec: Codec<R>
   readonly #refreshes: Refreshes
@@ -95,6 +99,7 @@ export class Cache<R> implements ResultCache<R> {
   /** @param eagerRefresh after which part of its time a fresh result is refreshed; infinite for never */
   constructor (guarded: GuardedStore, codec: Codec<R>, refreshes: Refreshes, eagerRefresh: number) {
     this.guarded = guarded
+    this.shared = guarded.isShared
     this.#codec = codec
     this.#refreshes = refreshes
     this.#eagerRefresh = eagerRefresh

@@ -11,8 +11,9 @@ import { Timed, type Deadlines } from './deadlines.js'
 import type { Fleet, FleetMember } from './fleet.js'
 import { Followers, type WaitListener, type Waiter } from './followers.js'
 import { PROMOTED, WAIT_TIMEOUT, type AbortReason, type Ending, type Landing } from './landing.js'
-import { pace, TURN } from './pace.js'
+import { TURN } from './pace.js'
 import { Ramp, type Run } from './ramp.js'
+import { tell } from './telling.js'
 
 /** Who is on a flight, as the flight sees it. */
 export interface Passenger<R, P extends Passenger<R, P>> extends Waiter {
@@ -26,6 +27,8 @@ export interface Passenger<R, P extends Passenger<R, P>> extends Waiter {
   readonly labels: readonly string[]
   /** The fleet of the flights that it leads; undefined if they have none. */
   readonly fleet: Fleet<Flight<R, P>> | undefined
+  /** It leads, and another process is known to wait for its run. */
+  readonly isAwaitedElsewhere: boolean
 }
 
 /** Is told how flights end. Must not throw. */
@@ -170,6 +173,19 @@ export class Flight<R, P extends Passenger<R, P>> extends Timed implements Fleet
     return true
   }
 
+  /**
+   * Another process leads the key: `standIn` leads the flight in its place, for as long as somebody waits here.
+   *
+   * @param follows the leader waits as well: its own client is still there
+   */
+  handOver (leader: P, standIn: P, follows: boolean): void {
+    leader.flight = undefined
+    if (follows) this.follow(leader)
+    this.#succeed(standIn)
+    this.#leaderStays = false
+    this.#endIfEmpty()
+  }
+
   /** A passenger's client is gone. The run goes on while anybody waits for it. */
   leave (passenger: P): void {
     if (passenger === this.#leader) this.#leaderStays = false
@@ -240,32 +256,17 @@ export class Flight<R, P extends Passenger<R, P>> extends Timed implements Fleet
   }
 
   #tell (landing: Landing<R>, told: () => void = () => {}): void {
-    if (this.followers === 0) {
-      told()
-      return
-    }
-    const followers = this.#followers as Followers<P>
-    // Followers may come and leave while others are told. The iterator sees that.
-    const waiting = followers.all()
+    if (this.followers === 0) return told()
     this.#telling = landing
-    const step = (): boolean => {
-      // Otherwise the flight has ended in another way meanwhile, or has a new leader.
-      if (this.#telling === landing) {
-        const next = waiting.next().value
-        if (next !== undefined) this.#settle(next, landing)
-        if (followers.size > 0) return true
-        this.#telling = undefined
+    const { clock, listener } = this.#registry
+    tell(this.#followers as Followers<P>, clock, {
+      isCurrent: () => this.#telling === landing,
+      isAnswered: follower => listener.isAnsweredBy(follower, landing),
+      settle: follower => { this.#settle(follower, landing) },
+      over: () => {
+        if (this.#telling === landing) this.#telling = undefined
+        told()
       }
-      told()
-      return false
-    }
-    let first = true
-    pace(this.#registry.clock, step, () => {
-      // For those who come later `answer` asks.
-      if (!first) return
-      first = false
-      const { listener } = this.#registry
-      for (const follower of followers.all()) if (!listener.isAnsweredBy(follower, landing)) this.#settle(follower, landing)
     })
   }
 
@@ -282,7 +283,7 @@ export class Flight<R, P extends Passenger<R, P>> extends Timed implements Fleet
 
   #endIfEmpty (): void {
     const leader = this.#leader
-    if (leader === undefined || this.#leaderStays || this.followers > 0) return
+    if (leader === undefined || this.#leaderStays || this.followers > 0 || leader.isAwaitedElsewhere) return
     this.#end()
     this.#registry.listener.aborted(leader, 'nobody-waits')
   }

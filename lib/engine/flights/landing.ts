@@ -3,6 +3,7 @@
  *
  * Invariant: plain data. A landing says what there is to have; what becomes of a follower is decided in `Endings.settle`.
  */
+import type { UnshareableReason } from '../../reasons.js'
 import type { Variant } from '../../variant.js'
 import type { CachedReason } from '../cache/lookup.js'
 import type { Refusal } from '../protection/protection.js'
@@ -13,12 +14,12 @@ export type Landing<R> =
   | { readonly type: 'failed', readonly recording: R }
   /** The leader found a result in the cache; the reason says why it may be served. */
   | { readonly type: 'cached', readonly recording: R, readonly reason: CachedReason }
-  /** Another process led the key. */
-  | { readonly type: 'peer', readonly recording: R, readonly leaderId: string }
+  /** Another process led the key; the reason says whether its run failed. */
+  | { readonly type: 'peer', readonly recording: R, readonly leaderId: string, readonly reason: 'shared' | 'failed' }
   /** The key turns out to have variants, and nothing is known of them but that. */
   | { readonly type: 'mismatch' }
   /** For the leader's client only. A follower whose values differ from `variant` boards again. */
-  | { readonly type: 'unshareable', readonly reason: string, readonly variant: Variant }
+  | { readonly type: 'unshareable', readonly reason: UnshareableReason, readonly variant: Variant }
   | { readonly type: 'abandoned', readonly reason: string }
   /** Protection does not let the run take off. */
   | Refusal

@@ -6,6 +6,7 @@
  */
 import type { GuardedStore } from '../../engine/cache/guarded-store.js'
 import type { Conductor } from '../../engine/conductor.js'
+import { EVERY_FLIGHT } from '../../engine/coordinators/coordinator.js'
 import { isPathLabel, pathLabel } from '../../http/labels.js'
 import type { Recording } from '../../http/recording.js'
 
@@ -26,6 +27,7 @@ export class Barrier {
   fence (path: string): void {
     const label = pathLabel(path)
     this.#conductor.flights.fence(label)
+    this.#conductor.coordinator.fenced([label])
     if (this.#purgesOnWrite) this.#purge([label], false)
   }
 
@@ -33,6 +35,7 @@ export class Barrier {
   purge (labels: readonly string[], softly: boolean): void {
     this.#purge(labels, softly)
     this.#conductor.flights.fenceAll()
+    this.#conductor.coordinator.fenced([EVERY_FLIGHT])
   }
 
   /** Another process has purged this: new requests join no flight that is in the air now. Which tags a response has is known at its end only. */
@@ -44,6 +47,6 @@ export class Barrier {
 
   #purge (labels: readonly string[], softly: boolean): void {
     if (this.caches || this.#guarded.isShared) this.#guarded.purge(labels, softly)
-    this.#conductor.purged(labels, softly)
+    this.#conductor.coordinator.purged(labels, softly)
   }
 }

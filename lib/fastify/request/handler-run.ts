@@ -67,7 +67,7 @@ export class HandlerRun extends LandingRun {
     if (role.type === 'leader' || role.type === 'probe') this.markUnshareable('unrecorded', true)
     if (reader?.readableEnded !== false) return
     this.stopJoining()
-    conductor.close(participant)
+    conductor.live.close(participant)
   }
 
   /**
@@ -135,7 +135,7 @@ export class HandlerRun extends LandingRun {
     const vary = parseVary(headers.vary)
     // If it is decided at once and nobody waits, nobody gets it. A probe's response tells what to expect of the next one.
     const wanted = reason === undefined &&
-      (!last || this.stream !== undefined || participant.hasFollowers || role.type === 'probe' || ttl !== undefined)
+      (!last || this.stream !== undefined || participant.isRecorded || role.type === 'probe' || ttl !== undefined)
     this.recorded = {
       reason,
       status,

@@ -108,10 +108,10 @@ export abstract class LandingRun implements StreamingRun {
     if (!(broadcast instanceof Broadcast) || !broadcast.complete || this.dependencies.unknownReason !== undefined) return
     const participant = this.participant
     const { conductor, conductor: { variants }, route } = participant
-    const { vary } = this.recorded as Capture
+    const { failed, vary } = this.recorded as Capture
     variants.streamed(route, this.variesOn(vary))
     this.#body = broadcast.whole()
-    conductor.completed(participant, this.variesOn([...vary, ...variants.lateReads(route)]))
+    conductor.live.completed(participant, this.variesOn([...vary, ...variants.lateReads(route)]), failed)
     this.#body = broadcast
   }
 

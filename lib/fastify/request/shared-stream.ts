@@ -100,7 +100,7 @@ export class SharedStream implements BroadcastEvents {
   tooLarge (): void {
     const participant = this.#participant
     if (participant.runsForOthers) this.#run.markUnshareable('too-large', true)
-    else participant.conductor.close(participant)
+    else participant.conductor.live.outgrown(participant, this.#run.variesOn(NO_NAMES))
   }
 
   over (how: 'complete' | 'cut-off' | 'unheard'): void {
@@ -108,11 +108,12 @@ export class SharedStream implements BroadcastEvents {
     const { conductor } = participant
     this.#run.dependencies.stop()
     if (how === 'complete') this.#run.completed()
-    if (!participant.runsForOthers && how === 'complete') conductor.close(participant)
-    // Some followers may not have had their turn to join.
-    else if (!participant.runsForOthers) participant.flight?.abandon(participant, how)
+    if (!participant.runsForOthers) {
+      if (how === 'complete') conductor.live.close(participant)
+      // Some followers may not have had their turn to join.
+      else conductor.live.cutShort(participant, how)
     // Nothing was sent to followers yet: the run failed as one does whose handler throws.
-    else if (how === 'unheard' || (how === 'cut-off' && conductor.fallBack(participant) === undefined)) conductor.abandon(participant, how)
+    } else if (how === 'unheard' || (how === 'cut-off' && conductor.fallBack(participant) === undefined)) conductor.abandon(participant, how)
     if (how === 'unheard') participant.cancel(new NobodyWaitsError())
   }
 
@@ -129,7 +130,7 @@ export class SharedStream implements BroadcastEvents {
     if (unknownReason !== undefined || names.length > 0) {
       conductor.variants.readLate(participant, names)
       conductor.variants.learn(participant, [...new Set([...known, ...names])])
-      conductor.close(participant, MISMATCH)
+      conductor.live.close(participant, MISMATCH)
       this.broadcast.cut(listener => listener !== participant &&
         (unknownReason !== undefined || names.some(name => (listener as AnsweredRequest).value(name) !== participant.value(name))))
     }

@@ -1,6 +1,7 @@
 /**
  * Passengers that write down what happens to them, and a register for them.
  */
+import type { UnshareableReason } from '../../../lib/reasons.js'
 import type { Flight, Passenger } from '../../../lib/engine/flights/flight.js'
 import type { Fleet } from '../../../lib/engine/flights/fleet.js'
 import { Flights, type FlightLimits } from '../../../lib/engine/flights/flights.js'
@@ -32,6 +33,7 @@ export class TestPassenger implements Passenger<string, TestPassenger> {
   readonly flightTimeout: number
   readonly mayLead: boolean
   readonly fleet: TestFleet | undefined
+  isAwaitedElsewhere = false
   /** How often it was asked for its labels. */
   asked = 0
   onSettle: Reaction = () => {}
@@ -79,7 +81,7 @@ function describe (ending: Ending<string>): string {
 
 export const shared = (recording: string): Landing<string> => ({ type: 'shared', recording })
 export const failed = (recording: string): Landing<string> => ({ type: 'failed', recording })
-export const unshareable = (reason: string): Landing<string> => ({ type: 'unshareable', reason, variant: { names: [], values: [] } })
+export const unshareable = (reason: UnshareableReason): Landing<string> => ({ type: 'unshareable', reason, variant: { names: [], values: [] } })
 
 /** A flight, and a passenger for each name. */
 export interface Crew<Names extends readonly string[]> {

@@ -1,0 +1,27 @@
+/**
+ * What a process has while it leads a key for all processes.
+ *
+ * Invariant: the first call of `land` or `release` ends it; later ones do nothing. Neither takes time, nor throws.
+ */
+import type { PeerResult } from './codec.js'
+
+/** What newcomers of a key are told for a while, instead of getting a place. */
+export interface PeerNote {
+  readonly result: Exclude<PeerResult<never>, { readonly recording: never }>
+  /** In milliseconds. */
+  readonly ttl: number
+}
+
+export interface Lease<R> {
+  /** Other processes can wait for the run, so that its result is recorded even if nobody waits here. */
+  readonly isShared: boolean
+  /** Another process is known to wait for it. */
+  readonly isWaitedFor: boolean
+  /** The run came to something. */
+  land (result: PeerResult<R>, note?: PeerNote): void
+  /** The run came to nothing: those who wait for it ask again. */
+  release (): void
+}
+
+/** Of a run that concerns this process only. */
+export const NO_LEASE: Lease<never> = Object.freeze({ isShared: false, isWaitedFor: false, land () {}, release () {} })

@@ -1,0 +1,80 @@
+/**
+ * Leads a flight in the place of another process that runs for its key.
+ *
+ * Invariant: it never runs, is no request or call, and counts nowhere. It leads for as long as somebody waits. It knows of the key what
+ * the participant knows that asked first.
+ */
+import type { ResultCache } from './cache/cache.js'
+import type { Miss } from './cache/lookup.js'
+import type { Fleet } from './flights/fleet.js'
+import type { Flight } from './flights/flight.js'
+import type { Limits, Participant } from './participant.js'
+import { PEER } from './role.js'
+import type { Peer } from './coordinators/coordinator.js'
+
+/** What a flight, and those on board, ask of who leads but does not run. */
+type Leading<R> = Pick<Participant<R>,
+'flight' | 'role' | 'key' | 'boardedKey' | 'missed' | 'id' | 'cache' | 'limits' | 'origin' | 'labels' | 'fleet' | 'mayLead' | 'flightTimeout' |
+'isAwaitedElsewhere' | 'joined' | 'cancel' | 'value' | 'learned' | 'tooVaried' | 'sharing'>
+
+export class PeerLeader<R> implements Leading<R> {
+  flight: Flight<R, Participant<R>> | undefined
+  readonly role = PEER
+  readonly key: string
+  readonly boardedKey: string
+  readonly missed: Miss<R> | undefined
+  /** That of the request that runs is not known before its end. */
+  readonly id = ''
+  readonly cache: ResultCache<R>
+  readonly limits: Limits
+  readonly origin: object
+  readonly labels: readonly string[]
+  readonly fleet: Fleet<Flight<R, Participant<R>>> | undefined
+  readonly mayLead = true
+  readonly flightTimeout: number
+  readonly isAwaitedElsewhere = false
+  readonly #asker: Participant<R>
+  readonly #peer: Peer<R>
+
+  private constructor (asker: Participant<R>, peer: Peer<R>) {
+    this.#asker = asker
+    this.#peer = peer
+    this.key = asker.key
+    this.boardedKey = asker.boardedKey
+    this.missed = asker.missed
+    this.cache = asker.cache
+    this.limits = asker.limits
+    this.origin = asker.origin
+    this.labels = asker.labels
+    this.fleet = asker.fleet
+    this.flightTimeout = asker.flightTimeout
+  }
+
+  /** A leader, as far as flights go. */
+  static of<R> (asker: Participant<R>, peer: Peer<R>): Participant<R> {
+    return new PeerLeader(asker, peer) as unknown as Participant<R>
+  }
+
+  value (name: string): string | null {
+    return this.#asker.value(name)
+  }
+
+  learned (names: readonly string[]): void {
+    this.#asker.learned(names)
+  }
+
+  tooVaried (): void {
+    this.#asker.tooVaried()
+  }
+
+  sharing (recording: R): (() => void) | undefined {
+    return this.#asker.sharing(recording)
+  }
+
+  /** Nobody here waits any more. */
+  cancel (): void {
+    this.#peer.leave()
+  }
+
+  joined (): void {}
+}

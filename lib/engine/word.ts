@@ -1,0 +1,39 @@
+/**
+ * What other processes are told of a run that this one led.
+ *
+ * Invariant: told once, when its flight has landed here. A result that is kept from this process's own clients for a reason of this
+ * process alone (it is switched off here) is nobody else's concern: they ask again.
+ */
+import type { Landing } from './flights/landing.js'
+import type { Participant } from './participant.js'
+import type { PeerNote } from './coordinators/lease.js'
+
+/**
+ * Hands over how the flight of a leader has landed.
+ *
+ * @param names what its result depends on besides the key
+ * @param remember newcomers are told the same for a while
+ */
+export function pass<R> (leader: Participant<R>, landing: Landing<R>, names: readonly string[], remember: boolean): void {
+  const { id: leaderId, lease } = leader
+  switch (landing.type) {
+    case 'shared':
+    case 'failed':
+      lease.land({ type: landing.type, recording: landing.recording, leaderId, names }, noteOf(leader, { type: 'varies', names }, names.length > 0 && remember))
+      return
+    case 'cached':
+      lease.land({ type: 'shared', recording: landing.recording, leaderId, names })
+      return
+    case 'unshareable': {
+      if (landing.reason === 'disabled') break
+      const result = { ...landing, leaderId, remember }
+      lease.land(result, noteOf(leader, result, remember))
+      return
+    }
+  }
+  lease.release()
+}
+
+function noteOf<R> ({ limits: { unshareableTtl } }: Participant<R>, result: PeerNote['result'], wanted: boolean): PeerNote | undefined {
+  return wanted && unshareableTtl > 0 ? { result, ttl: unshareableTtl } : undefined
+}
