@@ -63,6 +63,8 @@ export interface StoreUser {
   stamp: () => number
   /** Somebody else has purged what has one of these labels. */
   purged: (labels: readonly string[], soft: boolean) => void
+  /** Purges by others may have been missed. What is asked of the store from now on is behind none of them. */
+  missedPurges: () => void
 }
 
 /**

@@ -83,7 +83,7 @@ export function createScope (
   const log = quiet(fastify.log, warnings)
   const storeTally = new StoreTally(log, clock)
   /** Another process has purged something. */
-  const told = (labels: readonly string[]): void => {
+  const told = (labels: readonly string[] | undefined): void => {
     requests.barrier.purged(labels)
     if (functionStores.size > 0) calls.flights.fence(STORED)
   }

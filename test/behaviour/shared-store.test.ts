@@ -71,7 +71,8 @@ t.test('purges and writes are told to a store that others use, by an app that ca
 })
 
 for (const [what, labels, joins] of [
-  ['a tag', ['tag:a'], false], ['its path', ['path:/thing'], false], ['another path', ['path:/other'], true], ['a path and a tag', ['path:/other', 'tag:a'], false]
+  ['a tag', ['tag:a'], false], ['its path', ['path:/thing'], false], ['another path', ['path:/other'], true], ['a path and a tag', ['path:/other', 'tag:a'], false],
+  ['something that was missed', undefined, false]
 ] as const) {
   t.test(`who asks after another process has purged ${what} ${joins ? 'joins' : 'does not join'} the run that began before`, async t => {
     const store = sharedStore()
@@ -79,7 +80,10 @@ for (const [what, labels, joins] of [
     const server = await serve(t, app => { app.get('/thing', CACHED, handler) }, { store })
     const first = server.get('/thing')
     await server.arrived(1)
-    for (const user of store.users) user.purged(labels, false)
+    for (const user of store.users) {
+      if (labels === undefined) user.missedPurges()
+      else user.purged(labels, false)
+    }
     const second = server.get('/thing')
     await server.arrived(2)
     t.equal(handler.runs, joins ? 1 : 2)

@@ -34,8 +34,8 @@ const MAX_BEHIND = 1_000
 /** The least time between two stamps, in milliseconds. */
 const TICK = 1 / 1_024
 
-/** Is told of purges by other users of a store. */
-export type Told = (labels: readonly string[], soft: boolean) => void
+/** Is told what other users of a store have purged; undefined: what, is not known. */
+export type Told = (labels: readonly string[] | undefined) => void
 
 export class GuardedStore {
   readonly store: Store
@@ -60,7 +60,7 @@ export class GuardedStore {
 
   /**
    * @param timeout how long a store is waited for, in milliseconds
-   * @param told is told once a purge by another user of the store holds here
+   * @param told is told of a purge by another user of the store once it holds here
    */
   constructor (store: Store, timeout: number, clock: Clock, listener: StoreListener, told: Told = () => {}) {
     this.store = store
@@ -73,7 +73,11 @@ export class GuardedStore {
       stamp: () => this.stamp(),
       purged: (labels, soft) => {
         this.purged(labels, soft)
-        told(labels, soft)
+        told(labels)
+      },
+      missedPurges: () => {
+        this.missedPurges()
+        told(undefined)
       }
     })
     this.#skew = this.#opened === undefined ? MAX_CLOCK_SKEW : 0

@@ -38,10 +38,14 @@ export class Barrier {
     this.#conductor.coordinator.fenced([EVERY_FLIGHT])
   }
 
-  /** Another process has purged this: new requests join no flight that is in the air now. Which tags a response has is known at its end only. */
-  purged (labels: readonly string[]): void {
+  /**
+   * Another process has purged this: new requests join no flight that is in the air now. Which tags a response has is known at its end only.
+   *
+   * @param labels undefined if it is not known what
+   */
+  purged (labels: readonly string[] | undefined): void {
     const { flights } = this.#conductor
-    if (!labels.every(isPathLabel)) flights.fenceAll()
+    if (labels?.every(isPathLabel) !== true) flights.fenceAll()
     else for (const label of labels) flights.fence(label)
   }
 
