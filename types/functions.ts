@@ -1,11 +1,22 @@
 /**
  * For users of deduplicated functions: their options, and what they become.
  */
+import type { Coordinator } from './coordination.js'
 import type { Store } from './store.js'
 import type { Duration, KeyPart } from './values.js'
 
+/** How results travel between processes: as texts, or as bytes. */
+export interface ResultCodec<Result = unknown, Encoded extends string | Uint8Array = string | Uint8Array> {
+  /** A text or bytes for a result. If it throws, the result is not given to other processes. */
+  encode (result: Result): Encoded
+  /** The result, given what `encode` returned in another process (bytes come as a Buffer). If it throws, the function runs. */
+  decode (encoded: NoInfer<Encoded>): Result
+}
+
 /** Options of a deduplicated function. */
-export interface DeduplicateOptions<Arguments extends readonly unknown[] = readonly unknown[], Result = unknown> {
+export interface DeduplicateOptions<
+  Arguments extends readonly unknown[] = readonly unknown[], Result = unknown, Encoded extends string | Uint8Array = string | Uint8Array
+> {
   /**
    * The key of a call: calls with the same key are identical. A primitive value, or an array of them, compared without type
    * coercion (`1` and `'1'` differ). A call runs for itself if this throws, or returns `null`, `''` or `[]`.
@@ -13,7 +24,8 @@ export interface DeduplicateOptions<Arguments extends readonly unknown[] = reado
   key: (...args: Arguments) => KeyPart | ReadonlyArray<KeyPart | null | undefined> | null
   /**
    * Names the function in stats, metrics and logs, and in the keys of its cached results. Required if results are cached in a
-   * store that was given, here or at registration; no other function that caches in it may have the same name.
+   * store that was given, here or at registration, or if a `coordinator` is given here; no other function that uses the same may have
+   * the same name.
    * @default the function's own name
    */
   name?: string
@@ -87,6 +99,18 @@ export interface DeduplicateOptions<Arguments extends readonly unknown[] = reado
    * @default []
    */
   tags?: readonly string[] | ((result: Result, ...args: Arguments) => readonly string[])
+  /**
+   * What decides which of many processes runs the function, and hands over what that came to. `false`: each process runs it for itself.
+   * Calls on an object (`this`) always run in their own process.
+   * @default the registration's, for functions that have a `name`
+   */
+  coordinator?: Coordinator | false
+  /**
+   * How results travel between processes. Without it they travel as JSON, with Buffers as they are, and a result that this would
+   * change (a Date, a Map, an instance of a class) is not given to other processes.
+   * @default JSON
+   */
+  codec?: ResultCodec<Result, Encoded>
 }
 
 /** A deduplicated function. */
@@ -101,7 +125,7 @@ export type Deduplicated<Function extends (...args: never[]) => Promise<unknown>
 }
 
 /** Makes a function of which one call runs, for any number of identical concurrent calls. */
-export type Deduplicate = <Function extends (...args: never[]) => Promise<unknown>>(
+export type Deduplicate = <Function extends (...args: never[]) => Promise<unknown>, Encoded extends string | Uint8Array = string>(
   fn: Function,
-  options: DeduplicateOptions<Parameters<Function>, Awaited<ReturnType<Function>>>
+  options: DeduplicateOptions<Parameters<Function>, Awaited<ReturnType<Function>>, Encoded>
 ) => Deduplicated<Function>

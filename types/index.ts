@@ -13,7 +13,7 @@ export type {
   Coordination, CoordinationLease, CoordinationLog, CoordinationMember, Coordinator, Joined, Joining, LostReason, RemoteRun,
   RemoteRunListener
 } from './coordination.js'
-export type { Deduplicate, Deduplicated, DeduplicateOptions } from './functions.js'
+export type { Deduplicate, Deduplicated, DeduplicateOptions, ResultCodec } from './functions.js'
 export type { CacheControlOptions, CoalesceOptions, MetricsOptions } from './options.js'
 export type { Outcome } from './outcome.js'
 export type { CoalesceRouteOptions, CookiesOption, KeptResponseFacts, QueryOption } from './route-options.js'

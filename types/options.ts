@@ -3,6 +3,7 @@
  */
 import type { RouteShorthandOptions } from 'fastify'
 import type { Registry } from 'prom-client'
+import type { Coordinator } from './coordination.js'
 import type { CoalesceRouteOptions } from './route-options.js'
 import type { Store } from './store.js'
 import type { Clock, Duration } from './values.js'
@@ -45,6 +46,11 @@ export interface CoalesceOptions extends CoalesceRouteOptions {
   clock?: Clock
   /** Where responses are cached. Default: a `memoryStore()` for each registration. */
   store?: Store
+  /**
+   * What decides which of many processes runs a handler, and hands over what that came to. Functions of the registration that have a
+   * `name` take part as well. Default: each process runs for itself.
+   */
+  coordinator?: Coordinator
   /**
    * How long a store may take to answer. After that the handler runs.
    * @default '250ms'

@@ -200,7 +200,9 @@ export const deduplicate: Deduplicate = deduplicator(standalone)
  *   async lookUp (word: string) { return await this.db.find(word) }
  * }
  */
-export function deduplicated<A extends readonly unknown[], R> (options: DeduplicateOptions<A, R>) {
+export function deduplicated<A extends readonly unknown[], R, Encoded extends string | Uint8Array = string> (
+  options: DeduplicateOptions<A, R, Encoded>
+) {
   type Method<This> = (this: This, ...args: A) => Promise<R>
   return function decorate<This> (method: Method<This>, context: ClassMethodDecoratorContext<This>): Method<This> {
     return forCaller(decorate, () => deduplicateAt(standalone(), method as AnyFunction<A, R>, options, String(context.name)))

@@ -4,7 +4,7 @@
  * Invariant: a default or bound of them is written here only, and told in `types/` and docs/options.md, which a test compares.
  */
 import { isDeepStrictEqual } from 'node:util'
-import type { Store } from '../../types/index.js'
+import type { Coordinator, Store } from '../../types/index.js'
 import { below, duration, fail, isObject, oneOf, part, span, type Parser, type Parsers } from './parsers.js'
 
 /** Durations are in milliseconds. */
@@ -42,6 +42,14 @@ export const store: Parser<Store> = (value, name) =>
   isObject(value) && !(value instanceof Map) && ['get', 'set', 'delete'].every(method => typeof value[method] === 'function')
     ? value as unknown as Store
     : fail(name, 'an object with get(key), set(entry, keepFor) and delete(key), so no Map', value)
+
+/** A store can be opened as well, and is no coordinator. */
+export const coordinatorOr = (others: string): Parser<Coordinator> => (value, name) =>
+  isObject(value) && typeof value.open === 'function' && typeof value.get !== 'function'
+    ? value as unknown as Coordinator
+    : fail(name, `an object with open(member), and no store${others}`, value)
+
+export const coordinator = coordinatorOr('')
 
 export const FUNCTION_DEFAULTS: FunctionSettings = Object.freeze({
   waitTimeout: 30_000,

@@ -3,12 +3,13 @@
  *
  * Invariant: a wrong option throws with its name, and nothing is repaired.
  */
-import type { DeduplicateOptions, Store } from '../../types/index.js'
+import type { Coordinator, DeduplicateOptions, ResultCodec, Store } from '../../types/index.js'
 import { atOnce } from '../http/at-once.js'
 import {
-  checkEffect, FUNCTION_DEFAULTS, functionReaders, KEEPING_DEFAULTS, keepingReaders, store, type FunctionSettings, type KeepingSettings
+  checkEffect, coordinatorOr, FUNCTION_DEFAULTS, functionReaders, KEEPING_DEFAULTS, keepingReaders, store, type FunctionSettings,
+  type KeepingSettings
 } from './common-options.js'
-import { callable, duration, durationOr, fail, isName, isObject, listOf, names, optional, read, span, type Parser } from './parsers.js'
+import { below, callable, duration, durationOr, fail, isName, isObject, listOf, names, optional, read, span, type Parser } from './parsers.js'
 
 export interface CallSettings<A extends readonly unknown[], R> extends FunctionSettings, KeepingSettings {
   readonly key: DeduplicateOptions<A, R>['key']
@@ -20,6 +21,9 @@ export interface CallSettings<A extends readonly unknown[], R> extends FunctionS
   /** In milliseconds; undefined: the registration's. */
   readonly storeTimeout: number | undefined
   readonly tags: (result: R, args: A) => readonly string[]
+  /** Undefined: the registration's, if the function has a name. */
+  readonly coordinator: Coordinator | false | undefined
+  readonly codec: ResultCodec<R> | undefined
 }
 
 const resultTtl: Parser<CallSettings<readonly unknown[], unknown>['ttl']> = (value, name) => {
@@ -38,6 +42,13 @@ const cloner: Parser<(result: unknown) => unknown> = (value, name) => {
     return own instanceof Promise ? fail(`the answer of ${name}`, 'a copy, and no promise of one', own) : own
   }
 }
+
+const coordinatorOrFalse: Parser<Coordinator | false> = (value, name) => value === false ? false : coordinatorOr(', or false')(value, name)
+
+const codec: Parser<ResultCodec> = (value, name) =>
+  isObject(value) && typeof value.encode === 'function' && typeof value.decode === 'function'
+    ? value as unknown as ResultCodec
+    : fail(name, 'an object with encode(result) and decode(encoded)', value)
 
 const NO_TAGS = Object.freeze([])
 
@@ -68,8 +79,23 @@ export function readFunctionOptions<A extends readonly unknown[], R> (options: D
     ...keepingReaders,
     store: optional(store),
     storeTimeout: optional(duration),
-    tags: resultTags as Parser<CallSettings<A, R>['tags']>
+    tags: resultTags as Parser<CallSettings<A, R>['tags']>,
+    coordinator: optional(coordinatorOrFalse),
+    codec: optional(codec) as Parser<CallSettings<A, R>['codec']>
   }, options, { ...FUNCTION_DEFAULTS, ...KEEPING_DEFAULTS, ttl: undefined, tags: noTags }, path)
   if (settings.ttl === undefined) checkEffect(NEED_TTL, options, settings, KEEPING_DEFAULTS, path, 'given with ttl, because without it nothing is cached')
+  if (settings.coordinator) {
+    if (settings.name === undefined) fail(below(path, 'name'), 'given with coordinator, because processes know the function by it', undefined)
+  } else if (settings.coordinator === false && settings.codec !== undefined) {
+    fail(below(path, 'codec'), 'given without coordinator: false, because nothing travels', options.codec)
+  }
   return settings
+}
+
+/** The coordinator of a function: its own, or that of its registration if other processes can know the function. */
+export function coordinatorOf (
+  { coordinator, name }: Pick<CallSettings<readonly unknown[], unknown>, 'coordinator' | 'name'>, inherited: Coordinator | undefined
+): Coordinator | undefined {
+  if (coordinator !== undefined) return coordinator === false ? undefined : coordinator
+  return name === undefined ? undefined : inherited
 }

@@ -5,10 +5,10 @@
  */
 import type { RouteShorthandOptions } from 'fastify'
 import type { Registry } from 'prom-client'
-import type { Clock, CoalesceOptions, MetricsOptions, Store } from '../../types/index.js'
+import type { Clock, CoalesceOptions, Coordinator, MetricsOptions, Store } from '../../types/index.js'
 import { systemClock } from '../clock.js'
 import type { Router } from '../http/key.js'
-import { store } from './common-options.js'
+import { coordinator, store } from './common-options.js'
 import { below, boolean, clock, duration, fail, integer, isName, isObject, listOf, oneOf, optional, read, seconds, type Parser, type Parsers } from './parsers.js'
 import { nearest } from './near.js'
 import { WARNINGS } from '../warnings.js'
@@ -26,6 +26,7 @@ export interface Settings {
   readonly maxRecordedBytes: number
   readonly clock: Clock
   readonly store: Store | undefined
+  readonly coordinator: Coordinator | undefined
   readonly storeTimeout: number
   readonly purgeOnWrite: boolean
   /** Undefined: as in the context around this one. */
@@ -121,6 +122,7 @@ const registrationReaders: Parsers<Omit<Settings, 'routes'>> = {
   maxRecordedBytes: integer(0),
   clock,
   store: optional(store),
+  coordinator: optional(coordinator),
   storeTimeout: duration,
   purgeOnWrite: boolean,
   cacheControl: optional(cacheControl)
@@ -139,6 +141,7 @@ const REGISTRATION_DEFAULTS: Omit<Settings, 'routes'> = Object.freeze({
   maxRecordedBytes: 268_435_456,
   clock: systemClock,
   store: undefined,
+  coordinator: undefined,
   storeTimeout: 250,
   purgeOnWrite: true,
   cacheControl: undefined
@@ -150,7 +153,8 @@ export function readOptions (options: CoalesceOptions, router: Router): Settings
   // These options of a registration are Fastify's.
   const { prefix, logLevel, logSerializers, ...own } = options as Record<string, unknown>
   const {
-    global, metrics, warnings, maxFlights, maxWaiters, maxRecordedBytes, clock, store, storeTimeout, purgeOnWrite, cacheControl, ...routes
+    global, metrics, warnings, maxFlights, maxWaiters, maxRecordedBytes, clock, store, coordinator, storeTimeout, purgeOnWrite,
+    cacheControl, ...routes
   } =
     read({ ...registrationReaders, ...routeReaders }, own, { ...REGISTRATION_DEFAULTS, ...ROUTE_DEFAULTS }, 'coalesce options')
   return Object.freeze({
@@ -162,6 +166,7 @@ export function readOptions (options: CoalesceOptions, router: Router): Settings
     maxRecordedBytes,
     clock,
     store,
+    coordinator,
     storeTimeout,
     purgeOnWrite,
     cacheControl,

@@ -3,11 +3,11 @@ import t from 'tap'
 import fc from 'fast-check'
 import { InvalidOptionError } from '../../lib/errors.js'
 import { defineCoalesce } from '../../lib/options/define-coalesce.js'
-import { readFunctionOptions } from '../../lib/options/function-options.js'
+import { coordinatorOf, readFunctionOptions } from '../../lib/options/function-options.js'
 import { readOptions, type MetricsSettings } from '../../lib/options/options.js'
 import { readPurge } from '../../lib/options/purge-options.js'
 import { readRouteOptions, type RouteSettings } from '../../lib/options/route-options.js'
-import type { CoalesceOptions, CoalesceRouteOptions, DeduplicateOptions, Purge } from '../../types/index.js'
+import type { CoalesceOptions, CoalesceRouteOptions, Coordinator, DeduplicateOptions, Purge } from '../../types/index.js'
 import type { Router } from '../../lib/http/key.js'
 import { TestClock } from '../fixtures/gate.js'
 
@@ -32,7 +32,7 @@ function verdict (read: (options: unknown) => unknown, options: unknown): string
 
 t.test('without options there are complete settings, safe and frozen', async t => {
   const { clock, routes, ...rest } = DEFAULTS
-  t.strictSame(rest, { global: false, metrics: undefined, warnings: new Set(), maxFlights: 10_000, maxWaiters: 50_000, maxRecordedBytes: 268_435_456, store: undefined, storeTimeout: 250, purgeOnWrite: true, cacheControl: undefined })
+  t.strictSame(rest, { global: false, metrics: undefined, warnings: new Set(), maxFlights: 10_000, maxWaiters: 50_000, maxRecordedBytes: 268_435_456, store: undefined, coordinator: undefined, storeTimeout: 250, purgeOnWrite: true, cacheControl: undefined })
   t.strictSame(Object.keys(clock), ['now', 'wall', 'setTimeout', 'clearTimeout'])
   t.strictSame({ ...routes }, {
     hook: 'auto',
@@ -320,6 +320,7 @@ const REGISTRATION_OPTIONS: typeof ROUTE_OPTIONS = [
   ['maxWaiters', 'a whole number from 0', [[NaN, 'NaN']]],
   ['maxRecordedBytes', 'a whole number from 0', [['1gb', '"1gb"']]],
   ['store', 'an object with get(key), set(entry, keepFor) and delete(key), so no Map', [[{}, '{}'], [new Map(), '{}'], ['memory', '"memory"'], [Map, 'function Map'], [null, 'null']]],
+  ['coordinator', 'an object with open(member), and no store', [[{}, '{}'], [false, 'false'], [null, 'null'], ['redis', '"redis"'], [{ open: true }, '{"open":true}'], [{ open () {}, get () {} }, '{}']]],
   ['storeTimeout', DURATION, [[0, '0'], [null, 'null']]],
   ['purgeOnWrite', 'true or false', [['no', '"no"']]],
   ['cacheControl', 'false or { privacy, expiresIn, serverExpiresIn }', [[true, 'true'], ['public', '"public"']]],
@@ -425,6 +426,35 @@ t.test('what has no effect on a function without a ttl cannot be set without one
     t.match(verdict(call, { key, [name]: value }), `deduplicate options.${name} must be given with ttl, because without it nothing is cached, got `)
     t.equal(verdict(call, { key, ttl: '1m', [name]: value }), 'accepted')
   }
+})
+
+t.test('a coordinator of a function, and how its results travel, are an object each, and the function is named', async t => {
+  const key = (): string => ''
+  const own: Coordinator = { open () { throw new Error('not opened here') } }
+  const codec = { encode: JSON.stringify, decode: JSON.parse }
+  const settings = readFunctionOptions({ key, name: 'find', coordinator: own, codec } as DeduplicateOptions)
+  t.equal(settings.coordinator, own)
+  t.equal(settings.codec, codec)
+  for (const options of [{ coordinator: false }, { codec }, { coordinator: false, name: 'find' }]) t.equal(verdict(call, { key, ...options }), 'accepted')
+  for (const [value, got] of [[true, 'true'], [null, 'null'], [{ open () {}, get () {} }, '{}']]) {
+    t.equal(verdict(call, { key, name: 'find', coordinator: value }), `deduplicate options.coordinator must be an object with open(member), and no store, or false, got ${String(got)}`)
+  }
+  for (const [value, got] of [[null, 'null'], [{ encode () {} }, '{}'], [{ decode () {} }, '{}'], [JSON.stringify, 'function stringify']]) {
+    t.equal(verdict(call, { key, codec: value }), `deduplicate options.codec must be an object with encode(result) and decode(encoded), got ${String(got)}`)
+  }
+  t.equal(verdict(call, { key, coordinator: own }), 'deduplicate options.name must be given with coordinator, because processes know the function by it, got undefined')
+  t.match(verdict(call, { key, coordinator: false, codec }), /^deduplicate options\.codec must be given without coordinator: false, because nothing travels, got /)
+})
+
+t.test('a named function has the coordinator of its registration, unless it has one or none of its own', async t => {
+  const theirs: Coordinator = { open () { throw new Error('not opened here') } }
+  const own = { ...theirs }
+  t.equal(coordinatorOf({ name: 'find', coordinator: undefined }, theirs), theirs)
+  t.equal(coordinatorOf({ name: undefined, coordinator: undefined }, theirs), undefined)
+  t.equal(coordinatorOf({ name: 'find', coordinator: false }, theirs), undefined)
+  t.equal(coordinatorOf({ name: 'find', coordinator: own }, theirs), own)
+  t.equal(coordinatorOf({ name: 'find', coordinator: own }, undefined), own)
+  t.equal(coordinatorOf({ name: 'find', coordinator: undefined }, undefined), undefined)
 })
 
 t.test('whatever was got can be told', async t => {

@@ -1,6 +1,9 @@
+import { deserialize, serialize } from 'node:v8'
 import Fastify, { type FastifyInstance } from 'fastify'
 import { expectAssignable, expectError, expectNotAssignable, expectType } from 'tsd'
-import coalesce, { deduplicate, deduplicated, memoryStore, type Deduplicate, type Deduplicated, type DeduplicateOptions } from '../../dist/lib/index.js'
+import coalesce, {
+  deduplicate, deduplicated, memoryStore, type CoalesceOptions, type Coordinator, type Deduplicate, type Deduplicated, type DeduplicateOptions, type ResultCodec
+} from '../../dist/lib/index.js'
 
 interface Entry {
   readonly word: string
@@ -52,6 +55,37 @@ deduplicate(lookUp, {
     return { ...entry }
   }
 })
+// What travels between processes.
+const coordinator: Coordinator = { open () { throw new Error('not opened here') } }
+deduplicate(lookUp, {
+  key: word => word,
+  name: 'lookUp',
+  coordinator,
+  codec: {
+    encode (entry) {
+      expectType<Entry>(entry)
+      return `${entry.word} ${entry.senses}`
+    },
+    decode (encoded) {
+      expectAssignable<string>(encoded)
+      return { word: encoded, senses: 1 }
+    }
+  }
+})
+deduplicate(lookUp, { key: word => word, coordinator: false })
+deduplicate(lookUp, { key: word => word, codec: { encode: serialize, decode: deserialize } })
+deduplicate(lookUp, { key: word => word, codec: { encode: JSON.stringify, decode: JSON.parse } })
+deduplicate(lookUp, { key: word => word, codec: { encode: entry => Buffer.from(entry.word), decode: bytes => ({ word: bytes.toString('hex'), senses: 1 }) } })
+expectError(deduplicate(lookUp, { key: word => word, codec: { encode: entry => entry.word, decode: (bytes: Uint8Array) => ({ word: String(bytes), senses: 1 }) } }))
+expectAssignable<ResultCodec<Entry, string>>({ encode: (entry: Entry) => entry.word, decode: (text: string) => ({ word: text, senses: 1 }) })
+expectError(deduplicate(lookUp, { key: word => word, codec: { encode: () => 5, decode: () => ({ word: '', senses: 1 }) } }))
+expectError(deduplicate(lookUp, { key: word => word, codec: { encode: () => '', decode: () => 'an entry' } }))
+expectError(deduplicate(lookUp, { key: word => word, codec: { encode: () => '' } }))
+expectError(deduplicate(lookUp, { key: word => word, coordinator: true }))
+expectAssignable<CoalesceOptions>({ coordinator })
+expectError<CoalesceOptions>({ coordinator: memoryStore() })
+expectError<CoalesceOptions>({ coordinator: false })
+
 expectAssignable<DeduplicateOptions<[string], Entry>>({ key: word => word === '' ? null : word })
 expectNotAssignable<DeduplicateOptions<[string], Entry>>({})
 expectNotAssignable<DeduplicateOptions<[string], Entry>>({ key: (word: number) => String(word) })
