@@ -27,6 +27,13 @@ export interface Address {
   readonly port: number
 }
 
+/** Where a client finds a node that a cluster knows by another address: what both ioredis and node-redis take for that. */
+export function mapped (map: unknown, address: Address): Address {
+  const name = `${address.host}:${address.port}`
+  const found: unknown = typeof map === 'function' ? map(name) : (map as Readonly<Record<string, unknown>> | undefined | null)?.[name]
+  return (found as Address | undefined | null) ?? address
+}
+
 export interface WireListener {
   up (): void
   /** It is not connected, or not any more. Nothing is sent again, and it does not connect by itself. */

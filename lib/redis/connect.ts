@@ -4,12 +4,13 @@
  * Invariant: this is the only module that loads a client, and it does so for a url only.
  */
 import { InvalidOptionError } from '../errors.js'
-import type { Client } from './client.js'
-import { ioredisWire, type Ioredis } from './clients/ioredis.js'
-import { nodeRedisWire, type NodeRedis } from './clients/node-redis.js'
+import type { Client, MakeWire } from './client.js'
+import { ioredisWire, scoutIoredis, type Ioredis, type IoredisCluster } from './clients/ioredis.js'
+import { nodeRedisWire, scoutNodeRedis, type NodeRedis, type NodeRedisCluster } from './clients/node-redis.js'
+import { ClusterConnection, type Scouted } from './cluster.js'
 import { StandaloneConnection } from './standalone.js'
 
-const CLIENTS = 'a client of ioredis, iovalkey, or redis (node-redis)'
+const CLIENTS = 'a client, or a client of a cluster, of ioredis, iovalkey, or redis (node-redis)'
 
 function has (given: object, ...methods: readonly string[]): boolean {
   return methods.every(name => typeof (given as Record<string, unknown>)[name] === 'function')
@@ -17,29 +18,51 @@ function has (given: object, ...methods: readonly string[]): boolean {
 
 /** @param option what the user calls it */
 export function clientOf (given: unknown, option: string): Client {
-  if (typeof given === 'object' && given !== null && has(given, 'duplicate', 'connect', 'on', 'off')) {
-    if (has(given, 'pipeline', 'disconnect', 'ssubscribe')) return ioredisClient(given as Ioredis)
-    if (has(given, 'sendCommand', 'destroy', 'sSubscribe')) return nodeRedisClient(given as NodeRedis)
+  if (typeof given !== 'object' || given === null) throw new InvalidOptionError(option, CLIENTS, given === null ? 'null' : typeof given)
+  if (has(given, 'getSentinelNode')) {
+    throw new InvalidOptionError(option, `${CLIENTS}; for Sentinel, one of ioredis or iovalkey`, 'a Sentinel client of node-redis')
   }
-  throw new InvalidOptionError(option, CLIENTS, typeof given === 'object' ? 'another object' : typeof given)
+  if (has(given, 'duplicate', 'connect', 'on', 'off')) {
+    if (has(given, 'pipeline', 'disconnect', 'ssubscribe')) {
+      return has(given, 'nodes') ? ioredisCluster(given as IoredisCluster) : ioredis(given as Ioredis)
+    }
+    if (has(given, 'sendCommand', 'destroy', 'sSubscribe')) {
+      return has(given, 'nodeClient') ? nodeRedisCluster(given as NodeRedisCluster) : nodeRedis(given as NodeRedis)
+    }
+  }
+  throw new InvalidOptionError(option, CLIENTS, 'another object')
 }
 
-function ioredisClient (client: Ioredis): Client {
+function standalone (keyPrefix: unknown, make: MakeWire): Client {
   return {
     isCluster: false,
-    keyPrefix: client.options.keyPrefix ?? '',
-    connect: (channels, listener, timing) => new StandaloneConnection(
-      (listener, timing) => ioredisWire(client, listener, timing), channels, listener, timing)
+    keyPrefix: String(keyPrefix ?? ''),
+    connect: (channels, listener, timing) => new StandaloneConnection(make, channels, listener, timing)
   }
 }
 
-function nodeRedisClient (client: NodeRedis): Client {
+function cluster (keyPrefix: unknown, scout: () => Promise<Scouted>): Client {
   return {
-    isCluster: false,
-    keyPrefix: String(client.options.keyPrefix ?? ''),
-    connect: (channels, listener, timing) => new StandaloneConnection(
-      (listener, timing) => nodeRedisWire(client, listener, timing), channels, listener, timing)
+    isCluster: true,
+    keyPrefix: String(keyPrefix ?? ''),
+    connect: (channels, listener, timing) => new ClusterConnection(scout, channels, listener, timing)
   }
+}
+
+function ioredis (client: Ioredis): Client {
+  return standalone(client.options.keyPrefix, (listener, timing) => ioredisWire(client, listener, timing))
+}
+
+function ioredisCluster (client: IoredisCluster): Client {
+  return cluster(client.options.keyPrefix, async () => await scoutIoredis(client))
+}
+
+function nodeRedis (client: NodeRedis): Client {
+  return standalone(client.options.keyPrefix, (listener, timing) => nodeRedisWire(client, listener, timing))
+}
+
+function nodeRedisCluster (client: NodeRedisCluster): Client {
+  return cluster(client._options?.keyPrefix, async () => await scoutNodeRedis(client))
 }
 
 const PACKAGES = ['ioredis', 'iovalkey', 'redis'] as const

@@ -4,7 +4,8 @@
  * Invariant: a command is written at once or refused, and never written again: the client's queue, its repetitions and its automatic
  * pipelines are off. All commands of one call are one write.
  */
-import { bare, patience, type Timing, type Wire, type WireListener } from '../client.js'
+import { bare, mapped, patience, type Timing, type Wire, type WireListener } from '../client.js'
+import type { Scouted } from '../cluster.js'
 import type { Argument, Command, Reply } from '../connection.js'
 
 type Listener = (...args: never[]) => void
@@ -23,13 +24,22 @@ export interface Emitter {
 /** What is used of a client. */
 export interface Ioredis extends Emitter {
   readonly status: string
-  readonly options: { readonly keyPrefix?: string, readonly connectTimeout?: number }
+  readonly options: { readonly keyPrefix?: string, readonly host?: string, readonly port?: number, readonly connectTimeout?: number }
   duplicate (override: object): Ioredis
   connect (): Promise<unknown>
   disconnect (): void
   pipeline (): Pipeline
   subscribe (...channels: string[]): Promise<unknown>
   ssubscribe (...channels: string[]): Promise<unknown>
+}
+
+/** What is used of a client of a cluster. */
+export interface IoredisCluster extends Emitter {
+  readonly options: { readonly keyPrefix?: string, readonly natMap?: unknown }
+  duplicate (nodes: readonly unknown[], override: object): IoredisCluster
+  connect (): Promise<unknown>
+  disconnect (): void
+  nodes (): readonly Ioredis[]
 }
 
 /** What our connections are like, whatever the user's client is. */
@@ -131,7 +141,32 @@ class IoredisWire implements Wire {
   }
 }
 
-/** Connections as those of the client, to other servers if the override says so. */
-export function ioredisWire (client: Ioredis, listener: WireListener, timing: Timing, override: object = {}, sharded = false): Wire {
-  return new IoredisWire(client.duplicate({ ...ownOptions(client, timing), ...override }), listener, timing, sharded)
+export function ioredisWire (client: Ioredis, listener: WireListener, timing: Timing): Wire {
+  return new IoredisWire(client.duplicate(ownOptions(client, timing)), listener, timing, false)
+}
+
+/**
+ * Learns from a copy of a cluster's client where it begins, and what its connections to single nodes are like: it makes them before it
+ * connects.
+ */
+export async function scoutIoredis (client: IoredisCluster): Promise<Scouted> {
+  const scout = client.duplicate([], { lazyConnect: true, shardedSubscribers: false, clusterRetryStrategy: () => null })
+  try {
+    await new Promise<unknown>((resolve, reject) => {
+      scout.on('error', reject)
+      scout.on('+node', resolve)
+      scout.connect().then(resolve, reject)
+    })
+    const nodes = scout.nodes()
+    const [first] = nodes as readonly [Ioredis]
+    return {
+      seeds: nodes.map(({ options }) => ({ host: String(options.host), port: Number(options.port) })),
+      make: (address, listener, timing) => {
+        const own = { ...ownOptions(first, timing), ...mapped(client.options.natMap, address) }
+        return new IoredisWire(first.duplicate(own), listener, timing, true)
+      }
+    }
+  } finally {
+    scout.disconnect()
+  }
 }

@@ -4,7 +4,8 @@
  * Invariant: a command is written in this turn of the event loop or refused, and never written again: the client's queue and its own
  * reconnection are off. All commands of one call are one write.
  */
-import { bare, patience, type Timing, type Wire, type WireListener } from '../client.js'
+import { bare, mapped, patience, type Address, type Timing, type Wire, type WireListener } from '../client.js'
+import type { Scouted } from '../cluster.js'
 import type { Command, Reply } from '../connection.js'
 import { written, type Emitter } from './ioredis.js'
 
@@ -20,6 +21,20 @@ export interface NodeRedis extends Emitter {
   sendCommand (args: ReadonlyArray<string | Buffer>, options: object): Promise<unknown>
   subscribe (channels: readonly string[], listener: (message: Buffer, channel: Buffer) => void, bufferMode: true): Promise<unknown>
   sSubscribe (channels: readonly string[], listener: (message: Buffer, channel: Buffer) => void, bufferMode: true): Promise<unknown>
+}
+
+/** What is used of a client of a cluster. */
+export interface NodeRedisCluster extends Emitter {
+  readonly _options?: {
+    readonly keyPrefix?: string | Buffer
+    readonly nodeAddressMap?: unknown
+    readonly defaults?: { readonly socket?: object }
+  }
+  readonly masters: readonly Address[]
+  duplicate (override: object): NodeRedisCluster
+  connect (): Promise<unknown>
+  nodeClient (node: unknown): Promise<NodeRedis>
+  destroy (): void
 }
 
 /** Texts of all kinds are bytes; maps and sets are lists, as in older protocols. The numbers are the protocol's first bytes. */
@@ -115,7 +130,28 @@ class NodeRedisWire implements Wire {
   }
 }
 
-/** Connections as those of the client, to another server if the socket says so. */
-export function nodeRedisWire (client: NodeRedis, listener: WireListener, timing: Timing, socket: object = {}, sharded = false): Wire {
-  return new NodeRedisWire(client.duplicate(ownOptions(client, timing, socket)), listener, timing, sharded)
+export function nodeRedisWire (client: NodeRedis, listener: WireListener, timing: Timing): Wire {
+  return new NodeRedisWire(client.duplicate(ownOptions(client, timing, {})), listener, timing, false)
+}
+
+/** Learns from a copy of a cluster's client where its masters are, and what its connections to single nodes are like. */
+export async function scoutNodeRedis (client: NodeRedisCluster): Promise<Scouted> {
+  const defaults = client._options?.defaults
+  const socket = { ...defaults?.socket, reconnectStrategy: false }
+  const scout = client.duplicate({ minimizeConnections: true, defaults: { ...defaults, socket } })
+  scout.on('error', () => {})
+  try {
+    await scout.connect()
+    const { masters } = scout
+    const first = await Promise.any(masters.map(async master => await scout.nodeClient(master)))
+    return {
+      seeds: masters.map(({ host, port }) => ({ host, port })),
+      make: (address, listener, timing) => {
+        const own = ownOptions(first, timing, mapped(client._options?.nodeAddressMap, address))
+        return new NodeRedisWire(first.duplicate(own), listener, timing, true)
+      }
+    }
+  } finally {
+    scout.destroy()
+  }
 }
