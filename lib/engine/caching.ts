@@ -6,7 +6,7 @@
 import type { Clock } from '../../types/index.js'
 import { FlightTimeoutError } from '../errors.js'
 import type { Observer } from '../observers/observer.js'
-import { EVERY_FLIGHT, type Coordinator } from './coordinators/coordinator.js'
+import { EVERY_FLIGHT } from './coordinators/coordinator.js'
 import { NO_LEASE, type Lease } from './coordinators/lease.js'
 import type { Participant } from './participant.js'
 import { Refresh } from './refresh.js'
@@ -16,13 +16,11 @@ export class Caching<R> {
   readonly #clock: Clock
   readonly #observer: Observer
   readonly #variants: Variants
-  readonly #coordinator: Coordinator<R>
 
-  constructor (clock: Clock, observer: Observer, variants: Variants, coordinator: Coordinator<R>) {
+  constructor (clock: Clock, observer: Observer, variants: Variants) {
     this.#clock = clock
     this.#observer = observer
     this.#variants = variants
-    this.#coordinator = coordinator
   }
 
   /** Stores the complete result of a participant that leads, or refreshes. */
@@ -45,10 +43,10 @@ export class Caching<R> {
    * processes have the same cache, one of them refreshes.
    */
   refresh (participant: Participant<R>, stale: R): void {
-    const { boardedKey: key, cache, labels, limits: { flightTimeout } } = participant
+    const { boardedKey: key, cache, coordinator, labels, limits: { flightTimeout } } = participant
     if (!participant.refreshable || !cache.beginRefresh(key)) return
     const claim = cache.shared
-      ? this.#coordinator.claimRefresh({ key, labels: [...labels, EVERY_FLIGHT], leadsFor: flightTimeout })
+      ? coordinator.claimRefresh({ key, labels: [...labels, EVERY_FLIGHT], leadsFor: flightTimeout })
       : NO_LEASE
     if (claim === NO_LEASE) {
       this.#refresh(participant, stale, NO_LEASE)

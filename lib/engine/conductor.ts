@@ -11,7 +11,6 @@ import type { AbandonedReason, BypassReason, Detail, Reason, UnshareableReason }
 import { NO_VARIANT, variantOf } from '../variant.js'
 import { Caching } from './caching.js'
 import { Endings } from './endings.js'
-import type { Coordinator } from './coordinators/coordinator.js'
 import { pass } from './word.js'
 import type { Flight } from './flights/flight.js'
 import { Flights, type FlightLimits } from './flights/flights.js'
@@ -42,14 +41,12 @@ export class Conductor<R> {
   readonly caching: Caching<R>
   readonly #endings: Endings<R>
   readonly #outcomes: Outcomes
-  readonly coordinator: Coordinator<R>
   readonly live: Live<R>
-  readonly #seams: Seams<R>
+  readonly #seams: Seams
 
-  constructor (limits: FlightLimits, seams: Seams<R>) {
+  constructor (limits: FlightLimits, seams: Seams) {
     const { clock, observer } = this.#seams = seams
     this.clock = clock
-    this.coordinator = seams.coordinator
     this.flights = new Flights(limits, clock, {
       settle: (follower, ending, flight) => { this.#endings.settle(follower, ending, flight) },
       isAnsweredBy: (follower, ending) => this.#endings.isAnsweredBy(follower, ending),
@@ -58,7 +55,7 @@ export class Conductor<R> {
     this.variants = new Variants(clock)
     this.#outcomes = new Outcomes(clock, observer)
     this.remembered = new Unshareable(clock, this.variants)
-    this.caching = new Caching(clock, observer, this.variants, seams.coordinator)
+    this.caching = new Caching(clock, observer, this.variants)
     this.live = new Live(this.caching, this.variants)
     this.#endings = new Endings({
       ...seams,

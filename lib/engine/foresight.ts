@@ -8,7 +8,6 @@ import type { Clock } from '../../types/index.js'
 import { SILENT } from '../observers/silent.js'
 import type { Detail, Reason } from '../reasons.js'
 import type { Outcome } from '../../types/index.js'
-import { LOCAL } from './coordinators/coordinator.js'
 import { Endings } from './endings.js'
 import type { Flight } from './flights/flight.js'
 import { Flights } from './flights/flights.js'
@@ -94,7 +93,6 @@ export async function foresee<R> (scout: Scout<R>, key: string, asked: Asked<R>)
     clock,
     observer: SILENT,
     protection: NO_PROTECTION,
-    coordinator: LOCAL,
     flights: {
       has: key => asked.flights.at(key) !== undefined,
       board (key, passenger, maxWaitersPerKey, now) {

@@ -10,6 +10,7 @@ import type { NoPlan, Plan, ResultCache } from './cache/cache.js'
 import type { Found } from './cache/guarded-store.js'
 import type { Detail, Reason, UnshareableReason } from '../reasons.js'
 import type { Cached, Miss, Seeker, Suitability } from './cache/lookup.js'
+import { LOCAL, type Coordinator } from './coordinators/coordinator.js'
 import { NO_LEASE, type Lease } from './coordinators/lease.js'
 import type { Fleet } from './flights/fleet.js'
 import type { Flight, Passenger } from './flights/flight.js'
@@ -141,6 +142,11 @@ export abstract class Participant<R> implements Passenger<R, Participant<R>>, Se
 
   get flightTimeout (): number {
     return this.limits.flightTimeout
+  }
+
+  /** Decides which process leads its key. */
+  get coordinator (): Coordinator<R> {
+    return LOCAL
   }
 
   /** Whether somebody waits for its run here. */

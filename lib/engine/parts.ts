@@ -8,7 +8,6 @@ import type { Observer } from '../observers/observer.js'
 import type { Cached } from './cache/lookup.js'
 import type { Caching } from './caching.js'
 import type { PeerResult } from './coordinators/codec.js'
-import type { Coordinator } from './coordinators/coordinator.js'
 import type { PeerNote } from './coordinators/lease.js'
 import type { Flight } from './flights/flight.js'
 import type { Flights, NoFlight } from './flights/flights.js'
@@ -40,15 +39,14 @@ export interface Arrivals<R> {
 }
 
 /** What decides, listens, and takes time for an engine. */
-export interface Seams<R> {
+export interface Seams {
   readonly clock: Clock
   readonly observer: Observer
   readonly protection: Protection
-  readonly coordinator: Coordinator<R>
 }
 
 /** What the engine's modules have in common. */
-export interface Parts<R> extends Seams<R> {
+export interface Parts<R> extends Seams {
   readonly flights: Pick<Flights<R, Participant<R>>, 'has' | 'board'>
   readonly variants: Pick<Variants, 'keyOf' | 'learn' | 'companyOf'>
   readonly unshareable: Pick<Unshareable, 'reasonFor' | 'remember' | 'forget'>

@@ -31,7 +31,7 @@ export class TakeOffs<R> {
 
   /** Asks which process leads the key of a leader. */
   claim (leader: Participant<R>): Claim<R> | Promise<Claim<R>> {
-    const { coordinator } = this.#parts
+    const { coordinator } = leader
     return coordinator === LOCAL ? LEADS : coordinator.claim(claimingOf(leader))
   }
 
@@ -65,7 +65,8 @@ export class TakeOffs<R> {
 
   /** Lets one that may not lead follow a run of another process, if there is one; false if that cannot be. */
   seek (participant: Participant<R>): boolean {
-    const { coordinator, clock, flights } = this.#parts
+    const { clock, flights } = this.#parts
+    const { coordinator } = participant
     if (participant.onlyIfCached || coordinator === LOCAL) return false
     const asked = coordinator.find(claimingOf(participant))
     if (asked === undefined) return false

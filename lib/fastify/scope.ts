@@ -88,15 +88,17 @@ export function createScope (
     if (functionStores.size > 0) calls.flights.fence(STORED)
   }
   const guarded = new GuardedStore(settings.store ?? memoryStore({ clock }), storeTimeout, clock, storeTally, told)
-  const seams = { clock, observer, protection: NO_PROTECTION, coordinator: LOCAL }
+  const seams = { clock, observer, protection: NO_PROTECTION }
   const conductor = new Conductor<Recording>(settings, seams)
   const codec = new ResponseCodec()
   const refreshes = new Refreshes(() => guarded.now())
+  const coordinator = LOCAL
   const requests: Requests = {
     conductor,
+    coordinator,
     guarded,
     budget: new Budget(settings.maxRecordedBytes),
-    barrier: new Barrier(conductor, guarded, settings.purgeOnWrite),
+    barrier: new Barrier(conductor, guarded, settings.purgeOnWrite, coordinator),
     warnings: new Warnings(warnings),
     silenced: warnings
   }

@@ -10,7 +10,6 @@ import { signalIn } from './arguments.js'
 import { CalledOn, isArrowFunction } from './called-on.js'
 import { systemClock } from '../clock.js'
 import { Conductor } from '../engine/conductor.js'
-import { LOCAL } from '../engine/coordinators/coordinator.js'
 import type { FlightLimits } from '../engine/flights/flights.js'
 import { NO_PROTECTION } from '../engine/protection/protection.js'
 import { Refreshes } from '../engine/cache/refreshes.js'
@@ -158,7 +157,7 @@ export function deduplicator (registry: () => FunctionRegistry): Deduplicate {
 
 /** Makes the registry of one function without an app. */
 export function standalone (clock: Clock = systemClock): FunctionRegistry {
-  const conductor = new Conductor<CallResult>(LIMITS, { clock, observer: tallying, protection: NO_PROTECTION, coordinator: LOCAL })
+  const conductor = new Conductor<CallResult>(LIMITS, { clock, observer: tallying, protection: NO_PROTECTION })
   const told = (): void => { conductor.flights.fence(STORED) }
   return {
     conductor,

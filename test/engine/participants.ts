@@ -30,6 +30,7 @@ export class TestParticipant extends Participant<string> {
   readonly revalidated = false
   cache: ResultCache<string> = NO_CACHE
   gone = false
+  coordinatedBy: Coordinator<string> = LOCAL
   /** Whether it may have what others ran for. */
   takes = true
   readonly #events: string[]
@@ -40,6 +41,7 @@ export class TestParticipant extends Participant<string> {
     this.#events = events
   }
 
+  override get coordinator (): Coordinator<string> { return this.coordinatedBy }
   refuses (): undefined {}
   suits (): Suitability { return SUITS }
   accepts (): boolean { return this.takes }
@@ -57,9 +59,11 @@ export class Engine {
   readonly clock = new TestClock()
   readonly conductor: Conductor<string>
   readonly events: string[] = []
+  readonly #coordinator: Coordinator<string>
 
   constructor ({ protection = NO_PROTECTION, coordinator = LOCAL }: { protection?: Protection, coordinator?: Coordinator<string> } = {}) {
-    this.conductor = new Conductor({ maxFlights: 100, maxWaiters: 100 }, { clock: this.clock, observer: tallying, protection, coordinator })
+    this.conductor = new Conductor({ maxFlights: 100, maxWaiters: 100 }, { clock: this.clock, observer: tallying, protection })
+    this.#coordinator = coordinator
   }
 
   participant (id: string): TestParticipant {
@@ -68,6 +72,7 @@ export class Engine {
 
   /** Lets one arrive, and run or wait. */
   arrive (participant: TestParticipant, key = '["k"]'): TestParticipant {
+    participant.coordinatedBy = this.#coordinator
     if (this.conductor.arrive(participant, key)) participant.run()
     else this.conductor.parked(participant)
     return participant

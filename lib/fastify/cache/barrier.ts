@@ -6,7 +6,7 @@
  */
 import type { GuardedStore } from '../../engine/cache/guarded-store.js'
 import type { Conductor } from '../../engine/conductor.js'
-import { EVERY_FLIGHT } from '../../engine/coordinators/coordinator.js'
+import { EVERY_FLIGHT, type Coordinator } from '../../engine/coordinators/coordinator.js'
 import { isPathLabel, pathLabel } from '../../http/labels.js'
 import type { Recording } from '../../http/recording.js'
 
@@ -16,18 +16,20 @@ export class Barrier {
   readonly #conductor: Conductor<Recording>
   readonly #guarded: GuardedStore
   readonly #purgesOnWrite: boolean
+  readonly #coordinator: Coordinator<Recording>
 
-  constructor (conductor: Conductor<Recording>, guarded: GuardedStore, purgesOnWrite: boolean) {
+  constructor (conductor: Conductor<Recording>, guarded: GuardedStore, purgesOnWrite: boolean, coordinator: Coordinator<Recording>) {
     this.#conductor = conductor
     this.#guarded = guarded
     this.#purgesOnWrite = purgesOnWrite
+    this.#coordinator = coordinator
   }
 
   /** New requests join no flight for `path` that is in the air now. */
   fence (path: string): void {
     const label = pathLabel(path)
     this.#conductor.flights.fence(label)
-    this.#conductor.coordinator.fenced([label])
+    this.#coordinator.fenced([label])
     if (this.#purgesOnWrite) this.#purge([label], false)
   }
 
@@ -35,7 +37,7 @@ export class Barrier {
   purge (labels: readonly string[], softly: boolean): void {
     this.#purge(labels, softly)
     this.#conductor.flights.fenceAll()
-    this.#conductor.coordinator.fenced([EVERY_FLIGHT])
+    this.#coordinator.fenced([EVERY_FLIGHT])
   }
 
   /**
@@ -51,6 +53,6 @@ export class Barrier {
 
   #purge (labels: readonly string[], softly: boolean): void {
     if (this.caches || this.#guarded.isShared) this.#guarded.purge(labels, softly)
-    this.#conductor.coordinator.purged(labels, softly)
+    this.#coordinator.purged(labels, softly)
   }
 }

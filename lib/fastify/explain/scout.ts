@@ -6,6 +6,7 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { NO_CACHE, type ResultCache } from '../../engine/cache/cache.js'
 import type { Found } from '../../engine/cache/guarded-store.js'
+import { LOCAL, type Coordinator } from '../../engine/coordinators/coordinator.js'
 import type { Scout } from '../../engine/foresight.js'
 import type { RequestDirectives } from '../../http/request-directives.js'
 import type { Recording } from '../../http/recording.js'
@@ -50,6 +51,10 @@ export class RequestScout extends RequestFacts implements Scout<Recording> {
 
   override get fleet (): undefined {
     return undefined
+  }
+
+  override get coordinator (): Coordinator<Recording> {
+    return LOCAL
   }
 
   override get cache (): ResultCache<Recording> {

@@ -9,6 +9,7 @@ import type { NoPlan, Plan, ResultCache } from '../../engine/cache/cache.js'
 import type { Found } from '../../engine/cache/guarded-store.js'
 import type { Suitability } from '../../engine/cache/lookup.js'
 import type { Conductor } from '../../engine/conductor.js'
+import type { Coordinator } from '../../engine/coordinators/coordinator.js'
 import type { Fleet } from '../../engine/flights/fleet.js'
 import type { Flight } from '../../engine/flights/flight.js'
 import { originalUrlOf } from '../dependencies/replaced-by-hooks.js'
@@ -97,6 +98,10 @@ export abstract class RequestFacts extends Participant<Recording> {
 
   get origin (): CoalescedRoute {
     return this.route
+  }
+
+  override get coordinator (): Coordinator<Recording> {
+    return this.requests.coordinator
   }
 
   get fleet (): Fleet<Flight<Recording, Participant<Recording>>> | undefined {

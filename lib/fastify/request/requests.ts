@@ -3,6 +3,7 @@
  *
  * Invariant: one object for each registration; no request changes it.
  */
+import type { Coordinator } from '../../engine/coordinators/coordinator.js'
 import type { Conductor } from '../../engine/conductor.js'
 import type { GuardedStore } from '../../engine/cache/guarded-store.js'
 import type { Budget } from '../../engine/budget.js'
@@ -12,6 +13,8 @@ import type { Warnings } from '../dependencies/warnings.js'
 
 export interface Requests {
   readonly conductor: Conductor<Recording>
+  /** Decides which process leads. */
+  readonly coordinator: Coordinator<Recording>
   /** Stores their cached responses. */
   readonly guarded: GuardedStore
   /** How many bytes of bodies they may hold. */
