@@ -46,8 +46,58 @@ export interface Coordination {
   join (joining: Joining): Promise<Joined> | undefined
   /** Something was purged here. The other members are told, and newcomers join none of the older runs that have one of these labels. */
   purge (labels: readonly string[], soft: boolean): void
+  /**
+   * What was counted so far, for metrics. Members that share what is counted give the same object, each time: it counts once. Must not
+   * throw.
+   */
+  figures? (): CoordinationFigures
   /** Leaves. What it leads is released. */
   close (): Promise<void>
+}
+
+/** How long something took, in milliseconds. */
+export interface Durations {
+  /** The upper bounds of the buckets. */
+  readonly bounds: readonly number[]
+  /** How many took at most as long as the bound of the same place, and longer than the one before; the last ones took longer than all. */
+  readonly counts: readonly number[]
+  readonly sum: number
+}
+
+/** What was counted of a coordinator, or of the connection of a store: numbers that never decrease, but for `isOpen`. */
+export interface CoordinationFigures {
+  /** Its circuit is open: nothing is asked. */
+  readonly isOpen: boolean
+  /** How often the circuit opened, by cause: `timeout`, `closed`, or the name of an error of the server. */
+  readonly openings: Readonly<Record<string, number>>
+  /** What had no answer in time. */
+  readonly timeouts: number
+  /** Who was found to lead; `skipped`: nobody was asked. */
+  readonly joins: Readonly<Record<Joined['type'] | 'skipped', number>>
+  /** Until it was known who leads. */
+  readonly joinTimes: Durations
+  /** How long this process led. */
+  readonly leaseTimes: Durations
+  readonly renewals: number
+  /** Leases that ended, or went to another process, while the run went on. */
+  readonly lostLeases: number
+  /** From the end of a run until what it came to was handed over, if anybody waited for it. */
+  readonly handOffTimes: Durations
+  /** What runs came to, and was not handed over in time. */
+  readonly failedHandOffs: number
+  /** What runs came to, sent to other processes and received from them. */
+  readonly sent: { readonly messages: number, readonly bytes: number }
+  readonly received: { readonly messages: number, readonly bytes: number }
+  /** What of that did not go inside a message, but beside it. */
+  readonly uploads: { readonly count: number, readonly bytes: number }
+  /** What was larger than a message may be, and was not sent. */
+  readonly tooLarge: number
+  /** Processes that were found to be gone while they led. */
+  readonly takeovers: number
+  /** Messages and notes that were of another secret or version, or cut, or altered. */
+  readonly rejected: number
+  /** `missed`: how often some may have been missed. `resets`: how often everything was purged, since it was not known what. */
+  readonly purges: { readonly sent: number, readonly received: number, readonly missed: number, readonly resets: number }
 }
 
 /** A key that a member wants a result for. */

@@ -10,14 +10,14 @@ export type {
   ExplainedEntry, ExplainedName, ExplainedOutside, ExplainedPart, ExplainedStep, ExplainOptions, Explanation
 } from './explanation.js'
 export type {
-  Coordination, CoordinationLease, CoordinationLog, CoordinationMember, Coordinator, Joined, Joining, LostReason, RemoteRun,
-  RemoteRunListener
+  Coordination, CoordinationFigures, CoordinationLease, CoordinationLog, CoordinationMember, Coordinator, Durations, Joined, Joining,
+  LostReason, RemoteRun, RemoteRunListener
 } from './coordination.js'
 export type { Deduplicate, Deduplicated, DeduplicateOptions, ResultCodec } from './functions.js'
 export type { CacheControlOptions, CoalesceOptions, MetricsOptions } from './options.js'
 export type { Outcome } from './outcome.js'
 export type { CoalesceRouteOptions, CookiesOption, KeptResponseFacts, QueryOption } from './route-options.js'
-export type { Entry, OpenStore, Store, StoreUser } from './store.js'
+export type { Entry, OpenStore, Store, StoreFigures, StoreUser } from './store.js'
 export type { Clock, Duration } from './values.js'
 
 declare module 'fastify' {

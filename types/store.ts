@@ -1,7 +1,7 @@
 /**
  * For writers of stores: what a store is given, and what it has to do.
  */
-import type { CoordinationLog } from './coordination.js'
+import type { CoordinationFigures, CoordinationLog } from './coordination.js'
 
 /**
  * A cached result, with all that tells who may be given it, and until when. Times are in milliseconds since 1970, durations in
@@ -47,6 +47,8 @@ export interface Store {
   delete: (key: string) => void | PromiseLike<void>
   /** How much it holds, if it can tell. `evictions` counts entries that were removed before their time to make room. */
   readonly size?: { readonly entries: number, readonly bytes: number, readonly evictions: number }
+  /** What it counted so far, for metrics, if other processes use it as well. Must not throw. */
+  figures?: () => StoreFigures
   /** All entries, if it can list them. */
   entries?: () => Iterable<Entry>
   /**
@@ -54,6 +56,34 @@ export interface Store {
    * What it returns is used in its place.
    */
   open?: (user: StoreUser) => OpenStore
+}
+
+/** What was counted of a store that other processes use as well: numbers that never decrease. */
+export interface StoreFigures {
+  /** Entries that this process's memory gave. */
+  readonly frontHits: number
+  /** Entries that were read from the server. */
+  readonly hits: number
+  /** Lookups for which the server had none, or one that was purged. */
+  readonly misses: number
+  /** Lookups, writes and removals that were not made, since the server could not be asked. */
+  readonly skipped: number
+  /** Those that failed, or had no answer in time. */
+  readonly errors: number
+  /** Entries that were of another secret, key or version, or cut, or altered. */
+  readonly rejected: number
+  /** Entries that the server took. */
+  readonly stored: number
+  /** Entries that were not stored, since they were purged while their run went on, or may have been. */
+  readonly fenced: number
+  /** Entries that were not stored, since that of a later run was there. */
+  readonly outrun: number
+  /** Entries that were not stored, since they are too large, or cannot travel. */
+  readonly unstorable: number
+  readonly bytesRead: number
+  readonly bytesWritten: number
+  /** Of its connection. A coordinator that uses the same connection gives the same object. */
+  readonly link?: CoordinationFigures
 }
 
 /** Who uses a store that other processes use as well. */
