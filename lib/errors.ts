@@ -65,3 +65,7 @@ export const NotKeptError: FastifyErrorConstructor<{ code: string }, []> = creat
 /** `explain` cannot tell which route a request comes to before hooks run: this Fastify has not what it looks at. */
 export const NotExplainableError: FastifyErrorConstructor<{ code: string }, []> = createError<[]>(
   'FST_COALESCE_NOT_EXPLAINABLE', 'this version of Fastify does not let requests be explained')
+
+/** Redis is configured so that it can never be used as a coordinator or store. The message says what is wrong, and what to change. */
+export const RedisUnusableError: FastifyErrorConstructor<{ code: string }, [what: string]> = createError<[what: string]>(
+  'FST_COALESCE_REDIS_UNUSABLE', '%s', 500)

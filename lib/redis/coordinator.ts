@@ -1,0 +1,160 @@
+/**
+ * Processes meet in a Redis or Valkey: one of them leads a key, and the others get what its run came to.
+ *
+ * Invariant: it costs one round trip to learn who leads, and none afterwards. Whatever fails, and whatever is not known in time, ends as
+ * if there were no coordinator. Leading is an agreement for efficiency: two processes may lead the same key for a moment, and each then
+ * has a result of its own.
+ */
+import { randomBytes } from 'node:crypto'
+import type {
+  Coordination, CoordinationLease, CoordinationMember, Coordinator, Joined, Joining, RemoteRun
+} from '../../types/coordination.js'
+import type { Reply } from './connection.js'
+import { Desk } from './desk.js'
+import type { Figures } from './figures.js'
+import type { Link } from './link.js'
+import type { KeyNames } from './names.js'
+import { readCoordinatorOptions, type CoordinatorSettings, type RedisCoordinatorOptions } from './options.js'
+import type { Call } from './scripts.js'
+
+/** More would be more than a script can take. */
+const MOST_LABELS = 1_000
+
+const NOTHING: Joined = Object.freeze({ type: 'nothing' })
+const UNKNOWN: Joined = Object.freeze({ type: 'unknown' })
+
+export interface RedisCoordinator extends Coordinator {
+  /** What was counted since the first member began to take part. */
+  figures (): Readonly<Figures> | undefined
+}
+
+/** Has processes that use the same Redis or Valkey coalesce together. */
+export function redisCoordinator (options: RedisCoordinatorOptions): RedisCoordinator {
+  const settings: CoordinatorSettings = readCoordinatorOptions(options)
+  let desk: Desk | undefined
+  return Object.freeze({
+    open (member: CoordinationMember): Coordination {
+      desk ??= new Desk(settings, () => { desk = undefined })
+      return new RedisCoordination(desk, member)
+    },
+    figures: () => desk?.link.figures
+  })
+}
+
+let tokens = 0
+
+/** What one member does at the desk. */
+class RedisCoordination implements Coordination {
+  readonly #desk: Desk
+  readonly #link: Link
+  readonly #group: string
+  readonly #keyPrefix: string
+  readonly #leave: () => Promise<void>
+  readonly #stopListening: () => void
+  readonly #leases = new Set<CoordinationLease>()
+  readonly #runs = new Set<RemoteRun>()
+  #isClosed = false
+
+  constructor (desk: Desk, member: CoordinationMember) {
+    this.#desk = desk
+    this.#link = desk.link
+    this.#group = member.group
+    this.#keyPrefix = `${member.group.length}:${member.group}`
+    this.#leave = desk.use(member.log)
+    this.#stopListening = desk.shared.purges.listen({
+      group: member.group,
+      purged: (labels, soft) => { member.purged(labels, soft) },
+      missed: () => { member.missedPurges() }
+    })
+  }
+
+  async ready (): Promise<void> {
+    await this.#desk.shared.ready()
+  }
+
+  join (joining: Joining): Promise<Joined> | undefined {
+    if (this.#isClosed || !this.#link.isUsable || !this.#link.isInboxReady || joining.labels.length > MOST_LABELS) {
+      this.#link.figures.joins.skipped++
+      return undefined
+    }
+    return this.#join(joining)
+  }
+
+  purge (labels: readonly string[], soft: boolean): void {
+    this.#desk.shared.purges.purge(this.#group, labels, soft)
+  }
+
+  async close (): Promise<void> {
+    if (this.#isClosed) return
+    this.#isClosed = true
+    this.#stopListening()
+    for (const lease of this.#leases) lease.release()
+    for (const run of this.#runs) this.#desk.waits.give(run)
+    await this.#leave()
+  }
+
+  async #join (joining: Joining): Promise<Joined> {
+    const { clock, figures, instance } = this.#link
+    const key = this.#keyPrefix + joining.key
+    const names = this.#link.names.of(key)
+    const token = `${instance}:${(++tokens).toString(36)}`
+    const { early } = this.#desk.waits
+    const start = clock.now()
+    early.asked()
+    const replies = await this.#link.send(names.lane, [this.#question(joining, names, token)])
+    const joined = this.#joined(joining, key, names, token, replies?.[0])
+    early.answered()
+    figures.joinTimes.add(clock.now() - start)
+    figures.joins[joined.type]++
+    return joined
+  }
+
+  #question ({ labels, as }: Joining, names: KeyNames, token: string): Call {
+    const { names: all, scripts, instance } = this.#link
+    const { settings, keepWaiters } = this.#desk
+    const places = labels.map(label => all.placeOf(label)).join(' ')
+    return {
+      script: scripts.join,
+      keys: [names.pointer, names.waiters, all.purges(names.lane), names.note],
+      args: [
+        token, instance, Math.ceil(settings.lease), keepWaiters, all.inboxes(names.lane), as, randomBytes(12).toString('base64url'), places
+      ]
+    }
+  }
+
+  #joined (joining: Joining, key: string, names: KeyNames, token: string, reply: Reply | undefined): Joined {
+    // Nobody knows whether it was carried out. If it was, this process leads; else, what it says at the end does nothing.
+    if (reply === undefined) return joining.as === 'follower' ? UNKNOWN : this.#leads(joining, key, names, token, true)
+    if (!Array.isArray(reply)) return UNKNOWN
+    const [state, what, left] = reply as readonly Reply[]
+    switch (String(state)) {
+      case 'L': return this.#leads(joining, key, names, token, false)
+      case 'F': return this.#follows(key, names, String(what), Number(left))
+      case 'N': return this.#noted(key, what as Buffer)
+      default: return NOTHING
+    }
+  }
+
+  #leads (joining: Joining, key: string, names: KeyNames, token: string, isDoubtful: boolean): Joined {
+    const lease = this.#desk.leases.add(key, names, token, joining.leadsFor, isDoubtful, () => { this.#leases.delete(lease) })
+    this.#leases.add(lease)
+    if (!this.#isClosed) return { type: 'leads', lease }
+    lease.release()
+    return UNKNOWN
+  }
+
+  #follows (key: string, names: KeyNames, token: string, left: number): Joined {
+    const run = this.#desk.waits.add(key, names, token, left, () => { this.#runs.delete(run) })
+    this.#runs.add(run)
+    if (!this.#isClosed) return { type: 'follows', run }
+    this.#desk.waits.give(run)
+    return UNKNOWN
+  }
+
+  #noted (key: string, sealed: Buffer): Joined {
+    const note = this.#link.seal.open('note', key, sealed)
+    if (note !== undefined) return { type: 'noted', note }
+    this.#link.figures.rejected++
+    return UNKNOWN
+  }
+}
