@@ -99,7 +99,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   'engine/coordinators': ['codec', 'engine/flights'],
   engine: ['engine/cache', 'engine/protection', 'engine/flights', 'engine/coordinators', 'observers'],
   stores: ['codec', 'engine/cache', 'options'],
-  functions: ['engine', 'engine/cache', 'engine/coordinators', 'engine/flights', 'engine/protection', 'http', 'observers', 'options', 'stores'],
+  functions: ['codec', 'engine', 'engine/cache', 'engine/coordinators', 'engine/flights', 'engine/protection', 'http', 'observers', 'options', 'stores'],
   'fastify/internals': ['http'],
   cli: ['fastify/internals'],
   'fastify/replies': ['fastify/internals', 'http', 'options'],

@@ -15,8 +15,12 @@ const VERSION = 1
 export interface RecordingFormat<R> {
   readonly kind: string
   write (recording: R): unknown
-  /** Reads what may come from anywhere. */
-  read (value: unknown): R
+  /**
+   * Reads what may come from anywhere.
+   *
+   * @param failed whether it is that of a run that failed
+   */
+  read (value: unknown, failed: boolean): R
   /** The names of what results can depend on besides the key. */
   names (value: unknown): readonly string[]
   variant (value: unknown): Variant
@@ -24,14 +28,24 @@ export interface RecordingFormat<R> {
 
 export class MessageCodec<R> implements LandingCodec<R> {
   readonly #format: RecordingFormat<R>
+  readonly #refused: (error: unknown) => void
 
-  constructor (format: RecordingFormat<R>) {
+  /** @param refused told of what cannot travel, and of what the format threw, if it did */
+  constructor (format: RecordingFormat<R>, refused: (error: unknown) => void = ignore) {
     this.#format = format
+    this.#refused = refused
   }
 
   encode (result: PeerResult<R>): Uint8Array | undefined {
-    const pieces = attempt(() => encodeValue(this.#write(result)))
-    return pieces === undefined ? undefined : Buffer.concat(pieces)
+    let thrown: unknown
+    try {
+      const pieces = encodeValue(this.#write(result))
+      if (pieces !== undefined) return Buffer.concat(pieces)
+    } catch (error) {
+      thrown = error
+    }
+    attempt(() => { this.#refused(thrown) })
+    return undefined
   }
 
   decode (bytes: Uint8Array): PeerResult<R> | undefined {
@@ -63,7 +77,7 @@ export class MessageCodec<R> implements LandingCodec<R> {
           type,
           leaderId: wanted(isText, member(value, 'leaderId')),
           names: this.#format.names(member(value, 'names')),
-          recording: this.#format.read(member(value, 'recording'))
+          recording: this.#format.read(member(value, 'recording'), type === 'failed')
         }
       case 'unshareable':
         return {
@@ -80,6 +94,8 @@ export class MessageCodec<R> implements LandingCodec<R> {
     }
   }
 }
+
+function ignore (): void {}
 
 /** An app may make ids of requests that are numbers. */
 function textOf (id: string): string {
