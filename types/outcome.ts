@@ -11,7 +11,7 @@
  * - `alone`: it boarded, got nothing that it may have, and ran for itself
  * - `hit`: it was served a cached response
  * - `stale`: it was served a cached response that is no longer fresh; the reason says why it may be
- * - `peer`: it was served from another process (reserved)
+ * - `peer`: it waited for a run of another process, and was answered with that
  * - `shed`: its run was refused to protect what is behind it (reserved)
  */
 export type Outcome = 'bypass' | 'leader' | 'follower' | 'hit' | 'stale' | 'peer' | 'alone' | 'shed'

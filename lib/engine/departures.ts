@@ -70,7 +70,7 @@ export class Departures<R> {
       const { leader, followers } = participant.flight as Flight<R, Participant<R>>
       // Who leads in another process is known when it has landed.
       participant.leaderId = leader?.id || undefined
-      observer.joined(participant, followers)
+      observer.joined(participant, followers, leader?.role.type === 'peer')
       return 'park'
     }
     if (boarding !== 'no-flight') return this.#noPlace(participant, boarding)

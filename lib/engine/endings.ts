@@ -5,7 +5,7 @@
  * is no such end: the front end ends that response.) A participant that may not have a result boards again, at
  * most `MAX_BOARDINGS` times, or runs for itself: a few at a time, so that no flight ends in a stampede.
  */
-import type { Outcome } from '../../types/index.js'
+import type { LostReason, Outcome } from '../../types/index.js'
 import { FlightTimeoutError, NobodyWaitsError, NotKeptError, WaitTimeoutError } from '../errors.js'
 import type { Reason } from '../reasons.js'
 import { isOfVariant, NO_VARIANT } from '../variant.js'
@@ -140,8 +140,9 @@ export class Endings<R> implements Arrivals<R>, FlightListener<R, P<R>> {
     }
   }
 
-  losePeer (standIn: P<R>): void {
-    standIn.flight?.abandon(standIn, 'peer-lost')
+  losePeer (standIn: P<R>, reason: LostReason): void {
+    const { flight } = standIn
+    if (flight?.abandon(standIn, 'peer-lost') === true) this.#parts.observer.peerLost(flight.leader ?? standIn, reason)
   }
 
   heed (leader: P<R>, note: PeerNote['result']): void {

@@ -3,7 +3,7 @@
  *
  * Invariant: only types.
  */
-import type { Clock } from '../../types/index.js'
+import type { Clock, LostReason } from '../../types/index.js'
 import type { Observer } from '../observers/observer.js'
 import type { Cached } from './cache/lookup.js'
 import type { Caching } from './caching.js'
@@ -27,7 +27,7 @@ export interface Arrivals<R> {
   /** The run of another process, which `standIn` leads a flight for, has come to something. */
   landPeer (standIn: Participant<R>, result: PeerResult<R>): void
   /** Nothing comes of the run of another process. */
-  losePeer (standIn: Participant<R>): void
+  losePeer (standIn: Participant<R>, reason: LostReason): void
   /** An earlier run has left word of what becomes of a leader's key. */
   heed (leader: Participant<R>, note: PeerNote['result']): void
   /** The run of a leader is refused. */

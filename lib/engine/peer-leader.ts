@@ -8,13 +8,15 @@ import type { ResultCache } from './cache/cache.js'
 import type { Miss } from './cache/lookup.js'
 import type { Fleet } from './flights/fleet.js'
 import type { Flight } from './flights/flight.js'
+import type { Log } from '../observers/observer.js'
+import type { Tally } from '../observers/tally.js'
 import type { Limits, Participant } from './participant.js'
 import { PEER } from './role.js'
 import type { Peer } from './coordinators/coordinator.js'
 
 /** What a flight, and those on board, ask of who leads but does not run. */
 type Leading<R> = Pick<Participant<R>,
-'flight' | 'role' | 'key' | 'boardedKey' | 'missed' | 'id' | 'cache' | 'limits' | 'origin' | 'labels' | 'fleet' | 'mayLead' | 'flightTimeout' |
+'flight' | 'role' | 'key' | 'boardedKey' | 'missed' | 'id' | 'leaderId' | 'log' | 'tally' | 'cache' | 'limits' | 'origin' | 'labels' | 'fleet' | 'mayLead' | 'flightTimeout' |
 'isAwaitedElsewhere' | 'joined' | 'cancel' | 'value' | 'learned' | 'tooVaried' | 'sharing'>
 
 export class PeerLeader<R> implements Leading<R> {
@@ -25,6 +27,7 @@ export class PeerLeader<R> implements Leading<R> {
   readonly missed: Miss<R> | undefined
   /** That of the request that runs is not known before its end. */
   readonly id = ''
+  readonly leaderId = undefined
   readonly cache: ResultCache<R>
   readonly limits: Limits
   readonly origin: object
@@ -69,6 +72,15 @@ export class PeerLeader<R> implements Leading<R> {
 
   sharing (recording: R): (() => void) | undefined {
     return this.#asker.sharing(recording)
+  }
+
+  /** What is told of it is told of the one that asked first. */
+  get log (): Log {
+    return this.#asker.log
+  }
+
+  get tally (): Tally {
+    return this.#asker.tally
   }
 
   /** Nobody here waits any more. */

@@ -60,7 +60,7 @@ export class TakeOffs<R> {
     if (gone) this.#parts.outcomes.report(leader, 'follower', 'client-left')
     this.#listen(standIn, peer)
     flight.handOver(leader, standIn, !gone)
-    if (!gone) this.#parts.observer.joined(leader, flight.followers)
+    if (!gone) this.#parts.observer.joined(leader, flight.followers, true)
   }
 
   /** Lets one that may not lead follow a run of another process, if there is one; false if that cannot be. */
@@ -95,7 +95,7 @@ export class TakeOffs<R> {
   #listen (standIn: Participant<R>, peer: Peer<R>): void {
     peer.follow({
       landed: result => { this.#arrivals.landPeer(standIn, result) },
-      lost: () => { this.#arrivals.losePeer(standIn) }
+      lost: reason => { this.#arrivals.losePeer(standIn, reason) }
     })
   }
 

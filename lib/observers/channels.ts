@@ -1,6 +1,6 @@
 /**
- * Publishes the events of requests on diagnostics channels, for tracers: `fastify-coalesce:board`, `:land`, `:cut`, `:settle` and
- * `:refresh`.
+ * Publishes the events of requests on diagnostics channels, for tracers: `fastify-coalesce:board`, `:land`, `:cut`, `:settle`,
+ * `:peer-lost` and `:refresh`.
  *
  * Invariant: if a channel has no subscribers, no message is made. A message has request ids, route patterns and names from closed
  * sets, never a key or a URL.
@@ -12,6 +12,7 @@ const board = channel('fastify-coalesce:board')
 const land = channel('fastify-coalesce:land')
 const cut = channel('fastify-coalesce:cut')
 const settle = channel('fastify-coalesce:settle')
+const lose = channel('fastify-coalesce:peer-lost')
 const refresh = channel('fastify-coalesce:refresh')
 
 function about ({ id, leaderId, tally }: Subject): object {
@@ -22,8 +23,11 @@ export const publishing: Observer = Object.freeze({
   started (leader) {
     if (board.hasSubscribers) board.publish({ ...about(leader), role: 'leader', waiters: 0 })
   },
-  joined (follower, waiters) {
-    if (board.hasSubscribers) board.publish({ ...about(follower), role: 'follower', waiters })
+  joined (follower, waiters, elsewhere) {
+    if (board.hasSubscribers) board.publish({ ...about(follower), role: 'follower', waiters, ...elsewhere && { elsewhere } })
+  },
+  peerLost (heir, reason) {
+    if (lose.hasSubscribers) lose.publish({ ...about(heir), reason })
   },
   landed (leader, landing, reason, followers) {
     if (land.hasSubscribers) land.publish({ ...about(leader), landing, reason, followers })

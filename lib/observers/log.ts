@@ -1,5 +1,5 @@
 /**
- * Writes log events: started, joined, completed, failed, cleaned up, cut off, refreshed, and each request's outcome.
+ * Writes log events: started, joined, peer lost, completed, failed, cleaned up, cut off, refreshed, and each request's outcome.
  *
  * Invariant: lines go through the request's own logger. They have route patterns and names from closed sets, never a key or a URL. Their
  * level is debug; only a failed refresh is a warning, because no client sees it.
@@ -19,7 +19,8 @@ function write ({ log, tally, leaderId }: Subject, event: string, fields: object
 
 export const logging: Observer = Object.freeze({
   started (leader) { if (isHeard(leader)) write(leader, 'started', {}) },
-  joined (follower, waiters) { if (isHeard(follower)) write(follower, 'joined', { waiters }) },
+  joined (follower, waiters, elsewhere) { if (isHeard(follower)) write(follower, 'joined', { waiters, ...elsewhere && { elsewhere } }) },
+  peerLost (heir, reason) { if (isHeard(heir)) write(heir, 'peer lost', { reason }) },
   landed (leader, landing, reason, followers) { if (isHeard(leader)) write(leader, landing, { reason, followers }) },
   cleanedUp (leader) { if (isHeard(leader)) write(leader, 'cleaned up', {}) },
   cutOff (subject, reason) { if (isHeard(subject)) write(subject, 'cut off', { reason }) },

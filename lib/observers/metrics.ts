@@ -34,6 +34,8 @@ export function metricsOf (before: string, readings: Readings): readonly Definit
       tally => [of(tally, tally.saved / 1000)]),
     perRoute('counter', 'cut_off_total', 'Responses that are a shared stream and ended before its end, by reason',
       each('reason', tally => tally.cuts)),
+    perRoute('counter', 'peers_lost_total', 'Runs of other processes that came to nothing while some waited here, by reason',
+      each('reason', tally => tally.lostPeers)),
     perRoute('counter', 'cache_misses_total', 'Lookups in the cache that found nothing to serve, by reason', each('reason', tally => tally.misses)),
     perRoute('counter', 'cache_refreshes_total', 'Runs in the background that refresh what is cached, by result',
       each('result', tally => tally.refreshes)),

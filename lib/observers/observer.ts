@@ -3,7 +3,7 @@
  *
  * Invariant: the outcome of each request or call is reported once, under the name that code, logs, metrics and docs share.
  */
-import type { Outcome } from '../../types/index.js'
+import type { LostReason, Outcome } from '../../types/index.js'
 import type { Detail, Reason } from '../reasons.js'
 import type { Tally } from './tally.js'
 
@@ -33,8 +33,10 @@ export type Landing = 'completed' | 'failed' | 'unshareable' | 'abandoned'
 export interface Observer {
   /** `leader` leads a new flight. */
   started (leader: Subject): void
-  /** `follower` waits on a flight. `waiters` is the number of its followers now. */
-  joined (follower: Subject, waiters: number): void
+  /** `follower` waits on a flight. `waiters` is the number of its followers now. `elsewhere`: another process runs. */
+  joined (follower: Subject, waiters: number, elsewhere: boolean): void
+  /** Nothing comes of the run of another process that others waited for. `heir` leads now, or had asked for that run. */
+  peerLost (heir: Subject, reason: LostReason): void
   /**
    * The flight of `leader` ended like this for so many followers.
    *
@@ -73,9 +75,13 @@ export function both (first: Observer, second: Observer): Observer {
       first.started(leader)
       second.started(leader)
     },
-    joined (follower, waiters) {
-      first.joined(follower, waiters)
-      second.joined(follower, waiters)
+    joined (follower, waiters, elsewhere) {
+      first.joined(follower, waiters, elsewhere)
+      second.joined(follower, waiters, elsewhere)
+    },
+    peerLost (heir, reason) {
+      first.peerLost(heir, reason)
+      second.peerLost(heir, reason)
     },
     landed (leader, landing, reason, followers, took) {
       first.landed(leader, landing, reason, followers, took)

@@ -136,6 +136,7 @@ export class Silence implements Watch {
 export const advising: Observer = Object.freeze({
   started () {},
   joined () {},
+  peerLost () {},
   landed ({ tally }, _landing, _reason, followers) {
     if (followers > 0) tally.watch?.landed()
   },

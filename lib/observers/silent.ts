@@ -10,6 +10,7 @@ const ignore = (): void => {}
 export const SILENT: Observer & StoreListener = Object.freeze({
   started: ignore,
   joined: ignore,
+  peerLost: ignore,
   landed: ignore,
   cleanedUp: ignore,
   cutOff: ignore,

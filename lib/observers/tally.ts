@@ -61,6 +61,8 @@ export class Tally {
   readonly cuts = new Map<string, number>()
   /** Cache lookups that found nothing to serve, by reason. */
   readonly misses = new Map<string, number>()
+  /** Runs of other processes that came to nothing while some waited here, by reason. */
+  readonly lostPeers = new Map<string, number>()
   /** Background refreshes, by result. */
   readonly refreshes = new Map<string, number>()
   readonly buckets: Buckets
@@ -125,6 +127,10 @@ export class Tally {
     increase(this.misses, reason, times)
   }
 
+  losePeer (reason: string, times = 1): void {
+    increase(this.lostPeers, reason, times)
+  }
+
   refresh (result: string, times = 1): void {
     increase(this.refreshes, result, times)
   }
@@ -138,6 +144,7 @@ export class Tally {
     }
     for (const [reason, times] of other.cuts) this.cut(reason, times)
     for (const [reason, times] of other.misses) this.miss(reason, times)
+    for (const [reason, times] of other.lostPeers) this.losePeer(reason, times)
     for (const [result, times] of other.refreshes) this.refresh(result, times)
     this.waits.add(other.waits)
     this.runTimes.add(other.runTimes)

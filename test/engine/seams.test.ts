@@ -67,7 +67,7 @@ function peer () {
     follow (given) { listener = given },
     leave () { told.push('left') }
   }
-  return { seam, told, land: (result: PeerResult<string>) => listener?.landed(result), lose: () => listener?.lost() }
+  return { seam, told, land: (result: PeerResult<string>) => listener?.landed(result), lose: () => listener?.lost('gone') }
 }
 
 const theirs: PeerResult<string> = { type: 'shared', recording: 'theirs', leaderId: 'p-1', names: [] }
@@ -238,6 +238,7 @@ t.test('who may not have what another process brought runs', async t => {
 t.test('if nothing comes of the run of another process, one of those who wait runs for the others', async t => {
   const { engine, all, asked, other } = await waiting(t)
   other.lose()
+  t.strictSame(all.map(({ tally }) => [...tally.lostPeers]), [[], [['gone', 1]]], 'told of the one that runs')
   t.equal(asked.length, 2)
   asked[1]?.answer(LEADS)
   t.strictSame(await engine.happened(), ['b runs'])
@@ -255,6 +256,7 @@ t.test('if nothing comes of a second one either, all run', async t => {
   second.lose()
   t.strictSame((await engine.happened()).sort(), ['a runs', 'b runs'])
   t.strictSame(all.map(({ outcome, outcomeReason }) => [outcome, outcomeReason]), Array(2).fill(['alone', 'peer-lost']))
+  t.strictSame(all.map(({ tally }) => [...tally.lostPeers]), [[], [['gone', 2]]])
 })
 
 t.test('who waits for another process waits no longer than for one of its own', async t => {

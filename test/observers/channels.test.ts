@@ -3,7 +3,7 @@ import t from 'tap'
 import { publishing } from '../../lib/observers/channels.js'
 import { TestSubject } from './subjects.js'
 
-const CHANNELS = ['fastify-coalesce:board', 'fastify-coalesce:land', 'fastify-coalesce:cut', 'fastify-coalesce:settle', 'fastify-coalesce:refresh']
+const CHANNELS = ['fastify-coalesce:board', 'fastify-coalesce:land', 'fastify-coalesce:cut', 'fastify-coalesce:settle', 'fastify-coalesce:refresh', 'fastify-coalesce:peer-lost']
 
 t.test('channels tell of boardings, landings and outcomes, with ids and closed sets of names', async t => {
   const heard: unknown[] = []
@@ -14,7 +14,9 @@ t.test('channels tell of boardings, landings and outcomes, with ids and closed s
   const follower = new TestSubject('req-2', 'req-1')
 
   publishing.started(leader)
-  publishing.joined(follower, 1)
+  publishing.joined(follower, 1, false)
+  publishing.joined(follower, 2, true)
+  publishing.peerLost(leader, 'unreachable')
   publishing.landed(leader, 'completed', 'shared', 1, undefined)
   publishing.cleanedUp(leader)
   publishing.cutOff(follower, 'vary')
@@ -22,10 +24,12 @@ t.test('channels tell of boardings, landings and outcomes, with ids and closed s
   publishing.refreshed(leader, 'failed', new Error('secret'))
 
   const route = { method: 'GET', route: '/word/:word' }
-  const [board, land, cut, settle, refresh] = CHANNELS
+  const [board, land, cut, settle, refresh, lost] = CHANNELS
   t.strictSame(heard, [
     [board, { id: 'req-1', leaderId: 'req-1', ...route, role: 'leader', waiters: 0 }],
     [board, { id: 'req-2', leaderId: 'req-1', ...route, role: 'follower', waiters: 1 }],
+    [board, { id: 'req-2', leaderId: 'req-1', ...route, role: 'follower', waiters: 2, elsewhere: true }],
+    [lost, { id: 'req-1', leaderId: 'req-1', ...route, reason: 'unreachable' }],
     [land, { id: 'req-1', leaderId: 'req-1', ...route, landing: 'completed', reason: 'shared', followers: 1 }],
     [land, { id: 'req-1', leaderId: 'req-1', ...route, landing: 'timed-out', reason: 'flight-timeout', followers: 0 }],
     [cut, { id: 'req-2', leaderId: 'req-1', ...route, reason: 'vary' }],
@@ -41,7 +45,8 @@ t.test('without subscribers no subject is looked at', async t => {
 
   t.doesNotThrow(() => {
     publishing.started(subject)
-    publishing.joined(subject, 1)
+    publishing.joined(subject, 1, false)
+    publishing.peerLost(subject, 'gone')
     publishing.landed(subject, 'completed', 'shared', 1, undefined)
     publishing.cleanedUp(subject)
     publishing.cutOff(subject, 'vary')

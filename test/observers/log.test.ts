@@ -6,7 +6,7 @@ import { TestSubject } from './subjects.js'
 /** All that an observer can be told. */
 function tellAll (observer: Observer, leader: TestSubject, follower: TestSubject): void {
   observer.started(leader)
-  observer.joined(follower, 2)
+  observer.joined(follower, 2, false)
   observer.landed(leader, 'completed', 'shared', 2, undefined)
   observer.landed(leader, 'failed', 'failed', 1, undefined)
   observer.landed(leader, 'unshareable', 'set-cookie', 1, undefined)
@@ -36,6 +36,19 @@ t.test('each event is one line at debug level, with its route and its leader', a
   t.strictSame(follower.lines, [
     line('coalesce joined', { event: 'joined', waiters: 2 }),
     line('coalesce settled', { event: 'settled', outcome: 'follower', reason: 'shared', waited: 13 })
+  ])
+})
+
+t.test('who waits for another process says so, and whose run was lost, and who ran there at the end', async t => {
+  const follower = Object.assign(new TestSubject('req-2'), { leaderId: undefined as string | undefined })
+  logging.joined(follower, 1, true)
+  logging.peerLost(follower, 'gone')
+  logging.settled(Object.assign(follower, { leaderId: 'a-1' }), 'peer', 'shared', 3, undefined)
+  const about = { method: 'GET', route: '/word/:word' }
+  t.strictSame(follower.lines.map(({ level, fields }) => [level, fields]), [
+    ['debug', { coalesce: { event: 'joined', ...about, leaderId: undefined, waiters: 1, elsewhere: true } }],
+    ['debug', { coalesce: { event: 'peer lost', ...about, leaderId: undefined, reason: 'gone' } }],
+    ['debug', { coalesce: { event: 'settled', ...about, leaderId: 'a-1', outcome: 'peer', reason: 'shared', waited: 3 } }]
   ])
 })
 
@@ -77,6 +90,7 @@ t.test('two observers are both told everything, in their order', async t => {
     cutOff (...told) { heard.push([name, 'cutOff', ...told]) },
     started (...told) { heard.push([name, 'started', ...told]) },
     joined (...told) { heard.push([name, 'joined', ...told]) },
+    peerLost (...told) { heard.push([name, 'peerLost', ...told]) },
     landed (...told) { heard.push([name, 'landed', ...told]) },
     cleanedUp (...told) { heard.push([name, 'cleanedUp', ...told]) },
     settled (...told) { heard.push([name, 'settled', ...told]) },
@@ -86,14 +100,15 @@ t.test('two observers are both told everything, in their order', async t => {
 
   const pair = both(hearing('one'), hearing('two'))
   pair.started(subject)
-  pair.joined(subject, 3)
+  pair.joined(subject, 3, true)
+  pair.peerLost(subject, 'gone')
   pair.landed(subject, 'failed', 'failed', 4, 5)
   pair.cleanedUp(subject)
   pair.settled(subject, 'leader', 'split', 5, { cause: 'cookie', names: ['cookie'] })
   pair.refreshed(subject, 'failed', 'down')
 
   t.strictSame(heard.map(([name, event, , ...rest]) => [name, event, ...rest.map(part => (part as { cause?: string } | undefined)?.cause ?? part)].join(' ')), [
-    'one started', 'two started', 'one joined 3', 'two joined 3', 'one landed failed failed 4 5', 'two landed failed failed 4 5',
+    'one started', 'two started', 'one joined 3 true', 'two joined 3 true', 'one peerLost gone', 'two peerLost gone', 'one landed failed failed 4 5', 'two landed failed failed 4 5',
     'one cleanedUp', 'two cleanedUp', 'one settled leader split 5 cookie', 'two settled leader split 5 cookie',
     'one refreshed failed down', 'two refreshed failed down'
   ])

@@ -77,11 +77,23 @@ t.test('tallies add up, outcomes by outcome and reason', async t => {
   t.equal(two.outcomes.get('leader')?.get('shared'), 4, 'the other one is as it was')
 })
 
-t.test('each outcome is counted once, and only followers wait', async t => {
+t.test('who waited for another process is counted as one that waited, and what was lost by its reason', async t => {
+  const subject = new TestSubject('r')
+  const { tally } = subject
+  for (const reason of ['shared', 'failed'] as const) tallying.settled(subject, 'peer', reason, 250, undefined)
+  tallying.peerLost(subject, 'gone')
+  t.equal(tally.deduplicated, 2)
+  t.match(tally.waits, { count: 2, sum: 0.5 })
+  const total = new Tally('GET', '/')
+  for (const part of [tally, tally]) total.add(part)
+  t.strictSame([...total.lostPeers], [['gone', 2]])
+})
+
+t.test('each outcome is counted once, and only those wait that others run for', async t => {
   const subject = new TestSubject('r')
   const { tally } = subject
   tallying.started(subject)
-  tallying.joined(subject, 1)
+  tallying.joined(subject, 1, false)
   tallying.cleanedUp(subject)
   t.strictSame([...tally.counts()].filter(({ count }) => count > 0), [])
 

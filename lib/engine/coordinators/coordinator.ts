@@ -3,6 +3,7 @@
  *
  * Invariant: a coordinator that fails costs a run, and no more: this process then leads. A claim that nobody needs any more is given up.
  */
+import type { LostReason } from '../../../types/index.js'
 import type { PeerResult } from './codec.js'
 import { NO_LEASE, type Lease, type PeerNote } from './lease.js'
 
@@ -10,7 +11,7 @@ export interface PeerListener<R> {
   /** The run of the other process came to this. */
   landed (result: PeerResult<R>): void
   /** Nothing comes of it. */
-  lost (): void
+  lost (reason: LostReason): void
 }
 
 /** A run of another process. */

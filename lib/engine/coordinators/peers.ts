@@ -102,10 +102,10 @@ class RemotePeer<R> implements Peer<R> {
     this.#run.follow({
       landed: message => {
         const result = this.#codec.decode(message)
-        if (result === undefined) listener.lost()
+        if (result === undefined) listener.lost('rejected')
         else listener.landed(result)
       },
-      lost: () => { listener.lost() }
+      lost: reason => { listener.lost(reason) }
     })
   }
 
