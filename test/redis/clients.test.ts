@@ -3,10 +3,10 @@
  */
 import { Redis } from 'ioredis'
 import { Redis as Valkey } from 'iovalkey'
-import { createClient } from 'redis'
+import { createClient, createClientPool, createSentinel } from 'redis'
 import t from 'tap'
 import type { Client } from '../../lib/redis/client.js'
-import { clientOf } from '../../lib/redis/connect.js'
+import { clientForUrl, clientOf } from '../../lib/redis/connect.js'
 import { until } from '../fixtures/gate.js'
 import { listening } from '../fixtures/redis/listening.js'
 import { tcpProxy } from '../fixtures/redis/proxy.js'
@@ -202,3 +202,22 @@ for (const [name, client] of Object.entries(CLIENTS)) {
     await until(() => resources().length <= before, 'the end of all timers')
   })
 }
+
+t.test('a url is connected to with the first client that is installed', withServer, async t => {
+  const server = await redisServer(t, { config: { requirepass: 'secret' }, login: { password: 'secret' } })
+  const client = await clientForUrl(`redis://:secret@${server.host}:${server.port}/3`, 'url')
+  t.strictSame([client.isCluster, client.keyPrefix], [false, ''])
+  const { connection, ready } = listening(t, client)
+  await ready()
+  t.match(String((await connection.send('a', [['CLIENT', 'INFO']]))[0]), / db=3 /)
+})
+
+t.test('what is no client is refused by name', async t => {
+  const wanted = 'client must be a client, or a client of a cluster, of ioredis, iovalkey, or redis (node-redis)'
+  for (const [given, got] of [
+    [null, 'null'], [undefined, 'undefined'], ['redis://localhost', 'string'], [{}, 'another object'], [new Map(), 'another object'],
+    [createClientPool(), 'another object'], [{ duplicate () {}, connect () {}, on () {}, off () {} }, 'another object']
+  ] as const) t.throws(() => clientOf(given, 'client'), { code: 'FST_COALESCE_INVALID_OPTION', message: `${wanted}, got ${got}` })
+  const sentinel = createSentinel({ name: 'main', sentinelRootNodes: [{ host: '127.0.0.1', port: 1 }] })
+  t.throws(() => clientOf(sentinel, 'client'), { message: `${wanted}; for Sentinel, one of ioredis or iovalkey, got a Sentinel client of node-redis` })
+})
