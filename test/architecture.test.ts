@@ -99,6 +99,8 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   'engine/coordinators': ['codec', 'engine/flights'],
   engine: ['engine/cache', 'engine/protection', 'engine/flights', 'engine/coordinators', 'observers'],
   stores: ['codec', 'engine/cache', 'options'],
+  'redis/clients': [],
+  redis: ['redis/clients', 'options'],
   functions: ['codec', 'engine', 'engine/cache', 'engine/coordinators', 'engine/flights', 'engine/protection', 'http', 'observers', 'options', 'stores'],
   'fastify/internals': ['http'],
   cli: ['fastify/internals'],
@@ -173,6 +175,7 @@ t.test('each foreign power has its one embassy', async t => {
   t.strictSame(valueImporters('fastify-plugin'), ['lib/index.ts'])
   t.strictSame(valueImporters('prom-client'), ['lib/observers/prometheus.ts'])
   t.strictSame(valueImporters('@fastify/error'), ['lib/errors.ts'])
+  for (const client of ['ioredis', 'iovalkey', 'redis']) t.strictSame(valueImporters(client), ['lib/redis/clients/connect.ts'])
   t.strictSame(modules.filter(({ text }) => /^declare module/m.test(text)).map(({ path }) => path), ['types/index.ts'])
 })
 

@@ -1,8 +1,15 @@
 /**
  * Which sources a test file covers: those of the package. What it costs to count is not paid where time or memory is measured,
- * nor where the package runs in other processes.
+ * nor where the package runs in other processes. What asks a real Redis is not counted where there is none.
  */
+import { spawnSync } from 'node:child_process'
+import { readdirSync } from 'node:fs'
+
 const UNCOUNTED = /(?:leaks|examples|package|readme|architecture|memory)\.test\.ts$/
 
+const hasRedis = ['redis-server', 'valkey-server'].some(server => spawnSync(server, ['--version'], { stdio: 'ignore' }).status === 0)
+const folders = readdirSync(new URL('../lib/', import.meta.url), { withFileTypes: true }).filter(entry => entry.isDirectory() && entry.name !== 'redis')
+const COUNTED = hasRedis ? 'lib/**/*.ts' : ['lib/*.ts', ...folders.map(({ name }) => `lib/${name}/**/*.ts`)]
+
 /** @param {string} file */
-export default file => UNCOUNTED.test(file) ? null : 'lib/**/*.ts'
+export default file => UNCOUNTED.test(file) ? null : COUNTED

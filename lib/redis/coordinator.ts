@@ -9,7 +9,7 @@ import { randomBytes } from 'node:crypto'
 import type {
   Coordination, CoordinationLease, CoordinationMember, Coordinator, Joined, Joining, RemoteRun
 } from '../../types/coordination.js'
-import type { Reply } from './connection.js'
+import type { Reply } from './clients/connection.js'
 import { Desk } from './desk.js'
 import type { Figures } from './figures.js'
 import type { Link } from './link.js'

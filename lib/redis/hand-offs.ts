@@ -4,7 +4,7 @@
  * Invariant: while nobody waits, no result is made or sent. Whatever became of a lease, it ends: it is sent again until it is known to
  * have arrived, but not after its time. Bounded in number.
  */
-import type { Argument } from './connection.js'
+import type { Argument } from './clients/connection.js'
 import type { Link, Replies, Step } from './link.js'
 import type { KeyNames } from './names.js'
 

@@ -6,9 +6,9 @@
  */
 import { randomBytes } from 'node:crypto'
 import type { Clock, CoordinationLog } from '../../types/index.js'
-import type { Client } from './client.js'
+import type { Client } from './clients/client.js'
 import { Circuit } from './circuit.js'
-import type { Command, Connection, Reply } from './connection.js'
+import type { Command, Connection, Reply } from './clients/connection.js'
 import { CAUSES, Figures, type Cause } from './figures.js'
 import { Names } from './names.js'
 import { commandOf, isCall, scripts, type Call, type Scripts } from './scripts.js'

@@ -6,8 +6,8 @@
 import type { Clock, Duration } from '../../types/index.js'
 import { systemClock } from '../clock.js'
 import { clock, duration, fail, integer, isObject, optional, read, type Parser, type Parsers } from '../options/parsers.js'
-import type { Client } from './client.js'
-import { clientOf } from './connect.js'
+import type { Client } from './clients/client.js'
+import { clientOf } from './clients/connect.js'
 
 /** What all that uses Redis has in common. Users of the same client and of the same of these share their connections. */
 export interface RedisLinkOptions {

@@ -6,7 +6,7 @@
  * clock of purges said when it began, and where its labels are on that clock.
  */
 import { createHash } from 'node:crypto'
-import type { Argument, Command } from './connection.js'
+import type { Argument, Command } from './clients/connection.js'
 
 export interface Script {
   readonly source: string

@@ -6,7 +6,7 @@
  * with none.
  */
 import type { RemoteRun } from '../../types/coordination.js'
-import type { Reply } from './connection.js'
+import type { Reply } from './clients/connection.js'
 import { EarlyMessages, type Ending } from './early-messages.js'
 import { instanceOf } from './inbox.js'
 import type { Link } from './link.js'

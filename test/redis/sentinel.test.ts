@@ -4,7 +4,7 @@
 import { Redis, type RedisOptions } from 'ioredis'
 import { Redis as Valkey } from 'iovalkey'
 import t from 'tap'
-import { clientOf } from '../../lib/redis/connect.js'
+import { clientOf } from '../../lib/redis/clients/connect.js'
 import { until } from '../fixtures/gate.js'
 import { listening } from '../fixtures/redis/listening.js'
 import { redisSentinel } from '../fixtures/redis/sentinel.js'

@@ -2,7 +2,7 @@
  * "A key goes to the node that has it."
  */
 import t from 'tap'
-import { ownersOf, redirectionOf, slotOf } from '../../lib/redis/slots.js'
+import { ownersOf, redirectionOf, slotOf } from '../../lib/redis/clients/slots.js'
 import { redisServer, withServer } from '../fixtures/redis/server.js'
 
 const ASKED = { host: 'asked', port: 1 }

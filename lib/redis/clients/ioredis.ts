@@ -4,9 +4,9 @@
  * Invariant: a command is written at once or refused, and never written again: the client's queue, its repetitions and its automatic
  * pipelines are off. All commands of one call are one write.
  */
-import { bare, mapped, patience, type Timing, type Wire, type WireListener } from '../client.js'
-import type { Scouted } from '../cluster.js'
-import type { Argument, Command, Reply } from '../connection.js'
+import { bare, mapped, patience, type Timing, type Wire, type WireListener } from './client.js'
+import type { Scouted } from './cluster.js'
+import type { Argument, Command, Reply } from './connection.js'
 
 type Listener = (...args: never[]) => void
 type Result = readonly [error: Error | null, reply?: unknown]

@@ -4,9 +4,9 @@
  * Invariant: a command is written in this turn of the event loop or refused, and never written again: the client's queue and its own
  * reconnection are off. All commands of one call are one write.
  */
-import { bare, mapped, patience, type Address, type Timing, type Wire, type WireListener } from '../client.js'
-import type { Scouted } from '../cluster.js'
-import type { Command, Reply } from '../connection.js'
+import { bare, mapped, patience, type Address, type Timing, type Wire, type WireListener } from './client.js'
+import type { Scouted } from './cluster.js'
+import type { Command, Reply } from './connection.js'
 import { written, type Emitter } from './ioredis.js'
 
 /** What is used of a client. */

@@ -3,10 +3,10 @@
  *
  * Invariant: this is the only module that loads a client, and it does so for a url only.
  */
-import { InvalidOptionError } from '../errors.js'
+import { InvalidOptionError } from '../../errors.js'
 import type { Client, MakeWire } from './client.js'
-import { ioredisWire, scoutIoredis, type Ioredis, type IoredisCluster } from './clients/ioredis.js'
-import { nodeRedisWire, scoutNodeRedis, type NodeRedis, type NodeRedisCluster } from './clients/node-redis.js'
+import { ioredisWire, scoutIoredis, type Ioredis, type IoredisCluster } from './ioredis.js'
+import { nodeRedisWire, scoutNodeRedis, type NodeRedis, type NodeRedisCluster } from './node-redis.js'
 import { ClusterConnection, type Scouted } from './cluster.js'
 import { StandaloneConnection } from './standalone.js'
 

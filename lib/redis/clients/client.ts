@@ -4,7 +4,7 @@
  *
  * Invariant: the user's client is asked for its options, and for nothing else. It is never used, changed or closed.
  */
-import type { Clock } from '../../types/index.js'
+import type { Clock } from '../../../types/index.js'
 import type { Command, Connection, ConnectionListener, Reply } from './connection.js'
 
 export interface Timing {
