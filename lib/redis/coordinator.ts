@@ -53,6 +53,7 @@ class RedisCoordination implements Coordination {
   readonly #stopListening: () => void
   readonly #leases = new Set<CoordinationLease>()
   readonly #runs = new Set<RemoteRun>()
+  readonly #joining = new Set<Promise<Joined>>()
   #isClosed = false
 
   constructor (desk: Desk, member: CoordinationMember) {
@@ -77,7 +78,9 @@ class RedisCoordination implements Coordination {
       this.#link.figures.joins.skipped++
       return undefined
     }
-    return this.#join(joining)
+    const joined = this.#join(joining).finally(() => { this.#joining.delete(joined) })
+    this.#joining.add(joined)
+    return joined
   }
 
   purge (labels: readonly string[], soft: boolean): void {
@@ -90,6 +93,7 @@ class RedisCoordination implements Coordination {
     this.#stopListening()
     for (const lease of this.#leases) lease.release()
     for (const run of this.#runs) this.#desk.waits.give(run)
+    await Promise.all(this.#joining)
     await this.#leave()
   }
 

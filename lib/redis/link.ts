@@ -163,9 +163,10 @@ export class Link {
     }
   }
 
+  /** If the event loop was blocked, replies may be there that were not read yet: they are, in the turn in which the time has run out. */
   async #timed<T> (exchange: Promise<T>, limit: number): Promise<T | 'late'> {
     return await new Promise(resolve => {
-      const timer = this.clock.setTimeout(() => { resolve('late') }, limit)
+      const timer = this.clock.setTimeout(() => { setImmediate(resolve, 'late') }, limit)
       exchange.then(replies => {
         this.clock.clearTimeout(timer)
         resolve(replies)

@@ -132,7 +132,10 @@ end
 if missed and mode == 'I' then redis.pcall('SET', KEYS[4], body, 'PX', keep) end
 return #members`
 
-/** What became of a leader that somebody waits for: still there, a result that was missed, done, or gone. */
+/**
+ * What became of a leader that somebody waits for: it is still there, there is a result that was missed, it is done, or it is gone. A large
+ * result is to be fetched.
+ */
 const CHECK = `${TOKEN_OF}${MEMBERS_OF}
 local token, instance, keep, inboxes = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 local member = token .. ' ' .. instance
@@ -143,6 +146,8 @@ if tokenOf(redis.call('GET', KEYS[1])) == token then
   redis.call('PEXPIRE', KEYS[2], keep)
   return {'F', redis.call('PTTL', KEYS[1])}
 end
+local size = redis.call('STRLEN', KEYS[3])
+if size > tonumber(ARGV[5]) then return {'C', size} end
 local result = redis.call('GET', KEYS[3])
 local registered = redis.call('SREM', KEYS[2], member)
 if result then

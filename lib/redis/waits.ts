@@ -19,6 +19,7 @@ export interface WaitSettings {
   readonly livenessInterval: number
   /** How long a registration is kept that nobody renews, in milliseconds. */
   readonly keepWaiters: number
+  readonly maxInline: number
   readonly maxMessageBytes: number
 }
 
@@ -153,12 +154,13 @@ export class Waits {
     const replies = await this.#call(watch, {
       script: scripts.check,
       keys: [names.pointer, names.waiters, all.result(names.lane, token)],
-      args: [token, instance, this.#settings.keepWaiters, all.inboxes(names.lane)]
+      args: [token, instance, this.#settings.keepWaiters, all.inboxes(names.lane), this.#settings.maxInline]
     })
     if (this.#watches.get(token) !== watch || watch.isEnding) return
     const [state, more] = answerOf(replies?.[0])
     if (state === 'F') this.#checkAfter(watch, Number(more))
     else if (state === 'R') this.#landed(watch, more as Buffer)
+    else if (state === 'C') this.#fetch(watch, Number(more))
     else if (state === 'G') this.#settle(watch, { lost: 'gone' })
     // It is done, and its message is on the way, unless that was lost.
     else if (state === 'D') this.#loseAfter(watch, opTimeout)
