@@ -85,7 +85,7 @@ t.test('text with the right digest is read as strictly as any', async t => {
   for (const wrong of [0, 2, '1', null]) t.equal(decode(0, wrong), undefined, 'another version')
   for (const wrong of ['kez', null, 5, ['key']]) t.equal(decode(1, wrong), undefined, 'another key')
   for (const wrong of ['label', null, [5], { 0: 'label', length: 1 }]) t.equal(decode(7, wrong), undefined, 'labels')
-  for (const wrong of ['unmarked', '', ['unmarked'], { a: { b: 'unmarked' } }]) t.equal(decode(9, wrong), undefined, 'no mark')
+  for (const wrong of ['unmarked', '$1', '', ['unmarked'], { a: { b: 'unmarked' } }]) t.equal(decode(9, wrong), undefined, 'no mark')
   for (const wrong of [members.slice(1), members.slice(0, -1), [...members, null], { ...members, length: members.length }, {}, null, 5, '']) t.equal(decodeEntry(signed(JSON.stringify(wrong)), 'key'), undefined)
   for (const wrong of ['', '{', '[1', 'undefined']) t.equal(decodeEntry(signed(wrong), 'key'), undefined)
   t.ok(decodeEntry(signed(JSON.stringify(members).replace('1000', '1e308')), 'key'))
