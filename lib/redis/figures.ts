@@ -46,7 +46,9 @@ export class Figures {
   tooLarge = 0
   /** Leaders that were found to be gone. */
   takeovers = 0
+  renewals = 0
   lostLeases = 0
+  failedHandOffs = 0
   /** Messages that were not ours, or were cut or changed. */
   rejected = 0
   readonly purges = { sent: 0, received: 0, resets: 0, missed: 0 }

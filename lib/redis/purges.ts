@@ -81,9 +81,9 @@ export class Purges {
     for (const listener of [...this.#listeners]) listener.missed()
   }
 
-  /** How many purges are not known to be on the clock. */
+  /** How many purges are not known to be on the clock; if there were too many, one that purges all. */
   get unsent (): number {
-    return this.#unsent.length
+    return this.#isOverflown ? 1 : this.#unsent.length
   }
 
   close (): void {

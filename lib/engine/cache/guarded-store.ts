@@ -12,6 +12,7 @@ import type { StoreListener } from '../../observers/observer.js'
 import { wholeEntry, type AnyEntry } from './entry.js'
 import { MEMORY } from './memory-limits.js'
 import { PurgeTimes } from './purge-times.js'
+import { isPromise, StoreCalls, TOO_SLOW } from './store-calls.js'
 
 export interface Listed {
   readonly entry: Entry
@@ -43,8 +44,8 @@ export class GuardedStore {
   readonly #opened: OpenStore | undefined
   /** How far the times of entries may be off, in milliseconds. A store that is opened gives times by this process's own clock. */
   readonly #skew: number
+  readonly #calls: StoreCalls
   readonly #clock: Clock
-  readonly #timeout: number
   readonly #listener: StoreListener
   /** The zero of the clock in milliseconds since 1970. */
   #epoch: number
@@ -64,7 +65,7 @@ export class GuardedStore {
    */
   constructor (store: Store, timeout: number, clock: Clock, listener: StoreListener, told: Told = () => {}) {
     this.store = store
-    this.#timeout = timeout
+    this.#calls = new StoreCalls(timeout, clock, listener)
     this.#clock = clock
     this.#listener = listener
     this.#epoch = Date.now() - clock.now()
@@ -146,7 +147,7 @@ export class GuardedStore {
     }
     if (this.isPurged(entry) || this.#isOutdated(entry)) (this.#own ??= new LRUCache<string, number>(MEMORY)).set(entry.key, entry.since)
     this.#pendingWrites.set(entry.key, entry)
-    this.#write('set', () => (this.#opened ?? this.store).set(entry, keepFor), () => {
+    this.#calls.write('set', () => (this.#opened ?? this.store).set(entry, keepFor), () => {
       if (this.#pendingWrites.get(entry.key) === entry) this.#pendingWrites.delete(entry.key)
     })
     return true
@@ -156,7 +157,7 @@ export class GuardedStore {
   drop (key: string): void {
     this.purge([key], false)
     this.#pendingWrites.delete(key)
-    this.#write('delete', () => (this.#opened ?? this.store).delete(key), () => {})
+    this.#calls.write('delete', () => (this.#opened ?? this.store).delete(key), () => {})
   }
 
   /**
@@ -166,7 +167,7 @@ export class GuardedStore {
   purge (labels: readonly string[], softly: boolean): void {
     this.purged(labels, softly)
     const opened = this.#opened
-    if (opened !== undefined) this.#write('purge', () => opened.purge(labels, softly), () => {})
+    if (opened !== undefined) this.#calls.write('purge', () => opened.purge(labels, softly), () => {})
   }
 
   /** Another process has purged this. The store is not told. */
@@ -241,7 +242,7 @@ export class GuardedStore {
 
   async #lookUpSlowly (key: string, answer: PromiseLike<unknown>, listener: StoreListener): Promise<Found | undefined> {
     const began = this.#clock.now()
-    const { promise, cancel } = this.#limit(answer)
+    const { promise, cancel } = this.#calls.limit(answer)
     try {
       const entry = await promise
       if (entry === TOO_SLOW) {
@@ -258,50 +259,14 @@ export class GuardedStore {
     }
     return undefined
   }
-
-  #write (operation: 'set' | 'delete' | 'purge', call: () => void | PromiseLike<void>, done: () => void): void {
-    let answer: void | PromiseLike<void>
-    try {
-      answer = call()
-      if (!isPromise(answer)) {
-        done()
-        return
-      }
-    } catch (error) {
-      this.#listener.failed(operation, 'error', error)
-      done()
-      return
-    }
-    const { promise, cancel } = this.#limit(answer)
-    promise.then(result => {
-      if (result === TOO_SLOW) this.#listener.failed(operation, 'timeout', undefined)
-    }, (error: unknown) => {
-      this.#listener.failed(operation, 'error', error)
-    }).finally(() => {
-      cancel()
-      done()
-    })
-  }
-
-  /** A promise that settles after `storeTimeout` at the latest. */
-  #limit (answer: PromiseLike<unknown>): { promise: Promise<unknown>, cancel: () => void } {
-    let timer: unknown
-    const timeout = new Promise(resolve => { timer = this.#clock.setTimeout(() => { resolve(TOO_SLOW) }, this.#timeout) })
-    return { promise: Promise.race([answer, timeout]), cancel: () => { this.#clock.clearTimeout(timer) } }
-  }
 }
 
-const TOO_SLOW = Symbol('too slow')
 const ignore = (): void => {}
 const SILENT_LOG = Object.freeze({ debug: ignore, warn: ignore, error: ignore })
 
 /** Whether an entry was purged after its run began, less `before` milliseconds. */
 function isMarked (marks: PurgeTimes, { key, since, labels }: Entry, before: number): boolean {
   return marks.isMarkedSince(since - before, labels) || marks.isMarkedSince(since - before, [key])
-}
-
-function isPromise (value: unknown): value is PromiseLike<unknown> {
-  return typeof value === 'object' && value !== null && typeof (value as { then?: unknown }).then === 'function'
 }
 
 function isCurrent (entry: AnyEntry): entry is Entry {
