@@ -115,7 +115,8 @@ export function createScope (
     waiters: () => conductor.flights.waiters + calls.flights.waiters,
     recordedBytes: () => requests.budget.held,
     store: storeTally,
-    stores: () => allStores().map(({ store }) => store)
+    stores: () => allStores().map(({ store }) => store),
+    coordinations: () => []
   }
   instruments?.add(source)
   const buckets = instruments?.buckets ?? BUCKETS

@@ -6,7 +6,7 @@
  */
 import type { CoalesceFigures, Store } from '../../types/index.js'
 import type { Distribution } from './distribution.js'
-import type { Definition, Labels, Sample } from './read-metric.js'
+import { histogramOf, type Definition, type Labels, type Sample } from './read-metric.js'
 import type { StoreTally } from './store-tally.js'
 import type { StoresSeen } from './stores-seen.js'
 import { totalOf, type Tally } from './tally.js'
@@ -56,7 +56,7 @@ export function metricsOf (before: string, readings: Readings): readonly Definit
     distributions('handler_seconds', 'How long runs took that others could share, until their result was there', tally => tally.runTimes),
     distributions('followers_per_flight', 'Followers of a flight when it landed', tally => tally.followers),
     define('histogram', 'store_look_seconds', 'How long stores took to answer a lookup that they did not answer at once',
-      () => [histogram(`${before}store_look_seconds`, {}, storeTally().lookups)])
+      () => [histogramOf(`${before}store_look_seconds`, {}, storeTally().lookups)])
   ]
 
   function define (
@@ -80,7 +80,7 @@ export function metricsOf (before: string, readings: Readings): readonly Definit
   function distributions (name: string, help: string, read: (tally: Tally) => Distribution): Definition {
     return perRoute('histogram', name, help, tally => {
       const distribution = read(tally)
-      return distribution.count === 0 ? [] : histogram(before + name, routeOf(tally), distribution)
+      return distribution.count === 0 ? [] : histogramOf(before + name, routeOf(tally), distribution)
     })
   }
 
@@ -109,13 +109,4 @@ function requests (tally: Tally): readonly Sample[] {
 /** One sample for each name that a tally counts. */
 function each (label: string, read: (tally: Tally) => ReadonlyMap<string, number>): (tally: Tally) => readonly Sample[] {
   return tally => [...read(tally)].map(([name, value]) => ({ labels: { ...routeOf(tally), [label]: name }, value }))
-}
-
-function histogram (name: string, labels: Labels, { bounds, counts, count, sum }: Distribution): readonly Sample[] {
-  let below = 0
-  return [
-    ...counts.map((count, index) => ({ metricName: `${name}_bucket`, labels: { ...labels, le: bounds[index] ?? '+Inf' }, value: (below += count) })),
-    { metricName: `${name}_sum`, labels, value: sum },
-    { metricName: `${name}_count`, labels, value: count }
-  ]
 }

@@ -8,11 +8,12 @@ import { Readable } from 'node:stream'
 import Negotiator from 'negotiator'
 import { collectDefaultMetrics, Registry, type Metric, type RegistryContentType } from 'prom-client'
 import type { FastifyInstance } from 'fastify'
-import type { Store } from '../../types/index.js'
+import type { CoordinationFigures, Store } from '../../types/index.js'
 import { InvalidOptionError, MetricTakenError } from '../errors.js'
 import type { MetricsSettings } from '../options/options.js'
 import { BUCKETS, type Buckets } from './distribution.js'
 import { metricsOf } from './metrics.js'
+import { ProcessMetrics } from './process-metrics.js'
 import { ReadMetric, type Read } from './read-metric.js'
 import { AllSeries, type TallySource } from './series.js'
 import { StoreTally } from './store-tally.js'
@@ -27,6 +28,8 @@ export interface Source extends TallySource {
   readonly store: StoreTally
   /** The stores that it keeps in. */
   stores (): Iterable<Store>
+  /** What the coordinators that it takes part in have counted. */
+  coordinations (): Iterable<CoordinationFigures>
 }
 
 const instrumentsOf = new WeakMap<Registry, Map<string, Instruments>>()
@@ -39,6 +42,7 @@ export class Instruments {
   /** What registrations that have ended had counted of their stores. */
   #endedStores = new StoreTally()
   readonly #stores = new StoresSeen()
+  readonly #processes: ProcessMetrics
   readonly #metrics: readonly Metric[]
 
   /** The metrics of a registry and prefix, made when they are first asked for. */
@@ -59,16 +63,18 @@ export class Instruments {
     this.registry = registry
     this.buckets = bucketsOf(buckets, BUCKETS)
     const sum = (read: (source: Source) => number): number => [...this.#sources].reduce((total, source) => total + read(source), 0)
+    const stores = (): Store[] => [...this.#sources].flatMap(source => [...source.stores()])
+    this.#processes = new ProcessMetrics({ stores, coordinations: () => [...this.#sources].flatMap(source => [...source.coordinations()]) })
     const metrics = metricsOf(`${prefix}coalesce_`, {
       series: this.#series,
       seen: this.#stores,
       flights: () => sum(source => source.flights()),
       waiters: () => sum(source => source.waiters()),
       recordedBytes: () => sum(source => source.recordedBytes()),
-      stores: () => [...this.#sources].flatMap(source => [...source.stores()]),
+      stores,
       storeTally: () => this.#storeTally()
     })
-    this.#metrics = metrics.map(metric => new ReadMetric(metric)) as unknown as readonly Metric[]
+    this.#metrics = [...metrics, ...this.#processes.definitions(`${prefix}coalesce_`)].map(metric => new ReadMetric(metric)) as unknown as readonly Metric[]
     this.#register()
   }
 
@@ -89,6 +95,7 @@ export class Instruments {
     this.#register()
     this.#series.forgetEnded()
     this.#endedStores = new StoreTally()
+    this.#processes.forget()
   }
 
   add (source: Source): void {
@@ -98,6 +105,7 @@ export class Instruments {
 
   remove (source: Source): void {
     this.#stores.evictions(source.stores())
+    this.#processes.note()
     this.#sources.delete(source)
     this.#series.remove(source)
     this.#endedStores.add(source.store)

@@ -3,6 +3,7 @@
  *
  * Invariant: the samples of one series are read at one go, so that a histogram agrees with itself.
  */
+import type { Distribution } from './distribution.js'
 import { turns } from './turns.js'
 
 export type Labels = Readonly<Record<string, string | number>>
@@ -23,6 +24,18 @@ export interface Definition {
   readonly aggregator: 'sum' | 'omit'
   /** The samples of one series after the other. */
   readonly read: () => Iterable<readonly Sample[]>
+}
+
+/** The lines of one series of a histogram. */
+export function histogramOf (
+  name: string, labels: Labels, { bounds, counts, count, sum }: Pick<Distribution, 'bounds' | 'counts' | 'count' | 'sum'>
+): readonly Sample[] {
+  let below = 0
+  return [
+    ...counts.map((count, index) => ({ metricName: `${name}_bucket`, labels: { ...labels, le: bounds[index] ?? '+Inf' }, value: (below += count) })),
+    { metricName: `${name}_sum`, labels, value: sum },
+    { metricName: `${name}_count`, labels, value: count }
+  ]
 }
 
 /** What prom-client is given for a metric. */
