@@ -6,7 +6,7 @@ import { Redis as Valkey } from 'iovalkey'
 import { createClient, createClientPool, createSentinel } from 'redis'
 import t from 'tap'
 import type { Client } from '../../lib/redis/clients/client.js'
-import { clientForUrl, clientOf } from '../../lib/redis/clients/connect.js'
+import { clientForUrl, clientOf, LOADERS } from '../../lib/redis/clients/connect.js'
 import { until } from '../fixtures/gate.js'
 import { listening } from '../fixtures/redis/listening.js'
 import { tcpProxy } from '../fixtures/redis/proxy.js'
@@ -203,6 +203,17 @@ for (const [name, client] of Object.entries(CLIENTS)) {
   })
 }
 
+t.test('a channel that the user may not hear is told of, and heard once that is allowed', withServer, async t => {
+  const server = await redisServer(t, { config: { user: 'app on nopass ~* resetchannels +@all' } })
+  const user = new Redis({ host: server.host, port: server.port, username: 'app', password: 'any', lazyConnect: true })
+  const { failures, events, ready } = listening(t, clientOf(user, 'client'), ['in'])
+  await until(() => failures.length > 1)
+  t.match(failures, [{ message: /^NOPERM/ }, { message: /^NOPERM/ }])
+  t.strictSame(events, ['ready'])
+  await server.command('ACL', 'SETUSER', 'app', '&in')
+  await ready()
+})
+
 t.test('a url is connected to with the first client that is installed', withServer, async t => {
   const server = await redisServer(t, { config: { requirepass: 'secret' }, login: { password: 'secret' } })
   const client = await clientForUrl(`redis://:secret@${server.host}:${server.port}/3`, 'url')
@@ -210,6 +221,21 @@ t.test('a url is connected to with the first client that is installed', withServ
   const { connection, ready } = listening(t, client)
   await ready()
   t.match(String((await connection.send('a', [['CLIENT', 'INFO']]))[0]), / db=3 /)
+})
+
+t.test('each package that may be installed makes a client for a url, and none of them is an error that names them', withServer, async t => {
+  const server = await redisServer(t)
+  const missing = async (): Promise<never> => { throw Object.assign(new Error('Cannot find package'), { code: 'ERR_MODULE_NOT_FOUND' }) }
+  for (const [at, [name, load]] of LOADERS.entries()) {
+    const loaders = LOADERS.map(([name], other) => [name, other === at ? load : missing] as const)
+    const { connection, ready } = listening(t, await clientForUrl(server.url, 'url', loaders))
+    await ready()
+    t.strictSame(await connection.send('a', [['PING']]), [Buffer.from('PONG')], name)
+  }
+  await t.rejects(clientForUrl(server.url, 'url', LOADERS.map(([name]) => [name, missing] as const)), {
+    code: 'FST_COALESCE_INVALID_OPTION', message: 'url must be used where one of ioredis, iovalkey, redis is installed, got none of them'
+  })
+  await t.rejects(clientForUrl('nonsense://', 'url', [['redis', async () => { throw new TypeError('Invalid protocol') }]]), { message: 'Invalid protocol' })
 })
 
 t.test('what is no client is refused by name', async t => {

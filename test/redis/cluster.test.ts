@@ -19,9 +19,12 @@ const LANES = Array.from({ length: 16 }, (_, lane) => `{${lane}}:in:me`)
 type Nodes = ReadonlyArray<{ readonly host: string, readonly port: number }>
 
 const CLIENTS: Readonly<Record<string, (nodes: Nodes) => object>> = {
-  ioredis: nodes => new Cluster(nodes.map(({ host, port }) => ({ host, port })), { lazyConnect: true, keyPrefix: 'app:' }),
+  // It begins at names that the nodes do not know themselves by.
+  ioredis: nodes => new Cluster(nodes.map(({ port }) => ({ host: 'localhost', port })), {
+    lazyConnect: true, keyPrefix: 'app:', dnsLookup: (address, callback) => { callback(null, address) }
+  }),
   iovalkey: nodes => new ValkeyCluster(nodes.map(({ host, port }) => ({ host, port })), { lazyConnect: true, keyPrefix: 'app:' }),
-  'node-redis': nodes => createCluster({ rootNodes: nodes.map(socket => ({ socket: { host: socket.host, port: socket.port } })), keyPrefix: 'app:' })
+  'node-redis': nodes => createCluster({ rootNodes: nodes.map(socket => ({ socket: { host: socket.host, port: socket.port } })), keyPrefix: 'app:', defaults: { socket: { connectTimeout: 5000 } } })
 }
 
 t.test('in a cluster', withServer, async t => {
@@ -98,6 +101,17 @@ async function suite (t: Test, cluster: RedisCluster, client: (nodes: Nodes) => 
     await ready()
     t.strictSame(events.toSorted(), ['inboxReady', 'ready'])
     await cluster.fine()
+  })
+
+  await t.test('a channel that may not be heard is told of, and heard once that is allowed', async t => {
+    const [first] = nodes as [RedisServer]
+    await first.command('ACL', 'SETUSER', 'default', 'resetchannels')
+    const { failures, events, ready } = start(t)
+    await until(() => failures.length > 0)
+    t.match(failures[0]?.message, /^NOPERM/)
+    t.notOk(events.includes('inboxReady'))
+    await first.command('ACL', 'SETUSER', 'default', 'allchannels')
+    await ready()
   })
 
   await t.test('connections that are killed come back', async t => {

@@ -65,20 +65,21 @@ function nodeRedisCluster (client: NodeRedisCluster): Client {
   return cluster(client._options?.keyPrefix, async () => await scoutNodeRedis(client))
 }
 
-const PACKAGES = ['ioredis', 'iovalkey', 'redis'] as const
+/** By package, in the order in which they are tried. */
+export const LOADERS: ReadonlyArray<readonly [name: string, load: (url: string) => Promise<unknown>]> = [
+  ['ioredis', async url => new (await import('ioredis')).Redis(url, { lazyConnect: true })],
+  ['iovalkey', async url => new (await import('iovalkey')).Redis(url, { lazyConnect: true })],
+  ['redis', async url => (await import('redis')).createClient({ url })]
+]
 
 /** Makes a client that does not connect, of the first package that is installed. */
-export async function clientForUrl (url: string, option: string): Promise<Client> {
-  for (const load of [
-    async () => new (await import('ioredis')).Redis(url, { lazyConnect: true }),
-    async () => new (await import('iovalkey')).Redis(url, { lazyConnect: true }),
-    async () => (await import('redis')).createClient({ url })
-  ]) {
+export async function clientForUrl (url: string, option: string, loaders = LOADERS): Promise<Client> {
+  for (const [, load] of loaders) {
     try {
-      return clientOf(await load(), option)
+      return clientOf(await load(url), option)
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code !== 'ERR_MODULE_NOT_FOUND') throw error
     }
   }
-  throw new InvalidOptionError(option, `used with one of ${PACKAGES.join(', ')} installed`, 'none')
+  throw new InvalidOptionError(option, `used where one of ${loaders.map(([name]) => name).join(', ')} is installed`, 'none of them')
 }

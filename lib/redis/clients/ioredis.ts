@@ -24,7 +24,7 @@ export interface Emitter {
 /** What is used of a client. */
 export interface Ioredis extends Emitter {
   readonly status: string
-  readonly options: { readonly keyPrefix?: string, readonly host?: string, readonly port?: number, readonly connectTimeout?: number }
+  readonly options: { readonly keyPrefix?: string, readonly host?: string, readonly port?: number, readonly connectTimeout: number }
   duplicate (override: object): Ioredis
   connect (): Promise<unknown>
   disconnect (): void
@@ -64,7 +64,7 @@ function ownOptions (client: Ioredis, timing: Timing): object {
     blockingTimeout: undefined,
     // While it signs in nothing else notices that nobody answers.
     socketTimeout: 2 * patience(timing),
-    connectTimeout: Math.min(client.options.connectTimeout ?? Infinity, patience(timing)),
+    connectTimeout: Math.min(client.options.connectTimeout, patience(timing)),
     disconnectTimeout: timing.opTimeout,
     stringNumbers: false,
     replyMapping: 'legacy'
