@@ -48,9 +48,9 @@ export interface CoalesceOptions extends CoalesceRouteOptions {
   store?: Store
   /**
    * What decides which of many processes runs a handler, and hands over what that came to. Functions of the registration that have a
-   * `name` take part as well. Default: each process runs for itself.
+   * `name` take part as well. `false`: each process runs for itself. Default: as in the context around this one.
    */
-  coordinator?: Coordinator
+  coordinator?: Coordinator | false
   /**
    * How long a store may take to answer. After that the handler runs.
    * @default '250ms'

@@ -4,18 +4,21 @@
  * Invariant: nothing here is shared with another registration but what that one asked for: its metrics.
  */
 import type { FastifyInstance } from 'fastify'
-import type { Coalesce, RouteSelector } from '../../types/index.js'
+import type { Coalesce, Coordination, Coordinator, RouteSelector } from '../../types/index.js'
 import { Budget } from '../engine/budget.js'
 import { Cache, NO_CACHE, type ResultCache } from '../engine/cache/cache.js'
 import { GuardedStore } from '../engine/cache/guarded-store.js'
 import { Refreshes } from '../engine/cache/refreshes.js'
 import { Conductor } from '../engine/conductor.js'
 import { LOCAL } from '../engine/coordinators/coordinator.js'
+import { Members, toldOf } from '../engine/coordinators/members.js'
+import { MessageCodec } from '../engine/coordinators/message-codec.js'
+import { fence, Peers } from '../engine/coordinators/peers.js'
 import type { Participant } from '../engine/participant.js'
 import { NO_PROTECTION } from '../engine/protection/protection.js'
 import { NotListableError, UnknownRouteError } from '../errors.js'
 import { STORED } from '../functions/call.js'
-import { deduplicator, type FunctionRegistry } from '../functions/deduplicate.js'
+import { CALLS, deduplicator, namesAt, type FunctionRegistry } from '../functions/deduplicate.js'
 import type { CallResult } from '../functions/results.js'
 import type { Recording } from '../http/recording.js'
 import { publishing } from '../observers/channels.js'
@@ -35,6 +38,7 @@ import type { RouteSettings } from '../options/route-options.js'
 import { memoryStore } from '../stores/memory.js'
 import { Barrier } from './cache/barrier.js'
 import { inventory } from './cache/inventory.js'
+import { recordingFormat } from './cache/recording-codec.js'
 import { ResponseCodec } from './cache/response-cache.js'
 import { explain } from './explain/explain.js'
 import { Warnings } from './dependencies/warnings.js'
@@ -50,6 +54,7 @@ function leadersOf ({ fleet }: CoalescedRoute): Array<Participant<Recording>> {
 interface Functions {
   readonly stores: ReadonlySet<GuardedStore>
   readonly flights: FunctionRegistry['conductor']['flights']
+  readonly meet: ReadonlySet<Coordination>
 }
 
 export interface Scope {
@@ -67,6 +72,10 @@ export interface Scope {
   readonly buckets: Buckets
   /** How many routes there are that neither method nor pattern nor written constraints tell apart. */
   readonly ids: Map<string, number>
+  /** The names by which other processes know functions, in a store or at a coordinator that was given. */
+  readonly names: WeakMap<object, Set<string>>
+  /** Decides for its requests which process leads, and for those of contexts inside it that do not say otherwise. */
+  readonly coordinator: Coordinator | false | undefined
   readonly instruments: Instruments | undefined
   readonly api: Coalesce
   /** What there is to reach can be reached, or cannot. Rejects if it never can. */
@@ -92,7 +101,13 @@ export function createScope (
   const conductor = new Conductor<Recording>(settings, seams)
   const codec = new ResponseCodec()
   const refreshes = new Refreshes(() => guarded.now())
-  const coordinator = LOCAL
+  const given = settings.coordinator ?? around?.coordinator
+  const members = new Members(clock, log)
+  const meet = (coordinator: Coordinator): Peers<Recording> => {
+    const coordination = members.join(coordinator, 'requests', toldOf(conductor, [guarded]))
+    return new Peers(coordination, new MessageCodec(recordingFormat(() => guarded.now())))
+  }
+  const coordinator = given === undefined || given === false ? LOCAL : meet(given)
   const requests: Requests = {
     conductor,
     coordinator,
@@ -105,8 +120,11 @@ export function createScope (
   const allRequests = (around?.allRequests ?? new Set<Requests>()).add(requests)
   const calls = new Conductor<CallResult>(settings, seams)
   const functionStores = new Set<GuardedStore>()
+  /** Where calls meet those of other processes. */
+  const functionsMeet = new Set<Coordination>()
   const allStores = (): GuardedStore[] => [...new Set([guarded, ...functionStores])]
-  const allFunctions = (around?.allFunctions ?? new Set<Functions>()).add({ stores: functionStores, flights: calls.flights })
+  const own: Functions = { stores: functionStores, flights: calls.flights, meet: functionsMeet }
+  const allFunctions = (around?.allFunctions ?? new Set<Functions>()).add(own)
   const routes: CoalescedRoute[] = []
   const tallies: Tally[] = []
   const source = {
@@ -121,7 +139,7 @@ export function createScope (
   instruments?.add(source)
   const buckets = instruments?.buckets ?? BUCKETS
 
-  const names = new Set<string>()
+  const names = around?.names ?? new WeakMap<object, Set<string>>()
   const functions: FunctionRegistry = {
     conductor: calls,
     log,
@@ -139,7 +157,13 @@ export function createScope (
       return own
     },
     refreshes: new Refreshes(() => guarded.now()),
-    names: () => names
+    coordinator: given === false ? undefined : given,
+    join (at) {
+      const coordination = members.join(at, CALLS, toldOf(calls, functionStores))
+      functionsMeet.add(coordination)
+      return coordination
+    },
+    names: at => namesAt(names, at)
   }
   const setDisabled = (disabled: boolean, selector: RouteSelector | undefined): void => {
     if (selector === undefined) {
@@ -173,9 +197,13 @@ export function createScope (
       const { labels, soft } = readPurge(purge, settings.routes.router)
       // Of the registrations around this one and inside it as well, as with a write: they may share its store.
       for (const { barrier } of allRequests) barrier.purge(labels, soft)
-      for (const { flights, stores } of allFunctions) {
+      for (const { flights, meet, stores } of allFunctions) {
         for (const store of stores) store.purge(labels, soft)
         if (stores.size > 0) flights.fence(STORED)
+        for (const coordination of meet) {
+          coordination.purge(labels, soft)
+          fence(coordination, [STORED])
+        }
       }
     },
     entries ({ bodies = false } = {}) {
@@ -198,17 +226,19 @@ export function createScope (
     tallies,
     buckets,
     ids: new Map(),
+    names,
+    coordinator: given,
     instruments,
     api,
     async ready () {
-      await Promise.all(allStores().map(async store => { await store.ready() }))
+      await Promise.all([members.ready(), ...allStores().map(async store => { await store.ready() })])
     },
     async close () {
       refreshes.close()
       functions.refreshes.close()
       for (const { flights } of [conductor, calls]) flights.deadlines.sweep()
       instruments?.remove(source)
-      await Promise.all(allStores().map(async store => { await store.close() }))
+      await Promise.all([members.close(), ...allStores().map(async store => { await store.close() })])
     }
   }
 }

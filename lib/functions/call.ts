@@ -8,6 +8,7 @@ import { AsyncResource } from 'node:async_hooks'
 import type { NoPlan, Plan, ResultCache } from '../engine/cache/cache.js'
 import { SUITS, type Suitability } from '../engine/cache/lookup.js'
 import type { Conductor } from '../engine/conductor.js'
+import { LOCAL, type Coordinator } from '../engine/coordinators/coordinator.js'
 import { Participant, type Limits } from '../engine/participant.js'
 import type { Refresh } from '../engine/refresh.js'
 import type { Log } from '../observers/observer.js'
@@ -33,6 +34,7 @@ export interface FunctionContext<A extends readonly unknown[], R> {
   readonly settings: CallSettings<A, R>
   readonly limits: Limits
   readonly conductor: Conductor<CallResult>
+  readonly coordinator: Coordinator<CallResult>
   readonly cache: ResultCache<CallResult>
   readonly tally: Tally
   readonly log: Log
@@ -59,6 +61,8 @@ export class Call<A extends readonly unknown[], R> extends Participant<CallResul
   readonly #args: A
   readonly #signal: AbortSignal | undefined
   #family: readonly string[] = []
+  /** Objects are of one process, and so are the calls on them. */
+  #isOnObject = false
   /** The asynchronous context of its caller, if it waits. */
   #scope: AsyncResource | undefined
   #resolve!: (value: R) => void
@@ -85,12 +89,14 @@ export class Call<A extends readonly unknown[], R> extends Participant<CallResul
   get limits (): Limits { return this.#context.limits }
   get cache (): ResultCache<CallResult> { return this.#context.cache }
   get origin (): object { return this.#context }
+  override get coordinator (): Coordinator<CallResult> { return this.#isOnObject ? LOCAL : this.#context.coordinator }
   get labels (): readonly string[] { return [this.key, ...this.#family, ...this.cache.stores ? [STORED] : []] }
   get gone (): boolean { return this.#settled }
 
   /** Boards: it runs, waits, or is served at once. Without a key it bypasses. */
   arrive (key: CallKey | undefined): void {
     const { conductor } = this.#context
+    this.#isOnObject = key?.family !== undefined
     if (key === undefined) conductor.bypass(this, 'no-key')
     else if (key.family !== undefined) this.#family = [key.family]
     if (key === undefined || conductor.arrive(this, key.text)) {

@@ -4,12 +4,15 @@
  * Invariant: the engine is the same as for requests. A cached result is given only to calls of its own function on its own object: a
  * store that may outlive this process is used only under a name that the user gave.
  */
-import type { Clock, Deduplicate, Deduplicated, DeduplicateOptions, Store } from '../../types/index.js'
+import type { Clock, Coordination, Coordinator, Deduplicate, Deduplicated, DeduplicateOptions, Store } from '../../types/index.js'
 import { Call, STORED, type AnyFunction, type CallKey, type FunctionContext } from './call.js'
 import { signalIn } from './arguments.js'
 import { CalledOn, isArrowFunction } from './called-on.js'
 import { systemClock } from '../clock.js'
 import { Conductor } from '../engine/conductor.js'
+import { LOCAL } from '../engine/coordinators/coordinator.js'
+import { Members, toldOf } from '../engine/coordinators/members.js'
+import { Peers } from '../engine/coordinators/peers.js'
 import type { FlightLimits } from '../engine/flights/flights.js'
 import { NO_PROTECTION } from '../engine/protection/protection.js'
 import { Refreshes } from '../engine/cache/refreshes.js'
@@ -22,8 +25,9 @@ import type { Log } from '../observers/observer.js'
 import { SILENT, StoreTally } from '../observers/store-tally.js'
 import { Tally } from '../observers/tally.js'
 import { tallying } from '../observers/tallying.js'
-import { readFunctionOptions } from '../options/function-options.js'
+import { coordinatorOf, readFunctionOptions } from '../options/function-options.js'
 import { fail, forCaller } from '../options/parsers.js'
+import { resultCodec } from './result-codec.js'
 import type { CallResult } from './results.js'
 import { memoryStore } from '../stores/memory.js'
 
@@ -38,9 +42,16 @@ export interface FunctionRegistry {
   /** Guards a store; without one, the store of all of its functions. */
   readonly guard: (store: Store | undefined, timeout: number | undefined) => GuardedStore
   readonly refreshes: Refreshes
-  /** The names under which functions cache results in a store that was given. */
-  readonly names: (store: Store) => Set<string>
+  /** The coordinator that was given for all of its functions. */
+  readonly coordinator: Coordinator | undefined
+  /** Takes part where processes meet. */
+  readonly join: (coordinator: Coordinator) => Coordination
+  /** The names by which other processes know functions, in a store or at a coordinator that was given. */
+  readonly names: (at: Store | Coordinator) => Set<string>
 }
+
+/** The group of calls at a coordinator. */
+export const CALLS = 'calls'
 
 /** The limits that are no options of functions. */
 const CALL_LIMITS = Object.freeze({ maxWaitersPerKey: Infinity, releaseConcurrency: 64, unshareableTtl: 0 })
@@ -50,8 +61,8 @@ const STORE_TIMEOUT = 250
 let functions = 0
 /** The store of functions without an app. */
 let common: Store | undefined
-/** The names of functions without an app, by the store that was given to them. */
-const namesIn = new WeakMap<Store, Set<string>>()
+/** The names of functions without an app, by the store or coordinator that was given to them. */
+const namesIn = new WeakMap<object, Set<string>>()
 
 /** Deduplicates a function for a registry. */
 export function deduplicateAt<A extends readonly unknown[], R> (
@@ -65,16 +76,19 @@ export function deduplicateAt<A extends readonly unknown[], R> (
   const { conductor, log } = registry
   let prefix = String(++functions)
   let guarded: GuardedStore | undefined
-  if (settings.ttl !== undefined) {
-    const given = settings.store ?? registry.store
-    if (given !== undefined) prefix = JSON.stringify(claim(registry.names(given), settings.name))
-    guarded = registry.guard(settings.store, settings.storeTimeout)
-  }
+  const shared = coordinatorOf(settings, registry.coordinator)
+  const given = settings.ttl === undefined ? undefined : settings.store ?? registry.store
+  for (const at of [given, shared]) if (at !== undefined) prefix = JSON.stringify(claim(registry.names(at), settings.name))
+  if (settings.ttl !== undefined) guarded = registry.guard(settings.store, settings.storeTimeout)
   const tally = registry.tallyOf(settings.name ?? ((ownName ?? fn.name) || 'anonymous'), settings.ttl !== undefined)
   const cache = guarded === undefined
     ? NO_CACHE
     : new Cache(guarded, new ValueCodec(settings.clone), registry.refreshes, settings.eagerRefresh)
-  const context: FunctionContext<A, R> = { fn, settings, limits: { ...settings, ...CALL_LIMITS }, conductor, cache, tally, log }
+  const coordinator = shared === undefined
+    ? LOCAL
+    : new Peers(registry.join(shared), resultCodec(settings.codec as never, tally.route, log))
+  const limits = { ...settings, ...CALL_LIMITS }
+  const context: FunctionContext<A, R> = { fn, settings, limits, conductor, coordinator, cache, tally, log }
 
   let isWarned = false
   function warnOf (got: string | undefined): void {
@@ -127,6 +141,10 @@ export function deduplicateAt<A extends readonly unknown[], R> (
     const text = textOf(object, key)
     guarded?.drop(text)
     conductor.flights.fence(text)
+    if (object === '') {
+      coordinator.purged([text], false)
+      coordinator.fenced([text])
+    }
     if (ignoresObject || object !== '') return
     const family = textOf('*', key)
     guarded?.purge([family], false)
@@ -136,7 +154,7 @@ export function deduplicateAt<A extends readonly unknown[], R> (
   return Object.assign(deduplicatedCall, { invalidate })
 }
 
-/** Reserves a name: the results of functions in one store that was given are told apart by it. */
+/** Reserves a name: functions in one store, or at one coordinator, are told apart by it. */
 function claim (names: Set<string>, name: string | undefined): string {
   const option = 'deduplicate options.name'
   if (name === undefined) return fail(option, 'a name of its own, because results are kept in a store that was given', name)
@@ -155,23 +173,33 @@ export function deduplicator (registry: () => FunctionRegistry): Deduplicate {
   return deduplicate
 }
 
+/** The names that are taken in a store or at a coordinator. */
+export function namesAt (known: WeakMap<object, Set<string>>, at: object): Set<string> {
+  const names = known.get(at) ?? new Set()
+  known.set(at, names)
+  return names
+}
+
 /** Makes the registry of one function without an app. */
 export function standalone (clock: Clock = systemClock): FunctionRegistry {
   const conductor = new Conductor<CallResult>(LIMITS, { clock, observer: tallying, protection: NO_PROTECTION })
   const told = (): void => { conductor.flights.fence(STORED) }
+  const members = new Members(clock, SILENT)
+  const stores: GuardedStore[] = []
   return {
     conductor,
+    coordinator: undefined,
+    join: coordinator => members.join(coordinator, CALLS, toldOf(conductor, stores)),
     log: SILENT,
     tallyOf: name => new Tally('FUNCTION', name),
     store: undefined,
-    guard: (store, timeout = STORE_TIMEOUT) =>
-      new GuardedStore(store ?? (common ??= memoryStore()), timeout, clock, new StoreTally(SILENT, clock), told),
+    guard (store, timeout = STORE_TIMEOUT) {
+      const guarded = new GuardedStore(store ?? (common ??= memoryStore()), timeout, clock, new StoreTally(SILENT, clock), told)
+      stores.push(guarded)
+      return guarded
+    },
     refreshes: new Refreshes(clock.now),
-    names (store) {
-      const names = namesIn.get(store) ?? new Set()
-      namesIn.set(store, names)
-      return names
-    }
+    names: at => namesAt(namesIn, at)
   }
 }
 

@@ -44,12 +44,12 @@ export const store: Parser<Store> = (value, name) =>
     : fail(name, 'an object with get(key), set(entry, keepFor) and delete(key), so no Map', value)
 
 /** A store can be opened as well, and is no coordinator. */
-export const coordinatorOr = (others: string): Parser<Coordinator> => (value, name) =>
+const coordinator: Parser<Coordinator> = (value, name) =>
   isObject(value) && typeof value.open === 'function' && typeof value.get !== 'function'
     ? value as unknown as Coordinator
-    : fail(name, `an object with open(member), and no store${others}`, value)
+    : fail(name, 'an object with open(member), and no store, or false', value)
 
-export const coordinator = coordinatorOr('')
+export const coordinatorOrFalse: Parser<Coordinator | false> = (value, name) => value === false ? false : coordinator(value, name)
 
 export const FUNCTION_DEFAULTS: FunctionSettings = Object.freeze({
   waitTimeout: 30_000,

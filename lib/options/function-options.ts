@@ -6,7 +6,7 @@
 import type { Coordinator, DeduplicateOptions, ResultCodec, Store } from '../../types/index.js'
 import { atOnce } from '../http/at-once.js'
 import {
-  checkEffect, coordinatorOr, FUNCTION_DEFAULTS, functionReaders, KEEPING_DEFAULTS, keepingReaders, store, type FunctionSettings,
+  checkEffect, coordinatorOrFalse, FUNCTION_DEFAULTS, functionReaders, KEEPING_DEFAULTS, keepingReaders, store, type FunctionSettings,
   type KeepingSettings
 } from './common-options.js'
 import { below, callable, duration, durationOr, fail, isName, isObject, listOf, names, optional, read, span, type Parser } from './parsers.js'
@@ -42,8 +42,6 @@ const cloner: Parser<(result: unknown) => unknown> = (value, name) => {
     return own instanceof Promise ? fail(`the answer of ${name}`, 'a copy, and no promise of one', own) : own
   }
 }
-
-const coordinatorOrFalse: Parser<Coordinator | false> = (value, name) => value === false ? false : coordinatorOr(', or false')(value, name)
 
 const codec: Parser<ResultCodec> = (value, name) =>
   isObject(value) && typeof value.encode === 'function' && typeof value.decode === 'function'

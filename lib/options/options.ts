@@ -8,7 +8,7 @@ import type { Registry } from 'prom-client'
 import type { Clock, CoalesceOptions, Coordinator, MetricsOptions, Store } from '../../types/index.js'
 import { systemClock } from '../clock.js'
 import type { Router } from '../http/key.js'
-import { coordinator, store } from './common-options.js'
+import { coordinatorOrFalse, store } from './common-options.js'
 import { below, boolean, clock, duration, fail, integer, isName, isObject, listOf, oneOf, optional, read, seconds, type Parser, type Parsers } from './parsers.js'
 import { nearest } from './near.js'
 import { WARNINGS } from '../warnings.js'
@@ -26,7 +26,8 @@ export interface Settings {
   readonly maxRecordedBytes: number
   readonly clock: Clock
   readonly store: Store | undefined
-  readonly coordinator: Coordinator | undefined
+  /** Undefined: as in the context around this one. */
+  readonly coordinator: Coordinator | false | undefined
   readonly storeTimeout: number
   readonly purgeOnWrite: boolean
   /** Undefined: as in the context around this one. */
@@ -122,7 +123,7 @@ const registrationReaders: Parsers<Omit<Settings, 'routes'>> = {
   maxRecordedBytes: integer(0),
   clock,
   store: optional(store),
-  coordinator: optional(coordinator),
+  coordinator: optional(coordinatorOrFalse),
   storeTimeout: duration,
   purgeOnWrite: boolean,
   cacheControl: optional(cacheControl)

@@ -34,6 +34,11 @@ export function sort (labels: readonly string[], soft: boolean, purges: Purges):
   for (const label of labels) if (label.startsWith(FENCE)) purges.fenced(label.slice(FENCE.length))
 }
 
+/** Lets newcomers of all processes join no flight with one of these labels that is in the air. */
+export function fence (coordination: Coordination, labels: readonly string[]): void {
+  coordination.purge(labels.map(label => FENCE + label), false)
+}
+
 export class Peers<R> implements Coordinator<R> {
   readonly #coordination: Coordination
   readonly #codec: LandingCodec<R>
@@ -67,7 +72,7 @@ export class Peers<R> implements Coordinator<R> {
   }
 
   fenced (labels: readonly string[]): void {
-    this.#coordination.purge(labels.map(label => FENCE + label), false)
+    fence(this.#coordination, labels)
   }
 
   #join (key: string, { labels, leadsFor }: Claiming, as: Joining['as']): Promise<Joined> | undefined {
