@@ -6,6 +6,7 @@
  * process then leads.
  */
 import type { Coordination, CoordinationLease, Joined, Joining, RemoteRun } from '../../../types/index.js'
+import { NO_VARIANT } from '../../variant.js'
 import type { LandingCodec, PeerResult } from './codec.js'
 import { LEADS, type Claim, type Claiming, type Coordinator, type Peer, type PeerListener } from './coordinator.js'
 import { NO_LEASE, type Lease, type PeerNote } from './lease.js'
@@ -134,7 +135,7 @@ class RemoteLease<R> implements Lease<R> {
   }
 
   land (result: PeerResult<R>, note?: PeerNote): void {
-    this.#lease.land(() => this.#codec.encode(result) ?? NOTHING, this.#noted(note))
+    this.#lease.land(() => this.#codec.encode(result) ?? this.#codec.encode(doesNotTravel(result)) ?? NOTHING, this.#noted(note))
   }
 
   release (): void {
@@ -145,6 +146,12 @@ class RemoteLease<R> implements Lease<R> {
     const message = note === undefined ? undefined : this.#codec.encode(note.result)
     return note === undefined || message === undefined ? undefined : { message, ttl: note.ttl }
   }
+}
+
+/** Those who wait run all at once, and not one after the other. */
+function doesNotTravel<R> (result: PeerResult<R>): PeerResult<R> {
+  const leaderId = 'leaderId' in result ? result.leaderId : ''
+  return { type: 'unshareable', reason: 'unknown-payload', variant: NO_VARIANT, leaderId, remember: false }
 }
 
 /** Whoever refreshes last is followed by nobody, and after it nobody refreshes for a moment. */
