@@ -8,7 +8,7 @@ import type { Link } from './link.js'
 
 /** What it is asked, with what the client needs for itself. */
 const COMMANDS = [
-  '@connection', '@scripting', '@pubsub', 'get', 'set', 'del', 'pexpire', 'pttl', 'sadd', 'srem', 'smembers', 'hset', 'hmget', 'hincrby', 'hexists', 'info',
+  '@connection', '@scripting', '@pubsub', 'get', 'set', 'del', 'strlen', 'pexpire', 'pttl', 'sadd', 'srem', 'smembers', 'hset', 'hmget', 'hincrby', 'hexists', 'info',
   'cluster'
 ]
 
@@ -19,7 +19,7 @@ export function faultOf (error: Error, prefix: string): Error | undefined {
   if (/WRONGPASS|NOAUTH|invalid (?:username-)?password|without any password configured/i.test(message)) {
     return fault('Redis does not accept the name or password of the client')
   }
-  if (/NOPERM|this user has no permissions|No permissions/.test(message)) {
+  if (/NOPERM|user executing the script can't/i.test(message)) {
     return fault(`Redis does not let the user of the client do what is needed: give it ~${prefix}* &${prefix}* ${COMMANDS.map(name => `+${name}`).join(' ')}`)
   }
   if (/SPUBLISH|SSUBSCRIBE|SHARDNUMSUB|Unknown Redis command called from script|Unknown subcommand/i.test(message)) {

@@ -7,11 +7,10 @@
  */
 import { randomBytes } from 'node:crypto'
 import type {
-  Coordination, CoordinationLease, CoordinationMember, Coordinator, Joined, Joining, RemoteRun
+  Coordination, CoordinationFigures, CoordinationLease, CoordinationMember, Coordinator, Joined, Joining, RemoteRun
 } from '../../types/coordination.js'
 import type { Reply } from './clients/connection.js'
 import { Desk } from './desk.js'
-import type { Figures } from './figures.js'
 import type { Link } from './link.js'
 import type { KeyNames } from './names.js'
 import { readCoordinatorOptions, type CoordinatorSettings, type RedisCoordinatorOptions } from './options.js'
@@ -23,21 +22,15 @@ const MOST_LABELS = 1_000
 const NOTHING: Joined = Object.freeze({ type: 'nothing' })
 const UNKNOWN: Joined = Object.freeze({ type: 'unknown' })
 
-export interface RedisCoordinator extends Coordinator {
-  /** What was counted since the first member began to take part. */
-  figures (): Readonly<Figures> | undefined
-}
-
 /** Has processes that use the same Redis or Valkey coalesce together. */
-export function redisCoordinator (options: RedisCoordinatorOptions): RedisCoordinator {
+export function redisCoordinator (options: RedisCoordinatorOptions): Coordinator {
   const settings: CoordinatorSettings = readCoordinatorOptions(options)
   let desk: Desk | undefined
   return Object.freeze({
     open (member: CoordinationMember): Coordination {
       desk ??= new Desk(settings, () => { desk = undefined })
       return new RedisCoordination(desk, member)
-    },
-    figures: () => desk?.link.figures
+    }
   })
 }
 
@@ -85,6 +78,10 @@ class RedisCoordination implements Coordination {
 
   purge (labels: readonly string[], soft: boolean): void {
     this.#desk.shared.purges.purge(this.#group, labels, soft)
+  }
+
+  figures (): CoordinationFigures {
+    return this.#link.figures
   }
 
   async close (): Promise<void> {
@@ -158,7 +155,7 @@ class RedisCoordination implements Coordination {
   #noted (key: string, sealed: Buffer): Joined {
     const note = this.#link.seal.open('note', key, sealed)
     if (note !== undefined) return { type: 'noted', note }
-    this.#link.figures.rejected++
+    this.#link.rejected()
     return UNKNOWN
   }
 }

@@ -68,7 +68,7 @@ export class Desk {
 
   #received (bytes: Buffer): void {
     const message = readMessage(bytes)
-    if (message === undefined || message.type === 'purged' || message.type === 'reset') this.link.figures.rejected++
+    if (message === undefined || message.type === 'purged' || message.type === 'reset') this.link.rejected()
     else if (message.type === 'waited') this.leases.waited(message.token)
     else this.waits.ended(message)
   }

@@ -45,6 +45,7 @@ export class HandOffs {
   #unsent: Ending[] = []
   readonly #underWay = new Set<Promise<void>>()
   #timer: unknown
+  #isClosed = false
 
   constructor (link: Link, settings: HandOffSettings) {
     this.#link = link
@@ -66,10 +67,15 @@ export class HandOffs {
     const unsent = this.#unsent
     this.#unsent = []
     const now = this.#link.clock.now()
-    for (const ending of unsent) if (ending.until > now) this.send(ending)
+    for (const ending of unsent) {
+      if (ending.until > now) this.send(ending)
+      else this.#link.figures.failedHandOffs++
+    }
   }
 
   close (): void {
+    this.#isClosed = true
+    this.#link.figures.failedHandOffs += this.#unsent.length
     this.#unsent = []
     this.#link.clock.clearTimeout(this.#timer)
   }
@@ -82,9 +88,10 @@ export class HandOffs {
   async #send (ending: Ending): Promise<void> {
     const { clock, figures, isUsable } = this.#link
     const start = clock.now()
-    const done = isUsable && (await this.#isUnwanted(ending) ?? await this.#handOver(ending))
-    if (done) figures.handOffTimes.add(clock.now() - start)
-    else this.#keep(ending)
+    const isUnwanted = isUsable ? await this.#isUnwanted(ending) : false
+    const arrived = isUnwanted ?? await this.#handOver(ending)
+    if (!arrived) this.#keep(ending)
+    else if (isUnwanted === undefined) figures.handOffTimes.add(clock.now() - start)
   }
 
   /** True if nobody waits, and the lease has ended; false if that is not known; undefined if somebody waits. */
@@ -153,7 +160,10 @@ export class HandOffs {
   }
 
   #keep (ending: Ending): void {
-    if (ending.until <= this.#link.clock.now() || this.#unsent.length >= MOST_UNSENT) return
+    if (ending.until <= this.#link.clock.now() || this.#unsent.length >= MOST_UNSENT || this.#isClosed) {
+      this.#link.figures.failedHandOffs++
+      return
+    }
     this.#unsent.push(ending)
     if (this.#link.isUsable) this.#timer ??= this.#link.clock.setTimeout(this.#again, this.#link.opTimeout)
   }

@@ -1,5 +1,5 @@
 /**
  * The front door of fastify-coalesce/redis: what several processes need to coalesce together.
  */
-export { redisCoordinator, type RedisCoordinator } from './coordinator.js'
+export { redisCoordinator } from './coordinator.js'
 export type { RedisCoordinatorOptions, RedisLinkOptions } from './options.js'

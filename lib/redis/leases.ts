@@ -132,6 +132,10 @@ export class Leases {
       args: [this.#settings.lease, ...due.map(({ token }) => token)]
     }])
     const held = replies?.[0]
-    if (Array.isArray(held)) figures.lostLeases += due.filter(({ token }, index) => held[index] === 0 && this.#leases.has(token)).length
+    if (!Array.isArray(held)) return
+    for (const [index, { token }] of due.entries()) {
+      if (held[index] === 1) figures.renewals++
+      else if (this.#leases.has(token)) figures.lostLeases++
+    }
   }
 }

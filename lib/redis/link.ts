@@ -5,19 +5,22 @@
  * is sent. `undefined` means that nobody knows what became of it.
  */
 import { randomBytes } from 'node:crypto'
-import type { Clock, CoordinationLog } from '../../types/index.js'
+import type { Clock } from '../../types/index.js'
 import type { Client } from './clients/client.js'
 import { Circuit } from './circuit.js'
 import type { Command, Connection, Reply } from './clients/connection.js'
 import { CAUSES, Figures, type Cause } from './figures.js'
+import { Journal } from './journal.js'
 import { Names } from './names.js'
 import { commandOf, isCall, scripts, type Call, type Scripts } from './scripts.js'
 import type { Seal } from './seal.js'
 
 /** What a server says that can do nothing for us now. Redis 6 puts the name of an error in a script in the middle. */
 const ERRORS = new RegExp(`(?:^|-)(${CAUSES.slice(2).join('|')})\\b`)
+/** What `NOPERM` is called in a script. */
+const NO_PERMISSION = /user executing the script can't/i
 /** Bytes per millisecond that a large exchange is given time for, besides the time limit. */
-const LEAST_SPEED = 10_000
+const LEAST_SPEED = 2_000
 
 export type Step = Call | Command
 export type Replies = readonly Reply[]
@@ -46,6 +49,7 @@ export class Link {
   readonly instance = randomBytes(16).toString('base64url')
   readonly clock: Clock
   readonly figures = new Figures()
+  readonly journal: Journal
   readonly names: Names
   readonly scripts: Scripts
   readonly isCluster: boolean
@@ -54,19 +58,18 @@ export class Link {
   readonly #connection: Connection
   readonly #circuit: Circuit
   readonly #listeners = new Set<LinkListener>()
-  readonly #logs = new Set<CoordinationLog>()
   readonly #inFlight = new Set<Promise<unknown>>()
-  /** Large exchanges that are under way: small ones may have to wait for them. */
+  /** Large exchanges that are under way. What has to wait for them does not say that Redis cannot be asked. */
   #bulk = 0
   /** The lane of the exchange that opened the circuit. */
   #suspect = 0
   #inboxWasReady = false
   #isClosed = false
   #closing: unknown
-  #lastFailure = ''
 
   constructor (client: Client, settings: LinkSettings, seal: Seal) {
     this.clock = settings.clock
+    this.journal = new Journal(settings.clock)
     this.opTimeout = settings.opTimeout
     this.isCluster = client.isCluster
     this.seal = seal
@@ -76,7 +79,7 @@ export class Link {
       opened: cause => { this.#opened(cause) },
       closed: () => {
         this.figures.isOpen = false
-        this.#log('warn', { circuit: 'closed' }, 'Redis can be asked again: processes coalesce together')
+        this.journal.write('coordinator-up', 'Redis can be asked again: processes coalesce together')
         this.#tell('usable')
       }
     })
@@ -108,10 +111,10 @@ export class Link {
     return () => { this.#listeners.delete(listener) }
   }
 
-  /** What is of interest to all is written to the log that came first. */
-  logTo (log: CoordinationLog): () => void {
-    this.#logs.add(log)
-    return () => { this.#logs.delete(log) }
+  /** Something came that is not ours, or was cut or changed. */
+  rejected (): void {
+    this.figures.rejected++
+    this.journal.writeSeldom('coordinator-rejected', 'something came from Redis that cannot be opened: it is of another secret or version, or was altered')
   }
 
   /**
@@ -126,10 +129,11 @@ export class Link {
     this.#inFlight.add(exchange)
     const replies = await exchange
     this.#inFlight.delete(exchange)
+    const isSmall = this.#bulk === 0
     if (bulk > 0) this.#bulk--
     if (replies === 'late') {
       this.figures.timeouts++
-      if (this.#bulk === 0) this.#suspected(lane, 'timeout')
+      if (isSmall) this.#suspected(lane, 'timeout')
       return undefined
     }
     const cause = replies === undefined ? undefined : causeOf(replies)
@@ -191,7 +195,7 @@ export class Link {
   #opened (cause: Cause): void {
     this.figures.isOpen = true
     this.figures.openings[cause]++
-    this.#log('warn', { circuit: 'open', cause }, `Redis cannot be asked (${cause}): each process coalesces for itself`)
+    this.journal.write('coordinator-down', `Redis cannot be asked (${cause}): each process coalesces for itself`, { cause })
     this.#tell('unusable')
   }
 
@@ -207,18 +211,12 @@ export class Link {
   }
 
   #failed (error: Error): void {
-    if (error.message !== this.#lastFailure) this.#log('warn', { err: error }, 'the connection to Redis has failed')
-    this.#lastFailure = error.message
+    this.journal.failed(error)
     for (const listener of this.#listeners) listener.failed?.(error)
   }
 
   #tell (what: 'usable' | 'unusable' | 'inboxBack'): void {
     for (const listener of [...this.#listeners]) listener[what]?.()
-  }
-
-  #log (level: 'debug' | 'warn' | 'error', fields: object, message: string): void {
-    const [log] = this.#logs
-    log?.[level](fields, message)
   }
 
   #channels (): string[] {
@@ -233,7 +231,8 @@ function isNoScript (reply: Reply | undefined): boolean {
 
 function causeOf (replies: Replies): Cause | undefined {
   for (const reply of replies) {
-    const cause = reply instanceof Error ? ERRORS.exec(reply.message)?.[1] : undefined
+    if (!(reply instanceof Error)) continue
+    const cause = NO_PERMISSION.test(reply.message) ? 'NOPERM' : ERRORS.exec(reply.message)?.[1]
     if (cause !== undefined) return cause as Cause
   }
   return undefined

@@ -8,6 +8,7 @@ import { systemClock } from '../clock.js'
 import { clock, duration, fail, integer, isObject, optional, read, type Parser, type Parsers } from '../options/parsers.js'
 import type { Client } from './clients/client.js'
 import { clientOf } from './clients/connect.js'
+import { urlClient } from './url-client.js'
 
 /** What all that uses Redis has in common. Users of the same client and of the same of these share their connections. */
 export interface RedisLinkOptions {
@@ -69,6 +70,12 @@ const secret: Parser<string> = (value, name) =>
     ? value
     : fail(name, `a string of at least ${LEAST_SECRET} characters`, typeof value === 'string' ? `${value.length} characters` : typeof value)
 
+/** What is given may have a password, and is not in the message. */
+const url: Parser<string> = (value, name) =>
+  typeof value === 'string' && /^(?:rediss?|unix):\/\/./.test(value) && URL.canParse(value)
+    ? value
+    : fail(name, "a url such as 'redis://localhost:6379'", typeof value === 'string' ? 'another text' : typeof value)
+
 const client: Parser<object> = (value, name) => {
   clientOf(value, name)
   return value as object
@@ -76,10 +83,7 @@ const client: Parser<object> = (value, name) => {
 
 export const linkReaders: Parsers<LinkSettings> = {
   client: optional(client),
-  url: optional((value, name) => {
-    clientOf(value, name)
-    return value as string
-  }),
+  url: optional(url),
   namespace,
   secret: optional(secret),
   lanes: optional(integer(1, 1024)),
@@ -114,6 +118,6 @@ export function readCoordinatorOptions (options: unknown): CoordinatorSettings {
   return readLinkedOptions(READERS, options, DEFAULTS, 'redisCoordinator options')
 }
 
-export function clientFor (settings: LinkSettings): Client {
-  return clientOf(settings.client ?? settings.url, settings.client === undefined ? 'url' : 'client')
+export function clientFor ({ client, url }: LinkSettings): Client {
+  return url === undefined ? clientOf(client, 'client') : urlClient(url)
 }

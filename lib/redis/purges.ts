@@ -67,7 +67,7 @@ export class Purges {
     const { figures } = this.#link
     const purge = message.type === 'purged' ? readPurge(this.#link.seal.open('purge', message.instance, message.sealed)) : undefined
     if (purge === undefined) {
-      if (message.type === 'purged') figures.rejected++
+      if (message.type === 'purged') this.#link.rejected()
       this.missed()
       return
     }
@@ -78,6 +78,7 @@ export class Purges {
   /** Messages may have been missed. */
   missed (): void {
     this.#link.figures.purges.missed++
+    this.#link.journal.writeSeldom('coordinator-missed-purges', 'purges of other processes may have been missed: what memory holds is dropped')
     for (const listener of [...this.#listeners]) listener.missed()
   }
 

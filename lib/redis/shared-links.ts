@@ -12,6 +12,7 @@ import { Purges } from './purges.js'
 import { Seal } from './seal.js'
 
 const CLUSTER_LANES = 16
+const NO_SECRET = 'without the option secret, whoever can reach Redis and knows the namespace can read and write what processes tell each other'
 
 /** A link, and what its users share besides. */
 export class SharedLink {
@@ -19,6 +20,7 @@ export class SharedLink {
   readonly purges: Purges
   readonly #boot: BootCheck
   readonly #ended: () => void
+  readonly #hasSecret: boolean
   #users = 0
 
   constructor (settings: LinkSettings, ended: () => void) {
@@ -28,6 +30,7 @@ export class SharedLink {
     this.purges = new Purges(this.link)
     this.#boot = new BootCheck(this.link)
     this.#ended = ended
+    this.#hasSecret = settings.secret !== undefined
     const { broadcast } = this.link.names
     this.link.listen({
       usable: () => { this.purges.sendAgain() },
@@ -41,7 +44,8 @@ export class SharedLink {
   /** One more user. */
   use (log: CoordinationLog): () => Promise<void> {
     this.#users++
-    const end = this.link.logTo(log)
+    const end = this.link.journal.use(log)
+    if (this.#users === 1 && !this.#hasSecret) this.link.journal.write('coordinator-no-secret', NO_SECRET)
     return async () => {
       end()
       if (--this.#users > 0) return
@@ -60,7 +64,7 @@ export class SharedLink {
     const message = readMessage(bytes)
     if (message?.type === 'purged' || message?.type === 'reset') this.purges.received(message)
     else {
-      this.link.figures.rejected++
+      this.link.rejected()
       this.purges.missed()
     }
   }

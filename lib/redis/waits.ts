@@ -112,7 +112,7 @@ export class Waits {
     const { figures, seal } = this.#link
     const bytes = seal.open(`run ${watch.token}`, watch.key, sealed)
     if (bytes === undefined) {
-      figures.rejected++
+      this.#link.rejected()
       this.#settle(watch, { lost: 'rejected' })
       return
     }
@@ -126,7 +126,7 @@ export class Waits {
     if (watch.isEnding) return
     watch.isEnding = true
     if (bytes > this.#settings.maxMessageBytes) {
-      this.#link.figures.rejected++
+      this.#link.rejected()
       this.#settle(watch, { lost: 'rejected' })
       return
     }

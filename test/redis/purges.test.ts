@@ -20,8 +20,8 @@ t.test('purges', withServer, async t => {
 
     t.strictSame(two.purged, [[['a', 'b'], false], [['c'], true]])
     t.strictSame(one.purged, [])
-    t.strictSame(two.coordinator.figures()?.purges, { sent: 0, received: 2, resets: 0, missed: 0 })
-    await until(() => one.coordinator.figures()?.purges.sent === 2)
+    t.strictSame(two.figures.purges, { sent: 0, received: 2, resets: 0, missed: 0 })
+    await until(() => one.figures.purges.sent === 2)
   })
 
   for (const soft of [false, true]) {
@@ -104,7 +104,7 @@ t.test('purges', withServer, async t => {
       await server.command('PUBLISH', 'coalesce:1:{0}:all', bytes)
       await until(() => two.missed.count === before + 1)
     }
-    t.equal(two.coordinator.figures()?.rejected, 4)
+    t.equal(two.figures.rejected, 4)
   })
 
   t.test('when all have left, the clock is left', async t => {
