@@ -29,7 +29,7 @@ export interface Explanation {
   readonly steps: readonly ExplainedStep[]
   /** How it would be served; undefined if it does not get as far as that. */
   readonly outcome: Outcome | undefined
-  /** Why. Undefined for a leader and a follower: only the run tells. */
+  /** Why. Undefined for a leader, a follower and a peer: only the run tells. */
   readonly reason: string | undefined
   /** More of the reason, as `request.coalesce.cause` has it. */
   readonly cause: string | undefined
@@ -41,8 +41,21 @@ export interface Explanation {
   readonly variant: readonly ExplainedName[]
   /** Why the last response of the key was not shared, and for how many milliseconds more that is remembered. */
   readonly unshareable: { readonly cause: string, readonly remaining: number } | undefined
-  /** The run in the air for the key. `since`: how many milliseconds ago it began. */
-  readonly flight: { readonly leaderId: string | undefined, readonly followers: number, readonly since: number } | undefined
+  /**
+   * The run in the air for the key. `since`: how many milliseconds ago it began, or was joined. `elsewhere`: another process runs, and it is
+   * not known yet for which request.
+   */
+  readonly flight: {
+    readonly leaderId: string | undefined
+    readonly followers: number
+    readonly since: number
+    readonly elsewhere?: boolean
+  } | undefined
+  /**
+   * Where processes meet, if it would be asked first whether another one runs for the key. It was not asked for this. `isDown`: it is known
+   * that it cannot be asked now.
+   */
+  readonly coordinator: { readonly isDown: boolean } | undefined
   /** What is cached for the key, if it was looked for and found; durations are in milliseconds. */
   readonly cached: ExplainedEntry | undefined
 }
@@ -50,7 +63,7 @@ export interface Explanation {
 /** One question, and whether it decided. */
 export interface ExplainedStep {
   readonly step: 'enabled' | 'method' | 'body' | 'range' | 'upgrade' | 'method-override' | 'connection' | 'credentials' | 'request-directives' |
-    'key' | 'variant' | 'unshareable' | 'flight' | 'cached' | 'limits' | 'lead'
+    'key' | 'variant' | 'unshareable' | 'flight' | 'cached' | 'limits' | 'coordinator' | 'lead'
   readonly decides: boolean
   readonly text: string
 }

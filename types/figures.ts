@@ -2,7 +2,9 @@
  * For readers of statistics: what `fastify.coalesce.stats()` counts.
  */
 
+import type { CoordinationFigures } from './coordination.js'
 import type { Outcome } from './outcome.js'
+import type { StoreFigures } from './store.js'
 
 /** The five figures. */
 export interface CoalesceFigures {
@@ -74,4 +76,8 @@ export interface CoalesceStats extends CoalesceFigures {
   /** Of all routes, in milliseconds. */
   readonly handlerTimeSaved: number
   readonly routes: readonly RouteFigures[]
+  /** What was counted of the coordinators that processes meet at, one for each connection. Absent if there is none. */
+  readonly coordinators?: readonly CoordinationFigures[]
+  /** What was counted of the stores that processes share. Absent if there is none. */
+  readonly sharedStores?: readonly StoreFigures[]
 }

@@ -29,7 +29,7 @@ function factsOf ({ cached, flight, gate, key = [], outside, parking, route, uns
     ['not in it', outside.map(({ kind, name, treated }) => `${kind === 'query' ? '?' : ''}${name} (${treated})`).join(', ')],
     ['varies on', variant.map(({ learnedFrom, name, value }) => `${name}${valueText(value)} (${learnedFrom})`).join(', ')],
     ['remembered', unshareable === undefined ? '' : `${unshareable.cause}, for ${seconds(unshareable.remaining)}`],
-    ['in the air', flight === undefined ? '' : `request ${String(flight.leaderId)} for ${seconds(flight.since)}, followers: ${flight.followers}`],
+    ['in the air', flight === undefined ? '' : `${flight.elsewhere === true ? 'in another process' : `request ${String(flight.leaderId)}`} for ${seconds(flight.since)}, followers: ${flight.followers}`],
     ['cached', cached === undefined
       ? ''
       : `${cached.status}, ${cached.bytes} bytes, age ${seconds(cached.age)}, fresh for ${seconds(cached.fresh)}, ` +

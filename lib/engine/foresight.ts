@@ -7,13 +7,14 @@
 import type { Clock } from '../../types/index.js'
 import { SILENT } from '../observers/silent.js'
 import type { Detail, Reason } from '../reasons.js'
-import type { Outcome } from '../../types/index.js'
+import type { Explanation, Outcome } from '../../types/index.js'
 import { Endings } from './endings.js'
 import type { Flight } from './flights/flight.js'
 import { Flights } from './flights/flights.js'
 import { Outcomes } from './outcome.js'
 import type { Participant } from './participant.js'
 import { NO_PROTECTION } from './protection/protection.js'
+import { NEW } from './role.js'
 import type { Unshareable } from './unshareable.js'
 import { areFew, keyWith, type Keyed, type Varied, type Variants } from './variants.js'
 
@@ -41,7 +42,7 @@ export interface Foreseen {
   /** If its key is remembered as one whose results cannot be shared: for how many milliseconds more. */
   readonly unshareableFor: number | undefined
   /** The flight that it would join, or find no place on. `since`: for how many milliseconds it has been in the air. */
-  readonly flight: { readonly leaderId: string | undefined, readonly followers: number, readonly since: number } | undefined
+  readonly flight: Explanation['flight']
 }
 
 const nothing = (): void => {}
@@ -119,17 +120,25 @@ export async function foresee<R> (scout: Scout<R>, key: string, asked: Asked<R>)
   } else if (place !== 'run') {
     endings.runSolo(scout, place)
   }
+  const isElsewhere = flight?.leader?.role.type === 'peer'
   return {
-    outcome: scout.outcome ?? (scout.role.type === 'follower' ? 'follower' : 'leader'),
+    outcome: scout.outcome ?? (scout.role.type !== 'follower' ? 'leader' : isElsewhere ? 'peer' : 'follower'),
     reason: scout.outcomeReason,
     detail: scout.outcomeDetail,
     names: variants.namesOf(key),
     unshareableFor: scout.unshareableFor === undefined ? undefined : asked.remembered.timeLeft(scout),
-    flight: flight === undefined ? undefined : { leaderId: flight.leader?.id, followers: flight.followers, since: now - flight.since }
+    flight: flight === undefined
+      ? undefined
+      : {
+          leaderId: flight.leader?.id || undefined,
+          followers: flight.followers,
+          since: now - flight.since,
+          ...isElsewhere && { elsewhere: true }
+        }
   }
 }
 
 /** Leads on a register of its own in the place of who leads. */
 function standIn<R> (id: string | undefined): Participant<R> {
-  return { id, mayLead: true, flightTimeout: 0, fleet: undefined, labels: [], joined: nothing } as unknown as Participant<R>
+  return { id, role: NEW, mayLead: true, flightTimeout: 0, fleet: undefined, labels: [], joined: nothing } as unknown as Participant<R>
 }

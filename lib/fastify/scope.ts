@@ -25,6 +25,7 @@ import { publishing } from '../observers/channels.js'
 import { figuresOf } from '../observers/figures.js'
 import { loggingWithout } from '../observers/log.js'
 import { both } from '../observers/observer.js'
+import { processFiguresOf } from '../observers/process-figures.js'
 import type { Instruments } from '../observers/prometheus.js'
 import { StoreTally } from '../observers/store-tally.js'
 import { BUCKETS, type Buckets } from '../observers/distribution.js'
@@ -134,7 +135,7 @@ export function createScope (
     recordedBytes: () => requests.budget.held,
     store: storeTally,
     stores: () => allStores().map(({ store }) => store),
-    coordinations: () => []
+    coordinations: () => members.figures()
   }
   instruments?.add(source)
   const buckets = instruments?.buckets ?? BUCKETS
@@ -187,6 +188,7 @@ export function createScope (
       return {
         ...totalOf(tallies),
         handlerTimeSaved: tallies.reduce((sum, { saved }) => sum + saved, 0),
+        ...processFiguresOf(members.figures(), source.stores()),
         routes: tallies.map(tally => ({ ...figuresOf(tally), variesOn: [], ...known.get(tally) }))
       }
     },

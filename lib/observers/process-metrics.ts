@@ -4,6 +4,7 @@
  * Invariant: labels are closed sets of names, whatever a coordinator or a store says. Without one of them there is no series.
  */
 import type { CoordinationFigures, Durations, Store, StoreFigures } from '../../types/index.js'
+import { figuresOfStore } from './process-figures.js'
 import { FiguresSeen, type Counting } from './figures-seen.js'
 import { histogramOf, type Definition, type Labels, type Sample } from './read-metric.js'
 
@@ -186,15 +187,6 @@ function linksOf ({ coordinations, stores }: Processes): Set<CoordinationFigures
     if (link !== undefined) all.add(link)
   }
   return all
-}
-
-/** What a store has counted; undefined if it does not say. */
-export function figuresOfStore (store: Store): StoreFigures | undefined {
-  try {
-    return store.figures?.()
-  } catch {
-    return undefined
-  }
 }
 
 /** One that does not count as it should is not counted. */

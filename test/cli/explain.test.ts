@@ -110,6 +110,7 @@ t.test('what is in the air, cached, remembered or known to vary is printed', t =
     variant: [{ name: 'accept-language', learnedFrom: 'hook', value: null }, { name: 'ip', learnedFrom: 'handler' }],
     unshareable: { cause: 'private', remaining: 90_000 },
     flight: { leaderId: 'req-1', followers: 2, since: 1500 },
+    coordinator: undefined,
     cached: { status: 200, bytes: 5, tags: [], age: 1000, fresh: 9000, staleWhileRevalidate: 0, staleIfError: 60_000 }
   }
   t.equal(printed({ method: 'GET', url: '/' }, part), `GET /
@@ -124,6 +125,8 @@ leader: it runs
   in the air  request req-1 for 1.5 s, followers: 2
   cached      200, 5 bytes, age 1.0 s, fresh for 9.0 s, then stale for 0.0 s while it is refreshed and 60.0 s on errors
 `)
+  const elsewhere = printed({ method: 'GET', url: '/' }, { ...part, flight: { leaderId: undefined, followers: 2, since: 1500, elsewhere: true } })
+  t.ok(elsewhere.includes('  in the air  in another process for 1.5 s, followers: 2\n'))
   t.end()
 })
 

@@ -27,6 +27,7 @@ function coordinator () {
   const sought: Array<Claiming & { answer: (peer: Peer<string> | undefined) => void }> = []
   const told: string[] = []
   const seam: Coordinator<string> = {
+    isDown: false,
     claim: claiming => new Promise((resolve, reject) => { asked.push({ ...claiming, answer: resolve, fail: reject }) }),
     find: claiming => new Promise(resolve => { sought.push({ ...claiming, answer: resolve }) }),
     claimRefresh: async () => undefined,

@@ -42,6 +42,8 @@ export interface Claiming {
 export const EVERY_FLIGHT = 'flights'
 
 export interface Coordinator<R> {
+  /** It is known that it cannot be asked now. */
+  readonly isDown: boolean
   /** Asked once for each flight, before its run takes off. One that rejects counts as leading. */
   claim (claiming: Claiming): Claim<R> | Promise<Claim<R>>
   /** A run of another process for a key, for those who may not lead. Undefined: there is none. */
@@ -58,5 +60,5 @@ export const LEADS: Claim<never> & { readonly type: 'leads' } = Object.freeze({ 
 
 /** Each process leads its own flights. */
 export const LOCAL: Coordinator<never> = Object.freeze({
-  claim: () => LEADS, find: () => undefined, claimRefresh: () => NO_LEASE, purged () {}, fenced () {}
+  isDown: false, claim: () => LEADS, find: () => undefined, claimRefresh: () => NO_LEASE, purged () {}, fenced () {}
 })

@@ -3,7 +3,7 @@
  *
  * Invariant: each is opened once for requests, and once for calls, and closed with the registration.
  */
-import type { Clock, Coordination, CoordinationLog, Coordinator } from '../../../types/index.js'
+import type { Clock, Coordination, CoordinationFigures, CoordinationLog, Coordinator } from '../../../types/index.js'
 import { EVERY_FLIGHT } from './coordinator.js'
 import { sort, type Purges } from './peers.js'
 
@@ -73,6 +73,11 @@ export class Members {
 
   async close (): Promise<void> {
     await Promise.all(this.#all().map(async coordination => { await coordination.close() }))
+  }
+
+  /** What they have counted, as far as they say. What several of them share is in it once. */
+  figures (): CoordinationFigures[] {
+    return [...new Set(this.#all().flatMap(coordination => coordination.figures?.() ?? []))]
   }
 
   #all (): Coordination[] {

@@ -49,6 +49,10 @@ export class Peers<R> implements Coordinator<R> {
     this.#codec = codec
   }
 
+  get isDown (): boolean {
+    return this.#coordination.figures?.().isOpen === true
+  }
+
   claim (claiming: Claiming): Claim<R> | Promise<Claim<R>> {
     return this.#join(claiming.key, claiming, 'either')?.then(joined => this.#claimOf(joined)) ?? LEADS
   }

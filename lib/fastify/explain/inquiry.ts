@@ -27,6 +27,7 @@ const NOTHING: Explanation = Object.freeze<Explanation>({
   variant: Object.freeze([]),
   unshareable: undefined,
   flight: undefined,
+  coordinator: undefined,
   cached: undefined
 })
 

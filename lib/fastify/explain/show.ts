@@ -58,9 +58,11 @@ async function tellKey (inquiry: Inquiry, { demands, reply, request, requests, r
   const { settings } = route
   const scout = new RequestScout(requests, route, request, reply, demands ?? NO_REQUEST_DIRECTIVES)
   const foreseen = await foresee(scout, key, requests.conductor)
+  const { coordinator } = requests
+  const steps = stepsOf(scout, foreseen, coordinator)
   const { detail, flight, names, outcome, reason, unshareableFor } = foreseen
   inquiry.tell(summed({
-    steps: stepsOf(scout, foreseen),
+    steps,
     outcome,
     reason,
     cause: detail?.cause,
@@ -69,6 +71,7 @@ async function tellKey (inquiry: Inquiry, { demands, reply, request, requests, r
     variant: variantOf(names, route.learned.all, inquiry.values ? name => scout.value(name) : undefined),
     unshareable: unshareableFor === undefined ? undefined : { cause: String(scout.unshareableFor), remaining: unshareableFor },
     flight,
+    coordinator: steps.some(({ step }) => step === 'coordinator') ? { isDown: coordinator.isDown } : undefined,
     cached: scout.found === undefined ? undefined : entryOf(scout.found, requests.guarded.now())
   }))
 }

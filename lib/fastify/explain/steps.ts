@@ -4,7 +4,9 @@
  * Invariant: the order is that in which admission and the engine ask. It decides nothing: it is told what decided.
  */
 import type { ExplainedStep } from '../../../types/index.js'
+import { LOCAL, type Coordinator } from '../../engine/coordinators/coordinator.js'
 import type { Foreseen } from '../../engine/foresight.js'
+import type { Recording } from '../../http/recording.js'
 import type { BypassReason, Detail } from '../../reasons.js'
 import type { RequestScout } from './scout.js'
 
@@ -50,6 +52,9 @@ const WHY: Readonly<Record<Told, string>> = {
   'max-waiters-per-key': 'the run in the air has as many followers as maxWaitersPerKey allows'
 }
 
+const ASKED_FIRST = 'the coordinator is asked first whether another process runs for this key: if one does, it waits for that and gets its response (peer)'
+const DOWN = 'the coordinator cannot be asked now whether another process runs for this key, and is not waited for'
+
 /** The steps of a request that is not admitted. */
 export function stepsOfRefused (reason: BypassReason, detail: Detail | undefined): ExplainedStep[] {
   const last = ASKED.findIndex(([, against]) => against.includes(reason))
@@ -58,11 +63,13 @@ export function stepsOfRefused (reason: BypassReason, detail: Detail | undefined
 }
 
 /** The steps of a request that is admitted. */
-export function stepsOf (scout: RequestScout, foreseen: Foreseen): ExplainedStep[] {
-  return [...ASKED.map(([step, , ok]) => goesOn(step, ok)), ...boarding(scout, foreseen)]
+export function stepsOf (scout: RequestScout, foreseen: Foreseen, coordinator: Coordinator<Recording>): ExplainedStep[] {
+  return [...ASKED.map(([step, , ok]) => goesOn(step, ok)), ...boarding(scout, foreseen, coordinator)]
 }
 
-function boarding (scout: RequestScout, { flight, names, outcome, reason, unshareableFor }: Foreseen): ExplainedStep[] {
+function boarding (
+  scout: RequestScout, { flight, names, outcome, reason, unshareableFor }: Foreseen, coordinator: Coordinator<Recording>
+): ExplainedStep[] {
   const steps = [goesOn('variant', names.length === 0
     ? 'no response of the key is known to depend on anything else'
     : 'responses of the key are known to depend on more')]
@@ -72,6 +79,7 @@ function boarding (scout: RequestScout, { flight, names, outcome, reason, unshar
   }
   steps.push(goesOn('unshareable', 'it is not remembered as one whose responses cannot be shared'))
   if (outcome === 'follower') return [...steps, decides('flight', `request ${String(flight?.leaderId)} runs the handler for this key, and it waits for that`)]
+  if (outcome === 'peer') return [...steps, decides('flight', 'another process runs the handler for this key, and it waits for that')]
   steps.push(goesOn('flight', flight === undefined ? 'no run is in the air for this key' : 'a run is in the air for this key'))
   if (outcome === 'hit' || outcome === 'stale') return [...steps, decides('cached', `a response is cached, and is served (${String(reason)})`)]
   if (flight === undefined) {
@@ -79,8 +87,10 @@ function boarding (scout: RequestScout, { flight, names, outcome, reason, unshar
     if (reason === 'only-if-cached' || reason === 'vary') return [...steps, decides('cached', `${text}; ${WHY[reason]}`)]
     steps.push(goesOn('cached', text))
   }
-  if (reason === undefined) return [...steps, goesOn('limits', 'there is room'), decides('lead', 'it runs the handler, and those who ask meanwhile wait for it')]
-  return [...steps, decides(reason === 'head' || reason === 'range' ? 'lead' : 'limits', WHY[reason as Told])]
+  if (reason !== undefined && reason !== 'head' && reason !== 'range') return [...steps, decides('limits', WHY[reason as Told])]
+  if (reason === undefined) steps.push(goesOn('limits', 'there is room'))
+  if (coordinator !== LOCAL) steps.push(goesOn('coordinator', coordinator.isDown ? DOWN : ASKED_FIRST))
+  return [...steps, decides('lead', reason === undefined ? 'it runs the handler, and those who ask meanwhile wait for it' : WHY[reason])]
 }
 
 function cachedText ({ found, missed, route }: RequestScout): string {
