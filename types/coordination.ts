@@ -112,7 +112,7 @@ export interface Joining {
 }
 
 export type Joined =
-  /** This process leads the key. */
+  /** This process leads the key; or it may, and nobody can tell now: what it leads has to end all the same. */
   | { readonly type: 'leads', readonly lease: CoordinationLease }
   /** Another process leads it. */
   | { readonly type: 'follows', readonly run: RemoteRun }
