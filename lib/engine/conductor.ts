@@ -50,7 +50,8 @@ export class Conductor<R> {
     this.flights = new Flights(limits, clock, {
       settle: (follower, ending, flight) => { this.#endings.settle(follower, ending, flight) },
       isAnsweredBy: (follower, ending) => this.#endings.isAnsweredBy(follower, ending),
-      aborted: (leader, reason) => { this.#endings.aborted(leader, reason) }
+      aborted: (leader, reason) => { this.#endings.aborted(leader, reason) },
+      outlasted: leader => { this.#endings.outlasted(leader) }
     })
     this.variants = new Variants(clock)
     this.#outcomes = new Outcomes(clock, observer)
@@ -166,8 +167,10 @@ export class Conductor<R> {
       this.supersede(participant)
     }
     if (role.type === 'probe') participant.role = { ...role, type: 'solo' }
-    this.#land(participant, { type: 'unshareable', reason, variant }, 'unshareable', reason)
-    pass(participant, { type: 'unshareable', reason, variant }, names, remember)
+    const landing = { type: 'unshareable', reason, variant } as const
+    // Followers of other variants ask for the same key again at once, and must not be told to wait for this run.
+    pass(participant, landing, names, remember)
+    this.#land(participant, landing, 'unshareable', reason)
   }
 
   /** Its run did well, but its result is not cached: the older result in the cache is out of date, and is dropped. */

@@ -85,6 +85,8 @@ export class Endings<R> implements Arrivals<R>, FlightListener<R, P<R>> {
         this.#refuse(participant, 'shed', ending.reason, ending.error, ending.retryAfter)
         return
       case 'promoted':
+        // It asks who leads before whoever led is told of the end: it must not be told to wait for that run.
+        flight.lastLeader?.lease.release()
         participant.leaderId = participant.id
         this.#inherit(participant, flight)
         if (this.departures.takeOffs.begin(participant) === 'run') participant.run()
@@ -109,6 +111,10 @@ export class Endings<R> implements Arrivals<R>, FlightListener<R, P<R>> {
     outcomes.report(leader, 'leader', timedOut ? 'flight-timeout' : 'client-left')
     protection.ended(leader, timedOut ? 'timed-out' : 'abandoned')
     leader.cancel(timedOut ? new FlightTimeoutError(leader.limits.flightTimeout) : new NobodyWaitsError())
+  }
+
+  outlasted (leader: P<R>): void {
+    leader.lease.release()
   }
 
   serve (participant: P<R>, cached: Cached<R> | undefined): void {

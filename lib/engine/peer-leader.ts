@@ -13,11 +13,12 @@ import type { Tally } from '../observers/tally.js'
 import type { Limits, Participant } from './participant.js'
 import { PEER } from './role.js'
 import type { Peer } from './coordinators/coordinator.js'
+import { NO_LEASE, type Lease } from './coordinators/lease.js'
 
 /** What a flight, and those on board, ask of who leads but does not run. */
 type Leading<R> = Pick<Participant<R>,
 'flight' | 'role' | 'key' | 'boardedKey' | 'missed' | 'id' | 'leaderId' | 'log' | 'tally' | 'cache' | 'limits' | 'origin' | 'labels' | 'fleet' | 'mayLead' | 'flightTimeout' |
-'isAwaitedElsewhere' | 'joined' | 'cancel' | 'value' | 'learned' | 'tooVaried' | 'sharing'>
+'isAwaitedElsewhere' | 'lease' | 'joined' | 'cancel' | 'value' | 'learned' | 'tooVaried' | 'sharing'>
 
 export class PeerLeader<R> implements Leading<R> {
   flight: Flight<R, Participant<R>> | undefined
@@ -36,12 +37,17 @@ export class PeerLeader<R> implements Leading<R> {
   readonly mayLead = true
   readonly flightTimeout: number
   readonly isAwaitedElsewhere = false
+  /** Ends with the wait for the other process. */
+  lease: Lease<R>
   readonly #asker: Participant<R>
-  readonly #peer: Peer<R>
 
   private constructor (asker: Participant<R>, peer: Peer<R>) {
     this.#asker = asker
-    this.#peer = peer
+    const release = (): void => {
+      this.lease = NO_LEASE
+      peer.leave()
+    }
+    this.lease = { ...NO_LEASE, release }
     this.key = asker.key
     this.boardedKey = asker.boardedKey
     this.missed = asker.missed
@@ -85,7 +91,7 @@ export class PeerLeader<R> implements Leading<R> {
 
   /** Nobody here waits any more. */
   cancel (): void {
-    this.#peer.leave()
+    this.lease.release()
   }
 
   joined (): void {}

@@ -7,6 +7,7 @@
  */
 import { NobodyWaitsError } from '../errors.js'
 import { EVERY_FLIGHT, LEADS, LOCAL, type Claim, type Claiming, type Peer } from './coordinators/coordinator.js'
+import { NO_LEASE } from './coordinators/lease.js'
 import { PeerLeader } from './peer-leader.js'
 import type { Flight } from './flights/flight.js'
 import type { Participant } from './participant.js'
@@ -67,7 +68,8 @@ export class TakeOffs<R> {
   seek (participant: Participant<R>): boolean {
     const { clock, flights } = this.#parts
     const { coordinator } = participant
-    if (participant.onlyIfCached || coordinator === LOCAL) return false
+    // A slow run, such as it has waited for already, is all that there may be.
+    if (participant.onlyIfCached || participant.retried || coordinator === LOCAL) return false
     const asked = coordinator.find(claimingOf(participant))
     if (asked === undefined) return false
     participant.role = AWAITING_STORE
@@ -94,8 +96,14 @@ export class TakeOffs<R> {
 
   #listen (standIn: Participant<R>, peer: Peer<R>): void {
     peer.follow({
-      landed: result => { this.#arrivals.landPeer(standIn, result) },
-      lost: reason => { this.#arrivals.losePeer(standIn, reason) }
+      landed: result => {
+        standIn.lease = NO_LEASE
+        this.#arrivals.landPeer(standIn, result)
+      },
+      lost: reason => {
+        standIn.lease = NO_LEASE
+        this.#arrivals.losePeer(standIn, reason)
+      }
     })
   }
 

@@ -1,7 +1,7 @@
 /**
  * What other processes are told of a run that this one led.
  *
- * Invariant: told once, when its flight has landed here. A result that is kept from this process's own clients for a reason of this
+ * Invariant: told once, when its flight lands here. A result that is kept from this process's own clients for a reason of this
  * process alone (it is switched off here) is nobody else's concern: they ask again.
  */
 import type { Landing } from './flights/landing.js'

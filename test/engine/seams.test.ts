@@ -64,11 +64,21 @@ function describe (result: PeerResult<string>): string {
 function peer () {
   let listener: PeerListener<string> | undefined
   const told: string[] = []
+  let whenLeft = (): void => {}
   const seam: Peer<string> = {
     follow (given) { listener = given },
-    leave () { told.push('left') }
+    leave () {
+      told.push('left')
+      whenLeft()
+    }
   }
-  return { seam, told, land: (result: PeerResult<string>) => listener?.landed(result), lose: () => listener?.lost('gone') }
+  return {
+    seam,
+    told,
+    leaves: (then: () => void) => { whenLeft = then },
+    land: (result: PeerResult<string>) => listener?.landed(result),
+    lose: () => listener?.lost('gone')
+  }
 }
 
 const theirs: PeerResult<string> = { type: 'shared', recording: 'theirs', leaderId: 'p-1', names: [] }
@@ -497,6 +507,70 @@ t.test('of processes that have one cache one refreshes it', async t => {
     await engine.happened()
   }
   t.strictSame(refreshes, ['first', 'first ended', 'other ended', 'broken', 'broken ended'])
+})
+
+t.test('whoever runs next asks who leads only when the run before has been given up, so that it does not wait for that', async t => {
+  const both = coordinator()
+  const engine = new Engine({ coordinator: both.seam })
+  const order = (): string[] => both.told.splice(0)
+  const asking: Coordinator<string> = { ...both.seam, claim: claiming => { both.told.push('asked'); return both.seam.claim(claiming) } }
+  const asked = new Engine({ coordinator: asking })
+  const [a] = ['a', 'b'].map(id => asked.arrive(asked.participant(id))) as [TestParticipant, TestParticipant]
+  both.first().answer({ type: 'leads', lease: both.lease('l') })
+  await asked.happened()
+  asked.conductor.abandon(a, 'hook-failed')
+  t.strictSame(order(), ['asked', 'l released', 'asked'])
+  const late = ['c', 'd'].map(id => {
+    const participant = engine.participant(id)
+    participant.limits = { ...participant.limits, waitTimeout: 10_000 }
+    return engine.arrive(participant)
+  })
+  both.asked[2]?.answer({ type: 'leads', lease: both.lease('m') })
+  await engine.happened()
+  engine.clock.advance(1001)
+  t.strictSame([order(), both.asked.length, late[1]?.role.type], [['m released'], 4, 'preparing'])
+})
+
+t.test('a peer that takes too long is left before the next one asks who leads', async t => {
+  const { engine, asked, other, told } = await waiting(t, participant => { participant.limits = { ...participant.limits, waitTimeout: 10_000 } })
+  other.leaves(() => told.push(`left with ${asked.length} asked`))
+  engine.clock.advance(1001)
+  t.strictSame([told, other.told, asked.length], [['left with 1 asked'], ['left'], 2])
+})
+
+t.test('who may not lead, and has waited for a slow run, does not seek that in another process', async t => {
+  const { engine, sought, other } = await waiting(t)
+  const head = engine.arrive(Object.assign(engine.participant('h'), { followsOnly: 'head' }) as unknown as TestParticipant)
+  for (const each of ['a', 'b', 'h']) t.equal(engine.conductor.flights.waiters, 3, each)
+  engine.conductor.leave(head, 'client-left')
+  const alone = engine.arrive(Object.assign(engine.participant('i'), { followsOnly: 'head', limits: { ...head.limits, waitTimeout: 100 } }) as unknown as TestParticipant)
+  engine.clock.advance(101)
+  t.strictSame(await engine.happened(), ['i runs'])
+  t.strictSame([sought.length, alone.outcome, alone.outcomeReason, other.told], [0, 'alone', 'wait-timeout', []])
+})
+
+t.test('who differs from what could not be shared asks who leads only when other processes know the end of that run', async t => {
+  const { seam, first, told, lease } = coordinator()
+  const engine = new Engine({ coordinator: { ...seam, claim: claiming => { told.push('asked'); return seam.claim(claiming) } } })
+  const [a] = ['a', 'b'].map(id => engine.arrive(Object.assign(new Varied(id, engine.events), { variant: id }))) as [Varied, Varied]
+  first().answer({ type: 'leads', lease: lease('l') })
+  await engine.happened()
+  engine.conductor.unshareable(a, 'status', false, ['x'])
+  t.strictSame(told, ['asked', 'l unshareable status', 'asked'])
+})
+
+t.test('newcomers of all processes do not wait for a live result that takes too long to end', async t => {
+  const both = coordinator()
+  const engine = new Engine({ coordinator: both.seam })
+  const leader = engine.arrive(engine.participant('a'))
+  both.first().answer({ type: 'leads', lease: both.lease('l') })
+  await engine.happened()
+  engine.conductor.land(leader, [], false, () => {})
+  t.strictSame(both.told, [])
+  engine.clock.advance(1001)
+  t.strictSame(both.told, ['l released'])
+  engine.conductor.live.completed(leader, [], false)
+  t.strictSame(both.told, ['l released'])
 })
 
 t.test('the kill switch lets go of those who wait for another process', async t => {

@@ -6,6 +6,7 @@
  * process then leads.
  */
 import type { Coordination, CoordinationLease, Joined, Joining, RemoteRun } from '../../../types/index.js'
+import { attempt } from '../../codec/strict.js'
 import { NO_VARIANT } from '../../variant.js'
 import type { LandingCodec, PeerResult } from './codec.js'
 import { LEADS, type Claim, type Claiming, type Coordinator, type Peer, type PeerListener } from './coordinator.js'
@@ -19,6 +20,7 @@ const FENCE = 'flight '
 const REST = 1_000
 
 const NOTHING = new Uint8Array()
+const UNKNOWN: Joined = Object.freeze({ type: 'unknown' })
 
 /** What another process has purged. */
 export interface Purges {
@@ -37,7 +39,7 @@ export function sort (labels: readonly string[], soft: boolean, purges: Purges):
 
 /** Lets newcomers of all processes join no flight with one of these labels that is in the air. */
 export function fence (coordination: Coordination, labels: readonly string[]): void {
-  coordination.purge(labels.map(label => FENCE + label), false)
+  attempt(() => { coordination.purge(labels.map(label => FENCE + label), false) })
 }
 
 export class Peers<R> implements Coordinator<R> {
@@ -59,21 +61,21 @@ export class Peers<R> implements Coordinator<R> {
 
   find (claiming: Claiming): Promise<Peer<R> | undefined> | undefined {
     return this.#join(claiming.key, claiming, 'follower')?.then(joined => {
-      if (joined.type === 'leads') joined.lease.release()
+      if (joined.type === 'leads') new RemoteLease(joined.lease, this.#codec).release()
       return joined.type === 'follows' ? new RemotePeer(joined.run, this.#codec) : undefined
     })
   }
 
   claimRefresh (claiming: Claiming): Lease<R> | Promise<Lease<R> | undefined> {
     return this.#join(claiming.key + REFRESH, claiming, 'leader')?.then(joined => {
-      if (joined.type === 'follows') joined.run.leave()
+      if (joined.type === 'follows') new RemotePeer(joined.run, this.#codec).leave()
       if (joined.type === 'leads') return new RefreshLease(joined.lease)
       return joined.type === 'unknown' ? NO_LEASE : undefined
     }) ?? NO_LEASE
   }
 
   purged (labels: readonly string[], soft: boolean): void {
-    this.#coordination.purge(labels, soft)
+    attempt(() => { this.#coordination.purge(labels, soft) })
   }
 
   fenced (labels: readonly string[]): void {
@@ -81,7 +83,8 @@ export class Peers<R> implements Coordinator<R> {
   }
 
   #join (key: string, { labels, leadsFor }: Claiming, as: Joining['as']): Promise<Joined> | undefined {
-    return this.#coordination.join({ key, labels: labels.map(label => FENCE + label), as, leadsFor })
+    const joining = { key, labels: labels.map(label => FENCE + label), as, leadsFor }
+    return attempt(() => this.#coordination.join(joining)?.then((joined?: Joined) => joined ?? UNKNOWN, () => UNKNOWN))
   }
 
   #claimOf (joined: Joined): Claim<R> {
@@ -109,18 +112,22 @@ class RemotePeer<R> implements Peer<R> {
   }
 
   follow (listener: PeerListener<R>): void {
-    this.#run.follow({
-      landed: message => {
-        const result = this.#codec.decode(message)
-        if (result === undefined) listener.lost('rejected')
-        else listener.landed(result)
-      },
-      lost: reason => { listener.lost(reason) }
+    const followed = attempt(() => {
+      this.#run.follow({
+        landed: message => {
+          const result = this.#codec.decode(message)
+          if (result === undefined) listener.lost('rejected')
+          else listener.landed(result)
+        },
+        lost: reason => { listener.lost(reason) }
+      })
+      return true
     })
+    if (followed === undefined) queueMicrotask(() => { listener.lost('rejected') })
   }
 
   leave (): void {
-    this.#run.leave()
+    attempt(() => { this.#run.leave() })
   }
 }
 
@@ -135,15 +142,16 @@ class RemoteLease<R> implements Lease<R> {
   }
 
   get isWaitedFor (): boolean {
-    return this.#lease.isWaitedFor
+    return attempt(() => this.#lease.isWaitedFor) === true
   }
 
   land (result: PeerResult<R>, note?: PeerNote): void {
-    this.#lease.land(() => this.#codec.encode(result) ?? this.#codec.encode(doesNotTravel(result)) ?? NOTHING, this.#noted(note))
+    const made = (): Uint8Array => this.#codec.encode(result) ?? this.#codec.encode(doesNotTravel(result)) ?? NOTHING
+    attempt(() => { this.#lease.land(made, this.#noted(note)) })
   }
 
   release (): void {
-    this.#lease.release()
+    attempt(() => { this.#lease.release() })
   }
 
   #noted (note: PeerNote | undefined): { message: Uint8Array, ttl: number } | undefined {
@@ -173,6 +181,6 @@ class RefreshLease implements Lease<never> {
   }
 
   release (): void {
-    this.#lease.land(() => NOTHING, { message: NOTHING, ttl: REST })
+    attempt(() => { this.#lease.land(() => NOTHING, { message: NOTHING, ttl: REST }) })
   }
 }

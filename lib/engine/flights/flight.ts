@@ -39,6 +39,8 @@ export interface FlightListener<R, P extends Passenger<R, P>> {
   isAnsweredBy (follower: P, ending: Ending<R>): boolean
   /** Nobody needs the run of this leader any more. The leader is off the flight. */
   aborted (leader: P, reason: AbortReason): void
+  /** The run of this leader has answered in time, but takes too long to end: newcomers do not wait for it any more. */
+  outlasted (leader: P): void
 }
 
 /** The register that a flight belongs to, as the flight sees it. */
@@ -132,13 +134,14 @@ export class Flight<R, P extends Passenger<R, P>> extends Timed implements Fleet
     if (this.#telling === undefined || !this.#registry.listener.isAnsweredBy(follower, this.#answer)) this.#settle(follower, this.#answer)
   }
 
-  /** Ends a flight that is open. Its followers get its answer at once, or `rest`. */
-  close (leader: P, rest?: Landing<R>): void {
+  /** Ends a flight that is open; false if it is not. Its followers get its answer at once, or `rest`. */
+  close (leader: P, rest?: Landing<R>): boolean {
     const answer = this.#answer
     if (rest !== undefined) this.land(leader, rest)
-    if (this.#leader !== leader || answer === undefined) return
+    if (this.#leader !== leader || answer === undefined) return false
     this.#end()
     for (const follower of this.#followers?.all() ?? []) this.#settle(follower, answer)
+    return true
   }
 
   /**
@@ -203,13 +206,10 @@ export class Flight<R, P extends Passenger<R, P>> extends Timed implements Fleet
   expire (): void {
     // A flight is watched for as long as somebody leads it.
     const leader = this.#leader as P
-    if (this.#answer !== undefined) {
-      // The run has answered in time. Only newcomers are not to wait longer for its end.
-      this.close(leader)
-      return
-    }
+    const { listener } = this.#registry
+    if (this.close(leader)) return listener.outlasted(leader)
     this.abandon(leader, 'flight-timeout')
-    this.#registry.listener.aborted(leader, 'flight-timeout')
+    listener.aborted(leader, 'flight-timeout')
   }
 
   get isTelling (): boolean {

@@ -101,7 +101,8 @@ export class Airport {
     this.flights = new Flights({ maxFlights, maxWaiters }, this.clock, {
       settle (follower, ending, flight) { follower.settle(ending, flight) },
       isAnsweredBy: (follower, ending) => follower.isAnswered(ending),
-      aborted (leader, reason) { leader.abort(reason) }
+      aborted (leader, reason) { leader.abort(reason) },
+      outlasted () {}
     })
     this.#maxWaitersPerKey = maxWaitersPerKey
   }
