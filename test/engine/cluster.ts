@@ -288,6 +288,7 @@ export class Process {
       return claim
     }
     return {
+      get isDown () { return peers.isDown },
       claim: claiming => {
         const asked = this.cluster.moment()
         const claim = peers.claim(claiming)
