@@ -4,7 +4,9 @@
 import diagnostics from 'node:diagnostics_channel'
 import { Redis } from 'ioredis'
 import t, { type Test } from 'tap'
+import coalesce from '../../lib/index.js'
 import { redisCoordinator } from '../../lib/redis/coordinator.js'
+import { redisStore } from '../../lib/redis/store/store.js'
 import type { CoalesceOptions, RequestCoalesce } from '../../types/index.js'
 import { held, times } from '../fixtures/crowd.js'
 import { until } from '../fixtures/gate.js'
@@ -130,6 +132,39 @@ t.test('a server that is gone is warned of once, seen in metrics, and explained;
   await until(() => one.log.event('coordinator-up').length === 1)
   await until(() => two.app.coalesce.stats().coordinators?.[0]?.isOpen === false)
   t.strictSame(two.log.event('coordinator-up'), [], 'it is silenced there')
+})
+
+t.test('a store that processes share is told of, and its connection with it', withServer, async t => {
+  const redis = await redisServer(t)
+  const client = new Redis({ host: redis.host, port: redis.port, lazyConnect: true })
+  const store = redisStore({ client, secret: 'a secret for tests', opTimeout: '2s' })
+  const server = await serve(t, app => {
+    // With another registration that uses the same store.
+    app.register(async app => { await app.register(coalesce, { store }) })
+    app.get('/word/:word', { config: { coalesce: { ttl: '1m' } } }, async () => 'body')
+  }, { store })
+  t.strictSame((await scraped(server, 'coordinator_circuits_open')), ['coalesce_coordinator_circuits_open 0'])
+  t.strictSame((await scraped(server, 'shared_store_writes_total{result="stored"}')), ['coalesce_shared_store_writes_total{result="stored"} 0'], 'from the start')
+  await server.get(PATH)
+  await until(() => server.app.coalesce.stats().sharedStores?.[0]?.stored === 1)
+  await server.get(PATH)
+  t.strictSame(await scraped(server, 'shared_store_lookups_total'), [
+    'coalesce_shared_store_lookups_total{result="memory"} 1', 'coalesce_shared_store_lookups_total{result="server"} 0',
+    'coalesce_shared_store_lookups_total{result="none"} 1'
+  ])
+  const { coordinators, sharedStores } = server.app.coalesce.stats()
+  t.equal(coordinators, undefined)
+  t.match(sharedStores, [{ frontHits: 1, misses: 1, stored: 1, link: { isOpen: false, timeouts: 0 } }])
+  t.strictSame(JSON.parse(JSON.stringify(sharedStores)), sharedStores)
+})
+
+t.test('without other processes there is nothing to tell of them', async t => {
+  const server = await serve(t, app => { app.get('/word/:word', { config: { coalesce: true } }, async () => 'body') })
+  const { coordinators, sharedStores } = server.app.coalesce.stats()
+  t.strictSame([coordinators, sharedStores], [undefined, undefined])
+  t.strictSame([...await scraped(server, 'coordinator'), ...await scraped(server, 'shared_store')], [])
+  const { coordinator, steps } = await server.app.coalesce.explain(PATH)
+  t.strictSame([coordinator, steps.filter(({ step }) => step === 'coordinator')], [undefined, []])
 })
 
 t.test('processes with different secrets do not answer each other, and say so', withServer, async t => {
