@@ -38,10 +38,10 @@ t.test('Redis is killed while somebody waits, and comes back', withServer, async
   t.equal(two.coordination.join({ key: 'a', labels: [], as: 'either', leadsFor: 1000 }), undefined, 'it is not asked')
   lease.land(message('for nobody').make)
   await until(() => two.figures.isOpen === true)
-  t.match(two.log.filter(({ fields }) => fields.coalesce.event === 'coordinator-down'), [{ level: 'warn', fields: { coalesce: { cause: 'closed' } } }])
+  t.match(two.log.filter(({ fields }) => fields.coalesce.event === 'coordinator-down'), [{ level: 'warn', fields: { coalesce: { cause: /closed|timeout/ } } }])
   await server.start()
   await recovered(t, server, one, two)
-  t.match(two.log.at(-1), { fields: { coalesce: { event: 'coordinator-up' } } })
+  t.equal(two.log.filter(({ fields }) => fields.coalesce.event === 'coordinator-up').length, 1)
 })
 
 t.test('Redis hangs while somebody waits, and goes on', withServer, async t => {
@@ -111,7 +111,7 @@ for (const [size, text] of [['small', 'here'], ['large', LARGE]] as const) {
 
   t.test(`the connections for commands are cut right before a ${size} message is sent`, withServer, async t => {
     const server = await redisServer(t)
-    const [one, two] = await peersOf(t, server, 2) as [Peer, Peer]
+    const [one, two] = await peersOf(t, server, 2, { opTimeout: 1000 }) as [Peer, Peer]
     const lease = await one.lead('a')
     const { fate } = await two.follow('a')
     await server.command('CLIENT', 'KILL', 'TYPE', 'normal', 'SKIPME', 'yes')
