@@ -21,35 +21,51 @@ declare namespace fastifyCoalesce {
   export type CoalesceRouteOptions<RouteGeneric extends RouteGenericInterface = RouteGenericInterface> = front.CoalesceRouteOptions<RouteGeneric>
   export type CoalesceStats = front.CoalesceStats
   export type CookiesOption = front.CookiesOption
+  export type Coordination = front.Coordination
+  export type CoordinationFigures = front.CoordinationFigures
+  export type CoordinationLease = front.CoordinationLease
+  export type CoordinationLog = front.CoordinationLog
+  export type CoordinationMember = front.CoordinationMember
+  export type Coordinator = front.Coordinator
   export type Deduplicate = front.Deduplicate
   export type Deduplicated<Function extends (...args: never[]) => Promise<unknown>> = front.Deduplicated<Function>
   export type DeduplicateOptions<Arguments extends readonly unknown[] = readonly unknown[], Result = unknown> =
     front.DeduplicateOptions<Arguments, Result>
   export type Duration = front.Duration
+  export type Durations = front.Durations
   export type Entry<Value = unknown> = front.Entry<Value>
-  export type ExplainOptions = front.ExplainOptions
   export type ExplainedEntry = front.ExplainedEntry
   export type ExplainedName = front.ExplainedName
   export type ExplainedOutside = front.ExplainedOutside
   export type ExplainedPart = front.ExplainedPart
   export type ExplainedStep = front.ExplainedStep
+  export type ExplainOptions = front.ExplainOptions
   export type Explanation = front.Explanation
+  export type Joined = front.Joined
+  export type Joining = front.Joining
   export type KeptEntry = front.KeptEntry
   export type KeptResponseFacts = front.KeptResponseFacts
+  export type LostReason = front.LostReason
   export type MemoryStore = front.MemoryStore
   export type MemoryStoreOptions = front.MemoryStoreOptions
   export type MetricsOptions = front.MetricsOptions
+  export type OpenStore = front.OpenStore
   export type Outcome = front.Outcome
   export type ParkingFigures = front.ParkingFigures
   export type Purge = front.Purge
   export type QueryOption = front.QueryOption
   export type ReasonFigures = front.ReasonFigures
+  export type RemoteRun = front.RemoteRun
+  export type RemoteRunListener = front.RemoteRunListener
   export type ReplyCoalesce = front.ReplyCoalesce
   export type RequestCoalesce = front.RequestCoalesce
+  export type ResultCodec<Result = unknown, Encoded extends string | Uint8Array = string | Uint8Array> = front.ResultCodec<Result, Encoded>
   export type RouteFigures = front.RouteFigures
   export type RouteSelector = front.RouteSelector
   export type SharedZlib = front.SharedZlib
   export type Store = front.Store
+  export type StoreFigures = front.StoreFigures
+  export type StoreUser = front.StoreUser
   export type VariesOn = front.VariesOn
 }
 

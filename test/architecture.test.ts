@@ -101,6 +101,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   stores: ['codec', 'engine/cache', 'options'],
   'redis/clients': [],
   redis: ['redis/clients', 'options'],
+  'redis/index': ['redis', 'redis/store'],
   'redis/store': ['codec', 'engine/cache', 'options', 'redis', 'redis/clients', 'stores'],
   functions: ['codec', 'engine', 'engine/cache', 'engine/coordinators', 'engine/flights', 'engine/protection', 'http', 'observers', 'options', 'stores'],
   'fastify/internals': ['http'],

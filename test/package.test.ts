@@ -20,7 +20,7 @@ interface Manifest {
   readonly main: string
   readonly types: string
   readonly bin: Record<string, string>
-  readonly exports: { readonly '.': Record<'import' | 'require', Record<'types' | 'default', string>> }
+  readonly exports: Readonly<Record<'.' | './redis', Record<'import' | 'require', Record<'types' | 'default', string>>>>
   readonly dependencies: Record<string, string>
   readonly peerDependencies: Record<string, string>
 }
@@ -100,6 +100,20 @@ app.ready().then(async () => {
 export const wrong: coalesce.CoalesceRouteOptions = { qeury: ['q'] }
 `
 
+/** The entry for many processes, without a server. */
+const redisProgram = (imports: string, options: string): string => `
+${imports}
+const options: ${options} = { url: 'redis://localhost', namespace: 'shop', secret: 'a secret of all its processes' }
+const store = redisStore(options)
+console.log(typeof redisCoordinator(options).open, typeof store.get, store.size?.entries)
+try {
+  redisCoordinator({ ...options, lease: 'soon' })
+} catch (error) {
+  console.log((error as Error).message.slice(0, 30))
+}
+export {}
+`
+
 /** Compiles a user's programs. Answers what is wrong with them, or with the package's own declarations. */
 function compile (files: readonly string[], options: ts.CompilerOptions): string[] {
   const program = ts.createProgram(files, {
@@ -156,14 +170,14 @@ t.test('the package', { timeout: 300_000 }, async t => {
 
   await t.test('has its licence, what its sources are built to, its pages and examples, and nothing else', async t => {
     const expected = (await sources('lib', 'types')).flatMap(path => ['.js', '.d.ts'].map(end => `dist/${path.replace(/\.ts$/, end)}`))
-      .concat('dist/lib/commonjs.cjs', 'dist/lib/commonjs.d.cts')
+      .concat(['dist/lib/commonjs', 'dist/lib/redis/commonjs'].flatMap(path => [`${path}.cjs`, `${path}.d.cts`]))
     const pages = (await Promise.all(['docs', 'examples'].map(async folder => (await readdir(join(root, folder))).map(name => `${folder}/${name}`)))).flat()
     t.ok(pages.includes('docs/getting-started.md') && pages.includes('examples/basic.js'))
     t.same([...paths].sort(), [...expected, ...pages, 'CHANGELOG.md', 'LICENSE', 'README.md', 'package.json'].sort())
   })
 
   await t.test('has what its manifest points to', async t => {
-    const targets = [manifest.main, manifest.types, ...Object.values(manifest.bin), ...Object.values(manifest.exports['.']).flatMap(Object.values)] as string[]
+    const targets = [manifest.main, manifest.types, ...Object.values(manifest.bin), ...[manifest.exports['.'], manifest.exports['./redis']].flatMap(entry => Object.values(entry).flatMap(Object.values))] as string[]
     t.same(targets.filter(target => !paths.includes(target.replace('./', ''))), [])
   })
 
@@ -187,6 +201,8 @@ t.test('the package', { timeout: 300_000 }, async t => {
     'nodenext.mts': program(imports, typed, 'options'),
     'wrong.mts': program(imports, typed.replace('query', 'qeury'), 'options'),
     'interop.ts': program(imports, typed, 'options'),
+    'redis.mts': redisProgram("import { redisCoordinator, redisStore, type RedisCoordinatorOptions } from 'fastify-coalesce/redis'", 'RedisCoordinatorOptions'),
+    'redis.cts': redisProgram("import redis = require('fastify-coalesce/redis')\nconst { redisCoordinator, redisStore } = redis", 'redis.RedisCoordinatorOptions'),
     'library.mts': "import * as front from 'fastify-coalesce'\n" + Object.entries({
       plugin: 'front.fastifyCoalesce',
       store: 'front.memoryStore()',
@@ -196,7 +212,9 @@ t.test('the package', { timeout: 300_000 }, async t => {
       decorator: 'front.deduplicated({ key: (word: string) => word })',
       zlib: 'front.sharedZlib',
       error: 'front.errors.WaitTimeoutError'
-    }).map(([name, value]) => `export const ${name} = ${value}\n`).join('')
+    }).map(([name, value]) => `export const ${name} = ${value}\n`).join('') +
+      "import { redisCoordinator, redisStore } from 'fastify-coalesce/redis'\n" +
+      "export const coordinator = redisCoordinator({ url: 'redis://localhost' })\nexport const shared = redisStore({ url: 'redis://localhost' })\n"
   }).map(async ([name, content]) => { await writeFile(join(consumer, name), content) }))
 
   await t.test('is used by import', async t => { await serves(t, consumer, 'esm.mjs') })
@@ -228,18 +246,27 @@ t.test('the package', { timeout: 300_000 }, async t => {
     t.equal(await run(consumer, process.execPath, '--no-warnings', 'commonjs.cjs'), 'function true serendipity function\n')
   })
 
-  await t.test('has the same types for import and for require', async t => {
-    const files = [manifest.exports['.'].import.types, manifest.exports['.'].require.types]
-      .map(path => join(consumer, 'node_modules/fastify-coalesce', path))
-    const program = ts.createProgram(files, { strict: true, skipLibCheck: true, typeRoots: [], ...NODENEXT })
-    const checker = program.getTypeChecker()
-    const [esm, cjs] = files.map(file => {
-      const module = checker.getSymbolAtLocation(program.getSourceFile(file) as ts.SourceFile) as ts.Symbol
-      return checker.getExportsOfModule(module).map(symbol => symbol.flags & ts.SymbolFlags.Alias ? [symbol.name, checker.getAliasedSymbol(symbol)] as const : [symbol.name, symbol] as const)
-        .filter(([, { flags }]) => (flags & ts.SymbolFlags.Type) !== 0).map(([name]) => name).sort()
+  for (const entry of ['.', './redis'] as const) {
+    await t.test(`has the same types for import and for require of ${entry}`, async t => {
+      const files = [manifest.exports[entry].import.types, manifest.exports[entry].require.types]
+        .map(path => join(consumer, 'node_modules/fastify-coalesce', path))
+      const program = ts.createProgram(files, { strict: true, skipLibCheck: true, typeRoots: [], ...NODENEXT })
+      const checker = program.getTypeChecker()
+      const [esm, cjs] = files.map(file => {
+        const module = checker.getSymbolAtLocation(program.getSourceFile(file) as ts.SourceFile) as ts.Symbol
+        return checker.getExportsOfModule(module).map(symbol => symbol.flags & ts.SymbolFlags.Alias ? [symbol.name, checker.getAliasedSymbol(symbol)] as const : [symbol.name, symbol] as const)
+          .filter(([, { flags }]) => (flags & ts.SymbolFlags.Type) !== 0).map(([name]) => name).sort()
+      })
+      t.ok(esm?.includes(entry === '.' ? 'CoalesceRouteOptions' : 'RedisStoreOptions'))
+      t.same(cjs, esm)
     })
-    t.ok(esm?.includes('CoalesceRouteOptions'))
-    t.same(cjs, esm)
+  }
+
+  await t.test('has an entry for many processes that needs no client to be installed, by import and by require', async t => {
+    for (const name of ['redis.mts', 'redis.cts']) {
+      t.same(compile([join(consumer, name)], NODENEXT), [])
+      t.equal(await run(consumer, process.execPath, '--no-warnings', name.replace('ts', 'js')), 'function function 0\nredisCoordinator options.lease \n')
+    }
   })
 
   await t.test('has a name for each type that a library may hand on', async t => {

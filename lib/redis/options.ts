@@ -6,6 +6,7 @@
 import type { Clock, Duration } from '../../types/index.js'
 import { systemClock } from '../clock.js'
 import { clock, duration, fail, integer, isObject, optional, read, type Parser, type Parsers } from '../options/parsers.js'
+import { ownName } from './app-name.js'
 import type { Client } from './clients/client.js'
 import { clientOf } from './clients/connect.js'
 import { urlClient } from './url-client.js'
@@ -15,7 +16,10 @@ export interface RedisLinkOptions {
   /** A client of ioredis, iovalkey or node-redis. It is copied, not used. Or else `url`. */
   readonly client?: object
   readonly url?: string
-  /** Processes with another namespace are strangers. */
+  /**
+   * Processes with another namespace are strangers.
+   * @default the name of the app
+   */
   readonly namespace?: string
   /** What is written to Redis is sealed with it: at least 16 characters, the same in all processes. */
   readonly secret?: string
@@ -60,9 +64,11 @@ export interface CoordinatorSettings extends LinkSettings {
 
 const LEAST_SECRET = 16
 const NAMESPACE = /^[\w.-]{1,64}$/
+const NAME = 'a name of 1 to 64 letters, digits, `_`, `.` and `-`'
+const NO_NAME = 'since the app has none: no package.json above its main script has a name'
 
 const namespace: Parser<string> = (value, name) =>
-  typeof value === 'string' && NAMESPACE.test(value) ? value : fail(name, 'a name of 1 to 64 letters, digits, `_`, `.` and `-`', value)
+  typeof value === 'string' && NAMESPACE.test(value) ? value : fail(name, value === undefined ? `${NAME}, ${NO_NAME}` : NAME, value)
 
 /** What was given is not in the message: it may be most of a secret. */
 const secret: Parser<string> = (value, name) =>
@@ -91,7 +97,7 @@ export const linkReaders: Parsers<LinkSettings> = {
   clock
 }
 
-export const LINK_DEFAULTS = Object.freeze({ namespace: 'coalesce', opTimeout: 150, clock: systemClock })
+export const LINK_DEFAULTS = Object.freeze({ opTimeout: 150, clock: systemClock })
 
 const READERS: Parsers<CoordinatorSettings> = {
   ...linkReaders,
@@ -109,7 +115,8 @@ const DEFAULTS = Object.freeze({
 /** @param path the name of the options in messages */
 export function readLinkedOptions<T extends LinkSettings> (readers: Parsers<T>, options: unknown, defaults: Partial<T>, path: string): T {
   if (!isObject(options)) return fail(path, 'an object with a client or a url', options)
-  const settings = read(readers, options, defaults, path)
+  const name = options.namespace === undefined ? ownName() : undefined
+  const settings = read(readers, options, name === undefined ? defaults : { ...defaults, namespace: name }, path)
   if ((settings.client === undefined) === (settings.url === undefined)) fail(path, 'an object with either a client or a url', Object.keys(options))
   return settings
 }

@@ -84,7 +84,7 @@ expectError(deduplicate(lookUp, { key: word => word, codec: { encode: () => '' }
 expectError(deduplicate(lookUp, { key: word => word, coordinator: true }))
 expectAssignable<CoalesceOptions>({ coordinator })
 expectError<CoalesceOptions>({ coordinator: memoryStore() })
-expectError<CoalesceOptions>({ coordinator: false })
+expectAssignable<CoalesceOptions>({ coordinator: false })
 
 expectAssignable<DeduplicateOptions<[string], Entry>>({ key: word => word === '' ? null : word })
 expectNotAssignable<DeduplicateOptions<[string], Entry>>({})

@@ -19,7 +19,7 @@ expectType<'default' | 'fastifyCoalesce' | 'deduplicate' | 'deduplicated' | 'sha
 expectType<
   'InvalidOptionError' | 'AlreadyRegisteredError' | 'UnheardRouteError' | 'UnknownRouteError' | 'WaitTimeoutError' | 'NobodyWaitsError' |
   'FlightTimeoutError' | 'MetricTakenError' | 'FellBehindError' | 'OtherVariantError' | 'WrongLengthError' |
-  'NotListableError' | 'NotKeptError' | 'RefreshError' | 'NotExplainableError'
+  'NotListableError' | 'NotKeptError' | 'RefreshError' | 'NotExplainableError' | 'RedisUnusableError'
 >({} as keyof typeof errors)
 
 // Errors are errors, made with what their messages need.
