@@ -265,7 +265,7 @@ t.test('the package', { timeout: 300_000 }, async t => {
   await t.test('has an entry for many processes that needs no client to be installed, by import and by require', async t => {
     for (const name of ['redis.mts', 'redis.cts']) {
       t.same(compile([join(consumer, name)], NODENEXT), [])
-      t.equal(await run(consumer, process.execPath, '--no-warnings', name.replace('ts', 'js')), 'function function 0\nredisCoordinator options.lease \n')
+      t.equal(await run(consumer, process.execPath, '--no-warnings', name.replace('ts', 'js')), 'function function 0\nredisCoordinator options.lease\n')
     }
   })
 

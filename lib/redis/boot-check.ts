@@ -6,10 +6,10 @@
 import { RedisUnusableError } from '../errors.js'
 import type { Link } from './link.js'
 
-/** What it is asked, with what the client needs for itself. */
+/** What it is asked by coordinators and stores, with what the client needs for itself. */
 const COMMANDS = [
-  '@connection', '@scripting', '@pubsub', 'get', 'set', 'del', 'strlen', 'pexpire', 'pttl', 'sadd', 'srem', 'smembers', 'hset', 'hmget', 'hincrby', 'hexists', 'info',
-  'cluster'
+  '@connection', '@scripting', '@pubsub', 'get', 'getrange', 'set', 'del', 'unlink', 'rename', 'strlen', 'pexpire', 'pttl', 'sadd', 'srem', 'smembers',
+  'hset', 'hmget', 'hincrby', 'hexists', 'info', 'cluster'
 ]
 
 /** What is wrong, if it is wrong for good. */
