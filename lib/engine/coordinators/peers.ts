@@ -52,7 +52,7 @@ export class Peers<R> implements Coordinator<R> {
   }
 
   get isDown (): boolean {
-    return this.#coordination.figures?.().isOpen === true
+    return attempt(() => this.#coordination.figures?.().isOpen) === true
   }
 
   claim (claiming: Claiming): Claim<R> | Promise<Claim<R>> {
