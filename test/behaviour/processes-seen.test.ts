@@ -12,7 +12,7 @@ import { held, times } from '../fixtures/crowd.js'
 import { until } from '../fixtures/gate.js'
 import { DEBUG, lines, WARN } from '../fixtures/lines.js'
 import { redisServer, withServer, type RedisServer } from '../fixtures/redis/server.js'
-import { metric, serve, type TestServer } from '../fixtures/server.js'
+import { metric, serve, type Pending, type TestServer } from '../fixtures/server.js'
 
 /** The same app, whichever process it is in. */
 const SHOP = { headers: { host: 'shop.test' } }
@@ -51,8 +51,12 @@ t.test('who was answered by a run of another process says so everywhere', withSe
   const before = await two.app.coalesce.explain({ url: PATH, ...SHOP })
   const led = one.get(PATH, SHOP)
   await until(() => one.handler.runs === 1)
-  const followed = times(2, two, PATH, SHOP).map(send => send())
-  await until(() => two.log.event('joined').length === 2)
+  const followed: Pending[] = []
+  for (const send of times(2, two, PATH, SHOP)) {
+    followed.push(send())
+    // Once it is known that another process runs: who comes while that is asked joins the one that asks.
+    await until(() => two.log.event('joined').length === followed.length)
+  }
   const during = await two.app.coalesce.explain({ url: PATH, ...SHOP })
   one.handler.gate.open()
   const answers = await Promise.all([led, ...followed])
