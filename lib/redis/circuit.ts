@@ -54,7 +54,7 @@ export class Circuit {
       }
       this.#isOpen = false
       this.#listener.closed()
-    }, () => {})
+    })
   }
 
   end (): void {

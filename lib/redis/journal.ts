@@ -6,7 +6,8 @@
 import type { Clock, CoordinationLog } from '../../types/index.js'
 
 export type LinkEvent =
-  'coordinator-down' | 'coordinator-up' | 'coordinator-failed' | 'coordinator-no-secret' | 'coordinator-rejected' | 'coordinator-missed-purges'
+  'coordinator-down' | 'coordinator-up' | 'coordinator-failed' | 'coordinator-no-secret' | 'coordinator-rejected' | 'coordinator-missed-purges' |
+  'coordinator-purges-lost'
 
 /** In milliseconds. */
 const SELDOM = 10_000

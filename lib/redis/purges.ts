@@ -27,6 +27,7 @@ interface Purge {
 const MOST_LABELS = 500
 const MOST_LABEL_CHARACTERS = 65_536
 const MOST_UNSENT = 1_000
+const LOST = 'the app closes, and purges that were made here are not in Redis: other processes may serve what was purged until it expires'
 
 export class Purges {
   readonly #link: Link
@@ -34,6 +35,7 @@ export class Purges {
   #unsent: Purge[] = []
   /** Purges could not be kept for later. */
   #isOverflown = false
+  readonly #underWay = new Set<Promise<void>>()
   #timer: unknown
 
   constructor (link: Link) {
@@ -47,18 +49,18 @@ export class Purges {
 
   /** What has one of these labels is purged for all processes. The others are told. */
   purge (group: string, labels: readonly string[], soft: boolean): void {
-    for (const some of batches(labels)) this.#send({ group, labels: some, soft })
+    for (const some of batches(labels)) this.#begin(this.#send({ group, labels: some, soft }))
   }
 
   /** Redis can be asked again. What this sends goes before all that is asked from now on. */
   sendAgain (): void {
     if (this.#isOverflown) {
       this.#isOverflown = false
-      this.#reset()
+      this.#begin(this.#reset())
     }
     const unsent = this.#unsent
     this.#unsent = []
-    for (const purge of unsent) this.#send(purge)
+    for (const purge of unsent) this.#begin(this.#send(purge))
   }
 
   /** Another process tells of a purge. */
@@ -87,8 +89,16 @@ export class Purges {
     return this.#isOverflown ? 1 : this.#unsent.length
   }
 
-  close (): void {
+  /** Nothing is sent any more. What was not is told: nobody can mend it later. */
+  async close (): Promise<void> {
     this.#link.clock.clearTimeout(this.#timer)
+    await Promise.all(this.#underWay)
+    if (this.unsent > 0) this.#link.journal.write('coordinator-purges-lost', LOST)
+  }
+
+  #begin (sending: Promise<void>): void {
+    const begun = sending.then(() => { this.#underWay.delete(begun) })
+    this.#underWay.add(begun)
   }
 
   async #send (purge: Purge): Promise<void> {

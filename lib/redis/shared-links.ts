@@ -9,6 +9,7 @@ import { readMessage } from './inbox.js'
 import { Link } from './link.js'
 import { clientFor, type LinkSettings } from './options.js'
 import { Purges } from './purges.js'
+import type { Script } from './scripts.js'
 import { Seal } from './seal.js'
 
 const CLUSTER_LANES = 16
@@ -47,17 +48,20 @@ export class SharedLink {
     const end = this.link.journal.use(log)
     if (this.#users === 1 && !this.#hasSecret) this.link.journal.write('coordinator-no-secret', NO_SECRET)
     return async () => {
-      end()
-      if (--this.#users > 0) return
+      if (--this.#users > 0) return end()
       this.#ended()
-      this.purges.close()
       await this.link.close()
+      await this.purges.close()
+      end()
     }
   }
 
-  /** @throws what is wrong with the configuration of Redis */
-  async ready (): Promise<void> {
-    await this.#boot.run()
+  /**
+   * @param probe tries what this user needs besides
+   * @throws what is wrong with the configuration of Redis
+   */
+  async ready (...probe: readonly Script[]): Promise<void> {
+    await this.#boot.run(...probe)
   }
 
   #received (bytes: Buffer): void {

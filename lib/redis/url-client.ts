@@ -1,10 +1,11 @@
 /**
  * A client for a url: the first that is installed, loaded when it is needed.
  *
- * Invariant: until it is loaded, the connection is one that is not ready.
+ * Invariant: until it is loaded, the connection is one that is not ready. That there is none to load is told as what is wrong for good.
  */
-import type { Client, Timing } from './clients/client.js'
-import { clientForUrl } from './clients/connect.js'
+import { RedisUnusableError } from '../errors.js'
+import { bare, type Client, type Timing } from './clients/client.js'
+import { clientForUrl, LOADERS } from './clients/connect.js'
 import type { Command, Connection, ConnectionListener, Reply } from './clients/connection.js'
 
 class UrlConnection implements Connection {
@@ -13,10 +14,10 @@ class UrlConnection implements Connection {
   #connection: Connection | undefined
   #isClosed = false
 
-  constructor (url: string, channels: readonly string[], listener: ConnectionListener, timing: Timing) {
-    this.#connected = clientForUrl(url, 'url').then(client => {
+  constructor (making: Promise<Client>, channels: readonly string[], listener: ConnectionListener, timing: Timing) {
+    this.#connected = making.then(client => {
       if (!this.#isClosed) this.#connection = client.connect(channels, listener, timing)
-    }).catch((error: Error) => { listener.failed(error) })
+    }).catch((error: unknown) => { listener.failed(unusable(error)) })
   }
 
   get isReady (): boolean {
@@ -39,10 +40,14 @@ class UrlConnection implements Connection {
   }
 }
 
-export function urlClient (url: string): Client {
+function unusable (error: unknown): Error {
+  return error instanceof RedisUnusableError ? error : new RedisUnusableError(`no client can be made for the option url (${bare(error).message})`)
+}
+
+export function urlClient (url: string, loaders = LOADERS): Client {
   return {
     isCluster: false,
     keyPrefix: '',
-    connect: (channels, listener, timing) => new UrlConnection(url, channels, listener, timing)
+    connect: (channels, listener, timing) => new UrlConnection(clientForUrl(url, 'url', loaders), channels, listener, timing)
   }
 }

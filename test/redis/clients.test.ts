@@ -233,7 +233,7 @@ t.test('each package that may be installed makes a client for a url, and none of
     t.strictSame(await connection.send('a', [['PING']]), [Buffer.from('PONG')], name)
   }
   await t.rejects(clientForUrl(server.url, 'url', LOADERS.map(([name]) => [name, missing] as const)), {
-    code: 'FST_COALESCE_INVALID_OPTION', message: 'url must be used where one of ioredis, iovalkey, redis is installed, got none of them'
+    code: 'FST_COALESCE_REDIS_UNUSABLE', message: 'the option url needs a client: install one of ioredis, iovalkey, redis'
   })
   await t.rejects(clientForUrl('nonsense://', 'url', [['redis', async () => { throw new TypeError('Invalid protocol') }]]), { message: 'Invalid protocol' })
 })

@@ -3,7 +3,7 @@
  *
  * Invariant: this is the only module that loads a client, and it does so for a url only.
  */
-import { InvalidOptionError } from '../../errors.js'
+import { InvalidOptionError, RedisUnusableError } from '../../errors.js'
 import type { Client, MakeWire } from './client.js'
 import { ioredisWire, scoutIoredis, type Ioredis, type IoredisCluster } from './ioredis.js'
 import { nodeRedisWire, scoutNodeRedis, type NodeRedis, type NodeRedisCluster } from './node-redis.js'
@@ -81,5 +81,5 @@ export async function clientForUrl (url: string, option: string, loaders = LOADE
       if ((error as NodeJS.ErrnoException).code !== 'ERR_MODULE_NOT_FOUND') throw error
     }
   }
-  throw new InvalidOptionError(option, `used where one of ${loaders.map(([name]) => name).join(', ')} is installed`, 'none of them')
+  throw new RedisUnusableError(`the option ${option} needs a client: install one of ${loaders.map(([name]) => name).join(', ')}`)
 }

@@ -10,6 +10,7 @@ import type { Link } from '../link.js'
 import { StoreCounts } from './figures.js'
 import { MemoryFront, NO_FRONT, type Front } from './front.js'
 import type { StoreSettings } from './options.js'
+import { probe } from './scripts.js'
 
 /** Whom purges are told to, of those that share a link. */
 const GROUP = 'store'
@@ -86,7 +87,7 @@ export class Core {
 
   /** @throws what is wrong with the configuration of Redis */
   async ready (): Promise<void> {
-    await this.#shared?.ready()
+    await this.#shared?.ready(probe)
   }
 
   namesOf (key: string): EntryNames {

@@ -78,9 +78,18 @@ if KEYS[3] then
 else redis.call('SET', KEYS[1], bytes, 'PX', keep) end
 return 1`
 
+/** Tries what the others need besides what all do, and leaves nothing. */
+const PROBE = `
+redis.call('SET', KEYS[1], '1', 'PX', 1000)
+redis.call('GETRANGE', KEYS[1], 0, 0)
+redis.call('RENAME', KEYS[1], KEYS[2])
+redis.call('UNLINK', KEYS[2])
+return struct.unpack('>B', 'x')`
+
 function script (source: string): Script {
   return Object.freeze({ source, sha: createHash('sha1').update(source).digest('hex'), isWhole: false })
 }
 
 export const lookUp = script(LOOK_UP)
 export const fill = script(FILL)
+export const probe = script(PROBE)
