@@ -284,7 +284,7 @@ export class Conductor<R> {
 
   /** Where nobody could share it, for others ran for the same key at the same time, that is the reason. */
   #reportLanded (participant: Participant<R>, followers: number, reason: Reason): void {
-    const split = reason === 'shared' && followers === 0 && participant.company?.hadOthers === true
+    const split = reason === 'shared' && followers === 0 && !participant.isAwaitedElsewhere && participant.company?.hadOthers === true
     // This very result may have shown that the key does not vary any more.
     const names = split ? this.variants.namesOf(participant.key) : []
     if (names.length === 0) this.#outcomes.report(participant, 'leader', reason)

@@ -99,12 +99,12 @@ class RedisCoordination implements Coordination {
     const key = this.#keyPrefix + joining.key
     const names = this.#link.names.of(key)
     const token = `${instance}:${(++tokens).toString(36)}`
-    const { early } = this.#desk.waits
+    const { waits } = this.#desk
     const start = clock.now()
-    early.asked()
+    waits.asked(names)
     const replies = await this.#link.send(names.lane, [this.#question(joining, names, token)])
     const joined = this.#joined(joining, key, names, token, replies?.[0])
-    early.answered()
+    waits.answered(names)
     figures.joinTimes.add(clock.now() - start)
     figures.joins[joined.type]++
     return joined

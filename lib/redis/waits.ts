@@ -29,6 +29,8 @@ export class Waits {
   readonly #settings: WaitSettings
   readonly #watches = new Map<string, Watch>()
   readonly #liveness: Liveness
+  /** For which keys this process asks just now, and whom it has left meanwhile. */
+  readonly #asking = new Map<string, { questions: number, readonly left: Set<Watch> }>()
 
   constructor (link: Link, settings: WaitSettings) {
     this.#link = link
@@ -37,6 +39,23 @@ export class Waits {
       watches: () => this.#watches.values(),
       gone: watch => { this.#gone(watch) }
     })
+  }
+
+  /** It is asked who leads a key. */
+  asked ({ waiters }: KeyNames): void {
+    this.early.asked()
+    const asking = this.#asking.get(waiters)
+    if (asking === undefined) this.#asking.set(waiters, { questions: 1, left: new Set() })
+    else asking.questions++
+  }
+
+  /** That was answered, and `add` was called if another process leads. */
+  answered ({ waiters }: KeyNames): void {
+    this.early.answered()
+    const asking = this.#asking.get(waiters)
+    if (asking === undefined || --asking.questions > 0) return
+    this.#asking.delete(waiters)
+    for (const watch of asking.left) if (!this.#watches.has(watch.token)) this.#unregister(watch)
   }
 
   /** Waits for a run that another process was just seen to lead, for at most `left` milliseconds more unless it renews its lease. */
@@ -94,7 +113,13 @@ export class Waits {
 
   #leave (watch: Watch): void {
     if (watch.waits.size > 0 || !this.#forget(watch)) return
-    const { names, token } = watch
+    // A question that is under way may have registered this process once more.
+    const asking = this.#asking.get(watch.names.waiters)
+    if (asking === undefined) this.#unregister(watch)
+    else asking.left.add(watch)
+  }
+
+  #unregister ({ names, token }: Watch): void {
     this.#link.send(names.lane, [['SREM', names.waiters, `${token} ${this.#link.instance}`]])
   }
 

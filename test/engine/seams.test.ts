@@ -667,3 +667,14 @@ t.test('leaders of a key whose results vary, and that run at the same time, have
   t.strictSame([first, second].map(({ outcomeReason, outcomeDetail }) => [outcomeReason, outcomeDetail]),
     Array(2).fill(['split', { cause: 'other', names: ['x'] }]))
 })
+
+t.test('a leader that another process waits for has not split', async t => {
+  const engine = new Engine()
+  const all = ['a', 'b'].map(id => Object.assign(new Varied(id, engine.events), { variant: id })) as [Varied, Varied]
+  engine.conductor.variants.learn(engine.arrive(all[0]), ['x'])
+  engine.conductor.leave(all[0], 'client-left')
+  const [first, second] = ['c', 'd'].map(id => engine.arrive(Object.assign(new Varied(id, engine.events), { variant: id }))) as [Varied, Varied]
+  first.lease = { ...NO_LEASE, isWaitedFor: true }
+  for (const each of [first, second]) engine.conductor.land(each, ['x'], false)
+  t.strictSame([first, second].map(({ outcomeReason }) => outcomeReason), ['shared', 'split'])
+})

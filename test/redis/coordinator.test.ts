@@ -50,6 +50,26 @@ t.test('processes that meet', withServer, async t => {
     t.equal(one.figures.uploads.count, 1)
   })
 
+  t.test('who leaves while it asks for the same key again is not forgotten', async t => {
+    const lease = await one.lead('again')
+    const { run } = await two.follow('again')
+    const asked = two.join('again')
+    run.leave()
+    const joined = await asked
+    if (joined.type !== 'follows') throw new Error(joined.type)
+    const { fate } = following(joined.run)
+    lease.land(message('here').make)
+
+    t.strictSame(await fate, { message: 'here' })
+    const next = await one.lead('again')
+    const { run: left } = await two.follow('again')
+    const askedAgain = two.join('again', { as: 'leader' })
+    left.leave()
+    t.strictSame(await askedAgain, { type: 'nothing' })
+    next.release()
+    await empty(server)
+  })
+
   t.test('a key is free again once its run has ended', async t => {
     const lease = await one.lead('e')
     lease.release()
