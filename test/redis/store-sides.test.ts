@@ -165,6 +165,20 @@ t.test('users of one store in one process are told of one another\'s purges, onc
   t.equal(told.length, 3)
 })
 
+t.test('each purge counts, also one that is like the last, of a process that asks for nothing between them', withServer, async t => {
+  const server = await redisServer(t)
+  const [a, b] = await Promise.all([side(t, server), side(t, server)])
+  a.purge(['tag'], false)
+  await until(() => b.told.length === 1)
+  await b.get('key')
+  const began = b.now()
+  a.purge(['tag'], false)
+  await until(() => b.told.length === 2)
+  await b.set(entry(b, 'what was read before the second purge', began), KEEP)
+  t.equal(await valueOf(b), undefined)
+  t.match(b.store.figures(), { fenced: 1, stored: 0 })
+})
+
 t.test('memory in front holds no more than it may, gives nothing that is older than it may be, or was purged, and is per key', withServer, async t => {
   const server = await redisServer(t)
   let ahead = 0

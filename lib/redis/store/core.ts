@@ -39,8 +39,8 @@ export class Core {
   #linkFigures: StoreFigures['link']
   #end = (): void => {}
   #landings = 0
-  /** What was purged last, if Redis was not asked since. */
-  #lastPurge = ''
+  /** What is being purged in this turn of the event loop, and which users have said so. */
+  #purging: { readonly text: string, readonly by: Set<CoreUser> } | undefined
 
   constructor (settings: StoreSettings) {
     this.settings = settings
@@ -105,15 +105,18 @@ export class Core {
 
   /** For a clock of purges, if there is none. One that was lost never comes back. */
   newGeneration (): string {
-    this.#lastPurge = ''
     return randomBytes(12).toString('base64url')
   }
 
   purge (labels: readonly string[], soft: boolean, by: CoreUser): void {
-    const purge = JSON.stringify([soft, labels])
-    // Registrations inside one another tell it one after the other.
-    if (purge === this.#lastPurge) return
-    this.#lastPurge = purge
+    const text = JSON.stringify([soft, labels])
+    // Registrations inside one another tell it one after the other, each of them once.
+    if (this.#purging?.text === text && !this.#purging.by.has(by)) {
+      this.#purging.by.add(by)
+      return
+    }
+    const purging = this.#purging = { text, by: new Set([by]) }
+    queueMicrotask(() => { if (this.#purging === purging) this.#purging = undefined })
     this.front.purged(labels)
     this.#shared?.purges.purge(GROUP, labels, soft)
     for (const user of this.#users.keys()) if (user !== by) user.purged(labels, soft)
