@@ -10,6 +10,7 @@ import { notAKey, partText } from './key-parts.js'
 import { atOnce } from './at-once.js'
 import { digestBody, isPlainJson } from './body-digest.js'
 import { cookiePairs, type CookieSettings } from './cookies.js'
+import { incomparable } from './incomparable.js'
 import { normalizeQuery, queryStart, type Covers } from './query.js'
 
 /** Settings of the app that keys depend on. */
@@ -181,9 +182,6 @@ function encode (part: Part): string {
   return typeof part === 'string' ? quote(part) : `[${part.map(encode).join(',')}]`
 }
 
-/** How many values there have been that nothing can be compared with. */
-let unknown = 0
-
 /**
  * A request header as one string: absent is null. Several lines are a JSON array, and so is the number, the list or whatever else
  * a schema or a hook has made of its text.
@@ -193,7 +191,7 @@ export function headerOf (headers: IncomingHttpHeaders, name: string): string | 
   const value: unknown = Object.hasOwn(headers, name) || !(name in Object.prototype) ? headers[name] : undefined
   if (value === undefined) return null
   if (typeof value === 'string') return value
-  return isPlainJson(value) ? JSON.stringify(Array.isArray(value) ? value : [value]) : `(${++unknown})`
+  return isPlainJson(value) ? JSON.stringify(Array.isArray(value) ? value : [value]) : incomparable()
 }
 
 /** Whether the request has a body, parsed or not. */

@@ -89,6 +89,7 @@ t.test('what a schema or a hook made of a header is told apart as well, and from
   t.equal(keyOf(odd(5), settings), keyOf(odd(5), settings))
   const map = new Map()
   t.not(keyOf(odd(map), settings), keyOf(odd(map), settings), 'what cannot be compared is like nothing')
+  t.match(headerOf({ x: map } as unknown as IncomingHttpHeaders, 'x'), /^\([\da-f-]{36}\/\d+\)$/, 'in whichever process that is')
   t.equal(headerOf({ x: 5 } as unknown as IncomingHttpHeaders, 'x'), '[5]')
 })
 

@@ -12,6 +12,7 @@ import { queryWatchOf } from './hook-reads.js'
 import { changeUrl, originalUrlOf, replacedUrl } from './replaced-by-hooks.js'
 import { atOnce } from '../../http/at-once.js'
 import { isPlainObject, textOf } from '../../http/body-digest.js'
+import { incomparable } from '../../http/incomparable.js'
 import { ignoresQuery, namesOf, narrowQuery, normalizeQuery, parameter, queryStart, REST, type Covers, type Parser } from '../../http/query.js'
 import { forgetOriginalUrl, routerOptions } from '../internals.js'
 import type { RouteSettings } from '../../options/route-options.js'
@@ -33,12 +34,9 @@ interface Narrowed {
   [kNarrowing]?: Narrowing
 }
 
-/** Counts the values that cannot be written as text. */
-let unknown = 0
-
 /** A text for a value. A value that cannot be written as text gets a new text each time, so that no two requests share it. */
 function textOrUnknown (value: unknown): string {
-  return textOf(value) ?? `(${++unknown})`
+  return textOf(value) ?? incomparable()
 }
 
 function parserOf (request: FastifyRequest, { router }: Settings): Parser {
