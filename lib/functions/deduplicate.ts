@@ -47,7 +47,7 @@ export interface FunctionRegistry {
   /** Takes part where processes meet. */
   readonly join: (coordinator: Coordinator) => Coordination
   /** The names by which other processes know functions, in a store or at a coordinator that was given. */
-  readonly names: (at: Store | Coordinator) => Set<string>
+  readonly names: (at: object) => Set<string>
 }
 
 /** The group of calls at a coordinator. */
@@ -61,7 +61,7 @@ const STORE_TIMEOUT = 250
 let functions = 0
 /** The store of functions without an app. */
 let common: Store | undefined
-/** The names of functions without an app, by the store or coordinator that was given to them. */
+/** The names of functions without an app, by where they meet others. */
 const namesIn = new WeakMap<object, Set<string>>()
 
 /** Deduplicates a function for a registry. */
@@ -75,11 +75,17 @@ export function deduplicateAt<A extends readonly unknown[], R> (
   const settings = readFunctionOptions(options)
   const { conductor, log } = registry
   let prefix = String(++functions)
-  let guarded: GuardedStore | undefined
   const shared = coordinatorOf(settings, registry.coordinator)
   const given = settings.ttl === undefined ? undefined : settings.store ?? registry.store
-  for (const at of [given, shared]) if (at !== undefined) prefix = JSON.stringify(claim(registry.names(at), settings.name))
-  if (settings.ttl !== undefined) guarded = registry.guard(settings.store, settings.storeTimeout)
+  const guard = (): GuardedStore | undefined =>
+    settings.ttl === undefined ? undefined : registry.guard(settings.store, settings.storeTimeout)
+  const own = given === undefined ? guard() : undefined
+  if (given !== undefined || shared !== undefined) {
+    // Calls of functions with one name would meet in the flights of their registration, and in its own store, as well.
+    const meet = [given, shared, conductor, own?.store].filter(at => at !== undefined)
+    prefix = JSON.stringify(claim(meet.map(at => registry.names(at)), settings.name))
+  }
+  const guarded = own ?? guard()
   const tally = registry.tallyOf(settings.name ?? ((ownName ?? fn.name) || 'anonymous'), settings.ttl !== undefined)
   const cache = guarded === undefined
     ? NO_CACHE
@@ -154,12 +160,14 @@ export function deduplicateAt<A extends readonly unknown[], R> (
   return Object.assign(deduplicatedCall, { invalidate })
 }
 
-/** Reserves a name: functions in one store, or at one coordinator, are told apart by it. */
-function claim (names: Set<string>, name: string | undefined): string {
+/** Reserves a name: functions in one store, at one coordinator, or of one registration, are told apart by it. */
+function claim (taken: ReadonlyArray<Set<string>>, name: string | undefined): string {
   const option = 'deduplicate options.name'
   if (name === undefined) return fail(option, 'a name of its own, because results are kept in a store that was given', name)
-  if (names.has(name)) return fail(option, 'no other function\'s that keeps results in a store that was given', name)
-  names.add(name)
+  if (taken.some(names => names.has(name))) {
+    return fail(option, 'no other function\'s that has a coordinator, or keeps results in a store that was given', name)
+  }
+  for (const names of taken) names.add(name)
   return name
 }
 
@@ -173,7 +181,7 @@ export function deduplicator (registry: () => FunctionRegistry): Deduplicate {
   return deduplicate
 }
 
-/** The names that are taken in a store or at a coordinator. */
+/** The names that are taken in a store, at a coordinator, or in a registration. */
 export function namesAt (known: WeakMap<object, Set<string>>, at: object): Set<string> {
   const names = known.get(at) ?? new Set()
   known.set(at, names)

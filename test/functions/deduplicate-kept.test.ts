@@ -4,7 +4,7 @@ import Fastify, { type FastifyInstance } from 'fastify'
 import t, { type Test } from 'tap'
 import coalesce, { abstractCacheStore, deduplicate, deduplicated, memoryStore } from '../../lib/index.js'
 import { sizeOf } from '../../lib/engine/cache/size.js'
-import type { CoalesceOptions, DeduplicateOptions } from '../../types/index.js'
+import type { CoalesceOptions, Coordinator, DeduplicateOptions } from '../../types/index.js'
 import { gate, TestClock, timersGone } from '../fixtures/gate.js'
 import { lines } from '../fixtures/lines.js'
 import { metric } from '../fixtures/server.js'
@@ -328,6 +328,22 @@ t.test('a store that was given needs a name, one for each function', async t => 
   t.throws(() => deduplicated({ ...options, store, name: 'find' })(fn, { name: 'm' } as ClassMethodDecoratorContext<unknown>), wrong)
   const orders = deduplicate(async () => 'an order', { ...options, store: memoryStore(), name: 'find' })
   t.strictSame([await users(), await orders()], ['a user', 'an order'])
+})
+
+t.test('two functions of one name never meet, wherever else each of them meets others', async t => {
+  const wrong = { code: 'FST_COALESCE_INVALID_OPTION', message: /^deduplicate options\.name must be no other function's/ }
+  const coordinator = (): Coordinator => ({ open: () => ({ ready: async () => {}, join: () => undefined, purge () {}, close: async () => {} }) })
+  const named = { key: () => 'k', name: 'find' } as const
+  const { app } = await desk(t, {})
+  for (const { deduplicate: make, of } of [{ deduplicate: app.coalesce.deduplicate, of: 'an app' }, { deduplicate, of: 'none' }]) {
+    const user = make(async () => 'a user', { ...named, ttl: '60s', coordinator: coordinator() })
+    t.equal(await user(), 'a user')
+    t.throws(() => make(async () => 'an order', { ...named, ttl: '60s', coordinator: coordinator() }), wrong, `in the memory of ${of}`)
+  }
+  t.throws(() => app.coalesce.deduplicate(async () => 'an order', { ...named, coordinator: coordinator() }), wrong, 'in the flights of an app')
+  t.throws(() => app.coalesce.deduplicate(async () => 'an order', { ...named, ttl: '60s', store: memoryStore() }), wrong)
+  const order = deduplicate(async () => 'an order', { ...named, coordinator: coordinator() })
+  t.equal(await order(), 'an order', 'without an app each has flights of its own')
 })
 
 t.test('another process finds what is kept in a store that both have', async t => {
