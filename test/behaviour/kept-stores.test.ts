@@ -366,6 +366,19 @@ t.test('apps that share a store, and name other headers or cookies, share nothin
   }
 })
 
+t.test('apps that share a store, and trust responses otherwise in what they depend on, share nothing of a route', async t => {
+  const store = mapStore()
+  const trusts = [{ learnVary: false }, {}, { learnVary: { ignore: ['x-user'] } }, { learnVary: { ignore: ['x-user', 'x-team'] } }] as const
+  for (const [index, route] of trusts.entries()) {
+    const handler: Handler = (_run, request) => ({ index, user: request.headers['x-user'] })
+    const server = await keeping(t, { route, options: { store }, handler })
+    const headers = { host: 'localhost', 'x-user': `user ${index}` }
+    t.equal((await server.get('/thing/1', { headers })).body, `{"index":${index},"user":"user ${index}"}`)
+  }
+  const turned = await keeping(t, { route: { learnVary: { ignore: ['x-team', 'x-user'] } }, options: { store }, handler: () => 'a run' })
+  t.match((await turned.get('/thing/1', { headers: { host: 'localhost' } })).body, '"index":3', 'in whichever order they are named')
+})
+
 t.test('a response of another variant than that of the key it is found under is not served', async t => {
   const store = altering(value => ({ value: { ...value, variant: { names: ['x-tenant'], values: ['b'] } } }))
   const server = await keeping(t, { options: { store, cacheStatus: true } })

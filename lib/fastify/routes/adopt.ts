@@ -154,11 +154,14 @@ export function adoptRoute (fastify: FastifyInstance, scope: Scope, options: Rou
 
 /** Tells a route from all others of its registration; the same in every process that builds the same app. */
 function idOf (
-  scope: Scope, methods: readonly string[], options: RouteOptions, { headers, cookies: { key: cookies } }: RouteSettings
+  scope: Scope, methods: readonly string[], options: RouteOptions, { headers, cookies: { key: cookies }, learnVary }: RouteSettings
 ): string {
   const constraints = Object.entries(options.constraints ?? {}).map(([name, value]) => [name, String(value)])
   // Keys have the values only; who shares a store may have them of others.
-  const id = [methods, options.url, ...constraints, ...headers.length + cookies.length === 0 ? [] : [[headers, cookies]]]
+  const named = headers.length + cookies.length === 0 ? [] : [[headers, cookies]]
+  // Nor does a route that learns take what one has that does not look.
+  const unheeded = learnVary === false ? ['all'] : [...learnVary.ignore].sort()
+  const id = [methods, options.url, ...constraints, ...named, ...unheeded.length === 0 ? [] : [{ unheeded }]]
   const same = scope.ids.get(JSON.stringify(id)) ?? 0
   scope.ids.set(JSON.stringify(id), same + 1)
   return JSON.stringify(same === 0 ? id : [...id, same])
