@@ -184,7 +184,9 @@ export abstract class RequestFacts extends Participant<Recording> {
   }
 
   accepts (recording: Recording, cached: boolean): boolean {
-    return isOfVariant(this, recording.variant) && (!cached || this.directives === NO_REQUEST_DIRECTIVES)
+    // What another process gives may come from its cache as well.
+    const isCached = cached || recording.kept !== undefined
+    return isOfVariant(this, recording.variant) && (!isCached || this.directives === NO_REQUEST_DIRECTIVES)
   }
 
   override splitBy (names: readonly string[]): Detail {
