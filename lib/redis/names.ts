@@ -11,6 +11,8 @@ import type { Seal } from './seal.js'
 const SCHEMA = 1
 const PLACES = 65_536
 const PLACES_KEPT = 10_000
+/** The place of a longer label is not kept, since clients make labels as long as URLs may be. */
+const LONGEST_KEPT = 256
 
 /** The names that belong to one key. */
 export interface KeyNames {
@@ -87,8 +89,10 @@ export class Names {
 
   /** Where a label is on the clock of purges. Labels can share a place. */
   placeOf (label: string): number {
-    let place = this.#places.get(label)
-    if (place === undefined) this.#places.set(label, place = this.#seal.digestBytes('label', label).readUInt32LE() % PLACES)
+    const known = this.#places.get(label)
+    if (known !== undefined) return known
+    const place = this.#seal.digestBytes('label', label).readUInt32LE() % PLACES
+    if (label.length <= LONGEST_KEPT) this.#places.set(label, place)
     return place
   }
 }
