@@ -162,11 +162,11 @@ redis.call('SREM', KEYS[1], ARGV[1] .. ' ' .. ARGV[2])
 if #membersOf(KEYS[1], ARGV[1]) > 0 then return 0 end
 return redis.call('DEL', KEYS[2])`
 
-/** Ends the lease of a process that is gone. */
+/** Ends the lease of a process that is gone. 0: its run has ended, or another process has found that before. */
 const STEAL = `${TOKEN_OF}
+if tokenOf(redis.call('GET', KEYS[1])) ~= ARGV[1] then return 0 end
 redis.call('SREM', KEYS[2], ARGV[1] .. ' ' .. ARGV[2])
-if tokenOf(redis.call('GET', KEYS[1])) == ARGV[1] then return redis.call('DEL', KEYS[1]) end
-return 0`
+return redis.call('DEL', KEYS[1])`
 
 /** Each field of the clock that is named gets the new time. */
 const PURGE = `

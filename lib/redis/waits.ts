@@ -62,7 +62,9 @@ export class Waits {
   add (key: string, names: KeyNames, token: string, left: number, ended: () => void): RemoteRun {
     let watch = this.#watches.get(token)
     if (watch === undefined) {
-      watch = { key, names, token, leader: instanceOf(token), waits: new Set(), timer: undefined, absences: 0, isEnding: false }
+      watch = {
+        key, names, token, leader: instanceOf(token), waits: new Set(), timer: undefined, absences: 0, isSuspect: false, isEnding: false
+      }
       this.#watches.set(token, watch)
       this.#checkAfter(watch, left)
       this.#liveness.start()
@@ -198,13 +200,18 @@ export class Waits {
     watch.timer = this.#link.clock.setTimeout(() => { this.#settle(watch, { lost: 'rejected' }) }, delay)
   }
 
-  /** Those who wait for it elsewhere find the same, and one of all leads. */
+  /** Whoever finds that first ends its lease. The others ask what became of the run, as all do if it has ended. */
   async #gone (watch: Watch): Promise<void> {
+    if (watch.isSuspect) return
+    watch.isSuspect = true
+    const { figures, instance, scripts } = this.#link
     const { names, token } = watch
-    if (this.#watches.get(token) !== watch) return
-    this.#link.figures.takeovers++
-    watch.isEnding = true
-    await this.#call(watch, { script: this.#link.scripts.steal, keys: [names.pointer, names.waiters], args: [token, this.#link.instance] })
+    const replies = await this.#call(watch, { script: scripts.steal, keys: [names.pointer, names.waiters], args: [token, instance] })
+    if (replies?.[0] === 0) {
+      await this.#check(watch)
+      return
+    }
+    figures.takeovers++
     this.#settle(watch, { lost: 'gone' })
   }
 

@@ -65,6 +65,8 @@ export interface Watch {
   timer: unknown
   /** How many times in a row nobody was at the leader's inbox. */
   absences: number
+  /** The leader seems to be gone, and what became of the run is being asked. */
+  isSuspect: boolean
   /** Its end is known, and its result on the way. */
   isEnding: boolean
 }
