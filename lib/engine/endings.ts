@@ -11,6 +11,7 @@ import type { Reason } from '../reasons.js'
 import { isOfVariant, NO_VARIANT } from '../variant.js'
 import type { Cached } from './cache/lookup.js'
 import type { PeerResult } from './coordinators/codec.js'
+import { LEADS } from './coordinators/coordinator.js'
 import type { PeerNote } from './coordinators/lease.js'
 import { Departures, MAX_BOARDINGS } from './departures.js'
 import type { Flight, FlightListener } from './flights/flight.js'
@@ -21,6 +22,8 @@ import type { Arrivals, Parts, Place } from './parts.js'
 import type { Refusal } from './protection/protection.js'
 import { ANSWERED, LANDED, STRANDED } from './role.js'
 
+/** After so many promotions whose runs came to nothing elsewhere, who is promoted leads without asking. */
+const MOST_ASKED = 1
 /** Ends the key of a retry flight. Other keys end in a bracket or a quote. */
 const RETRY = ' retry'
 
@@ -89,7 +92,7 @@ export class Endings<R> implements Arrivals<R>, FlightListener<R, P<R>> {
         flight.lastLeader?.lease.release()
         participant.leaderId = participant.id
         this.#inherit(participant, flight)
-        if (this.departures.takeOffs.begin(participant) === 'run') participant.run()
+        if (this.departures.takeOffs.begin(participant, flight.promotions > MOST_ASKED ? LEADS : undefined) === 'run') participant.run()
         else this.parked(participant)
         return
       case 'wait-timeout':
@@ -131,7 +134,11 @@ export class Endings<R> implements Arrivals<R>, FlightListener<R, P<R>> {
     const { flight, limits } = standIn
     const { unshareable, variants } = this.#parts
     if (flight === undefined || result.type === 'varies') return
-    if (result.type === 'unshareable') {
+    if (result.type === 'stays') {
+      // Here as well nobody could be given what another process brings.
+      flight.promotions = MOST_ASKED
+      this.losePeer(standIn, 'released')
+    } else if (result.type === 'unshareable') {
       const { reason, remember, variant } = result
       if (remember) unshareable.remember(standIn, variant, reason, limits.unshareableTtl)
       flight.land(standIn, { type: 'unshareable', reason, variant })
@@ -148,7 +155,8 @@ export class Endings<R> implements Arrivals<R>, FlightListener<R, P<R>> {
 
   losePeer (standIn: P<R>, reason: LostReason): void {
     const { flight } = standIn
-    if (flight?.abandon(standIn, 'peer-lost') === true) this.#parts.observer.peerLost(flight.leader ?? standIn, reason)
+    // Whatever becomes of the others, it costs this process one run.
+    if (flight?.abandon(standIn, 'peer-lost', false, MOST_ASKED + 1) === true) this.#parts.observer.peerLost(flight.leader ?? standIn, reason)
   }
 
   heed (leader: P<R>, note: PeerNote['result']): void {

@@ -583,7 +583,8 @@ export class Cluster {
     this.#waited(traveller)
     const run = traveller.ran = new Run(`r${this.runs.size}`, traveller, this.moment(), process.grantOf(traveller.lease))
     this.story.push(`${traveller.id} runs ${run.name} as ${role.type}`)
-    if (run.flight !== undefined && this.calm) this.#alone(run)
+    // After two runs elsewhere that came to nothing, a process asks nobody any more.
+    if (run.flight !== undefined && run.flight.promotions < 2 && this.calm) this.#alone(run)
     this.runs.set(run.name, run)
   }
 
@@ -652,7 +653,7 @@ export class Cluster {
       if (run.leads && !run.runner.process.dead && now - run.since > FLIGHT) this.#wrong(`${run.name} leads for longer than flightTimeout`)
     }
     for (const { process, flight } of this.travellers) {
-      if (!process.dead && flight !== undefined && flight.promotions > 1) this.#wrong('a flight has had more than two leaders')
+      if (!process.dead && flight !== undefined && flight.promotions > 2) this.#wrong('a flight has had more than three leaders')
     }
   }
 
@@ -705,12 +706,12 @@ export class Cluster {
     }
   }
 
-  /** Nobody waits for longer than for one further run. */
+  /** Nobody waits for longer than for one further run, and one of this process if that was another one's as well. */
   #waited (traveller: Traveller): void {
     const { boardings, gone, limits: { waitTimeout }, since } = traveller
     const waited = this.time.now - since
     if (gone) return
-    const most = waitTimeout === WAIT ? 2 * WAIT + 4 * LIMIT : boardings * 2 * (FLIGHT + LIMIT)
+    const most = waitTimeout === WAIT ? 2 * WAIT + 4 * LIMIT : boardings * 3 * (FLIGHT + LIMIT)
     if (waited > most) this.#wrong(`${traveller.id} has waited for ${waited}`)
     if (waited > this.longest.waited) this.longest = { waited, boardings }
   }

@@ -57,6 +57,7 @@ function describe (result: PeerResult<string>): string {
     case 'failed': return `${result.type} ${result.recording} of ${result.leaderId}${result.names.length > 0 ? ` by ${result.names.join()}` : ''}`
     case 'unshareable': return `unshareable ${result.reason}`
     case 'varies': return `varies by ${result.names.join()}`
+    case 'stays': return result.type
   }
 }
 
@@ -258,16 +259,38 @@ t.test('if nothing comes of the run of another process, one of those who wait ru
   t.strictSame(other.told, [])
 })
 
-t.test('if nothing comes of a second one either, all run', async t => {
+t.test('if nothing comes of a second one either, one of them runs without asking for a third', async t => {
   const { engine, all, asked, other } = await waiting(t)
   other.lose()
   const second = peer()
   asked[1]?.answer({ type: 'follows', peer: second.seam })
   await engine.happened()
   second.lose()
-  t.strictSame((await engine.happened()).sort(), ['a runs', 'b runs'])
-  t.strictSame(all.map(({ outcome, outcomeReason }) => [outcome, outcomeReason]), Array(2).fill(['alone', 'peer-lost']))
-  t.strictSame(all.map(({ tally }) => [...tally.lostPeers]), [[], [['gone', 2]]])
+  t.strictSame(await engine.happened(), ['a runs'])
+  t.equal(asked.length, 2)
+  engine.conductor.land(all[0], [], false)
+  t.strictSame(await engine.happened(), ['b has what a brought'])
+  t.strictSame(all.map(({ tally }) => [...tally.lostPeers]), [[['gone', 1]], [['gone', 1]]])
+})
+
+t.test('if its own run comes to nothing as well, all run', async t => {
+  const { engine, all, asked, other } = await waiting(t)
+  other.lose()
+  const second = peer()
+  asked[1]?.answer({ type: 'follows', peer: second.seam })
+  await engine.happened()
+  second.lose()
+  engine.conductor.abandon(all[0], 'no-reply')
+  t.strictSame(await engine.happened(), ['a runs', 'b runs'])
+})
+
+t.test('if what another process brought cannot travel, one of those who wait runs at once, and asks nobody', async t => {
+  const { engine, all, asked, other } = await waiting(t)
+  other.land({ type: 'stays' })
+  t.strictSame(await engine.happened(), ['b runs'])
+  t.equal(asked.length, 1)
+  engine.conductor.land(all[1], [], false)
+  t.strictSame(await engine.happened(), ['a has what b brought'])
 })
 
 t.test('who waits for another process waits no longer than for one of its own', async t => {

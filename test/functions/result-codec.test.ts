@@ -50,7 +50,7 @@ t.test('results travel as JSON, with Buffers as they are, and nothing as nothing
 t.test('what else a run came to travels as well', async t => {
   const { codec } = sender()
   for (const result of [
-    { type: 'unshareable', reason: 'too-large', variant: NO_VARIANT, leaderId: 'call-1', remember: false }, { type: 'varies', names: [] }
+    { type: 'unshareable', reason: 'too-large', variant: NO_VARIANT, leaderId: 'call-1', remember: false }, { type: 'varies', names: [] }, { type: 'stays' }
   ] as Array<PeerResult<CallResult>>) t.strictSame(codec.decode(codec.encode(result) as Uint8Array), result)
 })
 

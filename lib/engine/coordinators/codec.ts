@@ -23,6 +23,8 @@ export type PeerResult<R> =
     /** Whether the key is remembered as one whose results cannot be shared. */
     readonly remember: boolean
   }
+  /** Something that cannot travel: each process runs for itself. */
+  | { readonly type: 'stays' }
   /** Not the end of a run, but what an earlier one showed: results of the key depend on these as well. */
   | {
     readonly type: 'varies'

@@ -7,7 +7,7 @@ import type { PeerResult } from './codec.js'
 
 /** What newcomers of a key are told for a while, instead of getting a place. */
 export interface PeerNote {
-  readonly result: Exclude<PeerResult<never>, { readonly recording: never }>
+  readonly result: Extract<PeerResult<never>, { readonly type: 'unshareable' | 'varies' }>
   /** In milliseconds. */
   readonly ttl: number
 }

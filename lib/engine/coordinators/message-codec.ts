@@ -64,6 +64,8 @@ export class MessageCodec<R> implements LandingCodec<R> {
       }
       case 'varies':
         return { ...head, names: result.names }
+      case 'stays':
+        return head
     }
   }
 
@@ -89,6 +91,8 @@ export class MessageCodec<R> implements LandingCodec<R> {
         }
       case 'varies':
         return { type, names: this.#format.names(member(value, 'names')) }
+      case 'stays':
+        return { type }
       default:
         return unfit()
     }

@@ -7,7 +7,6 @@
  */
 import type { Coordination, CoordinationLease, Joined, Joining, RemoteRun } from '../../../types/index.js'
 import { attempt } from '../../codec/strict.js'
-import { NO_VARIANT } from '../../variant.js'
 import type { LandingCodec, PeerResult } from './codec.js'
 import { LEADS, type Claim, type Claiming, type Coordinator, type Peer, type PeerListener } from './coordinator.js'
 import { NO_LEASE, type Lease, type PeerNote } from './lease.js'
@@ -20,6 +19,8 @@ const FENCE = 'flight '
 const REST = 1_000
 
 const NOTHING = new Uint8Array()
+/** Processes that wait run at once, each for itself, and not one after the other. */
+const STAYS: PeerResult<never> = Object.freeze({ type: 'stays' })
 const UNKNOWN: Joined = Object.freeze({ type: 'unknown' })
 
 /** What another process has purged. */
@@ -146,7 +147,7 @@ class RemoteLease<R> implements Lease<R> {
   }
 
   land (result: PeerResult<R>, note?: PeerNote): void {
-    const made = (): Uint8Array => this.#codec.encode(result) ?? this.#codec.encode(doesNotTravel(result)) ?? NOTHING
+    const made = (): Uint8Array => this.#codec.encode(result) ?? this.#codec.encode(STAYS) ?? NOTHING
     attempt(() => { this.#lease.land(made, this.#noted(note)) })
   }
 
@@ -158,12 +159,6 @@ class RemoteLease<R> implements Lease<R> {
     const message = note === undefined ? undefined : this.#codec.encode(note.result)
     return note === undefined || message === undefined ? undefined : { message, ttl: note.ttl }
   }
-}
-
-/** Those who wait run all at once, and not one after the other. */
-function doesNotTravel<R> (result: PeerResult<R>): PeerResult<R> {
-  const leaderId = 'leaderId' in result ? result.leaderId : ''
-  return { type: 'unshareable', reason: 'unknown-payload', variant: NO_VARIANT, leaderId, remember: false }
 }
 
 /** Whoever refreshes last is followed by nobody, and after it nobody refreshes for a moment. */

@@ -55,7 +55,7 @@ export interface FlightRegistry<R, P extends Passenger<R, P>> {
   waitersChanged (by: number): void
 }
 
-/** After so many promotions all followers are released: nobody waits longer than for one further run. */
+/** After so many promotions, unless runs elsewhere were lost, all are released: nobody waits longer than for one further run. */
 const MAX_PROMOTIONS = 1
 
 export class Flight<R, P extends Passenger<R, P>> extends Timed implements FleetMember<Flight<R, P>>, WaitListener<P> {
@@ -161,13 +161,12 @@ export class Flight<R, P extends Passenger<R, P>> extends Timed implements Fleet
    * wait on. If there is none, the flight ends for all. Returns false if `leader` does not lead.
    *
    * @param last promotes the follower that came last instead
+   * @param most after so many promotions nobody is promoted
    */
-  abandon (leader: P, reason: string, last = false): boolean {
+  abandon (leader: P, reason: string, last = false, most = MAX_PROMOTIONS): boolean {
     if (this.#leader !== leader) return false
     const next = this.#successor(last)
-    if (next === undefined || this.promotions === MAX_PROMOTIONS) {
-      return this.land(leader, { type: 'abandoned', reason })
-    }
+    if (next === undefined || this.promotions >= most) return this.land(leader, { type: 'abandoned', reason })
     this.promotions++
     leader.flight = undefined
     this.#forget(next)
