@@ -21,7 +21,7 @@ export function faultOf (error: Error, prefix: string): Error | undefined {
   if (/WRONGPASS|NOAUTH|invalid (?:username-)?password|without any password configured/i.test(message)) {
     return fault('Redis does not accept the name or password of the client')
   }
-  if (/NOPERM|user executing the script can't/i.test(message)) {
+  if (/NOPERM|user executing the script can't|ACL failure in script/i.test(message)) {
     return fault(`Redis does not let the user of the client do what is needed: give it ~${prefix}* &${prefix}* ${COMMANDS.map(name => `+${name}`).join(' ')}`)
   }
   if (/SPUBLISH|SSUBSCRIBE|SHARDNUMSUB|Unknown Redis command called from (?:Lua )?script|Unknown subcommand/i.test(message)) {

@@ -18,7 +18,7 @@ import type { Seal } from './seal.js'
 /** What a server says that can do nothing for us now. Redis 6 puts the name of an error in a script in the middle. */
 const ERRORS = new RegExp(`(?:^|-)(${CAUSES.slice(2).join('|')})\\b`)
 /** What `NOPERM` is called in a script. */
-const NO_PERMISSION = /user executing the script can't/i
+const NO_PERMISSION = /user executing the script can't|ACL failure in script/i
 /** Bytes per millisecond that a large exchange is given time for, besides the time limit. */
 const LEAST_SPEED = 2_000
 
