@@ -14,6 +14,7 @@ import { Desk } from './desk.js'
 import type { Link } from './link.js'
 import type { KeyNames } from './names.js'
 import { readCoordinatorOptions, type CoordinatorSettings, type RedisCoordinatorOptions } from './options.js'
+import type { PurgeListener } from './purges.js'
 import type { Call } from './scripts.js'
 
 /** More would be more than a script can take. */
@@ -40,7 +41,7 @@ let tokens = 0
 class RedisCoordination implements Coordination {
   readonly #desk: Desk
   readonly #link: Link
-  readonly #group: string
+  readonly #listener: PurgeListener
   readonly #keyPrefix: string
   readonly #leave: () => Promise<void>
   readonly #stopListening: () => void
@@ -52,14 +53,14 @@ class RedisCoordination implements Coordination {
   constructor (desk: Desk, member: CoordinationMember) {
     this.#desk = desk
     this.#link = desk.link
-    this.#group = member.group
     this.#keyPrefix = `${member.group.length}:${member.group}`
     this.#leave = desk.use(member.log)
-    this.#stopListening = desk.shared.purges.listen({
+    this.#listener = {
       group: member.group,
       purged: (labels, soft) => { member.purged(labels, soft) },
       missed: () => { member.missedPurges() }
-    })
+    }
+    this.#stopListening = desk.shared.purges.listen(this.#listener)
   }
 
   async ready (): Promise<void> {
@@ -77,7 +78,7 @@ class RedisCoordination implements Coordination {
   }
 
   purge (labels: readonly string[], soft: boolean): void {
-    this.#desk.shared.purges.purge(this.#group, labels, soft)
+    this.#desk.shared.purges.purge(this.#listener.group, labels, soft, this.#listener)
   }
 
   figures (): CoordinationFigures {

@@ -47,8 +47,9 @@ export class Purges {
     return () => { this.#listeners.delete(listener) }
   }
 
-  /** What has one of these labels is purged for all processes. The others are told. */
-  purge (group: string, labels: readonly string[], soft: boolean): void {
+  /** What has one of these labels is purged for all processes. The others are told, and who listens in this one besides `by`. */
+  purge (group: string, labels: readonly string[], soft: boolean, by?: PurgeListener): void {
+    for (const listener of [...this.#listeners]) if (listener !== by && listener.group === group) listener.purged(labels, soft)
     for (const some of batches(labels)) this.#begin(this.#send({ group, labels: some, soft }))
   }
 

@@ -1,6 +1,7 @@
 /**
  * "What is purged in one process is purged in all: nobody joins an older run, and everybody is told, at the latest when Redis is there again."
  */
+import { Redis } from 'ioredis'
 import t from 'tap'
 import { until } from '../fixtures/gate.js'
 import { leftIn, message, peerOf, peersOf, type Peer } from '../fixtures/redis/peers.js'
@@ -112,6 +113,15 @@ t.test('purges', withServer, async t => {
     t.strictSame(await leftIn(server), { keys: [], channels: [] })
     t.equal(await server.command('PTTL', CLOCK), -1)
   })
+})
+
+t.test('who else takes part in the same process, over the same connection, is told as well', withServer, async t => {
+  const server = await redisServer(t)
+  const client = new Redis({ host: server.host, port: server.port, lazyConnect: true })
+  const [one, two] = await peersOf(t, server, 2, { client }) as [Peer, Peer]
+  const other = await peerOf(t, server, { client, group: 'others' }).connected()
+  one.coordination.purge(['a'], true)
+  t.strictSame([one.purged, two.purged, other.purged], [[], [[['a'], true]], []])
 })
 
 t.test('who was cut off from the inbox is told that purges may have been missed', withServer, async t => {

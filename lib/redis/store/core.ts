@@ -7,6 +7,7 @@ import { randomBytes } from 'node:crypto'
 import type { CoordinationLog, StoreFigures } from '../../../types/index.js'
 import { sharedLink, type SharedLink } from '../shared-links.js'
 import type { Link } from '../link.js'
+import type { PurgeListener } from '../purges.js'
 import { StoreCounts } from './figures.js'
 import { MemoryFront, NO_FRONT, type Front } from './front.js'
 import type { StoreSettings } from './options.js'
@@ -38,6 +39,18 @@ export class Core {
   /** Of the last link that there was. */
   #linkFigures: StoreFigures['link']
   #end = (): void => {}
+  readonly #listener: PurgeListener = {
+    group: GROUP,
+    purged: (labels, soft) => {
+      this.front.purged(labels)
+      for (const user of this.#users.keys()) user.purged(labels, soft)
+    },
+    missed: () => {
+      this.front.clear()
+      for (const user of this.#users.keys()) user.missedPurges()
+    }
+  }
+
   #landings = 0
   /** What is being purged in this turn of the event loop, and which users have said so. */
   #purging: { readonly text: string, readonly by: Set<CoreUser> } | undefined
@@ -118,7 +131,7 @@ export class Core {
     const purging = this.#purging = { text, by: new Set([by]) }
     queueMicrotask(() => { if (this.#purging === purging) this.#purging = undefined })
     this.front.purged(labels)
-    this.#shared?.purges.purge(GROUP, labels, soft)
+    this.#shared?.purges.purge(GROUP, labels, soft, this.#listener)
     for (const user of this.#users.keys()) if (user !== by) user.purged(labels, soft)
   }
 
@@ -127,17 +140,7 @@ export class Core {
     this.#linkFigures = shared.link.figures
     const ends = [
       shared.link.listen({ usable: () => { for (const user of this.#users.keys()) user.reconnected() } }),
-      shared.purges.listen({
-        group: GROUP,
-        purged: (labels, soft) => {
-          this.front.purged(labels)
-          for (const user of this.#users.keys()) user.purged(labels, soft)
-        },
-        missed: () => {
-          this.front.clear()
-          for (const user of this.#users.keys()) user.missedPurges()
-        }
-      })
+      shared.purges.listen(this.#listener)
     ]
     this.#end = () => { for (const end of ends) end() }
     return shared
