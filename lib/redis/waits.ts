@@ -192,7 +192,10 @@ export class Waits {
     // It is done, and its message is on the way, unless that was lost.
     else if (state === 'D') this.#loseAfter(watch, opTimeout)
     // The connection is away for a moment, or the circuit is about to open.
-    else watch.timer = clock.setTimeout(() => { this.#check(watch) }, opTimeout)
+    else {
+      clock.clearTimeout(watch.timer)
+      watch.timer = clock.setTimeout(() => { this.#check(watch) }, opTimeout)
+    }
   }
 
   #loseAfter (watch: Watch, delay: number): void {
@@ -202,7 +205,7 @@ export class Waits {
 
   /** Whoever finds that first ends its lease. The others ask what became of the run, as all do if it has ended. */
   async #gone (watch: Watch): Promise<void> {
-    if (watch.isSuspect) return
+    if (this.#watches.get(watch.token) !== watch) return
     watch.isSuspect = true
     const { figures, instance, scripts } = this.#link
     const { names, token } = watch

@@ -29,6 +29,8 @@ export class ClusterNode {
   readonly #subscribed = new Set<string>()
   #inbox: Line | undefined
   #retry: unknown
+  /** A channel was refused a moment ago: none is asked for until the time to try again. */
+  #isPausing = false
 
   constructor (make: MakeNodeWire, address: Address, listener: NodeListener, timing: Timing) {
     this.#make = make
@@ -53,7 +55,7 @@ export class ClusterNode {
     this.#channels = channels
     for (const channel of this.#subscribed) if (!channels.includes(channel)) this.#subscribed.delete(channel)
     if (channels.length === 0) return
-    if (this.#inbox?.isReady === true) this.#subscribe()
+    if (this.#inbox?.isReady === true && !this.#isPausing) this.#subscribe()
     const { address } = this
     const lost = (): void => {
       this.#subscribed.clear()
@@ -74,6 +76,7 @@ export class ClusterNode {
   readonly #subscribe = (): void => {
     const inbox = this.#inbox as Line
     const subscribed = this.#subscribed
+    this.#isPausing = false
     // One command for each, as each may be of another slot. A node that is asked again says yes again.
     for (const channel of this.#channels.filter(channel => !subscribed.has(channel))) {
       inbox.subscribe([channel]).then(() => {
@@ -81,6 +84,7 @@ export class ClusterNode {
         this.#listener.changed()
       }, (error: Error) => {
         if (!inbox.isReady) return
+        this.#isPausing = true
         if (error.message.startsWith('MOVED ')) this.#listener.moved()
         else this.#listener.failed(error)
         this.#timing.clock.clearTimeout(this.#retry)

@@ -33,6 +33,8 @@ export class ClusterConnection implements Connection {
   #refreshing = false
   #timer: unknown
   #rounds = 0
+  /** For how many rounds one after the other no node could be asked. */
+  #lost = 0
 
   constructor (scout: () => Promise<Scouted>, channels: readonly string[], listener: ConnectionListener, timing: Timing) {
     this.#scout = scout
@@ -55,7 +57,8 @@ export class ClusterConnection implements Connection {
   #later (): void {
     this.#timer = this.#timing.clock.setTimeout(() => {
       const lost = ![...this.#nodes.values()].some(({ commands }) => commands.isReady)
-      if (lost && ++this.#rounds % 10 === 0) this.#begin()
+      this.#lost = lost ? this.#lost + 1 : 0
+      if (lost && this.#lost % 10 === 0) this.#begin()
       else if (!this.#ready || !this.#inboxReady) this.#refresh()
       this.#later()
     }, retryDelay(Infinity))

@@ -150,7 +150,7 @@ export function ioredisWire (client: Ioredis, listener: WireListener, timing: Ti
  * connects.
  */
 export async function scoutIoredis (client: IoredisCluster): Promise<Scouted> {
-  const scout = client.duplicate([], { lazyConnect: true, shardedSubscribers: false, clusterRetryStrategy: () => null })
+  const scout = client.duplicate([], { lazyConnect: true, shardedSubscribers: false, clusterRetryStrategy: null })
   try {
     await new Promise<unknown>((resolve, reject) => {
       scout.on('error', reject)

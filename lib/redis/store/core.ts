@@ -38,7 +38,7 @@ export class Core {
   #shared: SharedLink | undefined
   /** Of the last link that there was. */
   #linkFigures: StoreFigures['link']
-  #end = (): void => {}
+  #ends: ReadonlyArray<() => void> = []
   readonly #listener: PurgeListener = {
     group: GROUP,
     purged: (labels, soft) => {
@@ -87,7 +87,7 @@ export class Core {
     const release = this.#users.get(user)
     this.#users.delete(user)
     if (this.#users.size === 0) {
-      this.#end()
+      for (const end of this.#ends) end()
       this.#shared = undefined
       this.front.clear()
     }
@@ -138,11 +138,10 @@ export class Core {
   #open (): SharedLink {
     const shared = sharedLink(this.settings)
     this.#linkFigures = shared.link.figures
-    const ends = [
+    this.#ends = [
       shared.link.listen({ usable: () => { for (const user of this.#users.keys()) user.reconnected() } }),
       shared.purges.listen(this.#listener)
     ]
-    this.#end = () => { for (const end of ends) end() }
     return shared
   }
 }
