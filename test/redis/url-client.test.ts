@@ -1,33 +1,18 @@
 /**
  * "A connection by a url is one like any other once its client is loaded, and none before."
  */
-import { EventEmitter } from 'node:events'
 import t from 'tap'
 import { urlClient } from '../../lib/redis/url-client.js'
 import { gate, until } from '../fixtures/gate.js'
+import { fakeIoredis } from '../fixtures/redis/fake-ioredis.js'
 import { listening } from '../fixtures/redis/listening.js'
-
-/** What counts as a client of ioredis, and answers without a server. */
-function fakeIoredis (): object {
-  const client = Object.assign(new EventEmitter(), {
-    status: 'wait',
-    options: { connectTimeout: 1 },
-    duplicate: () => fakeIoredis(),
-    async connect () { setImmediate(() => client.emit('ready')) },
-    disconnect () { client.emit('end') },
-    pipeline: () => ({ callBuffer () {}, exec: async () => [[null, Buffer.from('PONG')]] }),
-    async subscribe () {},
-    async ssubscribe () {}
-  })
-  return client
-}
 
 t.test('nothing can be sent before the client is loaded, and all goes through it afterwards', async t => {
   const loaded = gate<unknown>()
   const { connection, events, ready } = listening(t, urlClient('redis://localhost', [['ioredis', async () => await loaded.promise]]))
   t.strictSame([connection.isCluster, connection.isReady, connection.isInboxReady], [false, false, false])
   await t.rejects(connection.send('a', [['PING']]), { message: 'there is no connection' })
-  loaded.open(fakeIoredis())
+  loaded.open(fakeIoredis(() => Buffer.from('PONG')))
   await ready()
   t.strictSame(events.toSorted(), ['inboxReady', 'ready'])
   t.strictSame(await connection.send('a', [['PING']]), [Buffer.from('PONG')])
