@@ -10,9 +10,11 @@ import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import type { FastifyInstance } from 'fastify'
 import t from 'tap'
+import { NOT_RUN, withServer } from './fixtures/redis/server.js'
 
 // They wait most of the time.
 t.jobs = 4
+if (withServer.skip !== false) t.comment(NOT_RUN)
 
 const EXAMPLES = new URL('../examples/', import.meta.url)
 
@@ -155,6 +157,19 @@ const PRINTS: Record<string, ReadonlyArray<string | RegExp>> = {
   ]
 }
 
+/** The same of those that start a Redis. Their processes take a while to ask. */
+const MANY_PROCESSES: typeof PRINTS = {
+  'cluster.js': [
+    '4 workers by themselves: 100 requests, 1 body, 4 runs',
+    '4 workers with a coordinator: 100 requests, 1 body, 1 run'
+  ],
+  'two-apps.js': [
+    'at once, of both: 100 requests, 1 body, 1 run',
+    'a moment later, from the cache: 100 requests, 1 body, 0 runs',
+    'after a write to the first: 100 requests, 1 body, 1 run'
+  ]
+}
+
 const TABLE = [
   /^ +handler runs +wall time +p50 +p99 +deduplicated$/m,
   /^without coalescing +500 +\d+ ms +\d+ ms +\d+ ms +-$/m,
@@ -162,21 +177,28 @@ const TABLE = [
 ]
 
 t.test('every example is tested here', { buffered: true }, async t => {
-  t.same((await readdir(EXAMPLES)).sort(), [...Object.keys(PRINTS), 'server.js', 'server.html'].sort())
+  t.same((await readdir(EXAMPLES)).sort(), [...Object.keys({ ...PRINTS, ...MANY_PROCESSES }), 'redis-server.js', 'server.js', 'server.html'].sort())
 })
 
-for (const [file, lines] of Object.entries(PRINTS)) {
-  t.test(`${file} shows its point and ends`, { buffered: true }, async t => {
-    const { code, signal, stdout, stderr } = await run(t, file).end
+for (const [file, lines] of Object.entries({ ...PRINTS, ...MANY_PROCESSES })) {
+  t.test(`${file} shows its point and ends`, { buffered: true, ...file in MANY_PROCESSES && withServer }, async t => {
+    const { code, signal, stdout, stderr } = await run(t, file, [], { QUERY_TIME: '4000' }).end
     t.match(stdout.trimEnd().split('\n'), lines)
     t.equal(stdout.trimEnd().split('\n').length, lines.length)
     t.same({ code, signal, stderr }, { code: 0, signal: null, stderr: '' })
   })
 }
 
+t.test('examples with many processes say how to get a server where there is none', { buffered: true }, async t => {
+  for (const file of Object.keys(MANY_PROCESSES)) {
+    const { code, stdout, stderr } = await run(t, file, [], { PATH: '/nowhere' }).end
+    t.match({ code, stdout, stderr }, { code: 1, stdout: '', stderr: /needs redis-server or valkey-server[^]+apt-get install redis-server/ }, file)
+  }
+})
+
 t.test('importing an example does not run it', { buffered: true }, async t => {
   const files = await readdir(EXAMPLES)
-  for (const file of files.filter(file => file.endsWith('.js') && file !== 'functions.js')) {
+  for (const file of files.filter(file => file.endsWith('.js') && file !== 'functions.js' && file !== 'redis-server.js')) {
     const { build } = await import(new URL(file, EXAMPLES).href) as { build: unknown }
     t.type(build, 'function', file)
   }
