@@ -6,17 +6,24 @@ import { execFile } from 'node:child_process'
 import { basename, join } from 'node:path'
 import { promisify } from 'node:util'
 import Fastify from 'fastify'
+import { Redis } from 'ioredis'
 import t from 'tap'
 import ts from 'typescript'
 import * as errors from '../lib/errors.js'
 import coalesce, { ANALYTICS_COOKIES } from '../lib/index.js'
 import { readOptions } from '../lib/options/options.js'
 import { REASONS } from '../lib/reasons.js'
+import { readCoordinatorOptions } from '../lib/redis/options.js'
+import { readStoreOptions } from '../lib/redis/store/options.js'
 import { WARNINGS } from '../lib/warnings.js'
 import { brokenLinks, namedRows, page, PAGES, ROOT, type Snippet } from './fixtures/markdown.js'
+import { hasRedis, redisServer } from './fixtures/redis/server.js'
 
 // Seconds on a machine that has nothing else to do.
 t.setTimeout(120_000)
+
+const REDIS = 'redis://localhost:6379'
+const redis = hasRedis ? await redisServer(t) : undefined
 
 t.test('every relative link and anchor leads somewhere', t => {
   t.same(PAGES.flatMap(brokenLinks), [])
@@ -49,12 +56,12 @@ const isCommon = ({ code }: Snippet): boolean => code.includes('require(')
 /** It has its types in comments, or cannot import: TypeScript would not take it for its own. */
 const isScript = (snippet: Snippet): boolean => isCommon(snippet) || snippet.code.includes('@param ')
 /** Whether it can run here: on its own, and with what is installed. */
-const runs = ({ code }: Snippet): boolean => !code.includes('@nestjs/')
+const runs = ({ code }: Snippet): boolean => !code.includes('@nestjs/') && (hasRedis || !code.includes("'@fastify/redis'"))
 
 function program (snippet: Snippet): string {
-  const code = snippet.code.replace('port: 3000', 'port: 0')
+  const code = snippet.code.replace('port: 3000', 'port: 0').replaceAll(REDIS, redis?.url ?? REDIS)
   // The route that it declares is one that the plugin has seen.
-  const seen = /app\.get\(|routes\.get\(|shop\.get\(/.test(code) && code.includes('coalesce: true') ? 'if (app.coalesce.stats().routes.length === 0) throw new Error("no route is coalesced")' : ''
+  const seen = !code.includes('isMainThread') && /app\.get\(|routes\.get\(|shop\.get\(/.test(code) && code.includes('coalesce: true') ? 'if (app.coalesce.stats().routes.length === 0) throw new Error("no route is coalesced")' : ''
   if (isCommon(snippet)) return `${SCRIPT_STUBS}\n${code}\napp.ready().then(() => { ${seen} }).then(() => app.close())\n`
   if (isScript(snippet)) return `${SCRIPT_STUBS}\n${code}`
   const isDeclared = (name: string): boolean => new RegExp(`^(?:import|const|let|class|type|function)\\b[^'\\n=(:]*\\b${name}\\b`, 'm').test(code)
@@ -82,7 +89,7 @@ const compiled = ts.createProgram([...Object.keys(TYPES), ...files].map(file => 
   typeRoots: [join(ROOT, 'node_modules/@types')],
   types: ['node'],
   // As it is, not as it was when it was last built.
-  paths: { 'fastify-coalesce': [join(ROOT, 'lib/index.ts')] }
+  paths: { 'fastify-coalesce': [join(ROOT, 'lib/index.ts')], 'fastify-coalesce/redis': [join(ROOT, 'lib/redis/index.ts')] }
 })
 
 t.test('every snippet compiles in strict mode', t => {
@@ -122,7 +129,7 @@ t.test('every snippet runs', async t => {
 })
 
 /** What users write is declared here. */
-const contract = ['types', 'lib/stores'].flatMap(folder => ts.sys.readDirectory(join(ROOT, folder), ['.ts'], ['**/*-d.ts']))
+const contract = ['types', 'lib/stores', 'lib/redis'].flatMap(folder => ts.sys.readDirectory(join(ROOT, folder), ['.ts'], ['**/*-d.ts']))
   .map(path => ts.createSourceFile(path, ts.sys.readFile(path) as string, ts.ScriptTarget.Latest, true))
 
 /** The members of an interface, each with the default that its comment gives. */
@@ -169,6 +176,40 @@ t.test('the options page gives every default as the types do, and what every opt
     } catch (error) {
       const wanted = /must be (.*), got Symbol\(wrong\)/.exec((error as Error).message)?.[1]
       t.ok(text.includes(`Must be ${wanted}.`), `${name}: Must be ${wanted}.`)
+    }
+  }
+  t.end()
+})
+
+/** A default as it is written in a table. */
+function written (text: string): unknown {
+  return JSON.parse(text.replaceAll("'", '"').replace(/(\w+):/g, '"$1":'))
+}
+
+t.test('the page on processes has every option of redisCoordinator and redisStore, with its default and what it must be, and no other', t => {
+  const processes = page('docs/processes.md')
+  const [common, own] = processes.section('Options').split('Of `redisStore` besides') as [string, string]
+  const linkOptions = sorted(membersOf('RedisLinkOptions').keys())
+  t.same(sorted(namedRows(common).keys()), sorted([...linkOptions, ...membersOf('RedisCoordinatorOptions').keys()]))
+  t.same([...namedRows(common).keys()].slice(0, 7).sort(), linkOptions, 'the first seven are those of both')
+  t.same(sorted(namedRows(own).keys()), sorted(membersOf('RedisStoreOptions').keys()))
+
+  const client = new Redis({ lazyConnect: true })
+  for (const [rows, read] of [[namedRows(common), readCoordinatorOptions], [namedRows(own), readStoreOptions]] as const) {
+    for (const [name, row] of rows) {
+      const [, , given = '', wanted = ''] = row.split('|').map(cell => cell.trim())
+      const message = (): string => {
+        try {
+          read({ ...name === 'url' ? {} : { client }, [name]: Symbol('wrong') })
+          return ''
+        } catch (error) {
+          return (error as Error).message
+        }
+      }
+      const must = / must be (.*), got /.exec(message())?.[1]
+      t.equal(wanted, must?.startsWith('a duration from 1 ms') === true ? 'a duration' : must, `${name} must be`)
+      if (given.startsWith('`')) t.same(read({ client, [name]: written(given.slice(1, -1)) }), read({ client }), `default of ${name}`)
+      else t.match(given, /^(?:|none|\[the app\]\(#namespace\)|1, in a cluster 16|the system's)$/, `default of ${name}`)
     }
   }
   t.end()
