@@ -4,6 +4,7 @@
  * A coordinator knows keys, labels and bytes, and nothing of requests. None of its methods may throw or reject but `ready` and `close`.
  * Whatever fails in it ends as if there were none: each process then leads for itself.
  */
+import type { Readable } from 'node:stream'
 import type { Clock } from './values.js'
 
 /** The part of a logger that a coordinator uses. */
@@ -135,11 +136,29 @@ export interface CoordinationLease {
   land (message: () => Uint8Array, note?: { readonly message: Uint8Array, readonly ttl: number }): void
   /** The run came to nothing. Those who wait for it ask again. */
   release (): void
+  /**
+   * The run has a result whose body is still being made. Other processes that wait, now or later, read it as it is made; in those that
+   * have begun to, its end is what `land` would have given them. Undefined, or no such method: they get it when it is complete.
+   */
+  relay? (live: LiveMessage): Relay | undefined
+}
+
+/** A result whose body is still being made. */
+export interface LiveMessage {
+  /** What comes before the body. Asked only if another process waits. Undefined: it does not travel. */
+  head (): Uint8Array | undefined
+  /** A reader of all of the body. Asked only if another process waits, and destroyed if none does any more. */
+  body (): Readable
+}
+
+export interface Relay {
+  /** Nobody elsewhere reads on: what they have begun to read is broken off. What `land` says is for those who have not begun. */
+  cut (): void
 }
 
 /** A run of another process. */
 export interface RemoteRun {
-  /** Waits for its end. Called once; the listener is called at most once, and never before `follow` has returned. */
+  /** Waits for what it comes to. Called once; the listener is called at most once, and never before `follow` has returned. */
   follow (listener: RemoteRunListener): void
   /** Nobody here waits for it any more. The listener is not called. */
   leave (): void
@@ -159,6 +178,11 @@ export type LostReason =
 export interface RemoteRunListener {
   /** It has come to this. */
   landed (message: Uint8Array): void
+  /**
+   * It has come to this, with a body that is still being made. After that, neither `landed` nor `lost` is called. The body fails if nothing
+   * more comes of it; who destroys it has left.
+   */
+  opened? (head: Uint8Array, body: Readable): void
   /** Nothing comes of it: ask again, or run. */
   lost (reason: LostReason): void
 }

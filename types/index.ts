@@ -11,7 +11,7 @@ export type {
 } from './explanation.js'
 export type {
   Coordination, CoordinationFigures, CoordinationLease, CoordinationLog, CoordinationMember, Coordinator, Durations, Joined, Joining,
-  LostReason, RemoteRun, RemoteRunListener
+  LiveMessage, LostReason, Relay, RemoteRun, RemoteRunListener
 } from './coordination.js'
 export type { Deduplicate, Deduplicated, DeduplicateOptions, ResultCodec } from './functions.js'
 export type { CacheControlOptions, CoalesceOptions, MetricsOptions } from './options.js'

@@ -129,7 +129,8 @@ export class Conductor<R> {
       // Newcomers of other processes are told if the key has turned out to have variants.
       const split = participant.boardedKey !== this.variants.keyOf(participant)
       this.#land(participant, { type, recording }, type, type, joined)
-      if (!live) pass(participant, { type, recording }, names, split)
+      if (live) this.live.begun(participant, type, recording, names)
+      else pass(participant, { type, recording }, names, split)
     }
   }
 

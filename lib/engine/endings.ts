@@ -5,6 +5,7 @@
  * is no such end: the front end ends that response.) A participant that may not have a result boards again, at
  * most `MAX_BOARDINGS` times, or runs for itself: a few at a time, so that no flight ends in a stampede.
  */
+import type { Readable } from 'node:stream'
 import type { LostReason, Outcome } from '../../types/index.js'
 import { FlightTimeoutError, NobodyWaitsError, NotKeptError, WaitTimeoutError } from '../errors.js'
 import type { Reason } from '../reasons.js'
@@ -16,6 +17,7 @@ import type { PeerNote } from './coordinators/lease.js'
 import { Departures, MAX_BOARDINGS } from './departures.js'
 import type { Flight, FlightListener } from './flights/flight.js'
 import type { AbortReason, Ending } from './flights/landing.js'
+import { openPeer } from './live.js'
 import { outcomeOf } from './outcome.js'
 import type { Participant } from './participant.js'
 import type { Arrivals, Parts, Place } from './parts.js'
@@ -117,7 +119,8 @@ export class Endings<R> implements Arrivals<R>, FlightListener<R, P<R>> {
   }
 
   outlasted (leader: P<R>): void {
-    leader.lease.release()
+    // Who reads it elsewhere reads on. Without being renewed, its lease ends soon for newcomers.
+    if (!leader.lease.isRelayed) leader.lease.release()
   }
 
   serve (participant: P<R>, cached: Cached<R> | undefined): void {
@@ -130,10 +133,10 @@ export class Endings<R> implements Arrivals<R>, FlightListener<R, P<R>> {
     this.#give(participant, cached.recording, outcomeOf(cached), cached.reason)
   }
 
-  landPeer (standIn: P<R>, result: PeerResult<R>): void {
+  landPeer (standIn: P<R>, result: PeerResult<R>, body?: Readable): boolean {
     const { flight, limits } = standIn
     const { unshareable, variants } = this.#parts
-    if (flight === undefined || result.type === 'varies') return
+    if (flight === undefined || result.type === 'varies') return false
     if (result.type === 'stays') {
       // Here as well nobody could be given what another process brings.
       flight.promotions = MOST_ASKED
@@ -147,10 +150,17 @@ export class Endings<R> implements Arrivals<R>, FlightListener<R, P<R>> {
     } else if (variants.learn(standIn, result.names, result.type === 'shared')) {
       const { type: reason, recording, leaderId } = result
       if (reason === 'shared') unshareable.forget(standIn)
-      flight.land(standIn, { type: 'peer', recording, leaderId, reason }, standIn.sharing(recording))
+      const landing = { type: 'peer', recording, leaderId, reason } as const
+      if (body !== undefined) {
+        const isRead = openPeer(standIn, flight, landing, body, variants)
+        if (!isRead) this.losePeer(standIn, 'rejected')
+        return isRead
+      }
+      flight.land(standIn, landing, standIn.sharing(recording))
     } else {
       flight.land(standIn, { type: 'unshareable', reason: 'varies-too-much', variant: NO_VARIANT })
     }
+    return false
   }
 
   losePeer (standIn: P<R>, reason: LostReason): void {

@@ -1,15 +1,40 @@
 /**
  * Results that are being made while their followers read them already.
  *
- * Invariant: other processes, and the cache, get such a result when it is complete, or not at all.
+ * Invariant: the cache gets such a result when it is complete, or not at all. So do other processes, unless they read it as it is made:
+ * then what they read ends if it is complete, and is broken off if it never will be, or is not for all of them.
  */
+import type { Readable } from 'node:stream'
 import type { AbandonedReason } from '../reasons.js'
 import { variantOf } from '../variant.js'
 import type { Caching } from './caching.js'
 import { pass } from './word.js'
+import type { Flight } from './flights/flight.js'
 import type { Landing } from './flights/landing.js'
 import type { Participant } from './participant.js'
 import type { Variants } from './variants.js'
+
+/** What other processes get of a live result. */
+export interface Relayed<R> {
+  /** All of it but the body. */
+  readonly head: R
+  /** Makes a reader of all of the body. */
+  readonly body: () => Readable
+}
+
+/** A live result of another process. */
+export interface Revived<R> {
+  readonly recording: R
+  /** All who were on board read it. */
+  readonly joined: () => void
+}
+
+export interface RevivedListener {
+  /** It has become too large for newcomers. */
+  full (): void
+  /** It has ended, or was broken off, or nobody reads it any more. */
+  over (how: 'complete' | 'cut-off' | 'unheard'): void
+}
 
 export class Live<R> {
   readonly #caching: Caching<R>
@@ -18,6 +43,13 @@ export class Live<R> {
   constructor (caching: Caching<R>, variants: Variants) {
     this.#caching = caching
     this.#variants = variants
+  }
+
+  /** A result can be read while it is being made: in other processes as well. */
+  begun (participant: Participant<R>, type: 'shared' | 'failed', recording: R, names: readonly string[]): void {
+    const { id: leaderId, lease } = participant
+    const relayed = lease.isShared ? participant.relayed(recording) : undefined
+    if (relayed !== undefined) lease.relay({ type, recording: relayed.head, leaderId, names }, relayed.body)
   }
 
   /** A result is complete: other processes get it, and it is stored if its leader still leads its flight. */
@@ -42,9 +74,34 @@ export class Live<R> {
     participant.flight?.abandon(participant, reason)
   }
 
-  /** Ends the flight of a result. Its followers get that result, or `rest`. Other processes get it only if it was complete. */
+  /** Ends the flight of a result. Its followers get that result, or `rest`. Other processes get it only if it was complete, or will be. */
   close (participant: Participant<R>, rest?: Landing<R>): void {
     if (rest === undefined) participant.lease.release()
+    else participant.lease.cut()
     if (participant.role.type === 'landed') participant.flight?.close(participant, rest)
   }
+}
+
+/**
+ * What another process brings is still being made: all who may have it read it, and newcomers until its end. Whether it can be read.
+ *
+ * @param variants knows what the result depends on
+ */
+export function openPeer<R> (
+  standIn: Participant<R>, flight: Flight<R, Participant<R>>, landing: Landing<R> & { readonly type: 'peer' }, body: Readable,
+  variants: Pick<Variants, 'keyOf'>
+): boolean {
+  const live = standIn.revived(landing.recording, body, {
+    full: () => { flight.close(standIn) },
+    over: how => {
+      if (how === 'complete') flight.close(standIn)
+      else flight.abandon(standIn, 'peer-lost')
+    }
+  })
+  if (live === undefined) return false
+  const answer = { ...landing, recording: live.recording }
+  // The key has turned out to have variants: newcomers ask anew, each for its own.
+  if (standIn.boardedKey !== variants.keyOf(standIn)) flight.land(standIn, answer, live.joined)
+  else flight.open(standIn, answer, live.joined)
+  return true
 }

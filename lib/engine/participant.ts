@@ -3,6 +3,7 @@
  *
  * Invariant: it knows neither HTTP nor Fastify. Only the engine writes its state. A front end reads it, and does what it is told.
  */
+import type { Readable } from 'node:stream'
 import type { Outcome } from '../../types/index.js'
 import type { Log, Subject } from '../observers/observer.js'
 import type { Tally } from '../observers/tally.js'
@@ -17,6 +18,7 @@ import type { Flight, Passenger } from './flights/flight.js'
 import type { Refresh } from './refresh.js'
 import { NEW, type Role } from './role.js'
 import type { Company } from './company.js'
+import type { Relayed, Revived, RevivedListener } from './live.js'
 
 /** The limits of a route or a function. Durations are in milliseconds. */
 export interface Limits {
@@ -129,6 +131,16 @@ export abstract class Participant<R> implements Passenger<R, Participant<R>>, Se
 
   /** Its followers are about to get its result, a few in each turn. Returns what to call when all have it. */
   sharing (_recording: R): (() => void) | undefined {
+    return undefined
+  }
+
+  /** What other processes get of its live result. Undefined: they get it when it is complete. */
+  relayed (_recording: R): Relayed<R> | undefined {
+    return undefined
+  }
+
+  /** A live result of another process, with its body. Undefined: there is no such thing. */
+  revived (_recording: R, _body: Readable, _listener: RevivedListener): Revived<R> | undefined {
     return undefined
   }
 

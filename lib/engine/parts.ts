@@ -3,6 +3,7 @@
  *
  * Invariant: only types.
  */
+import type { Readable } from 'node:stream'
 import type { Clock, LostReason } from '../../types/index.js'
 import type { Observer } from '../observers/observer.js'
 import type { Cached } from './cache/lookup.js'
@@ -24,8 +25,13 @@ export type Place = 'run' | 'park' | 'unshareable' | NoFlight
 export interface Arrivals<R> {
   /** Answers with a cached result; without one, with an error. */
   serve (participant: Participant<R>, cached: Cached<R> | undefined): void
-  /** The run of another process, which `standIn` leads a flight for, has come to something. */
-  landPeer (standIn: Participant<R>, result: PeerResult<R>): void
+  /**
+   * The run of another process, which `standIn` leads a flight for, has come to something.
+   *
+   * @param body that of the result, if it is still being made
+   * @returns whether the body is read
+   */
+  landPeer (standIn: Participant<R>, result: PeerResult<R>, body?: Readable): boolean
   /** Nothing comes of the run of another process. */
   losePeer (standIn: Participant<R>, reason: LostReason): void
   /** An earlier run has left word of what becomes of a leader's key. */

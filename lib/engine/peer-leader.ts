@@ -4,12 +4,14 @@
  * Invariant: it never runs, is no request or call, and counts nowhere. It leads for as long as somebody waits. It knows of the key what
  * the participant knows that asked first.
  */
+import type { Readable } from 'node:stream'
 import type { ResultCache } from './cache/cache.js'
 import type { Miss } from './cache/lookup.js'
 import type { Fleet } from './flights/fleet.js'
 import type { Flight } from './flights/flight.js'
 import type { Log } from '../observers/observer.js'
 import type { Tally } from '../observers/tally.js'
+import type { Revived, RevivedListener } from './live.js'
 import type { Limits, Participant } from './participant.js'
 import { PEER } from './role.js'
 import type { Peer } from './coordinators/coordinator.js'
@@ -18,7 +20,7 @@ import { NO_LEASE, type Lease } from './coordinators/lease.js'
 /** What a flight, and those on board, ask of who leads but does not run. */
 type Leading<R> = Pick<Participant<R>,
 'flight' | 'role' | 'key' | 'boardedKey' | 'missed' | 'id' | 'leaderId' | 'log' | 'tally' | 'cache' | 'limits' | 'origin' | 'labels' | 'fleet' | 'mayLead' | 'flightTimeout' |
-'isAwaitedElsewhere' | 'lease' | 'joined' | 'cancel' | 'value' | 'learned' | 'tooVaried' | 'sharing'>
+'isAwaitedElsewhere' | 'lease' | 'joined' | 'cancel' | 'value' | 'learned' | 'tooVaried' | 'sharing' | 'revived'>
 
 export class PeerLeader<R> implements Leading<R> {
   flight: Flight<R, Participant<R>> | undefined
@@ -36,7 +38,8 @@ export class PeerLeader<R> implements Leading<R> {
   readonly fleet: Fleet<Flight<R, Participant<R>>> | undefined
   readonly mayLead = true
   readonly flightTimeout: number
-  readonly isAwaitedElsewhere = false
+  /** It is read while it is being made, and takes newcomers until its end. */
+  isAwaitedElsewhere = false
   /** Ends with the wait for the other process. */
   lease: Lease<R>
   readonly #asker: Participant<R>
@@ -78,6 +81,12 @@ export class PeerLeader<R> implements Leading<R> {
 
   sharing (recording: R): (() => void) | undefined {
     return this.#asker.sharing(recording)
+  }
+
+  revived (recording: R, body: Readable, listener: RevivedListener): Revived<R> | undefined {
+    const revived = this.#asker.revived(recording, body, listener)
+    this.isAwaitedElsewhere = revived !== undefined
+    return revived
   }
 
   /** What is told of it is told of the one that asked first. */

@@ -100,6 +100,11 @@ export class TakeOffs<R> {
         standIn.lease = NO_LEASE
         this.#arrivals.landPeer(standIn, result)
       },
+      opened: (result, body) => {
+        // Those who read it read on, whoever leads. It is left when nobody does.
+        standIn.lease = NO_LEASE
+        if (!this.#arrivals.landPeer(standIn, result, body)) body.destroy()
+      },
       lost: reason => {
         standIn.lease = NO_LEASE
         this.#arrivals.losePeer(standIn, reason)

@@ -10,7 +10,7 @@ import type { Script } from './scripts.js'
 /** What it is asked by coordinators and stores, with what the client needs for itself. */
 const COMMANDS = [
   '@connection', '@scripting', '@pubsub', 'get', 'getrange', 'set', 'del', 'unlink', 'rename', 'strlen', 'pexpire', 'pttl', 'sadd', 'srem', 'smembers',
-  'hset', 'hmget', 'hincrby', 'hexists', 'info', 'cluster'
+  'hset', 'hmget', 'hincrby', 'hexists', 'rpush', 'lrange', 'llen', 'info', 'cluster'
 ]
 
 /** What is wrong, if it is wrong for good. */

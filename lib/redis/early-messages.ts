@@ -1,11 +1,11 @@
 /**
- * Ends of runs that arrive before the reply that says that this process waits for them: messages and replies come over two connections.
+ * What is told of runs before the reply that says that this process waits for them: messages and replies come over two connections.
  *
  * Invariant: bounded in number and bytes, and empty while no reply is outstanding. What does not fit is asked for again, later.
  */
 import type { Message } from './inbox.js'
 
-export type Ending = Extract<Message, { type: 'inline' | 'claim' | 'released' }>
+export type Ending = Extract<Message, { type: 'inline' | 'claim' | 'released' | 'log' }>
 
 const MOST = 1_000
 const MOST_BYTES = 16_777_216
@@ -26,8 +26,11 @@ export class EarlyMessages {
 
   keep (ending: Ending): void {
     const bytes = bytesOf(ending)
-    if (this.#outstanding === 0 || this.#endings.has(ending.token) || this.#endings.size >= MOST || this.#bytes + bytes > MOST_BYTES) return
-    this.#endings.set(ending.token, ending)
+    const { token } = ending
+    // A log has grown, or its run has ended in another way.
+    if (this.#endings.get(token)?.type === 'log') this.#endings.delete(token)
+    if (this.#outstanding === 0 || this.#endings.has(token) || this.#endings.size >= MOST || this.#bytes + bytes > MOST_BYTES) return
+    this.#endings.set(token, ending)
     this.#bytes += bytes
   }
 

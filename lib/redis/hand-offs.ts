@@ -6,6 +6,7 @@
  */
 import type { Argument } from './clients/connection.js'
 import type { Link, Replies, Step } from './link.js'
+import type { FinishedLog } from './log-writer.js'
 import type { KeyNames } from './names.js'
 
 export interface Note {
@@ -24,6 +25,8 @@ export interface Ending {
   /** Without it, the run came to nothing. */
   readonly message: (() => Uint8Array) | undefined
   readonly note: Note | undefined
+  /** Those who wait have read the result while it was made. */
+  readonly log?: FinishedLog | undefined
   /** It is not sent after that. */
   readonly until: number
 }
@@ -53,7 +56,16 @@ export class HandOffs {
   }
 
   send (ending: Ending): void {
-    const sent = this.#send(ending).then(() => { this.#underWay.delete(sent) })
+    this.#track(this.#send(ending))
+  }
+
+  /** Sends what is not known yet. */
+  sendLater (ending: Promise<Ending>): void {
+    this.#track(ending.then(async known => { await this.#send(known) }))
+  }
+
+  #track (sending: Promise<void>): void {
+    const sent = sending.then(() => { this.#underWay.delete(sent) })
     this.#underWay.add(sent)
   }
 
@@ -108,8 +120,9 @@ export class HandOffs {
   }
 
   async #handOver (ending: Ending): Promise<boolean> {
+    const { log, names: { lane } } = ending
+    if (log !== undefined) return hasArrived(await this.#link.send(lane, [this.#done(ending, 'E', log.end)]))
     const sealed = this.#sealed(ending)
-    const { lane } = ending.names
     if (sealed === undefined) return hasArrived(await this.#link.send(lane, [this.#done(ending, 'X', '')]))
     const { figures } = this.#link
     const isLarge = sealed.length > this.#settings.maxInline
@@ -135,8 +148,11 @@ export class HandOffs {
     const { names: all, scripts } = this.#link
     return {
       script: scripts.done,
-      keys: [names.pointer, names.waiters, names.note, all.result(names.lane, token)],
-      args: [token, all.inboxes(names.lane), mode, body, this.#settings.handoffTtl, this.#registered(ending), ...this.#noteOf(ending)]
+      keys: [names.pointer, names.waiters, names.note, all.result(names.lane, token), all.log(names.lane, token)],
+      args: [
+        token, all.inboxes(names.lane), mode, body, this.#settings.handoffTtl, this.#registered(ending), ...this.#noteOf(ending),
+        ending.log?.entries ?? 0
+      ]
     }
   }
 

@@ -20,6 +20,8 @@ export type Message =
   | { readonly type: 'claim', readonly token: string, readonly bytes: number }
   /** To who waits: nothing comes of it. */
   | { readonly type: 'released', readonly token: string }
+  /** To who waits: so many entries of its log can be read. `isWhole`: the last one is the end. */
+  | { readonly type: 'log', readonly token: string, readonly entries: number, readonly isWhole: boolean }
   /** To all: something was purged. */
   | { readonly type: 'purged', readonly instance: string, readonly sealed: Buffer }
   /** To all: what was purged is no longer known. */
@@ -45,9 +47,12 @@ export function readMessage (message: Buffer): Message | undefined {
 function readEnding (type: string, token: string, rest: Buffer): Message | undefined {
   if (type === 'I') return { type: 'inline', token, sealed: rest }
   if (type === 'X') return rest.length === 0 ? { type: 'released', token } : undefined
-  if (type !== 'R' || rest.length > 12) return undefined
-  const bytes = rest.toString('latin1')
-  return /^\d{1,12}$/.test(bytes) ? { type: 'claim', token, bytes: Number(bytes) } : undefined
+  if (rest.length > 12) return undefined
+  const text = rest.toString('latin1')
+  if (!/^\d{1,12}$/.test(text)) return undefined
+  const count = Number(text)
+  if (type === 'R') return { type: 'claim', token, bytes: count }
+  return type === 'L' || type === 'E' ? { type: 'log', token, entries: count, isWhole: type === 'E' } : undefined
 }
 
 export function purgedMessage (instance: string, sealed: Buffer): Buffer {

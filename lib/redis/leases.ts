@@ -5,18 +5,22 @@
  * became of it, but not for longer than the lease lasts. A result is made and sent only if another process waits for it. A lease is renewed
  * for as long as it may lead, and no longer.
  */
-import type { CoordinationLease } from '../../types/coordination.js'
-import type { HandOffs, Note } from './hand-offs.js'
+import type { CoordinationLease, LiveMessage, Relay } from '../../types/coordination.js'
+import type { Ending, HandOffs, Note } from './hand-offs.js'
 import type { Link } from './link.js'
+import { LogWriter, type FinishedLog, type LogSettings } from './log-writer.js'
 import type { KeyNames } from './names.js'
 
-export interface LeaseSettings {
-  /** How long a leader leads that says nothing, in milliseconds. */
-  readonly lease: number
+export interface LeaseSettings extends LogSettings {
+  /** What others can read while it is made, they do. */
+  readonly relay: boolean
 }
 
 /** What a run came to: nothing, without a message. */
 type Result = readonly [message?: () => Uint8Array, note?: Note]
+
+/** @param unwanted told that nobody waits any more */
+type Logs = (live: LiveMessage, unwanted: () => void) => LogWriter
 
 /** Of one script. */
 const MOST_RENEWED = 500
@@ -29,10 +33,16 @@ class Lease implements CoordinationLease {
   readonly until: number
   isWaitedFor = false
   renewedAt: number
+  log: LogWriter | undefined
+  readonly #logs: Logs | undefined
   readonly #ended: (lease: Lease, result: Result) => void
   #isOver = false
 
-  constructor (names: KeyNames, token: string, since: number, until: number, ended: (lease: Lease, result: Result) => void) {
+  /** @param logs has what is still being made read by others; undefined: nothing is */
+  constructor (
+    names: KeyNames, token: string, since: number, until: number, logs: Logs | undefined, ended: (lease: Lease, result: Result) => void
+  ) {
+    this.#logs = logs
     this.names = names
     this.token = token
     this.since = since
@@ -46,7 +56,16 @@ class Lease implements CoordinationLease {
   }
 
   release (): void {
+    if (this.#isOver) return
+    this.log?.cut()
     this.#end([])
+  }
+
+  relay (live: LiveMessage): Relay | undefined {
+    if (this.#isOver || this.log !== undefined || this.#logs === undefined) return undefined
+    this.log = this.#logs(live, () => { this.isWaitedFor = false })
+    if (this.isWaitedFor) this.log.waited()
+    return this.log
   }
 
   #end (result: Result): void {
@@ -78,12 +97,19 @@ export class Leases {
   add (key: string, names: KeyNames, token: string, leadsFor: number, isDoubtful: boolean, ended: () => void): CoordinationLease {
     const { clock, figures } = this.#link
     const now = clock.now()
-    const lease = new Lease(names, token, now, now + leadsFor, ({ isWaitedFor }, [message, note]) => {
+    const { relay, lease: limit } = this.#settings
+    const logs: Logs | undefined = relay
+      ? (live, unwanted) => new LogWriter(this.#link, this.#settings, { key, names, token }, live, unwanted)
+      : undefined
+    const lease = new Lease(names, token, now, now + leadsFor, logs, (over, [message, note]) => {
       this.#leases.delete(token)
       ended()
       figures.leaseTimes.add(clock.now() - now)
-      const until = clock.now() + this.#settings.lease
-      this.#handOffs.send({ key, names, token, isWaitedFor, isDoubtful, message, note, until })
+      const ending = (log?: FinishedLog): Ending =>
+        ({ key, names, token, isWaitedFor: over.isWaitedFor, isDoubtful, message, note, log, until: clock.now() + limit })
+      const finished = over.log?.finished()
+      if (finished === undefined) this.#handOffs.send(ending())
+      else this.#handOffs.sendLater(finished.then(ending))
     })
     this.#leases.set(token, lease)
     this.#timer ??= this.#nextRenewal()
@@ -93,7 +119,9 @@ export class Leases {
   /** Somebody waits for it. */
   waited (token: string): void {
     const lease = this.#leases.get(token)
-    if (lease !== undefined) lease.isWaitedFor = true
+    if (lease === undefined) return
+    lease.isWaitedFor = true
+    lease.log?.waited()
   }
 
   close (): void {

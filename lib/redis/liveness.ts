@@ -40,7 +40,7 @@ export class Liveness {
   async #tick (): Promise<void> {
     const lanes = new Map<number, Map<string, Watch[]>>()
     for (const watch of this.#listener.watches()) {
-      if (watch.isEnding || watch.isSuspect) continue
+      if (watch.isEnding || watch.isSuspect || watch.isWhole) continue
       const { lane } = watch.names
       let leaders = lanes.get(lane)
       if (leaders === undefined) lanes.set(lane, leaders = new Map())

@@ -63,6 +63,11 @@ export class Names {
     return this.name(lane, 'r', token)
   }
 
+  /** What a run has made so far that is read while it is made. */
+  log (lane: number, token: string): string {
+    return this.name(lane, 'l', token)
+  }
+
   /** When what was purged. */
   purges (lane: number): string {
     return `${this.#prefixes[lane] as string}purges`

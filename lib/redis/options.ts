@@ -5,7 +5,7 @@
  */
 import type { Clock, Duration } from '../../types/index.js'
 import { systemClock } from '../clock.js'
-import { clock, duration, fail, integer, isObject, optional, read, type Parser, type Parsers } from '../options/parsers.js'
+import { boolean, clock, duration, fail, integer, isObject, optional, read, type Parser, type Parsers } from '../options/parsers.js'
 import { ownName } from './app-name.js'
 import type { Client } from './clients/client.js'
 import { clientOf } from './clients/connect.js'
@@ -41,6 +41,8 @@ export interface RedisCoordinatorOptions extends RedisLinkOptions {
   readonly handoffTtl?: Duration
   /** Results with more bytes are not handed over. */
   readonly maxMessageBytes?: number
+  /** Streams that this process makes are read by the others while they are made, and not when they are complete. */
+  readonly relay?: boolean
 }
 
 export interface LinkSettings {
@@ -60,6 +62,7 @@ export interface CoordinatorSettings extends LinkSettings {
   readonly maxInline: number
   readonly handoffTtl: number
   readonly maxMessageBytes: number
+  readonly relay: boolean
 }
 
 const LEAST_SECRET = 16
@@ -105,11 +108,12 @@ const READERS: Parsers<CoordinatorSettings> = {
   livenessInterval: duration,
   maxInline: integer(0, 1_048_576),
   handoffTtl: duration,
-  maxMessageBytes: integer(1, 536_870_912)
+  maxMessageBytes: integer(1, 536_870_912),
+  relay: boolean
 }
 
 const DEFAULTS = Object.freeze({
-  ...LINK_DEFAULTS, lease: 3_000, livenessInterval: 250, maxInline: 65_536, handoffTtl: 10_000, maxMessageBytes: 16_777_216
+  ...LINK_DEFAULTS, lease: 3_000, livenessInterval: 250, maxInline: 65_536, handoffTtl: 10_000, maxMessageBytes: 16_777_216, relay: false
 })
 
 /** @param path the name of the options in messages */

@@ -113,10 +113,21 @@ return 0`
 
 /**
  * Ends a lease, and tells all who wait for it, also if another one leads by now. Who missed that, or has to fetch the result, stays
- * registered. The result is kept until nobody is, but not for long.
+ * registered. The result is kept until nobody is, but not for long. With `E` the result is the log, and what is given is its end.
  */
 const DONE = `${TOKEN_OF}${MEMBERS_OF}${FORGET}
 local token, inboxes, mode, body, keep = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
+if mode == 'E' then
+  local before, have = tonumber(ARGV[9]), redis.call('LLEN', KEYS[5])
+  if have == before and before > 0 then have = redis.pcall('RPUSH', KEYS[5], body) end
+  if have == before + 1 then
+    redis.call('PEXPIRE', KEYS[5], keep)
+    body = have
+  else
+    redis.call('DEL', KEYS[5])
+    mode, body = 'X', ''
+  end
+end
 forget(KEYS[2], ARGV[6])
 if tokenOf(redis.call('GET', KEYS[1])) == token then
   redis.call('DEL', KEYS[1])
@@ -126,15 +137,40 @@ local members, start = membersOf(KEYS[2], token)
 local missed = false
 for _, member in ipairs(members) do
   local heard = redis.call('PUBLISH', inboxes .. string.sub(member, start + 1), mode .. token .. '\\n' .. body) > 0
-  if heard and mode ~= 'R' then redis.call('SREM', KEYS[2], member) end
+  if heard and mode ~= 'R' and mode ~= 'E' then redis.call('SREM', KEYS[2], member) end
   missed = missed or not heard
 end
 if missed and mode == 'I' then redis.pcall('SET', KEYS[4], body, 'PX', keep) end
+if mode == 'E' and #members == 0 then redis.call('DEL', KEYS[5]) end
 return #members`
 
 /**
- * What became of a leader that somebody waits for: it is still there, there is a result that was missed, it is done, or it is gone. A large
- * result is to be fetched.
+ * Adds to the log of a run that is read while it makes its result, and tells those who wait how long the log is. Nobody waits, or the log is
+ * not to be kept: it is removed. It is not added to if some of it is missing.
+ */
+const LOG = `${MEMBERS_OF}
+local token, inboxes, before, keep = ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[4]
+local members, start = membersOf(KEYS[2], token)
+local more = #ARGV - 4
+if #members == 0 or keep == '0' then
+  redis.call('DEL', KEYS[1])
+elseif more > 0 then
+  if before == 0 then redis.call('DEL', KEYS[1]) end
+  local have = redis.call('LLEN', KEYS[1])
+  if have == before then
+    for i = 5, #ARGV do redis.call('RPUSH', KEYS[1], ARGV[i]) end
+  elseif have ~= before + more then
+    return -1
+  end
+end
+redis.call('PEXPIRE', KEYS[1], keep)
+local message = 'L' .. token .. '\\n' .. redis.call('LLEN', KEYS[1])
+for _, member in ipairs(members) do redis.call('PUBLISH', inboxes .. string.sub(member, start + 1), message) end
+return #members`
+
+/**
+ * What became of a leader that somebody waits for: it is still there, there is a result that was missed, or a log, it is done, or it is gone. A
+ * large result is to be fetched.
  */
 const CHECK = `${TOKEN_OF}${MEMBERS_OF}
 local token, instance, keep, inboxes = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
@@ -144,11 +180,17 @@ if tokenOf(redis.call('GET', KEYS[1])) == token then
     redis.call('PUBLISH', inboxes .. string.match(token, '^[^:]*'), 'W' .. token)
   end
   redis.call('PEXPIRE', KEYS[2], keep)
-  return {'F', redis.call('PTTL', KEYS[1])}
+  return {'F', redis.call('PTTL', KEYS[1]), redis.call('LLEN', KEYS[4])}
 end
 local size = redis.call('STRLEN', KEYS[3])
 if size > tonumber(ARGV[5]) then return {'C', size} end
 local result = redis.call('GET', KEYS[3])
+local entries = redis.call('LLEN', KEYS[4])
+if not result and entries > 0 then
+  redis.call('SADD', KEYS[2], member)
+  redis.call('PEXPIRE', KEYS[2], keep)
+  return {'F', redis.call('PTTL', KEYS[4]), entries}
+end
 local registered = redis.call('SREM', KEYS[2], member)
 if result then
   if #membersOf(KEYS[2], token) == 0 then redis.call('DEL', KEYS[3]) end
@@ -166,6 +208,7 @@ return redis.call('DEL', KEYS[2])`
 const STEAL = `${TOKEN_OF}
 if tokenOf(redis.call('GET', KEYS[1])) ~= ARGV[1] then return 0 end
 redis.call('SREM', KEYS[2], ARGV[1] .. ' ' .. ARGV[2])
+redis.call('DEL', KEYS[3])
 return redis.call('DEL', KEYS[1])`
 
 /** Each field of the clock that is named gets the new time. */
@@ -199,6 +242,10 @@ redis.call('HINCRBY', KEYS[1], 'e', 1)
 redis.call('HEXISTS', KEYS[1], 'g')
 redis.call('HMGET', KEYS[1], 'g', 'e')
 redis.call('DEL', KEYS[1])
+redis.call('RPUSH', KEYS[1], '1')
+redis.call('LLEN', KEYS[1])
+redis.call('LRANGE', KEYS[1], 0, 0)
+redis.call('DEL', KEYS[1])
 redis.call('PUBLISH', ARGV[1], '')
 return 1`
 
@@ -207,6 +254,7 @@ export interface Scripts {
   readonly renew: Script
   readonly release: Script
   readonly done: Script
+  readonly log: Script
   readonly check: Script
   readonly fetched: Script
   readonly steal: Script
@@ -226,6 +274,7 @@ export function scripts (sharded: boolean): Scripts {
     renew: script(RENEW),
     release: script(RELEASE),
     done: script(DONE),
+    log: script(LOG),
     check: script(CHECK),
     fetched: script(FETCHED),
     steal: script(STEAL, true),

@@ -10,6 +10,7 @@ import type { Reply } from './clients/connection.js'
 import { EarlyMessages, type Ending } from './early-messages.js'
 import { instanceOf } from './inbox.js'
 import type { Link } from './link.js'
+import { LogReader } from './log-reader.js'
 import { Liveness } from './liveness.js'
 import type { KeyNames } from './names.js'
 import type { Call } from './scripts.js'
@@ -63,25 +64,37 @@ export class Waits {
     let watch = this.#watches.get(token)
     if (watch === undefined) {
       watch = {
-        key, names, token, leader: instanceOf(token), waits: new Set(), timer: undefined, absences: 0, isSuspect: false, isEnding: false
+        key,
+        names,
+        token,
+        leader: instanceOf(token),
+        waits: new Set(),
+        timer: undefined,
+        absences: 0,
+        isSuspect: false,
+        isEnding: false,
+        entries: 0,
+        isWhole: false
       }
       this.#watches.set(token, watch)
       this.#checkAfter(watch, left)
       this.#liveness.start()
     }
-    const wait = new Wait(watch, this.#left, ended)
+    const run = watch
+    const wait = new Wait(watch, this.#left, ended, listener => new LogReader(this.#link, run, this.#settings.maxMessageBytes, listener))
     watch.waits.add(wait)
     const early = this.early.take(token)
     if (early !== undefined) this.ended(early)
     return wait
   }
 
-  /** A run has ended. */
+  /** A run has ended, or its log has grown. */
   ended (ending: Ending): void {
     const watch = this.#watches.get(ending.token)
     if (watch === undefined) this.early.keep(ending)
     else if (ending.type === 'released') this.#settle(watch, { lost: 'released' })
     else if (ending.type === 'inline') this.#landed(watch, ending.sealed)
+    else if (ending.type === 'log') this.#logged(watch, ending.entries, ending.isWhole)
     else this.#fetch(watch, ending.bytes)
   }
 
@@ -121,8 +134,17 @@ export class Waits {
     else asking.left.add(watch)
   }
 
-  #unregister ({ names, token }: Watch): void {
-    this.#link.send(names.lane, [['SREM', names.waiters, `${token} ${this.#link.instance}`]])
+  #unregister ({ isWhole, names: { lane, waiters }, token }: Watch): void {
+    const { instance, names, scripts } = this.#link
+    this.#link.send(lane, [isWhole
+      ? { script: scripts.fetched, keys: [waiters, names.log(lane, token)], args: [token, instance] }
+      : ['SREM', waiters, `${token} ${instance}`]])
+  }
+
+  #logged (watch: Watch, entries: number, isWhole = false): void {
+    watch.entries = entries
+    watch.isWhole ||= isWhole
+    for (const wait of [...watch.waits]) wait.more()
   }
 
   #forget (watch: Watch): boolean {
@@ -180,13 +202,15 @@ export class Waits {
     const { instance, names: all, opTimeout, clock, scripts } = this.#link
     const replies = await this.#call(watch, {
       script: scripts.check,
-      keys: [names.pointer, names.waiters, all.result(names.lane, token)],
+      keys: [names.pointer, names.waiters, all.result(names.lane, token), all.log(names.lane, token)],
       args: [token, instance, this.#settings.keepWaiters, all.inboxes(names.lane), this.#settings.maxInline]
     })
     if (this.#watches.get(token) !== watch || watch.isEnding) return
-    const [state, more] = answerOf(replies?.[0])
-    if (state === 'F') this.#checkAfter(watch, Number(more))
-    else if (state === 'R') this.#landed(watch, more as Buffer)
+    const [state, more, entries] = answerOf(replies?.[0])
+    if (state === 'F') {
+      this.#checkAfter(watch, Number(more))
+      this.#logged(watch, Number(entries))
+    } else if (state === 'R') this.#landed(watch, more as Buffer)
     else if (state === 'C') this.#fetch(watch, Number(more))
     else if (state === 'G') this.#settle(watch, { lost: 'gone' })
     // It is done, and its message is on the way, unless that was lost.
@@ -207,9 +231,11 @@ export class Waits {
   async #gone (watch: Watch): Promise<void> {
     if (this.#watches.get(watch.token) !== watch) return
     watch.isSuspect = true
-    const { figures, instance, scripts } = this.#link
+    const { figures, instance, names: all, scripts } = this.#link
     const { names, token } = watch
-    const replies = await this.#call(watch, { script: scripts.steal, keys: [names.pointer, names.waiters], args: [token, instance] })
+    // What is left of its log is for nobody.
+    const keys = [names.pointer, names.waiters, all.log(names.lane, token)]
+    const replies = await this.#call(watch, { script: scripts.steal, keys, args: [token, instance] })
     if (replies?.[0] === 0) {
       await this.#check(watch)
       return
@@ -223,6 +249,6 @@ export class Waits {
   }
 }
 
-function answerOf (reply: Reply | undefined): [string, Reply] {
-  return Array.isArray(reply) ? [String(reply[0]), reply[1] as Reply] : ['', null]
+function answerOf (reply: Reply | undefined): [string, Reply, Reply] {
+  return Array.isArray(reply) ? [String(reply[0]), reply[1] as Reply, reply[2] as Reply] : ['', null, null]
 }

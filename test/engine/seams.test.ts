@@ -1,12 +1,15 @@
 /**
  * "What stands at the seams of the engine, protection and the coordinator, may delay, refuse and fail, and nobody is lost."
  */
+import { PassThrough, type Readable } from 'node:stream'
 import t, { type Test } from 'tap'
 import { NO_CACHE, type ResultCache } from '../../lib/engine/cache/cache.js'
 import { miss, type Lookup } from '../../lib/engine/cache/lookup.js'
 import type { PeerResult } from '../../lib/engine/coordinators/codec.js'
 import { LEADS, type Claim, type Claiming, type Coordinator, type Peer, type PeerListener } from '../../lib/engine/coordinators/coordinator.js'
 import { NO_LEASE, type Lease } from '../../lib/engine/coordinators/lease.js'
+import { MISMATCH } from '../../lib/engine/flights/landing.js'
+import type { Relayed, Revived, RevivedListener } from '../../lib/engine/live.js'
 import { GRANTED, type Permission, type Protection } from '../../lib/engine/protection/protection.js'
 import { Engine, TestParticipant } from './participants.js'
 
@@ -44,8 +47,11 @@ function coordinator () {
     return {
       isShared: true,
       isWaitedFor,
+      isRelayed: false,
       land (result, note) { end(`${describe(result)}${note === undefined ? '' : ` (${describe(note.result)} for ${note.ttl})`}`) },
-      release () { end('released') }
+      release () { end('released') },
+      relay (result) { told.push(`${name} relays ${describe(result)}`) },
+      cut () { told.push(`${name} cut`) }
     }
   }
   return { seam, asked, sought, told, lease, first: () => asked[0] as typeof asked[number] }
@@ -78,6 +84,7 @@ function peer () {
     told,
     leaves: (then: () => void) => { whenLeft = then },
     land: (result: PeerResult<string>) => listener?.landed(result),
+    open: (result: PeerResult<string>, body: Readable) => listener?.opened(result, body),
     lose: () => listener?.lost('gone')
   }
 }
@@ -700,4 +707,128 @@ t.test('a leader that another process waits for has not split', async t => {
   first.lease = { ...NO_LEASE, isWaitedFor: true }
   for (const each of [first, second]) engine.conductor.land(each, ['x'], false)
   t.strictSame([first, second].map(({ outcomeReason }) => outcomeReason), ['shared', 'split'])
+})
+
+/** One that has live results, and reads those of other processes. */
+class Streaming extends TestParticipant {
+  readonly revivals: RevivedListener[] = []
+  joins = 0
+  override relayed (recording: string): Relayed<string> {
+    return { head: `${recording} in part`, body: () => new PassThrough() }
+  }
+
+  override revived (recording: string, _body: Readable, listener: RevivedListener): Revived<string> {
+    this.revivals.push(listener)
+    return { recording: `live ${recording}`, joined: () => { this.joins++ } }
+  }
+}
+
+t.test('a live result can be read by other processes, until it is not for them any more', async t => {
+  const { seam, asked, told, lease } = coordinator()
+  const engine = new Engine({ coordinator: seam })
+  const lead = async (id: string): Promise<Streaming> => {
+    const leader = engine.arrive(new Streaming(id, engine.events), `["${id}"]`) as Streaming
+    asked.at(-1)?.answer({ type: 'leads', lease: lease(`lease of ${id}`) })
+    await engine.happened()
+    engine.conductor.land(leader, [], false, () => {})
+    return leader
+  }
+  const a = await lead('a')
+  engine.conductor.live.completed(a, [], false)
+  engine.conductor.live.close(a)
+  const b = await lead('b')
+  engine.conductor.live.close(b, MISMATCH)
+  const c = await lead('c')
+  engine.conductor.live.cutShort(c, 'cut-off')
+  t.strictSame(told, [
+    'lease of a relays shared what a brought in part of a', 'lease of a shared what a brought of a',
+    'lease of b relays shared what b brought in part of b', 'lease of b cut',
+    'lease of c relays shared what c brought in part of c', 'lease of c released'
+  ])
+})
+
+t.test('a live result that is read elsewhere outlasts its flight, and one that is not gives its lease back', async t => {
+  const { seam, asked, told, lease } = coordinator()
+  const engine = new Engine({ coordinator: seam })
+  for (const [id, isRelayed] of [['a', true], ['b', false]] as const) {
+    const leader = engine.arrive(new Streaming(id, engine.events), `["${id}"]`)
+    asked.at(-1)?.answer({ type: 'leads', lease: { ...lease(id), isRelayed } })
+    await engine.happened()
+    engine.conductor.land(leader, [], false, () => {})
+  }
+  engine.clock.advance(1001)
+  t.strictSame(told.filter(line => !line.includes('relays')), ['b released'])
+})
+
+/** Some who wait for another process, whose run comes to a live result. */
+async function opened (result: PeerResult<string>, followers: readonly TestParticipant[], engine: Engine, seams: ReturnType<typeof coordinator>) {
+  const { seam: theirs, open, told } = peer()
+  for (const follower of followers) engine.arrive(follower)
+  seams.first().answer({ type: 'follows', peer: theirs })
+  await engine.happened()
+  const body = new PassThrough()
+  open(result, body)
+  return { body, told, open }
+}
+
+const streaming = (count: number, engine: Engine): Streaming[] => Array.from({ length: count }, (_, index) => new Streaming('abcd'[index] as string, engine.events))
+
+t.test('a live result of another process is for all who wait, and for newcomers until its end', async t => {
+  const seams = coordinator()
+  const engine = new Engine({ coordinator: seams.seam })
+  const [a, b, c, d] = streaming(4, engine) as [Streaming, Streaming, Streaming, Streaming]
+  const { told } = await opened(theirs, [a, b], engine, seams)
+  t.strictSame(await engine.happened(), ['b has live theirs', 'a has live theirs'])
+  t.equal(a.joins, 1)
+  engine.arrive(c)
+  t.strictSame(await engine.happened(), ['c has live theirs'])
+  t.equal(c.outcome, 'peer')
+  a.revivals[0]?.over('complete')
+  t.equal(engine.conductor.flights.size, 0)
+  engine.arrive(d)
+  t.equal(seams.asked.length, 2)
+  t.strictSame(told, [])
+})
+
+t.test('a live result of another process that is full takes no newcomers, and one that is over neither', async t => {
+  for (const end of [({ full }: RevivedListener) => { full() }, ({ over }: RevivedListener) => { over('cut-off') }, ({ over }: RevivedListener) => { over('unheard') }]) {
+    const seams = coordinator()
+    const engine = new Engine({ coordinator: seams.seam })
+    const [a] = streaming(1, engine) as [Streaming]
+    const { told } = await opened(theirs, [a], engine, seams)
+    await engine.happened()
+    t.equal(engine.conductor.flights.size, 1)
+    end(a.revivals[0] as RevivedListener)
+    t.equal(engine.conductor.flights.size, 0)
+    t.strictSame(told, [])
+  }
+})
+
+t.test('a live result of another process that turns out to vary is for those on board', async t => {
+  const seams = coordinator()
+  const engine = new Engine({ coordinator: seams.seam })
+  const [a, b] = streaming(2, engine) as [Streaming, Streaming]
+  await opened({ ...theirs, names: ['v'] }, [a, b], engine, seams)
+  t.strictSame(await engine.happened(), ['b has live theirs', 'a has live theirs'])
+  t.equal(engine.conductor.flights.size, 0)
+})
+
+t.test('a live result that nobody here can have is left, and one of those who wait runs', async t => {
+  const promoting = { onError: 'promote' as const }
+  for (const [result, change] of [
+    [theirs, () => {}],
+    [{ ...theirs, type: 'failed' }, (follower: TestParticipant) => { follower.limits = { ...follower.limits, ...promoting } }]
+  ] as ReadonlyArray<[PeerResult<string>, (follower: TestParticipant) => void]>) {
+    const seams = coordinator()
+    const engine = new Engine({ coordinator: seams.seam })
+    const a = engine.participant('a')
+    change(a)
+    const { body, open } = await opened(result, [a], engine, seams)
+    t.equal(body.destroyed, true)
+    await engine.happened()
+    t.equal(seams.asked.length, 2)
+    const late = new PassThrough()
+    open(result, late)
+    t.equal(late.destroyed, true)
+  }
 })

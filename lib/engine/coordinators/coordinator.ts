@@ -3,6 +3,7 @@
  *
  * Invariant: a coordinator that fails costs a run, and no more: this process then leads. A claim that nobody needs any more is given up.
  */
+import type { Readable } from 'node:stream'
 import type { LostReason } from '../../../types/index.js'
 import type { PeerResult } from './codec.js'
 import { NO_LEASE, type Lease, type PeerNote } from './lease.js'
@@ -10,6 +11,8 @@ import { NO_LEASE, type Lease, type PeerNote } from './lease.js'
 export interface PeerListener<R> {
   /** The run of the other process came to this. */
   landed (result: PeerResult<R>): void
+  /** The run of the other process came to this, whose body is still being made. Destroying the body is leaving. */
+  opened (result: PeerResult<R>, body: Readable): void
   /** Nothing comes of it. */
   lost (reason: LostReason): void
 }

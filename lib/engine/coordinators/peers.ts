@@ -5,7 +5,8 @@
  * Invariant: nothing that a coordinator does, throws or sends fails a participant: what cannot be understood counts as lost, and this
  * process then leads.
  */
-import type { Coordination, CoordinationLease, Joined, Joining, RemoteRun } from '../../../types/index.js'
+import type { Readable } from 'node:stream'
+import type { Coordination, CoordinationLease, Joined, Joining, Relay, RemoteRun } from '../../../types/index.js'
 import { attempt } from '../../codec/strict.js'
 import type { LandingCodec, PeerResult } from './codec.js'
 import { LEADS, type Claim, type Claiming, type Coordinator, type Peer, type PeerListener } from './coordinator.js'
@@ -120,6 +121,15 @@ class RemotePeer<R> implements Peer<R> {
           if (result === undefined) listener.lost('rejected')
           else listener.landed(result)
         },
+        opened: (head, body) => {
+          const result = this.#codec.decode(head)
+          if (result !== undefined) {
+            listener.opened(result, body)
+            return
+          }
+          body.destroy()
+          listener.lost('rejected')
+        },
         lost: reason => { listener.lost(reason) }
       })
       return true
@@ -136,6 +146,7 @@ class RemoteLease<R> implements Lease<R> {
   readonly isShared = true
   readonly #lease: CoordinationLease
   readonly #codec: LandingCodec<R>
+  #relay: Relay | undefined
 
   constructor (lease: CoordinationLease, codec: LandingCodec<R>) {
     this.#lease = lease
@@ -146,13 +157,29 @@ class RemoteLease<R> implements Lease<R> {
     return attempt(() => this.#lease.isWaitedFor) === true
   }
 
+  get isRelayed (): boolean {
+    return this.#relay !== undefined
+  }
+
   land (result: PeerResult<R>, note?: PeerNote): void {
+    // Only the whole of it is what those who read its beginning have been promised.
+    if (result.type !== 'shared' && result.type !== 'failed') this.cut()
     const made = (): Uint8Array => this.#codec.encode(result) ?? this.#codec.encode(STAYS) ?? NOTHING
     attempt(() => { this.#lease.land(made, this.#noted(note)) })
   }
 
   release (): void {
     attempt(() => { this.#lease.release() })
+  }
+
+  relay (result: PeerResult<R>, body: () => Readable): void {
+    this.#relay = attempt(() => this.#lease.relay?.({ head: () => this.#codec.encode(result), body }))
+  }
+
+  cut (): void {
+    const relay = this.#relay
+    this.#relay = undefined
+    attempt(() => { relay?.cut() })
   }
 
   #noted (note: PeerNote | undefined): { message: Uint8Array, ttl: number } | undefined {
@@ -165,6 +192,7 @@ class RemoteLease<R> implements Lease<R> {
 class RefreshLease implements Lease<never> {
   readonly isShared = true
   readonly isWaitedFor = false
+  readonly isRelayed = false
   readonly #lease: CoordinationLease
 
   constructor (lease: CoordinationLease) {
@@ -178,4 +206,8 @@ class RefreshLease implements Lease<never> {
   release (): void {
     attempt(() => { this.#lease.land(() => NOTHING, { message: NOTHING, ttl: REST }) })
   }
+
+  relay (): void {}
+
+  cut (): void {}
 }

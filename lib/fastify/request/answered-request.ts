@@ -6,11 +6,13 @@
 import type { Readable } from 'node:stream'
 import { FellBehindError, OtherVariantError } from '../../errors.js'
 import type { Cut, Listener } from '../../http/broadcast-reader.js'
+import type { Relayed, Revived, RevivedListener } from '../../engine/live.js'
 import type { Headers } from '../../http/headers.js'
 import type { Recording } from '../../http/recording.js'
 import { breakOff, discard, restoreHeaders } from '../replies/payload.js'
 import { onClose } from '../replies/queued-reply.js'
 import { holdEncodings, shareEncodings } from '../replies/shared-zlib.js'
+import { relayedOf, revive } from './relayed-stream.js'
 import { RequestFacts } from './facts.js'
 import { ParkedRun, type Resume } from './parked-handler.js'
 import { Replay, type Join } from './replay.js'
@@ -57,6 +59,14 @@ export abstract class AnsweredRequest extends RequestFacts implements Listener {
   /** A body is compressed once for all who are given it. */
   override sharing ({ body }: Recording): (() => void) | undefined {
     return holdEncodings(body, this.requests.budget.hold)
+  }
+
+  override relayed (recording: Recording): Relayed<Recording> | undefined {
+    return relayedOf(recording)
+  }
+
+  override revived (recording: Recording, body: Readable, listener: RevivedListener): Revived<Recording> {
+    return revive(this, recording, body, listener)
   }
 
   /** Answers with a recording instead of the response of its own handler. `before`: the reply's headers when that began. */

@@ -7,13 +7,13 @@
  */
 import type { Readable } from 'node:stream'
 import { MISMATCH } from '../../engine/flights/landing.js'
-import { pace } from '../../engine/flights/pace.js'
-import { NobodyWaitsError, WrongLengthError } from '../../errors.js'
+import { NobodyWaitsError } from '../../errors.js'
 import { Broadcast, type BroadcastEvents } from '../../http/broadcast.js'
 import { type Dependencies, NO_NAMES } from '../dependencies/dependencies.js'
 import { isResponse, isStream } from '../replies/payload.js'
 import { type StandIn, standInFor } from '../replies/stand-in.js'
 import type { AnsweredRequest } from './answered-request.js'
+import { broadcastLimits, isRelay } from './relayed-stream.js'
 
 /** The run that made the stream. */
 export interface StreamingRun {
@@ -40,20 +40,12 @@ export class SharedStream implements BroadcastEvents {
    * @param payload what hooks would get; undefined if there are none
    */
   constructor (run: StreamingRun, participant: AnsweredRequest, source: Readable, length: unknown, payload: unknown) {
-    const { conductor, request, requests, route } = participant
     this.#run = run
     this.#participant = participant
     participant.watchClient()
     // The body of an answer to HEAD is not sent, and Content-Length may tell another length.
-    const declared = request.method !== 'HEAD' && /^\d+$/.test(String(length)) ? Number(length) : undefined
-    this.broadcast = new Broadcast(source, {
-      clock: conductor.clock,
-      pace: (step, yields) => { pace(conductor.clock, step, yields) },
-      maxBytes: route.settings.maxBodyBytes,
-      length: declared,
-      hold: requests.budget.hold,
-      wrongLength: (wanted, got) => new WrongLengthError(wanted, got)
-    }, this)
+    const declared = participant.request.method === 'HEAD' ? undefined : length
+    this.broadcast = new Broadcast(source, broadcastLimits(participant, declared), this)
     const reader = participant.reader = this.broadcast.join(participant)
     if (payload === undefined) return
     this.#standIn = standInFor(payload instanceof Response || !isResponse(payload) ? payload : payload.body, reader)
@@ -131,7 +123,7 @@ export class SharedStream implements BroadcastEvents {
       conductor.variants.readLate(participant, names)
       conductor.variants.learn(participant, [...new Set([...known, ...names])])
       conductor.live.close(participant, MISMATCH)
-      this.broadcast.cut(listener => listener !== participant &&
+      this.broadcast.cut(listener => listener !== participant && !isRelay(listener) &&
         (unknownReason !== undefined || names.some(name => (listener as AnsweredRequest).value(name) !== participant.value(name))))
     }
     reads?.start()

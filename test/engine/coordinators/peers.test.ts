@@ -1,6 +1,7 @@
 /**
  * "Nothing that a coordinator does, throws or sends fails a participant."
  */
+import { PassThrough } from 'node:stream'
 import t from 'tap'
 import type { Coordination, CoordinationLease, Joined, RemoteRun, RemoteRunListener } from '../../../types/index.js'
 import type { PeerResult } from '../../../lib/engine/coordinators/codec.js'
@@ -61,7 +62,7 @@ t.test('a run that cannot be followed, or whose message nobody can read, is lost
   const told: string[] = []
   const follow = async (run: RemoteRun): Promise<void> => {
     const peer = await peers(async () => ({ type: 'follows', run })).find(CLAIMING)
-    peer?.follow({ landed: result => told.push(result.type), lost: reason => told.push(reason) })
+    peer?.follow({ landed: result => told.push(result.type), opened: result => told.push(`${result.type} live`), lost: reason => told.push(reason) })
     peer?.leave()
   }
   await follow({ follow: broken, leave: broken })
@@ -69,8 +70,12 @@ t.test('a run that cannot be followed, or whose message nobody can read, is lost
   await follow({ follow: given => { listener = given }, leave () {} })
   listener?.landed(Buffer.from('garbage'))
   listener?.landed(codec.encode(SHARED) as Uint8Array)
+  const bodies = [new PassThrough(), new PassThrough()] as const
+  listener?.opened?.(Buffer.from('garbage'), bodies[0])
+  listener?.opened?.(codec.encode(SHARED) as Uint8Array, bodies[1])
   listener?.lost('gone')
-  t.strictSame(told, ['rejected', 'rejected', 'shared', 'gone'])
+  t.strictSame(told, ['rejected', 'rejected', 'shared', 'rejected', 'shared live', 'gone'])
+  t.strictSame(bodies.map(({ destroyed }) => destroyed), [true, false])
 })
 
 t.test('a note that nobody can read, or that is no note, is none', async t => {
