@@ -18,7 +18,7 @@ import type { Participant } from '../engine/participant.js'
 import { NO_PROTECTION } from '../engine/protection/protection.js'
 import { NotListableError, UnknownRouteError } from '../errors.js'
 import { STORED } from '../functions/call.js'
-import { CALLS, deduplicator, namesAt, type FunctionRegistry } from '../functions/deduplicate.js'
+import { CALLS, deduplicator, fenceCalls, namesAt, type FunctionRegistry } from '../functions/deduplicate.js'
 import type { CallResult } from '../functions/results.js'
 import type { Recording } from '../http/recording.js'
 import { publishing } from '../observers/channels.js'
@@ -95,7 +95,7 @@ export function createScope (
   /** Another process has purged something. */
   const told = (labels: readonly string[] | undefined): void => {
     requests.barrier.purged(labels)
-    if (functionStores.size > 0) calls.flights.fence(STORED)
+    if (functionStores.size > 0) fenceCalls(calls, labels)
   }
   const guarded = new GuardedStore(settings.store ?? memoryStore({ clock }), storeTimeout, clock, storeTally, told)
   const seams = { clock, observer, protection: NO_PROTECTION }

@@ -21,6 +21,7 @@ import { GuardedStore } from '../engine/cache/guarded-store.js'
 import { ValueCodec } from '../engine/cache/value-codec.js'
 import { functionKeyText, notAKey } from '../http/key-parts.js'
 import { atOnce } from '../http/at-once.js'
+import { isKey } from '../http/labels.js'
 import type { Log } from '../observers/observer.js'
 import { SILENT, StoreTally } from '../observers/store-tally.js'
 import { Tally } from '../observers/tally.js'
@@ -181,6 +182,12 @@ export function deduplicator (registry: () => FunctionRegistry): Deduplicate {
   return deduplicate
 }
 
+/** Somebody else has purged this from a store of functions. Of what a run will be labelled with, its key is known before its end. */
+export function fenceCalls ({ flights }: Conductor<CallResult>, labels: readonly string[] | undefined): void {
+  if (labels?.every(isKey) === true) for (const label of labels) flights.fence(label)
+  else flights.fence(STORED)
+}
+
 /** The names that are taken in a store, at a coordinator, or in a registration. */
 export function namesAt (known: WeakMap<object, Set<string>>, at: object): Set<string> {
   const names = known.get(at) ?? new Set()
@@ -191,7 +198,7 @@ export function namesAt (known: WeakMap<object, Set<string>>, at: object): Set<s
 /** Makes the registry of one function without an app. */
 export function standalone (clock: Clock = systemClock): FunctionRegistry {
   const conductor = new Conductor<CallResult>(LIMITS, { clock, observer: tallying, protection: NO_PROTECTION })
-  const told = (): void => { conductor.flights.fence(STORED) }
+  const told = (labels: readonly string[] | undefined): void => { fenceCalls(conductor, labels) }
   const members = new Members(clock, SILENT)
   const stores: GuardedStore[] = []
   return {

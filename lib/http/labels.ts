@@ -23,6 +23,11 @@ export function isPathLabel (label: string): boolean {
   return label.startsWith('path:')
 }
 
+/** Whether it is the key of one cached result: of a request, or of a call. */
+export function isKey (label: string): boolean {
+  return label.startsWith('[') || label.startsWith('"')
+}
+
 /** @param own the labels of its route and its paths */
 export function labelsOf (own: readonly string[], tags: readonly string[]): readonly string[] {
   return [...own, ...tags.map(tagLabel)]

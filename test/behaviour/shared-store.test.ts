@@ -72,6 +72,7 @@ t.test('purges and writes are told to a store that others use, by an app that ca
 
 for (const [what, labels, joins] of [
   ['a tag', ['tag:a'], false], ['its path', ['path:/thing'], false], ['another path', ['path:/other'], true], ['a path and a tag', ['path:/other', 'tag:a'], false],
+  ['one other entry', ['["GET"]'], true],
   ['something that was missed', undefined, false]
 ] as const) {
   t.test(`who asks after another process has purged ${what} ${joins ? 'joins' : 'does not join'} the run that began before`, async t => {
@@ -92,24 +93,29 @@ for (const [what, labels, joins] of [
   })
 }
 
-t.test('who calls after another process has purged a function\'s store does not join the run that began before', async t => {
-  for (const own of [false, true]) {
-    const store = sharedStore()
-    const release: Array<() => void> = []
-    let runs = 0
-    const fn = async (id: string): Promise<string> => {
-      runs++
-      await new Promise<void>(resolve => { release.push(resolve) })
-      return id
+for (const [what, labels, joins] of [['a tag', ['tag:a'], false], ['one other result', ['"g":"":"b"'], true], ['something', undefined, false]] as const) {
+  t.test(`who calls after another process has purged ${what} from a function's store ${joins ? 'joins' : 'does not join'} the run that began before`, async t => {
+    for (const own of [false, true]) {
+      const store = sharedStore()
+      const release: Array<() => void> = []
+      let runs = 0
+      const fn = async (id: string): Promise<string> => {
+        runs++
+        await new Promise<void>(resolve => { release.push(resolve) })
+        return id
+      }
+      const options = { key: (id: string) => id, ttl: '1m', name: 'f', store }
+      const { app } = await serve(t, () => {})
+      const f = own ? deduplicate(fn, options) : app.coalesce.deduplicate(fn, options)
+      const calls = [f('a')]
+      for (const user of store.users) {
+        if (labels === undefined) user.missedPurges()
+        else user.purged(labels, false)
+      }
+      calls.push(f('a'))
+      t.equal(runs, joins ? 1 : 2)
+      for (const each of release) each()
+      await Promise.all(calls)
     }
-    const options = { key: (id: string) => id, ttl: '1m', name: 'f', store }
-    const { app } = await serve(t, () => {})
-    const f = own ? deduplicate(fn, options) : app.coalesce.deduplicate(fn, options)
-    const calls = [f('a')]
-    for (const user of store.users) user.purged(['a'], false)
-    calls.push(f('a'))
-    t.equal(runs, 2)
-    for (const each of release) each()
-    await Promise.all(calls)
-  }
-})
+  })
+}

@@ -19,7 +19,7 @@ import { invalidatedBy } from '../../lib/http/invalidated-by.js'
 import { planKeeping } from '../../lib/http/keep.js'
 import { readKeptResponse, readVaryMarker } from '../../lib/http/kept-response.js'
 import { buildKey, headerOf, KeyHead, sendsBody } from '../../lib/http/key.js'
-import { labelsOf, partOf, pathLabel, routeLabel, tagLabel } from '../../lib/http/labels.js'
+import { isKey, isPathLabel, labelsOf, partOf, pathLabel, routeLabel, tagLabel } from '../../lib/http/labels.js'
 import { fencedPath } from '../../lib/http/path.js'
 import { isInfrastructure } from '../../lib/http/infrastructure-headers.js'
 import { namedBy } from '../../lib/http/name-patterns.js'
@@ -108,6 +108,8 @@ const PARSERS: Readonly<Record<string, Parser>> = {
   headerOf: text => headerOf({ a: text.split(',') } as never, 'a'),
   sendsBody: text => sendsBody({ headers: { 'content-length': text }, raw: {} }),
   functionKeyText: text => functionKeyText(text.split(',')),
+  isKey,
+  isPathLabel,
   labelsOf: text => labelsOf([text], text.split(',')),
   partOf: text => partOf(text.split(','), 'path'),
   pathLabel,
@@ -158,7 +160,7 @@ const PARSERS: Readonly<Record<string, Parser>> = {
 /** Not given what is sent, but numbers, bytes, names that the app chose, or what one of the parsers has read. */
 const NOT_OF_TEXTS = new Set([
   'Audience', 'Broadcast', 'HeldBytes', 'Reader', 'Reads', 'Source', 'SharedBody', 'SharedBodies', 'acceptable', 'acceptableOnError', 'answersOneOnly', 'atOnce', 'bounded', 'byteLength',
-  'bytesOf', 'contentRange', 'deltaSecondsText', 'followReason', 'isFailure', 'isLarger', 'isPlainObject', 'judge', 'matchesStrongly', 'matchesWeakly', 'namedBy', 'notAKey', 'parameter', 'partsOf', 'sizeOfVariant', 'snapshot', 'watched', 'watchedArray'
+  'bytesOf', 'contentRange', 'deltaSecondsText', 'followReason', 'incomparable', 'isFailure', 'isLarger', 'isPlainObject', 'judge', 'matchesStrongly', 'matchesWeakly', 'namedBy', 'notAKey', 'parameter', 'partsOf', 'sizeOfVariant', 'snapshot', 'watched', 'watchedArray'
 ])
 
 /** The more fields, the longer the text. */

@@ -7,7 +7,7 @@
 import type { GuardedStore } from '../../engine/cache/guarded-store.js'
 import type { Conductor } from '../../engine/conductor.js'
 import { EVERY_FLIGHT, type Coordinator } from '../../engine/coordinators/coordinator.js'
-import { isPathLabel, pathLabel } from '../../http/labels.js'
+import { isKey, isPathLabel, pathLabel } from '../../http/labels.js'
 import type { Recording } from '../../http/recording.js'
 
 export class Barrier {
@@ -47,8 +47,10 @@ export class Barrier {
    */
   purged (labels: readonly string[] | undefined): void {
     const { flights } = this.#conductor
-    if (labels?.every(isPathLabel) !== true) flights.fenceAll()
-    else for (const label of labels) flights.fence(label)
+    // That one entry is out of date says nothing of runs that are under way.
+    const wide = labels?.filter(label => !isKey(label))
+    if (wide?.every(isPathLabel) !== true) flights.fenceAll()
+    else for (const label of wide) flights.fence(label)
   }
 
   #purge (labels: readonly string[], softly: boolean): void {
