@@ -127,7 +127,7 @@ t.test('nothing is asked any more once it is closed, also if it was being asked'
 function leading () {
   const all = scripted({ opTimeout: 100 })
   const handOffs = new HandOffs(all.link, { maxInline: 10, maxMessageBytes: 1_000, handoffTtl: 1_000 })
-  const leases = new Leases(all.link, { lease: 3_000 }, handOffs)
+  const leases = new Leases(all.link, { lease: 3_000, maxMessageBytes: 1_000, relay: false }, handOffs)
   const lead = (key: string) => leases.add(key, all.link.names.of(key), `${all.link.instance}:${key}`, 60_000, false, () => {})
   const sentOf = (sha: string): Command[] => all.client.sent.flat().filter(command => command[1] === sha)
   return { ...all, handOffs, leases, lead, sentOf }
