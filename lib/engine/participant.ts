@@ -18,7 +18,7 @@ import type { Flight, Passenger } from './flights/flight.js'
 import type { Refresh } from './refresh.js'
 import { NEW, type Role } from './role.js'
 import type { Company } from './company.js'
-import type { Relayed, Revived, RevivedListener } from './live.js'
+import type { Relayed, Revived, RevivedListener } from './relayed.js'
 
 /** The limits of a route or a function. Durations are in milliseconds. */
 export interface Limits {

@@ -9,7 +9,7 @@ import type { PeerResult } from '../../lib/engine/coordinators/codec.js'
 import { LEADS, type Claim, type Claiming, type Coordinator, type Peer, type PeerListener } from '../../lib/engine/coordinators/coordinator.js'
 import { NO_LEASE, type Lease } from '../../lib/engine/coordinators/lease.js'
 import { MISMATCH } from '../../lib/engine/flights/landing.js'
-import type { Relayed, Revived, RevivedListener } from '../../lib/engine/live.js'
+import type { Relayed, Revived, RevivedListener } from '../../lib/engine/relayed.js'
 import { GRANTED, type Permission, type Protection } from '../../lib/engine/protection/protection.js'
 import { Engine, TestParticipant } from './participants.js'
 

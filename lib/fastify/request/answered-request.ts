@@ -6,7 +6,7 @@
 import type { Readable } from 'node:stream'
 import { FellBehindError, OtherVariantError } from '../../errors.js'
 import type { Cut, Listener } from '../../http/broadcast-reader.js'
-import type { Relayed, Revived, RevivedListener } from '../../engine/live.js'
+import type { Relayed, Revived, RevivedListener } from '../../engine/relayed.js'
 import type { Headers } from '../../http/headers.js'
 import type { Recording } from '../../http/recording.js'
 import { breakOff, discard, restoreHeaders } from '../replies/payload.js'

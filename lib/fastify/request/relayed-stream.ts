@@ -5,7 +5,7 @@
  */
 import type { Readable } from 'node:stream'
 import { pace } from '../../engine/flights/pace.js'
-import type { Relayed, Revived, RevivedListener } from '../../engine/live.js'
+import type { Relayed, Revived, RevivedListener } from '../../engine/relayed.js'
 import { WrongLengthError } from '../../errors.js'
 import { Broadcast, type BroadcastLimits } from '../../http/broadcast.js'
 import type { Listener } from '../../http/broadcast-reader.js'
