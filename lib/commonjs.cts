@@ -45,6 +45,7 @@ declare namespace fastifyCoalesce {
   export type Joining = front.Joining
   export type KeptEntry = front.KeptEntry
   export type KeptResponseFacts = front.KeptResponseFacts
+  export type LiveMessage = front.LiveMessage
   export type LostReason = front.LostReason
   export type MemoryStore = front.MemoryStore
   export type MemoryStoreOptions = front.MemoryStoreOptions
@@ -55,6 +56,7 @@ declare namespace fastifyCoalesce {
   export type Purge = front.Purge
   export type QueryOption = front.QueryOption
   export type ReasonFigures = front.ReasonFigures
+  export type Relay = front.Relay
   export type RemoteRun = front.RemoteRun
   export type RemoteRunListener = front.RemoteRunListener
   export type ReplyCoalesce = front.ReplyCoalesce
