@@ -17,7 +17,8 @@ t.test('each error has a code of its own, a status and a message that says what 
     new errors.NotListableError(),
     new errors.NotKeptError(),
     new errors.RefreshError('it was answered 401 before its handler'),
-    new errors.NotExplainableError()
+    new errors.NotExplainableError(),
+    new errors.RedisUnusableError('Redis does not accept the name or password of the client')
   ]
   t.equal(made.length, Object.keys(errors).length, 'no error is left out')
   t.strictSame(made.map(({ code, statusCode, message }) => [code, statusCode, message]), [
@@ -35,7 +36,8 @@ t.test('each error has a code of its own, a status and a message that says what 
     ['FST_COALESCE_NOT_LISTABLE', 500, 'the store has no way to list its entries'],
     ['FST_COALESCE_NOT_KEPT', 504, 'nothing is kept that this request may be answered with'],
     ['FST_COALESCE_REFRESH_FAILED', 500, 'nothing was refreshed: it was answered 401 before its handler'],
-    ['FST_COALESCE_NOT_EXPLAINABLE', 500, 'this version of Fastify does not let requests be explained']
+    ['FST_COALESCE_NOT_EXPLAINABLE', 500, 'this version of Fastify does not let requests be explained'],
+    ['FST_COALESCE_REDIS_UNUSABLE', 500, 'Redis does not accept the name or password of the client']
   ])
   t.strictSame(made.map(error => error instanceof Error), made.map(() => true))
   t.ok(made[0] instanceof TypeError)

@@ -113,11 +113,14 @@ export class LogWriter implements Relay {
     let batch = [seal.seal(PLACE_OF.head(token), key, [head])]
     let offset = 0
     this.#entries = 0
-    const flush = async (): Promise<number> => {
+    /** Sends what has gathered, if that is so much. Whether somebody still reads. */
+    const flush = async (least: number): Promise<boolean> => {
+      if (batch.length < least) return true
       const entries = batch
       batch = []
-      return await this.#append(entries) ?? await this.#appendAgain(entries)
+      return (await this.#append(entries) ?? await this.#appendAgain(entries)) !== 0
     }
+    let isRead = true
     const stopRenewing = this.#renew()
     try {
       for await (const chunk of this.#body = this.#live.body()) {
@@ -130,14 +133,16 @@ export class LogWriter implements Relay {
           const piece = bytes.subarray(start, start + MOST_BYTES)
           batch.push(seal.seal(PLACE_OF.body(token, offset), key, [piece]))
           offset += piece.length
-          if (batch.length >= MOST_ENTRIES && await flush() === 0) return NOBODY
+          isRead &&= await flush(MOST_ENTRIES)
         }
-        if (batch.length > 0 && await flush() === 0) return NOBODY
+        isRead &&= await flush(1)
+        if (!isRead) break
       }
-      if (batch.length > 0 && await flush() === 0) return NOBODY
+      isRead &&= await flush(1)
     } finally {
       stopRenewing()
     }
+    if (!isRead) return NOBODY
     if (this.#isOver) return undefined
     figures.sent.messages++
     figures.uploads.count++

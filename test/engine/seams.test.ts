@@ -6,11 +6,14 @@ import t, { type Test } from 'tap'
 import { NO_CACHE, type ResultCache } from '../../lib/engine/cache/cache.js'
 import { miss, type Lookup } from '../../lib/engine/cache/lookup.js'
 import type { PeerResult } from '../../lib/engine/coordinators/codec.js'
-import { LEADS, type Claim, type Claiming, type Coordinator, type Peer, type PeerListener } from '../../lib/engine/coordinators/coordinator.js'
+import { LEADS, LOCAL, type Claim, type Claiming, type Coordinator, type Peer, type PeerListener } from '../../lib/engine/coordinators/coordinator.js'
 import { NO_LEASE, type Lease } from '../../lib/engine/coordinators/lease.js'
 import { MISMATCH } from '../../lib/engine/flights/landing.js'
 import type { Relayed, Revived, RevivedListener } from '../../lib/engine/relayed.js'
 import { GRANTED, type Permission, type Protection } from '../../lib/engine/protection/protection.js'
+import { toldOf } from '../../lib/engine/coordinators/members.js'
+import { Participant } from '../../lib/engine/participant.js'
+import { PeerLeader } from '../../lib/engine/peer-leader.js'
 import { Engine, TestParticipant } from './participants.js'
 
 /** Protection that answers when it is told to, and notes how runs end. */
@@ -441,6 +444,10 @@ t.test('other processes are told how each flight ends', async t => {
     conductor.live.close(leader)
   }), 'l shared what a brought of a by x (varies by x for 1000)')
   t.equal(await end(({ conductor }, leader) => {
+    conductor.land(leader, [], true, () => {})
+    conductor.live.completed(leader, [], true)
+  }), 'l failed what a brought of a')
+  t.equal(await end(({ conductor }, leader) => {
     conductor.land(leader, [], false, () => {})
     conductor.live.cutShort(leader, 'cut-off')
   }), 'l released')
@@ -831,4 +838,38 @@ t.test('a live result that nobody here can have is left, and one of those who wa
     open(result, late)
     t.equal(late.destroyed, true)
   }
+})
+
+t.test('without a coordinator each process leads, seeks and tells nobody, and its lease concerns nobody', async t => {
+  const claiming = { key: 'k', labels: [], leadsFor: 1 }
+  t.equal(LOCAL.claim(claiming), LEADS)
+  t.equal(LOCAL.find(claiming), undefined)
+  t.equal(LOCAL.claimRefresh(claiming), NO_LEASE)
+  LOCAL.purged([], false)
+  LOCAL.fenced([])
+  NO_LEASE.land({ type: 'stays' })
+  NO_LEASE.release()
+  NO_LEASE.relay({ type: 'stays' }, () => { throw new Error('read') })
+  NO_LEASE.cut()
+  const participant = new Engine().participant('a')
+  t.equal(Object.getOwnPropertyDescriptor(Participant.prototype, 'coordinator')?.get?.call(participant), LOCAL)
+})
+
+t.test('what another process has purged is stored no more, and newcomers join no flight of it', async t => {
+  const told: string[] = []
+  const { purged, fenced, missedPurges } = toldOf(
+    { flights: { fence (label) { told.push(`fence ${label}`) }, fenceAll () { told.push('fence all') } } },
+    [{ purged (labels, soft) { told.push(`purged ${labels.join()} ${String(soft)}`) }, missedPurges () { told.push('missed') } }])
+  purged(['tag:a'], true)
+  fenced('path:/a')
+  fenced('flights')
+  missedPurges()
+  t.strictSame(told, ['purged tag:a true', 'fence path:/a', 'fence all', 'missed', 'fence all'])
+})
+
+t.test('what is told of a stand-in is told of the one that asked first', async t => {
+  const asker = new Engine().participant('a')
+  const standIn = PeerLeader.of(asker, peer().seam)
+  t.equal(standIn.log, asker.log)
+  t.equal(standIn.tally, asker.tally)
 })

@@ -320,7 +320,7 @@ const REGISTRATION_OPTIONS: typeof ROUTE_OPTIONS = [
   ['maxWaiters', 'a whole number from 0', [[NaN, 'NaN']]],
   ['maxRecordedBytes', 'a whole number from 0', [['1gb', '"1gb"']]],
   ['store', 'an object with get(key), set(entry, keepFor) and delete(key), so no Map', [[{}, '{}'], [new Map(), '{}'], ['memory', '"memory"'], [Map, 'function Map'], [null, 'null']]],
-  ['coordinator', 'an object with open(member), and no store', [[{}, '{}'], [false, 'false'], [null, 'null'], ['redis', '"redis"'], [{ open: true }, '{"open":true}'], [{ open () {}, get () {} }, '{}']]],
+  ['coordinator', 'an object with open(member), and no store, or false', [[{}, '{}'], [null, 'null'], ['redis', '"redis"'], [{ open: true }, '{"open":true}'], [{ open () {}, get () {} }, '{}']]],
   ['storeTimeout', DURATION, [[0, '0'], [null, 'null']]],
   ['purgeOnWrite', 'true or false', [['no', '"no"']]],
   ['cacheControl', 'false or { privacy, expiresIn, serverExpiresIn }', [[true, 'true'], ['public', '"public"']]],

@@ -52,3 +52,14 @@ t.test('no more is kept than a number of ends, and a number of bytes', async t =
   for (let index = 0; index < 16; index++) large.keep(inline(`new ${index}`, MEBIBYTE))
   t.ok(large.take('new 15'), 'and so does what was dropped')
 })
+
+t.test('of a log the last that was told of it counts, or the end that came instead', async t => {
+  const early = new EarlyMessages()
+  early.asked()
+  early.keep({ type: 'log', token: 'a', entries: 1, isWhole: false })
+  early.keep({ type: 'log', token: 'a', entries: 3, isWhole: true })
+  t.strictSame(early.take('a'), { type: 'log', token: 'a', entries: 3, isWhole: true })
+  early.keep({ type: 'log', token: 'b', entries: 1, isWhole: false })
+  early.keep({ type: 'released', token: 'b' })
+  t.strictSame(early.take('b'), { type: 'released', token: 'b' })
+})

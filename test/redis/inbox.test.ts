@@ -29,3 +29,9 @@ t.test('whatever is not exactly so is no message', async t => {
   for (const text of wrong) t.equal(read(text), undefined, JSON.stringify(text.slice(0, 60)))
   fc.assert(fc.property(fc.uint8Array({ maxLength: 200 }), bytes => readMessage(Buffer.from(bytes)) === undefined))
 })
+
+t.test('a message that is to say a number, and says something else, is none', async t => {
+  t.strictSame(read(`R${TOKEN}\n12`), { type: 'claim', token: TOKEN, bytes: 12 })
+  for (const wrong of ['', 'x', '1x', '-1', '1234567890123']) t.equal(read(`R${TOKEN}\n${wrong}`), undefined, wrong)
+  t.equal(read(`Z${TOKEN}\n12`), undefined, 'no kind of message')
+})

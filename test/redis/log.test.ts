@@ -220,6 +220,43 @@ t.test('what is cut while it is sent once more is not', async t => {
   t.strictSame(written, ['2 after 0', 'cut'])
 })
 
+t.test('what is cut when all has been sent but its end is not whole', async t => {
+  let cut = (): void => {}
+  const { writer, written, body } = write((_entries, times) => {
+    if (times === 2) cut()
+    return [1]
+  })
+  cut = () => { writer.cut() }
+  body.write('one')
+  writer.waited()
+  await later()
+  body.end('two')
+  t.equal(await writer.finished(), undefined)
+  t.strictSame(written, ['2 after 0', '1 after 2', 'cut'])
+})
+
+t.test('a log is read no faster than its reader, and to its end once it is whole', async t => {
+  const large = 'x'.repeat(100_000)
+  let there = 2
+  const { link } = linkOf(step => {
+    const [, , first, last] = step as unknown as readonly [string, string, number, number]
+    return [[head, chunk(0, large), chunk(100_000, large), end(200_000)].slice(0, there).slice(first, last + 1)] as unknown as Replies
+  })
+  let isComplete: boolean | undefined
+  const reader = new LogReader(link, run, 1_000_000, { opened () {}, failed () {}, closed: complete => { isComplete = complete } })
+  reader.more(2, false)
+  await later()
+  there = 3
+  reader.more(3, false)
+  await later()
+  t.equal(isComplete, undefined)
+  there = 4
+  reader.more(4, true)
+  await later()
+  t.equal(isComplete, true)
+  reader.destroy()
+})
+
 t.test('what has no head, or is too large, is not read elsewhere', async t => {
   const headless = write(() => [1], { head: () => undefined })
   headless.writer.waited()

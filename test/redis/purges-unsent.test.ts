@@ -116,3 +116,18 @@ t.test('what others tell is believed only if it is sealed, and what cannot be re
   t.strictSame(told, ['missed'])
   t.equal(link.figures.rejected, 5, 'that all was purged is no fault')
 })
+
+t.test('if the clock of purges refuses to be begun anew as well, that is tried again', async t => {
+  const { client, clock, link, purges, sentOf } = purging(t, 2)
+  client.answer = REFUSED
+  for (let place = 0; place <= 1_000; place++) purges.purge('a', [`x${place}`], false)
+  await turn()
+  clock.advance(100)
+  await turn()
+  t.ok(sentOf('reset') > 0)
+  t.equal(link.figures.purges.resets, 0)
+  client.answer = 1
+  clock.advance(100)
+  await turn()
+  t.equal(link.figures.purges.resets, 1)
+})

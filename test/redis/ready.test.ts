@@ -8,7 +8,7 @@ import { freePort } from '../fixtures/redis/processes.js'
 import { peerOf } from '../fixtures/redis/peers.js'
 import { redisServer, withServer } from '../fixtures/redis/server.js'
 
-const NEEDED = '~coalesce:* &coalesce:* +@connection +@scripting +@pubsub +get +getrange +set +del +unlink +rename +strlen +pexpire +pttl +sadd +srem +smembers +hset +hmget +hincrby +hexists +info +cluster'
+const NEEDED = '~coalesce:* &coalesce:* +@connection +@scripting +@pubsub +get +getrange +set +del +unlink +rename +strlen +pexpire +pttl +sadd +srem +smembers +hset +hmget +hincrby +hexists +rpush +lrange +llen +info +cluster'
 
 function clientOf (port: number, options: object = {}): Redis {
   return new Redis({ host: '127.0.0.1', port, lazyConnect: true, ...options })

@@ -2,6 +2,8 @@
  * "What is led and waited for ends once, by what came first, whatever else arrives, or does not."
  */
 import t from 'tap'
+import type { LogReader } from '../../lib/redis/log-reader.js'
+import { Wait, type Watch } from '../../lib/redis/watch.js'
 import type { Command, Reply } from '../../lib/redis/clients/connection.js'
 import { HandOffs } from '../../lib/redis/hand-offs.js'
 import { Leases } from '../../lib/redis/leases.js'
@@ -194,5 +196,49 @@ t.test('an end whose time passes while Redis cannot be asked is not sent any mor
   t.equal(link.figures.failedHandOffs, 1)
   leases.close()
   handOffs.close()
+  await link.close()
+})
+
+t.test('a log that cannot be read is asked for again when it grows, or is lost if it is whole', async t => {
+  const { link } = scripted({ opTimeout: 100 })
+  const names = link.names.of('k')
+  for (const isWhole of [false, true]) {
+    const told: string[] = []
+    const watch: Watch = {
+      key: 'k', names, token: 'a:1', leader: 'a', waits: new Set(), timer: undefined, absences: 0, isEnding: false, entries: 1, isWhole
+    } as unknown as Watch
+    let reads = 0
+    const wait = new Wait(watch, () => {}, () => { told.push('ended') }, listener => {
+      reads++
+      queueMicrotask(() => { listener.failed() })
+      return { more () {}, destroy () {} } as unknown as LogReader
+    })
+    wait.follow({ landed () {}, opened () {}, lost: reason => { told.push(reason) } })
+    await turn()
+    await turn()
+    wait.more()
+    t.strictSame([reads, told.includes('rejected')], isWhole ? [1, true] : [2, false])
+    wait.leave()
+  }
+  await link.close()
+})
+
+t.test('who leaves is unregistered when the last question for its key is answered', async t => {
+  const { client, link, waits } = waiting()
+  const names = link.names.of('k')
+  const unregistered = (): number => client.sent.flat().filter(([name]) => name === 'SREM').length
+  const run = waits.add('k', names, `${LEADER}:1`, 1_000, () => {})
+  waits.asked(names)
+  waits.asked(names)
+  run.leave()
+  await turn()
+  t.equal(unregistered(), 0)
+  waits.answered(names)
+  await turn()
+  t.equal(unregistered(), 0)
+  waits.answered(names)
+  await turn()
+  t.equal(unregistered(), 1)
+  waits.close()
   await link.close()
 })

@@ -13,7 +13,9 @@ import type { Recording } from '../../http/recording.js'
 import type { RequestFacts } from './facts.js'
 
 /** Reads a stream for other processes. */
-const RELAY: Listener = { cutOff: (reason, cause) => cause ?? new Error(reason) }
+const RELAY: Listener = { cutOff: reason => new Error(reason) }
+
+const nothing = (): void => {}
 
 /** Whether a stream is read for other processes, and not for a client of this one. */
 export function isRelay (listener: Listener): boolean {
@@ -33,9 +35,8 @@ export function broadcastLimits ({ conductor, requests, route }: RequestFacts, l
 }
 
 /** What other processes get of a recording whose body is a live stream. */
-export function relayedOf (recording: Recording): Relayed<Recording> | undefined {
-  const { body } = recording
-  if (!(body instanceof Broadcast)) return undefined
+export function relayedOf (recording: Recording): Relayed<Recording> {
+  const body = recording.body as Broadcast
   return { head: { ...recording, body: null, bytes: 0 }, body: () => body.join(RELAY) }
 }
 
@@ -43,8 +44,8 @@ export function relayedOf (recording: Recording): Relayed<Recording> | undefined
 export function revive (facts: RequestFacts, recording: Recording, source: Readable, { full, over }: RevivedListener): Revived<Recording> {
   const [, length] = recording.headers.set.find(([name]) => name === 'content-length') ?? []
   const broadcast = new Broadcast(source, broadcastLimits(facts, length), {
-    early () {},
-    begun () {},
+    early: nothing,
+    begun: nothing,
     tooLarge: full,
     over
   })

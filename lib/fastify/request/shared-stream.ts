@@ -44,7 +44,7 @@ export class SharedStream implements BroadcastEvents {
     this.#participant = participant
     participant.watchClient()
     // The body of an answer to HEAD is not sent, and Content-Length may tell another length.
-    const declared = participant.request.method === 'HEAD' ? undefined : length
+    const declared = participant.request.method !== 'HEAD' && length
     this.broadcast = new Broadcast(source, broadcastLimits(participant, declared), this)
     const reader = participant.reader = this.broadcast.join(participant)
     if (payload === undefined) return

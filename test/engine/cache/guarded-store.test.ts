@@ -524,3 +524,22 @@ t.test('where purges may have been missed, what is stored is a miss, but for a s
   t.equal(await other.lookUp(KEY), undefined, 'it asks the store')
   t.equal(other.keep(alsoInTheAir, KEEP), true)
 })
+
+t.test('a store that is opened may be used by somebody who is not told of purges', async t => {
+  let user: StoreUser | undefined
+  const store = memoryStore()
+  const shelf = new GuardedStore({
+    ...store,
+    get: store.get,
+    set: store.set,
+    delete: store.delete,
+    open (given) {
+      user = given
+      return { get: store.get, set: store.set, delete: store.delete, purge () {}, async ready () {}, async close () {} }
+    }
+  }, TIMEOUT, new TestClock(), { failed () {}, rejected () {}, answered () {} })
+  user?.purged(['tag:a'], false)
+  user?.missedPurges()
+  shelf.drop('k')
+  t.equal(shelf.lookUp('k'), undefined)
+})

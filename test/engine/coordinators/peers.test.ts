@@ -54,6 +54,8 @@ t.test('a lease that throws is a lease nobody waits for', async t => {
   claim.lease.release()
   const refresh = await peers(async () => ({ type: 'leads', lease: BROKEN_LEASE })).claimRefresh(CLAIMING)
   refresh?.land(SHARED)
+  refresh?.relay(SHARED, () => { throw new Error('read') })
+  refresh?.cut()
   t.equal(await peers(async () => ({ type: 'leads', lease: BROKEN_LEASE })).find(CLAIMING), undefined)
 })
 
