@@ -116,3 +116,11 @@ t.test('purges of what is stored are told from those of flights', t => {
   LOCAL.fenced([])
   t.end()
 })
+
+t.test('who has refreshed leaves a word without a message', async t => {
+  const left: unknown[] = []
+  const lease: CoordinationLease = { isWaitedFor: false, land (message, note) { left.push(message().length, note?.message.length, note?.ttl) }, release: broken }
+  const refresh = await peers(async () => ({ type: 'leads', lease })).claimRefresh(CLAIMING)
+  refresh?.release()
+  t.strictSame(left, [0, 0, 1_000])
+})
