@@ -52,6 +52,8 @@ export interface Coordination {
    * throw.
    */
   figures? (): CoordinationFigures
+  /** A note that was left for a key does not hold any more. */
+  forget? (key: string): void
   /** Leaves. What it leads is released. */
   close (): Promise<void>
 }
@@ -132,8 +134,9 @@ export interface CoordinationLease {
    * The run has come to something. The message is made, and sent, only if another process waits for it.
    *
    * @param note given to all who ask for the key within `ttl` milliseconds, instead of a place
+   * @param instead sent if the message is too large to be handed over
    */
-  land (message: () => Uint8Array, note?: { readonly message: Uint8Array, readonly ttl: number }): void
+  land (message: () => Uint8Array, note?: { readonly message: Uint8Array, readonly ttl: number }, instead?: () => Uint8Array): void
   /** The run came to nothing. Those who wait for it ask again. */
   release (): void
   /**

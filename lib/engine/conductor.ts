@@ -11,7 +11,7 @@ import type { AbandonedReason, BypassReason, Detail, Reason, UnshareableReason }
 import { NO_VARIANT, variantOf } from '../variant.js'
 import { Caching } from './caching.js'
 import { Endings } from './endings.js'
-import { pass } from './word.js'
+import { forgetElsewhere, pass } from './word.js'
 import type { Flight } from './flights/flight.js'
 import { Flights, type FlightLimits } from './flights/flights.js'
 import { NOBODY_WAITS, type Landing } from './flights/landing.js'
@@ -111,7 +111,7 @@ export class Conductor<R> {
    */
   land (participant: Participant<R>, names: readonly string[], failed: boolean, joined?: () => void): void {
     const live = joined !== undefined
-    if (!failed) this.remembered.forget(participant)
+    if (!failed && this.remembered.forget(participant)) forgetElsewhere(participant)
     const { cache, flight, limits, role } = participant
     if (role.type === 'probe') participant.role = { ...role, type: 'solo' }
     if (role.type !== 'leader' && role.type !== 'refresher') return
@@ -128,9 +128,10 @@ export class Conductor<R> {
     } else {
       // Newcomers of other processes are told if the key has turned out to have variants.
       const split = participant.boardedKey !== this.variants.keyOf(participant)
-      this.#land(participant, { type, recording }, type, type, joined)
+      const landing = { type, recording } as const
+      this.#land(participant, landing, type, type, joined)
       if (live) this.live.begun(participant, type, recording, names)
-      else pass(participant, { type, recording }, names, split)
+      else pass(participant, landing, names, split)
     }
   }
 

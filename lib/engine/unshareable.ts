@@ -86,13 +86,13 @@ export class Unshareable {
     (this.#known ??= this.#memory()).set(this.#variants.keyOf(boarder), { names, values, reason }, { ttl })
   }
 
-  /** A result of a boarder's variant can be shared. */
-  forget (boarder: Boarder): void {
+  /** A result of a boarder's variant can be shared. Returns whether another was known of it. */
+  forget (boarder: Boarder): boolean {
     const known = this.#known
-    if (known === undefined || known.size === 0) return
-    known.delete(boarder.boardedKey)
+    if (known === undefined || known.size === 0) return false
+    const asItBoarded = known.delete(boarder.boardedKey)
     // More may be known of its key than when it boarded.
-    known.delete(this.#variants.keyOf(boarder))
+    return known.delete(this.#variants.keyOf(boarder)) || asItBoarded
   }
 }
 

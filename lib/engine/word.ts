@@ -16,6 +16,7 @@ import type { PeerNote } from './coordinators/lease.js'
  */
 export function pass<R> (leader: Participant<R>, landing: Landing<R>, names: readonly string[], remember: boolean): void {
   const { id: leaderId, lease } = leader
+  if (!lease.isShared) return
   switch (landing.type) {
     case 'shared':
     case 'failed':
@@ -32,6 +33,11 @@ export function pass<R> (leader: Participant<R>, landing: Landing<R>, names: rea
     }
   }
   lease.release()
+}
+
+/** A result can be shared, which an earlier run has left word of that it cannot: newcomers of other processes are not told so any more. */
+export function forgetElsewhere<R> ({ boardedKey, coordinator, key }: Participant<R>): void {
+  for (const each of new Set([key, boardedKey])) coordinator.forget(each)
 }
 
 function noteOf<R> ({ limits: { unshareableTtl } }: Participant<R>, result: PeerNote['result'], wanted: boolean): PeerNote | undefined {

@@ -8,6 +8,7 @@ import type * as front from './index.js' with { 'resolution-mode': 'import' }
 const exported: typeof front = require('./index.js')
 
 declare namespace exported {
+  export type RedisCoordinator = front.RedisCoordinator
   export type RedisCoordinatorOptions = front.RedisCoordinatorOptions
   export type RedisLinkOptions = front.RedisLinkOptions
   export type RedisStore = front.RedisStore

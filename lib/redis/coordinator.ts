@@ -23,14 +23,25 @@ const MOST_LABELS = 1_000
 const NOTHING: Joined = Object.freeze({ type: 'nothing' })
 const UNKNOWN: Joined = Object.freeze({ type: 'unknown' })
 
+export interface RedisCoordinator extends Coordinator {
+  /** Leaves, and closes its connections. An app does so when it closes; this is for functions without an app. */
+  readonly close: () => Promise<void>
+}
+
 /** Has processes that use the same Redis or Valkey coalesce together. */
-export function redisCoordinator (options: RedisCoordinatorOptions): Coordinator {
+export function redisCoordinator (options: RedisCoordinatorOptions): RedisCoordinator {
   const settings: CoordinatorSettings = readCoordinatorOptions(options)
   let desk: Desk | undefined
-  return Object.freeze({
-    open (member: CoordinationMember): Coordination {
+  const open = new Set<Coordination>()
+  return Object.freeze<RedisCoordinator>({
+    open (member) {
       desk ??= new Desk(settings, () => { desk = undefined })
-      return new RedisCoordination(desk, member)
+      const coordination = new RedisCoordination(desk, member, () => { open.delete(coordination) })
+      open.add(coordination)
+      return coordination
+    },
+    async close () {
+      await Promise.all([...open].map(async coordination => { await coordination.close() }))
     }
   })
 }
@@ -44,14 +55,17 @@ class RedisCoordination implements Coordination {
   readonly #listener: PurgeListener
   readonly #keyPrefix: string
   readonly #leave: () => Promise<void>
+  readonly #closed: () => void
   readonly #stopListening: () => void
   readonly #leases = new Set<CoordinationLease>()
   readonly #runs = new Set<RemoteRun>()
   readonly #joining = new Set<Promise<Joined>>()
   #isClosed = false
 
-  constructor (desk: Desk, member: CoordinationMember) {
+  /** @param closed called when it leaves */
+  constructor (desk: Desk, member: CoordinationMember, closed: () => void) {
     this.#desk = desk
+    this.#closed = closed
     this.#link = desk.link
     this.#keyPrefix = `${member.group.length}:${member.group}`
     this.#leave = desk.use(member.log)
@@ -81,6 +95,11 @@ class RedisCoordination implements Coordination {
     this.#desk.shared.purges.purge(this.#listener.group, labels, soft, this.#listener)
   }
 
+  forget (key: string): void {
+    const { lane, note } = this.#link.names.of(this.#keyPrefix + key)
+    this.#link.send(lane, [['DEL', note]])
+  }
+
   figures (): CoordinationFigures {
     return this.#link.figures
   }
@@ -88,6 +107,7 @@ class RedisCoordination implements Coordination {
   async close (): Promise<void> {
     if (this.#isClosed) return
     this.#isClosed = true
+    this.#closed()
     this.#stopListening()
     for (const lease of this.#leases) lease.release()
     for (const run of this.#runs) this.#desk.waits.give(run)

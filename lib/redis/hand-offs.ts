@@ -24,6 +24,8 @@ export interface Ending {
   readonly isDoubtful: boolean
   /** Without it, the run came to nothing. */
   readonly message: (() => Uint8Array) | undefined
+  /** Sent if the message is too large. */
+  readonly instead: (() => Uint8Array) | undefined
   readonly note: Note | undefined
   /** Those who wait have read the result while it was made. */
   readonly log?: FinishedLog | undefined
@@ -156,14 +158,18 @@ export class HandOffs {
     }
   }
 
-  #sealed ({ key, token, message }: Ending): Buffer | undefined {
+  #sealed ({ instead, key, message, token }: Ending): Buffer | undefined {
     if (message === undefined) return undefined
     try {
-      const bytes = message()
-      if (bytes.length <= this.#settings.maxMessageBytes) return this.#link.seal.seal(`run ${token}`, key, [bytes])
-      this.#link.figures.tooLarge++
-    } catch {}
-    return undefined
+      let bytes: Uint8Array | undefined = message()
+      if (bytes.length > this.#settings.maxMessageBytes) {
+        this.#link.figures.tooLarge++
+        bytes = instead?.()
+      }
+      return bytes === undefined ? undefined : this.#link.seal.seal(`run ${token}`, key, [bytes])
+    } catch {
+      return undefined
+    }
   }
 
   #noteOf ({ key, note }: Ending): [Argument, Argument] {

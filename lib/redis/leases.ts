@@ -17,7 +17,7 @@ export interface LeaseSettings extends LogSettings {
 }
 
 /** What a run came to: nothing, without a message. */
-type Result = readonly [message?: () => Uint8Array, note?: Note]
+type Result = readonly [message?: () => Uint8Array, note?: Note, instead?: () => Uint8Array]
 
 /** @param unwanted told that nobody waits any more */
 type Logs = (live: LiveMessage, unwanted: () => void) => LogWriter
@@ -51,8 +51,8 @@ class Lease implements CoordinationLease {
     this.#ended = ended
   }
 
-  land (message: () => Uint8Array, note?: Note): void {
-    this.#end([message, note])
+  land (message: () => Uint8Array, note?: Note, instead?: () => Uint8Array): void {
+    this.#end([message, note, instead])
   }
 
   release (): void {
@@ -101,12 +101,12 @@ export class Leases {
     const logs: Logs | undefined = relay
       ? (live, unwanted) => new LogWriter(this.#link, this.#settings, { key, names, token }, live, unwanted)
       : undefined
-    const lease = new Lease(names, token, now, now + leadsFor, logs, (over, [message, note]) => {
+    const lease = new Lease(names, token, now, now + leadsFor, logs, (over, [message, note, instead]) => {
       this.#leases.delete(token)
       ended()
       figures.leaseTimes.add(clock.now() - now)
       const ending = (log?: FinishedLog): Ending =>
-        ({ key, names, token, isWaitedFor: over.isWaitedFor, isDoubtful, message, note, log, until: clock.now() + limit })
+        ({ key, names, token, isWaitedFor: over.isWaitedFor, isDoubtful, message, note, instead, log, until: clock.now() + limit })
       const finished = over.log?.finished()
       if (finished === undefined) this.#handOffs.send(ending())
       else this.#handOffs.sendLater(finished.then(ending))

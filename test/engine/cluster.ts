@@ -300,6 +300,7 @@ export class Process {
         return peers.claimRefresh(claiming)
       },
       purged: (labels, soft) => { peers.purged(labels, soft) },
+      forget: key => { peers.forget(key) },
       fenced: labels => { peers.fenced(labels) }
     }
   }

@@ -37,6 +37,7 @@ function coordinator () {
     claim: claiming => new Promise((resolve, reject) => { asked.push({ ...claiming, answer: resolve, fail: reject }) }),
     find: claiming => new Promise(resolve => { sought.push({ ...claiming, answer: resolve }) }),
     claimRefresh: async () => undefined,
+    forget: key => { told.push(`forget ${key}`) },
     purged: (labels, soft) => { told.push(`purged ${labels.join()} ${String(soft)}`) },
     fenced: labels => { told.push(`fenced ${labels.join()}`) }
   }
@@ -845,6 +846,7 @@ t.test('without a coordinator each process leads, seeks and tells nobody, and it
   t.equal(LOCAL.claim(claiming), LEADS)
   t.equal(LOCAL.find(claiming), undefined)
   t.equal(LOCAL.claimRefresh(claiming), NO_LEASE)
+  LOCAL.forget('k')
   LOCAL.purged([], false)
   LOCAL.fenced([])
   NO_LEASE.land({ type: 'stays' })
@@ -872,4 +874,17 @@ t.test('what is told of a stand-in is told of the one that asked first', async t
   const standIn = PeerLeader.of(asker, peer().seam)
   t.equal(standIn.log, asker.log)
   t.equal(standIn.tally, asker.tally)
+})
+
+t.test('what could not be shared and now can be is no news for other processes any more either', async t => {
+  const { seam, told } = coordinator()
+  const engine = new Engine({ coordinator: seam })
+  const first = new Varied('a', engine.events)
+  engine.conductor.remembered.remember(Object.assign(first, { key: '["k"]', boardedKey: '["k"]' }), { names: [], values: [] }, 'private', 1_000)
+  const probe = engine.arrive(new Varied('b', engine.events))
+  t.strictSame([await engine.happened(), probe.outcomeReason], [['b runs'], 'unshareable'])
+  engine.conductor.land(probe, [], false)
+  t.strictSame(told, ['forget ["k"]'])
+  engine.conductor.land(probe, [], false)
+  t.strictSame(told, ['forget ["k"]'], 'once')
 })

@@ -1,7 +1,10 @@
 /**
  * "One process leads a key, and the others get what its run came to."
  */
+import { Redis } from 'ioredis'
 import t from 'tap'
+import { deduplicate } from '../../lib/index.js'
+import { redisCoordinator } from '../../lib/redis/coordinator.js'
 import { until } from '../fixtures/gate.js'
 import { empty, following, inShort, leftIn, message, peersOf, type Peer } from '../fixtures/redis/peers.js'
 import { redisServer, withServer } from '../fixtures/redis/server.js'
@@ -113,6 +116,9 @@ t.test('processes that meet', withServer, async t => {
     const left = Number(await server.command('PTTL', key as string))
     t.ok(left > 50_000 && left <= 60_000, `${left} ms`)
     await server.command('DEL', key as string)
+    two.coordination.forget?.('h')
+    const next = await two.lead('h')
+    next.release()
   })
 
   t.test('who leaves is not told, and leaves nothing', async t => {
@@ -145,4 +151,22 @@ t.test('processes that meet', withServer, async t => {
     for (const { coordination } of [one, two, three]) await coordination.close()
     t.strictSame(await leftIn(server), { keys: [], channels: [] })
   })
+})
+
+t.test('a coordinator of functions without an app keeps its connections until it is closed', withServer, async t => {
+  const server = await redisServer(t)
+  const client = new Redis({ host: server.host, port: server.port, lazyConnect: true })
+  const coordinator = redisCoordinator({ client, namespace: 'functions', secret: 'a secret for tests' })
+  t.teardown(async () => { await coordinator.close() })
+  let runs = 0
+  const find = deduplicate(async (id: string) => `${id}${++runs}`, { key: id => id, name: 'find', coordinator })
+  const listens = async (wanted: boolean): Promise<void> => {
+    const deadline = performance.now() + 5_000
+    while (((await leftIn(server)).channels.length > 0) !== wanted) if (performance.now() > deadline) throw new Error(`it ${wanted ? 'does not listen' : 'listens'}`)
+  }
+  await listens(true)
+  t.equal(await find('a'), 'a1')
+  await coordinator.close()
+  await listens(false)
+  t.equal(await find('a'), 'a2', 'from then on each process runs for itself')
 })

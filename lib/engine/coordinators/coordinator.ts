@@ -53,6 +53,8 @@ export interface Coordinator<R> {
   find (claiming: Claiming): Promise<Peer<R> | undefined> | undefined
   /** Whether this process may refresh a result that all processes have. Undefined: another one does. */
   claimRefresh (claiming: Claiming): Lease<R> | Promise<Lease<R> | undefined>
+  /** What an earlier run has left word of for a key does not hold any more. */
+  forget (key: string): void
   /** What has one of these labels was purged. */
   purged (labels: readonly string[], soft: boolean): void
   /** Newcomers join no flight with one of these labels that is in the air. */
@@ -63,5 +65,5 @@ export const LEADS: Claim<never> & { readonly type: 'leads' } = Object.freeze({ 
 
 /** Each process leads its own flights. */
 export const LOCAL: Coordinator<never> = Object.freeze({
-  isDown: false, claim: () => LEADS, find: () => undefined, claimRefresh: () => NO_LEASE, purged () {}, fenced () {}
+  isDown: false, claim: () => LEADS, find: () => undefined, claimRefresh: () => NO_LEASE, forget () {}, purged () {}, fenced () {}
 })

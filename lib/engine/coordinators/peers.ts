@@ -76,6 +76,10 @@ export class Peers<R> implements Coordinator<R> {
     }) ?? NO_LEASE
   }
 
+  forget (key: string): void {
+    attempt(() => { this.#coordination.forget?.(key) })
+  }
+
   purged (labels: readonly string[], soft: boolean): void {
     attempt(() => { this.#coordination.purge(labels, soft) })
   }
@@ -164,8 +168,8 @@ class RemoteLease<R> implements Lease<R> {
   land (result: PeerResult<R>, note?: PeerNote): void {
     // Only the whole of it is what those who read its beginning have been promised.
     if (result.type !== 'shared' && result.type !== 'failed') this.cut()
-    const made = (): Uint8Array => this.#codec.encode(result) ?? this.#codec.encode(STAYS) ?? NOTHING
-    attempt(() => { this.#lease.land(made, this.#noted(note)) })
+    const stays = (): Uint8Array => this.#codec.encode(STAYS) ?? NOTHING
+    attempt(() => { this.#lease.land(() => this.#codec.encode(result) ?? stays(), this.#noted(note), stays) })
   }
 
   release (): void {
