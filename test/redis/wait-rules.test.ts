@@ -10,13 +10,13 @@ import { Leases } from '../../lib/redis/leases.js'
 import { Waits } from '../../lib/redis/waits.js'
 import { gate } from '../fixtures/gate.js'
 import { following } from '../fixtures/redis/peers.js'
-import { scripted, turn } from '../fixtures/redis/scripted.js'
+import { scripted, ScriptedClient, turn } from '../fixtures/redis/scripted.js'
 
 const LEADER = 'x'.repeat(22)
 const SETTINGS = { livenessInterval: 100_000, keepWaiters: 1_000, maxInline: 10, maxMessageBytes: 1_000 }
 
-function waiting (settings: Partial<typeof SETTINGS> = {}) {
-  const all = scripted({ opTimeout: 100 })
+function waiting (settings: Partial<typeof SETTINGS> = {}, isCluster = false) {
+  const all = scripted({ opTimeout: 100 }, new ScriptedClient(isCluster))
   const waits = new Waits(all.link, { ...SETTINGS, ...settings })
   let tokens = 0
   const follow = (key = 'key', left = 50_000) => {
@@ -242,3 +242,20 @@ t.test('who leaves is unregistered when the last question for its key is answere
   waits.close()
   await link.close()
 })
+
+for (const isCluster of [false, true]) {
+  t.test(`nobody is taken for gone because ${isCluster ? 'a cluster' : 'a server'} does not say who is there`, async t => {
+    const { client, clock, link, waits, follow, sentOf } = waiting({ livenessInterval: 100 }, isCluster)
+    const { run, fate } = follow()
+    client.answer = new Error('ERR not now')
+    for (let times = 0; times < 4; times++) {
+      clock.advance(50)
+      await turn()
+    }
+    t.strictSame([link.figures.takeovers, sentOf(isCluster ? 'SHARDNUMSUB' : 'NUMSUB') > 1], [0, true])
+    run.leave()
+    waits.close()
+    await link.close()
+    t.equal(await Promise.race([fate, 'it was told nothing']), 'it was told nothing')
+  })
+}
