@@ -107,7 +107,7 @@ export async function foresee<R> (scout: Scout<R>, key: string, asked: Asked<R>)
       }
     },
     variants,
-    unshareable: { reasonFor: boarder => asked.remembered.reasonFor(boarder, variants), remember: nothing, forget: () => false },
+    unshareable: { reasonFor: boarder => asked.remembered.reasonFor(boarder, variants), remember: nothing, forget: nothing as () => false },
     caching: { refresh: nothing as () => never },
     outcomes: new Outcomes(clock, SILENT)
   })

@@ -126,7 +126,9 @@ export function conforms (t: Test, { name, open, forgets = false, unbounded = fa
   }
 
   test('what was set is found again, whole', async (t, { store }) => {
-    const entry = entryOf('key', { list: [1, 'two', null, true], nested: { deep: -1.5e-7 } }, { labels: ['word:42', ''], since: 1_764_000_000_000.25 })
+    const entry = entryOf('key', { list: [1, 'two', null, true], nested: { deep: -1.5e-7 } }, {
+      labels: ['word:42', ''], since: 1_764_000_000_000.25, storedAt: 1_764_000_000_005.25
+    })
     await store.set(entry, KEEP)
     t.strictSame(timeless(await store.get('key')), timeless(entry))
     t.strictSame(timeless(await store.get('key')), timeless(entry), 'as often as it is asked for')

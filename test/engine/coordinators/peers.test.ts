@@ -41,6 +41,8 @@ t.test('what cannot be told of purges is told of nothing else', t => {
   const asked = peers(() => undefined, broken)
   asked.purged(['l'], true)
   asked.fenced(['l'])
+  asked.forget('["k"]')
+  new Peers({ ...coordination(() => undefined), forget: broken }, codec).forget('["k"]')
   t.equal(asked.isDown, false)
   t.equal(new Peers({ ...coordination(() => undefined), figures: broken }, codec).isDown, false)
   t.end()
