@@ -13,7 +13,12 @@ const fastifyCoalesce: typeof front.default & typeof front = Object.assign(expor
 declare namespace fastifyCoalesce {
   export type AbstractCache = front.AbstractCache
   export type AbstractCacheStoreOptions = front.AbstractCacheStoreOptions
+  export type BatchFigures = front.BatchFigures
+  export type BreakerFigures = front.BreakerFigures
+  export type BreakerOptions<By extends readonly unknown[] = readonly unknown[]> = front.BreakerOptions<By>
+  export type BreakerState = front.BreakerState
   export type CacheControlOptions = front.CacheControlOptions
+  export type CircuitBreaker = front.CircuitBreaker
   export type Clock = front.Clock
   export type Coalesce = front.Coalesce
   export type CoalesceFigures = front.CoalesceFigures
@@ -55,6 +60,8 @@ declare namespace fastifyCoalesce {
   export type ParkingFigures = front.ParkingFigures
   export type Purge = front.Purge
   export type QueryOption = front.QueryOption
+  export type QueueFigures = front.QueueFigures
+  export type QueueOptions = front.QueueOptions
   export type ReasonFigures = front.ReasonFigures
   export type Relay = front.Relay
   export type RemoteRun = front.RemoteRun
@@ -64,6 +71,8 @@ declare namespace fastifyCoalesce {
   export type ResultCodec<Result = unknown, Encoded extends string | Uint8Array = string | Uint8Array> = front.ResultCodec<Result, Encoded>
   export type RouteFigures = front.RouteFigures
   export type RouteSelector = front.RouteSelector
+  export type RunQueue = front.RunQueue
+  export type RunResult = front.RunResult
   export type SharedZlib = front.SharedZlib
   export type Store = front.Store
   export type StoreFigures = front.StoreFigures

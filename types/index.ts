@@ -14,6 +14,9 @@ export type {
   LiveMessage, LostReason, Relay, RemoteRun, RemoteRunListener
 } from './coordination.js'
 export type { Deduplicate, Deduplicated, DeduplicateOptions, ResultCodec } from './functions.js'
+export type {
+  BatchFigures, BreakerFigures, BreakerOptions, BreakerState, CircuitBreaker, QueueFigures, QueueOptions, RunQueue, RunResult
+} from './protection.js'
 export type { CacheControlOptions, CoalesceOptions, MetricsOptions } from './options.js'
 export type { Outcome } from './outcome.js'
 export type { CoalesceRouteOptions, CookiesOption, KeptResponseFacts, QueryOption } from './route-options.js'

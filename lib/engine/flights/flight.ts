@@ -7,7 +7,7 @@
  * turn, a follower may leave, but its wait does not time out.
  */
 import type { Clock } from '../../../types/index.js'
-import { Timed, type Deadlines } from './deadlines.js'
+import { Timed, type Deadlines } from '../../deadlines.js'
 import type { Fleet, FleetMember } from './fleet.js'
 import { Followers, type WaitListener, type Waiter } from './followers.js'
 import { PROMOTED, WAIT_TIMEOUT, type AbortReason, type Ending, type Landing } from './landing.js'

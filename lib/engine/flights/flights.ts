@@ -6,7 +6,7 @@
  * with the flights in the air: a flight is checked when a passenger wants to join it.
  */
 import type { Clock } from '../../../types/index.js'
-import { Deadlines } from './deadlines.js'
+import { Deadlines } from '../../deadlines.js'
 import { Flight, type FlightListener, type FlightRegistry, type Passenger } from './flight.js'
 import { PurgeTimes } from '../cache/purge-times.js'
 

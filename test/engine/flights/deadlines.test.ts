@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import fc from 'fast-check'
 import t from 'tap'
-import { Deadlines, Timed } from '../../../lib/engine/flights/deadlines.js'
+import { Deadlines, Timed } from '../../../lib/deadlines.js'
 import type { Clock } from '../../../types/index.js'
 import { TestClock } from '../../fixtures/gate.js'
 

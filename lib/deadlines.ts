@@ -1,11 +1,11 @@
 /**
- * Tells flights that they take too long, with one timer for all that have the same limit.
+ * Tells what takes too long, such as flights, that it does, with one timer for all that have the same limit.
  *
  * Invariant: those with the same limit come due in the order in which they started, so only the oldest needs a timer. The timer is set
  * anew when it fires, not whenever a flight ends. It fires at least once a second, so it may outlive the last flight by a second. In a
  * busy process starting and ending cost no timer and no allocation.
  */
-import type { Clock } from '../../../types/index.js'
+import type { Clock } from '../types/index.js'
 
 /** The longest that a timer is set for, in milliseconds. */
 const MOST = 1000

@@ -1,0 +1,78 @@
+/**
+ * Decides whether and when a run takes off. Without protection, at once.
+ *
+ * Invariant: who asks is answered once: with a permit, or with a refusal, now or later. Each permit is told once what came of its run, and
+ * gives its slot back once; what comes later changes nothing. Whether a permit is told by its run or runs out, no slot is lost.
+ */
+
+/** Why a run is refused. */
+export type RefusalReason = 'queue-full' | 'queue-timeout' | 'evicted' | 'breaker-open' | 'breaker-probing'
+
+/** It must not take off. */
+export interface Refusal {
+  readonly type: 'refused'
+  readonly reason: RefusalReason
+  readonly error: Error
+  /** When it may help to come again, in milliseconds from now. */
+  readonly retryAfter: number
+}
+
+/** How a run ended. Undefined: in a way that tells nothing of what is behind it. */
+export type RunEnd = { readonly status: number | undefined, readonly error: unknown } | undefined
+
+/** A place among those that run. */
+export interface Slot {
+  /** The run that had it is over. The second time it does nothing. */
+  free (): void
+}
+
+/** Lets a run take off. */
+export interface Permit {
+  readonly type: 'granted'
+  /** How its run ended. Only the first time counts. */
+  tell (end: RunEnd): void
+  /** Its run needs its slot no longer. What it came to, if that was not told, tells nothing. */
+  release (): void
+  /** Gives its slot, if it still has one, to the run that takes its place. */
+  passOn (): Slot | undefined
+}
+
+export type Permission = Permit | Refusal
+
+/** Who waits for a permit. How urgent it is, is how urgent the most urgent of those is who wait for its run. */
+export interface Place {
+  readonly type: 'waits'
+  /** One more waits for the run, whose level this is. */
+  joined (level: number): void
+  /** One fewer. */
+  left (level: number): void
+  /** Nobody wants the run any more. It is not answered. */
+  leave (): void
+  /** Somebody else runs in the place of who has asked, and is answered instead. */
+  handOver (answered: (permission: Permission) => void): void
+}
+
+/** A run that wants to take off. */
+export interface Asking {
+  /** How urgent it is: 0 is the most urgent level. */
+  readonly level: number
+  /** What it is a run for, as `by` is told: a request, or the arguments of a call. */
+  readonly subject: readonly unknown[]
+  /** It is a background refresh: less urgent than all others, it evicts nobody. */
+  readonly isRefresh: boolean
+  /** After so many milliseconds it has failed, and loses its slot. */
+  readonly runTimeout: number
+  /** Answers it, if it has to wait. Must not throw. */
+  readonly answered: (permission: Permission) => void
+}
+
+/** What the runs of a route or function have to pass. */
+export interface Protection {
+  /** Why no run for this may begin now, whoever waits. Changes nothing. */
+  refusalFor (subject: readonly unknown[]): Refusal | undefined
+  /** @param kept the slot of the run whose place it takes */
+  ask (asking: Asking, kept?: Slot): Permission | Place
+}
+
+export const NO_PERMIT: Permit = Object.freeze({ type: 'granted', tell () {}, release () {}, passOn: () => undefined })
+export const NO_PROTECTION: Protection = Object.freeze<Protection>({ refusalFor: () => undefined, ask: () => NO_PERMIT })
