@@ -169,8 +169,10 @@ export interface BatchFigures {
   readonly name: string
   /** Calls of the function, each with the keys of a batch. */
   readonly batches: number
-  readonly keys: { readonly count: number, readonly sum: number, readonly buckets: ReadonlyArray<readonly [le: number, count: number]> }
-  readonly durations: { readonly count: number, readonly sum: number, readonly buckets: ReadonlyArray<readonly [le: number, count: number]> }
+  readonly keys: BatchFigures['durations']
+  readonly durations: {
+    readonly count: number, readonly sum: number, readonly buckets: ReadonlyArray<readonly [le: number, count: number]>
+  }
   /** `batch`: the whole call failed. `key`: a key had an error of its own. `result`: what the function answered was no result of a batch. */
   readonly failures: { readonly batch: number, readonly key: number, readonly result: number }
 }
