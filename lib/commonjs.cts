@@ -74,6 +74,7 @@ declare namespace fastifyCoalesce {
   export type RunQueue = front.RunQueue
   export type RunResult = front.RunResult
   export type SharedZlib = front.SharedZlib
+  export type ShedReason = front.ShedReason
   export type Store = front.Store
   export type StoreFigures = front.StoreFigures
   export type StoreUser = front.StoreUser

@@ -69,3 +69,7 @@ export const NotExplainableError: FastifyErrorConstructor<{ code: string }, []> 
 /** Redis is configured so that it can never be used as a coordinator or store. The message says what is wrong, and what to change. */
 export const RedisUnusableError: FastifyErrorConstructor<{ code: string }, [what: string]> = createError<[what: string]>(
   'FST_COALESCE_REDIS_UNUSABLE', '%s', 500)
+
+/** A batched function answered something that is no result for its keys. The message says what. */
+export const BatchResultError: FastifyErrorConstructor<{ code: string }, [what: string]> = createError<[what: string]>(
+  'FST_COALESCE_BATCH_RESULT', '%s', 500)

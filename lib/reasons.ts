@@ -5,7 +5,7 @@
  *
  * Invariant: closed sets. What a request says never becomes a reason or a cause; the names of headers and cookies stand beside them.
  */
-import type { Outcome } from '../types/index.js'
+import type { Outcome, ShedReason } from '../types/index.js'
 
 /** Why a request did not board. */
 const BYPASS = Object.freeze([
@@ -29,11 +29,14 @@ const ABANDONED = Object.freeze([
 const SERVED = Object.freeze(['shared', 'failed'] as const)
 const CACHED = Object.freeze(['stale-while-revalidate', 'stale-if-error', 'max-stale'] as const)
 
+/** Why a run is refused to protect what is behind it. */
+const REFUSED: readonly ShedReason[] = Object.freeze(['queue-full', 'queue-timeout', 'evicted', 'breaker-open', 'breaker-probing'])
+
 export type UnshareableReason = typeof UNSHAREABLE[number]
 export type AbandonedReason = typeof ABANDONED[number]
 export type BypassReason = typeof BYPASS[number]
 export type Reason = BypassReason | UnshareableReason | AbandonedReason | typeof SERVED[number] | typeof CACHED[number] |
-  'fresh' | 'split' | 'peer-lost' | 'wait-timeout' | 'vary' | 'queue-full' | 'queue-timeout' | 'breaker-open'
+  ShedReason | 'fallback' | 'fresh' | 'split' | 'peer-lost' | 'wait-timeout' | 'vary'
 
 /** All reasons, by the outcomes that have them. */
 export const REASONS: Readonly<Record<Outcome, readonly Reason[]>> = Object.freeze({
@@ -41,10 +44,10 @@ export const REASONS: Readonly<Record<Outcome, readonly Reason[]>> = Object.free
   leader: [...new Set<Reason>([...SERVED, 'split', ...UNSHAREABLE, ...ABANDONED])],
   follower: [...SERVED, 'client-left', 'wait-timeout', 'answered-elsewhere'],
   hit: ['fresh'],
-  stale: CACHED,
+  stale: [...CACHED, ...REFUSED],
   peer: SERVED,
   alone: [...new Set<Reason>([...UNSHAREABLE, ...ABANDONED, 'peer-lost', 'wait-timeout', 'vary', 'range', 'head', 'unshareable', 'max-flights', 'max-waiters', 'max-waiters-per-key'])],
-  shed: ['queue-full', 'queue-timeout', 'breaker-open']
+  shed: [...REFUSED, 'fallback']
 })
 
 /** Which credentials a request carries that its key says nothing of. */

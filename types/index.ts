@@ -15,7 +15,8 @@ export type {
 } from './coordination.js'
 export type { Deduplicate, Deduplicated, DeduplicateOptions, ResultCodec } from './functions.js'
 export type {
-  BatchFigures, BreakerFigures, BreakerOptions, BreakerState, CircuitBreaker, QueueFigures, QueueOptions, RunQueue, RunResult
+  BatchFigures, BreakerFigures, BreakerOptions, BreakerState, CircuitBreaker, QueueFigures, QueueOptions, RunQueue, RunResult,
+  ShedReason
 } from './protection.js'
 export type { CacheControlOptions, CoalesceOptions, MetricsOptions } from './options.js'
 export type { Outcome } from './outcome.js'

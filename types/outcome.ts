@@ -12,6 +12,7 @@
  * - `hit`: it was served a cached response
  * - `stale`: it was served a cached response that is no longer fresh; the reason says why it may be
  * - `peer`: it waited for a run of another process, and was answered with that
- * - `shed`: its run was refused to protect what is behind it (reserved)
+ * - `shed`: its run was refused, to protect what is behind it, and nothing that is cached stood in; the reason says what refused it, or that
+ *   it was given what `fallback` made
  */
 export type Outcome = 'bypass' | 'leader' | 'follower' | 'hit' | 'stale' | 'peer' | 'alone' | 'shed'

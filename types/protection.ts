@@ -73,6 +73,13 @@ export interface QueueFigures {
   readonly meanRun: number
 }
 
+/**
+ * Why a run is refused. `'queue-full'`: too many wait for a slot. `'queue-timeout'`: it has waited for a slot for `queueTimeout`. `'evicted'`:
+ * somebody more urgent has its place in the full queue. `'breaker-open'`: what is behind it is taken to be down. `'breaker-probing'`: another
+ * run tries whether it still is.
+ */
+export type ShedReason = 'queue-full' | 'queue-timeout' | 'evicted' | 'breaker-open' | 'breaker-probing'
+
 /** How a run ended, for `isFailure`. */
 export interface RunResult {
   /** The status that a handler answered with. */

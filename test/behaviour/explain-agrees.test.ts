@@ -178,7 +178,7 @@ const AFTER = [
   'flight-timeout', 'wait-timeout', 'vary', 'peer-lost'
 ]
 /** Of what there is not yet. */
-const RESERVED = ['queue-full', 'queue-timeout', 'breaker-open']
+const RESERVED = ['queue-full', 'queue-timeout', 'evicted', 'breaker-open', 'breaker-probing', 'fallback']
 
 async function certified ({ raw }: FastifyRequest): Promise<void> {
   Object.assign(raw.socket, { encrypted: true, getPeerCertificate: () => ({ subject: { CN: 'a' } }) })

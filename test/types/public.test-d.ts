@@ -19,7 +19,8 @@ expectType<'default' | 'fastifyCoalesce' | 'deduplicate' | 'deduplicated' | 'sha
 expectType<
   'InvalidOptionError' | 'AlreadyRegisteredError' | 'UnheardRouteError' | 'UnknownRouteError' | 'WaitTimeoutError' | 'NobodyWaitsError' |
   'FlightTimeoutError' | 'MetricTakenError' | 'FellBehindError' | 'OtherVariantError' | 'WrongLengthError' |
-  'NotListableError' | 'NotKeptError' | 'RefreshError' | 'NotExplainableError' | 'RedisUnusableError'
+  'NotListableError' | 'NotKeptError' | 'RefreshError' | 'NotExplainableError' | 'RedisUnusableError' |
+  'BatchResultError'
 >({} as keyof typeof errors)
 
 // Errors are errors, made with what their messages need.

@@ -4,9 +4,10 @@
  * Invariant: who asks is answered once: with a permit, or with a refusal, now or later. Each permit is told once what came of its run, and
  * gives its slot back once; what comes later changes nothing. Whether a permit is told by its run or runs out, no slot is lost.
  */
+import type { ShedReason } from '../../../types/index.js'
 
 /** Why a run is refused. */
-export type RefusalReason = 'queue-full' | 'queue-timeout' | 'evicted' | 'breaker-open' | 'breaker-probing'
+export type RefusalReason = ShedReason
 
 /** It must not take off. */
 export interface Refusal {
