@@ -73,3 +73,11 @@ export const RedisUnusableError: FastifyErrorConstructor<{ code: string }, [what
 /** A batched function answered something that is no result for its keys. The message says what. */
 export const BatchResultError: FastifyErrorConstructor<{ code: string }, [what: string]> = createError<[what: string]>(
   'FST_COALESCE_BATCH_RESULT', '%s', 500)
+
+/** A run was refused because too many wait for a slot of its queue, or gave its place there to a more urgent one. */
+export const QueueFullError: FastifyErrorConstructor<{ code: string }, [queue: string]> = createError<[queue: string]>(
+  'FST_COALESCE_QUEUE_FULL', 'too many runs wait in the queue %s', 503)
+
+/** A run has waited for a slot of its queue for `queueTimeout`. */
+export const QueueTimeoutError: FastifyErrorConstructor<{ code: string }, [queue: string, queueTimeout: number]> =
+  createError<[queue: string, queueTimeout: number]>('FST_COALESCE_QUEUE_TIMEOUT', 'no run of the queue %s could begin within %d ms', 503)

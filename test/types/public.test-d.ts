@@ -20,7 +20,8 @@ expectType<
   'InvalidOptionError' | 'AlreadyRegisteredError' | 'UnheardRouteError' | 'UnknownRouteError' | 'WaitTimeoutError' | 'NobodyWaitsError' |
   'FlightTimeoutError' | 'MetricTakenError' | 'FellBehindError' | 'OtherVariantError' | 'WrongLengthError' |
   'NotListableError' | 'NotKeptError' | 'RefreshError' | 'NotExplainableError' | 'RedisUnusableError' |
-  'BatchResultError'
+  'BatchResultError' |
+  'QueueFullError' | 'QueueTimeoutError'
 >({} as keyof typeof errors)
 
 // Errors are errors, made with what their messages need.
