@@ -4,6 +4,7 @@
 import createError, { type FastifyErrorConstructor } from '@fastify/error'
 
 type WrongLength = [declared: number, got: number]
+type OpenBreaker = [breaker: string, seconds: number]
 type WrongOption = [option: string, wanted: string, got: string]
 
 /** An option has an invalid value. The message has the name of the option, the values that are valid, and the value that was given. */
@@ -81,3 +82,7 @@ export const QueueFullError: FastifyErrorConstructor<{ code: string }, [queue: s
 /** A run has waited for a slot of its queue for `queueTimeout`. */
 export const QueueTimeoutError: FastifyErrorConstructor<{ code: string }, [queue: string, queueTimeout: number]> =
   createError<[queue: string, queueTimeout: number]>('FST_COALESCE_QUEUE_TIMEOUT', 'no run of the queue %s could begin within %d ms', 503)
+
+/** A circuit breaker lets no run begin, because those before it failed. The message has its name, and in how many seconds it is worth trying again. */
+export const BreakerOpenError: FastifyErrorConstructor<{ code: string }, OpenBreaker> = createError<OpenBreaker>(
+  'FST_COALESCE_BREAKER_OPEN', 'circuit breaker %s lets no run begin; try again in %d s', 503)

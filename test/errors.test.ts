@@ -21,7 +21,8 @@ t.test('each error has a code of its own, a status and a message that says what 
     new errors.RedisUnusableError('Redis does not accept the name or password of the client'),
     new errors.BatchResultError('find answered 3 results for 4 keys'),
     new errors.QueueFullError('database'),
-    new errors.QueueTimeoutError('database', 5000)
+    new errors.QueueTimeoutError('database', 5000),
+    new errors.BreakerOpenError('users', 5)
   ]
   t.equal(made.length, Object.keys(errors).length, 'no error is left out')
   t.strictSame(made.map(({ code, statusCode, message }) => [code, statusCode, message]), [
@@ -43,7 +44,8 @@ t.test('each error has a code of its own, a status and a message that says what 
     ['FST_COALESCE_REDIS_UNUSABLE', 500, 'Redis does not accept the name or password of the client'],
     ['FST_COALESCE_BATCH_RESULT', 500, 'find answered 3 results for 4 keys'],
     ['FST_COALESCE_QUEUE_FULL', 503, 'too many runs wait in the queue database'],
-    ['FST_COALESCE_QUEUE_TIMEOUT', 503, 'no run of the queue database could begin within 5000 ms']
+    ['FST_COALESCE_QUEUE_TIMEOUT', 503, 'no run of the queue database could begin within 5000 ms'],
+    ['FST_COALESCE_BREAKER_OPEN', 503, 'circuit breaker users lets no run begin; try again in 5 s']
   ])
   t.strictSame(made.map(error => error instanceof Error), made.map(() => true))
   t.ok(made[0] instanceof TypeError)
