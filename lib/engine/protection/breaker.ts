@@ -31,7 +31,7 @@ export class Breaker implements CircuitBreaker {
   readonly #settings: BreakerSettings
   readonly #clock: Clock
   readonly #circuits: Circuits
-  readonly #listeners = new Set<BreakerListener>()
+  #listeners: readonly BreakerListener[] = []
   readonly #transitions = noStates()
   readonly #runs = { good: 0, failed: 0, neutral: 0 }
   readonly #shed = { open: 0, probing: 0 }
@@ -81,8 +81,8 @@ export class Breaker implements CircuitBreaker {
   listen (listener: BreakerListener): () => void {
     // The same function may listen twice.
     const own: BreakerListener = (to, from) => { listener(to, from) }
-    this.#listeners.add(own)
-    return () => { this.#listeners.delete(own) }
+    this.#listeners = [...this.#listeners, own]
+    return () => { this.#listeners = this.#listeners.filter(other => other !== own) }
   }
 
   open (): void {
@@ -127,7 +127,7 @@ export class Breaker implements CircuitBreaker {
 
   #turned (to: BreakerState, from: BreakerState): void {
     this.#transitions[to]++
-    for (const listener of [...this.#listeners]) {
+    for (const listener of this.#listeners) {
       try {
         listener(to, from)
       } catch {}

@@ -3,7 +3,7 @@
  * told the time, and has neither a timer nor a promise: what time alone changes is worked out when somebody asks.
  *
  * Invariant: no run begins while it is open, and while it is half open at most one is under way that can change it. Each period has an
- * epoch, and so has each probe: what a run of an earlier one came to changes nothing.
+ * epoch: what a run of an earlier one came to changes nothing.
  */
 import type { BreakerState } from '../../../types/index.js'
 
@@ -88,10 +88,11 @@ export class Circuit {
    * @returns the run's epoch
    */
   begin (now: number, lasts: number): number {
-    if (this.#state === 'closed') return this.#epoch
-    this.#probing = true
-    this.#probeUntil = now + lasts
-    return ++this.#epoch
+    if (this.#state !== 'closed') {
+      this.#probing = true
+      this.#probeUntil = now + lasts
+    }
+    return this.#epoch
   }
 
   /** A run has ended. @param failed undefined: in a way that tells nothing */

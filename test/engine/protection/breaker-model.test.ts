@@ -182,9 +182,12 @@ const COMMANDS: ReadonlyArray<(world: World, number: number) => void> = [
   world => { world.begin() },
   world => { world.begin() },
   world => { world.begin() },
+  world => { world.begin() },
   (world, number) => { world.end(number, 'bad') },
   (world, number) => { world.end(number, 'bad') },
   (world, number) => { world.end(number, 'bad') },
+  (world, number) => { world.end(number, 'good') },
+  (world, number) => { world.end(number, 'good') },
   (world, number) => { world.end(number, 'good') },
   (world, number) => { world.end(number, 'good') },
   (world, number) => { world.end(number, 'neutral') },
@@ -198,7 +201,7 @@ const COMMANDS: ReadonlyArray<(world: World, number: number) => void> = [
 t.test('whatever begins, ends and passes, a breaker does what its model does, and in the end lets a run begin', async t => {
   fc.assert(fc.property(
     fc.record({ probes: fc.constantFrom(1, 2), consecutive: fc.constantFrom<number | false>(false, 2) }),
-    fc.array(fc.nat(COMMANDS.length * 1000 - 1), { maxLength: 60 }),
+    fc.array(fc.nat(COMMANDS.length * 1000 - 1), { maxLength: 100 }),
     (settings, commands) => {
       const world = new World(settings)
       for (const command of commands) {

@@ -70,6 +70,40 @@ t.test('what is older than the window is forgotten, bucket by bucket', async t =
   t.equal(breaker.state, 'open', 'the third is not')
 })
 
+t.test('failures that are forgotten do not count against runs that do well', async t => {
+  const breaker = new TestBreaker()
+  breaker.run(BAD, 3)
+  breaker.clock.advance(10_000)
+  breaker.run(GOOD, 10)
+  t.equal(breaker.state, 'closed')
+})
+
+t.test('runs that come a little apart do not make the window longer', async t => {
+  const breaker = new TestBreaker({ minimumRuns: 9 })
+  breaker.run(BAD, 4)
+  for (let run = 0; run < 5; run++) {
+    breaker.clock.advance(1900)
+    breaker.run(GOOD)
+  }
+  breaker.clock.advance(1900)
+  breaker.run(BAD, 4)
+  t.equal(breaker.state, 'closed')
+  breaker.run(BAD)
+  t.equal(breaker.state, 'open')
+})
+
+t.test('what was forgotten once is not forgotten again', async t => {
+  const breaker = new TestBreaker()
+  for (let window = 0; window < 5; window++) {
+    breaker.run(BAD, 3)
+    breaker.clock.advance(10_000)
+  }
+  breaker.run(BAD, 3)
+  t.equal(breaker.state, 'closed')
+  breaker.run(BAD)
+  t.equal(breaker.state, 'open')
+})
+
 t.test('it forgets however long nothing was called', async t => {
   for (const silence of [10_000, 19_999, 3_600_000, 1e12 + 0.25]) {
     const breaker = new TestBreaker()
@@ -299,6 +333,8 @@ t.test('closing by hand forgets what it has counted', async t => {
   breaker.run(BAD, 3)
   breaker.close()
   breaker.run(BAD, 3)
+  breaker.close()
+  breaker.run(GOOD, 4)
   t.equal(breaker.state, 'closed')
   t.equal(breaker.figures().runs.failed, 6, 'but for the figures')
 })

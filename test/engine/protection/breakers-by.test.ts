@@ -27,6 +27,18 @@ t.test('what by tells apart has a breaker of its own', async t => {
   t.strictSame(breaker.figures().transitions, { closed: 1, open: 2, 'half-open': 1 })
 })
 
+t.test('figures tell how long the last of all waits', async t => {
+  const breaker = new TestBreaker({ by })
+  breaker.fail('a')
+  breaker.clock.advance(5000)
+  breaker.fail('b')
+  breaker.run(BAD, 1, 'a')
+  t.equal(breaker.isRefused('b').retryAfter, 5000)
+  t.equal(breaker.figures().retryAfter, 10_000)
+  breaker.clock.advance(7000)
+  t.equal(breaker.figures().retryAfter, 3000)
+})
+
 t.test('by is told all that the run is for', async t => {
   const told: unknown[] = []
   const breaker = new TestBreaker({ by: (...subject) => { told.push(subject); return 'x' } })
@@ -45,7 +57,7 @@ t.test('where by throws, or answers no string or a very long one, they share a c
   const breaker = new TestBreaker({ by (upstream) { if (upstream === 'bug') throw new Error('bug'); return upstream } })
   for (const odd of ['bug', undefined, 5]) breaker.run(BAD, 1, odd)
   breaker.run(BAD, 1, 'x'.repeat(1001))
-  for (const odd of ['bug', null, {}, '', 'y'.repeat(1001)]) t.equal(breaker.isRefused(odd).reason, 'breaker-open')
+  for (const odd of ['bug', null, {}, [], ['a'], '', 'y'.repeat(1001)]) t.equal(breaker.isRefused(odd).reason, 'breaker-open')
   breaker.run(GOOD, 1, 'x'.repeat(1000))
 })
 
@@ -130,10 +142,9 @@ t.test('one that is opened by hand is open for values that nobody has seen, unti
 t.test('who listens may close what is being opened, and open what is being closed', async t => {
   const closed = new TestBreaker({ by })
   for (const name of ['a', 'b', 'c']) closed.run(GOOD, 1, name)
-  const stop = closed.listen(to => { if (to === 'open') closed.close() })
+  const stopClosing = closed.listen(to => { if (to === 'open') { stopClosing(); closed.close() } })
   closed.open()
   t.equal(closed.state, 'closed')
-  stop()
 
   closed.open()
   const stopOpening = closed.listen(to => { if (to === 'closed') { stopOpening(); closed.open() } })
