@@ -137,7 +137,8 @@ export class Queue implements RunQueue, TurnOwner {
     const { maxQueued, queueTimeout } = this.#settings
     if (this.#turns.size + this.#keptPlaces >= maxQueued) {
       const last = this.#turns.last
-      if (waiter.isRefresh || last === undefined || last.rank <= rank) return this.#refusal('queue-full', rank)
+      // Nobody is less urgent than a refresh, so it evicts nobody.
+      if (last === undefined || last.rank <= rank) return this.#refusal('queue-full', rank)
       this.#keptPlaces++
       this.refuse(last, 'evicted')
       this.#keptPlaces--

@@ -373,6 +373,17 @@ t.test('refreshes that wait are dropped, and with the last that waits its timer'
   t.equal(backend.clock.timers, 0)
 })
 
+t.test('all refreshes that wait are dropped, however many', async t => {
+  const backend = new Backend()
+  backend.enter('running')
+  for (let count = 0; count < 100; count++) backend.enter('', HIGH, REFRESH)
+  backend.enter('low', LOW)
+
+  backend.queue.dropRefreshes()
+
+  t.equal(backend.queue.waiting, 1)
+})
+
 t.test('a refresh that one joins while others are dropped stays', async t => {
   const backend = new Backend()
   backend.enter('running')
@@ -413,14 +424,19 @@ t.test('figures tell of each level how many wait and ran, and how long those had
   t.equal(figures.levels[LOW]?.shed.timeout, 1, 'the refresh counts as of the least urgent level')
 })
 
-t.test('what waits longer than the longest bucket counts in the last one', async t => {
+t.test('what waits as long as the limit of a bucket counts in it, and what waits longer than all limits in the last one', async t => {
   const backend = new Backend({ queueTimeout: 100_000 })
+  const first = backend.enter('first')
+  const second = backend.enter('second')
+  backend.clock.advance(30_000)
+  first.slot?.free()
+  second.slot?.free()
   const running = backend.enter('running')
   backend.enter('next')
   backend.clock.advance(30_001)
   running.slot?.free()
 
-  t.strictSame(backend.queue.figures().levels[NORMAL]?.waited.buckets.slice(-2), [[30_000, 1], [Infinity, 2]])
+  t.strictSame(backend.queue.figures().levels[NORMAL]?.waited.buckets.slice(-3), [[10_000, 2], [30_000, 3], [Infinity, 4]])
 })
 
 t.test('a queue has the name that it is given, else that of its settings', async t => {
