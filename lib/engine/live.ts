@@ -10,7 +10,7 @@ import { variantOf } from '../variant.js'
 import type { Caching } from './caching.js'
 import { pass } from './word.js'
 import type { Flight } from './flights/flight.js'
-import type { Landing } from './flights/landing.js'
+import { MISMATCH, type Landing } from './flights/landing.js'
 import type { Participant } from './participant.js'
 import type { Variants } from './variants.js'
 
@@ -52,10 +52,28 @@ export class Live<R> {
     participant.flight?.abandon(participant, reason)
   }
 
-  /** Ends the flight of a result. Its followers get that result, or `rest`. Other processes get it only if it was complete, or will be. */
-  close (participant: Participant<R>, rest?: Landing<R>): void {
-    if (rest === undefined) participant.lease.release()
-    else participant.lease.cut()
+  /** Ends the flight of a result. Its followers get that result. Other processes get it only if it was complete. */
+  close (participant: Participant<R>): void {
+    participant.lease.release()
+    this.#end(participant)
+  }
+
+  /**
+   * A result depends on what nobody knew of when it was begun to be read. Followers that have not begun board again, and newcomers do not
+   * join. Other processes get it when it is complete, unless it will never be known who may have it.
+   *
+   * @param isKnown what it depends on is known, and has been learned
+   */
+  readLate (participant: Participant<R>, isKnown: boolean): void {
+    const { boardedKey, lease, retried, role } = participant
+    // Who asks for that key again must not be told to wait for this: newcomers, if it tells what was read, or others of a slow flight.
+    const isAskedFor = !isKnown || retried || boardedKey === this.#variants.keyOf(participant)
+    if (isAskedFor && role.type === 'landed') lease.release()
+    else lease.cut()
+    this.#end(participant, MISMATCH)
+  }
+
+  #end (participant: Participant<R>, rest?: Landing<R>): void {
     if (participant.role.type === 'landed') participant.flight?.close(participant, rest)
   }
 }

@@ -10,7 +10,6 @@ import { LEADS, type Claim, type Claiming, type Coordinator } from '../../lib/en
 import type { Lease } from '../../lib/engine/coordinators/lease.js'
 import { Peers, sort } from '../../lib/engine/coordinators/peers.js'
 import type { Flight } from '../../lib/engine/flights/flight.js'
-import { MISMATCH } from '../../lib/engine/flights/landing.js'
 import { Participant, type Limits } from '../../lib/engine/participant.js'
 import { NO_PROTECTION } from '../../lib/engine/protection/protection.js'
 import type { Refresh } from '../../lib/engine/refresh.js'
@@ -504,7 +503,7 @@ export class Cluster {
     if (run.names === NAMES) return
     run.names = NAMES
     conductor.variants.learn(runner, NAMES)
-    conductor.live.close(runner, MISMATCH)
+    conductor.live.readLate(runner, true)
   }
 
   leave (traveller: Traveller): void {

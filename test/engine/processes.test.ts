@@ -198,6 +198,29 @@ t.test('without faults one process runs for all, in any order of what happens', 
   await fc.assert(schedules(COMMANDS), { numRuns: SCHEDULES * 0.4 })
 })
 
+t.test('who comes while a live result of its own process goes on that turned out late to depend on what its key tells runs at once', async t => {
+  const cluster = new Cluster(2)
+  const [one, other] = cluster.processes as [Process, Process]
+  const led = async (process: Process): Promise<Run> => {
+    cluster.arrive(process, '["a"]', 'y', {})
+    await cluster.time.advance(200)
+    cluster.check()
+    const [run] = running(cluster, false)
+    return run as Run
+  }
+  cluster.land(await led(other), NAMES, false)
+  await cluster.time.advance(200)
+  const first = await led(one)
+  cluster.open(first, [])
+  cluster.readLate(first)
+  const second = await led(one)
+  t.ok(second)
+  cluster.land(second, NAMES, false)
+  cluster.complete(first)
+  await end(cluster, false)
+  t.equal(cluster.runs.size, 3)
+})
+
 t.test('with faults everybody is answered once, in time, with what they may have, and nothing is left', async () => {
   await fc.assert(schedules(FAULTS), { numRuns: SCHEDULES * 0.4 })
 })

@@ -8,7 +8,6 @@ import { miss, type Lookup } from '../../lib/engine/cache/lookup.js'
 import type { PeerResult } from '../../lib/engine/coordinators/codec.js'
 import { LEADS, LOCAL, type Claim, type Claiming, type Coordinator, type Peer, type PeerListener } from '../../lib/engine/coordinators/coordinator.js'
 import { NO_LEASE, type Lease } from '../../lib/engine/coordinators/lease.js'
-import { MISMATCH } from '../../lib/engine/flights/landing.js'
 import type { Relayed, Revived, RevivedListener } from '../../lib/engine/relayed.js'
 import { GRANTED, type Permission, type Protection } from '../../lib/engine/protection/protection.js'
 import { toldOf } from '../../lib/engine/coordinators/members.js'
@@ -745,7 +744,8 @@ t.test('a live result can be read by other processes, until it is not for them a
   engine.conductor.live.completed(a, [], false)
   engine.conductor.live.close(a)
   const b = await lead('b')
-  engine.conductor.live.close(b, MISMATCH)
+  engine.conductor.variants.learn(b, ['v'])
+  engine.conductor.live.readLate(b, true)
   const c = await lead('c')
   engine.conductor.live.cutShort(c, 'cut-off')
   t.strictSame(told, [
@@ -753,6 +753,45 @@ t.test('a live result can be read by other processes, until it is not for them a
     'lease of b relays shared what b brought in part of b', 'lease of b cut',
     'lease of c relays shared what c brought in part of c', 'lease of c released'
   ])
+})
+
+t.test('newcomers of a process whose live result is not for them do not wait for that by way of the coordinator', async t => {
+  const { seam, asked, told, lease } = coordinator()
+  const engine = new Engine({ coordinator: seam })
+  const { conductor: { live, variants } } = engine
+  const read = async (id: string, prepare: (leader: TestParticipant) => void = () => {}): Promise<Streaming> => {
+    const leader = new Streaming(id, engine.events)
+    leader.key = `["${id}"]`
+    prepare(leader)
+    engine.arrive(leader, leader.key)
+    asked.at(-1)?.answer({ type: 'leads', lease: lease(`lease of ${id}`) })
+    await engine.happened()
+    engine.conductor.land(leader, [], false, () => {})
+    told.length = 0
+    return leader
+  }
+  // Their key tells it already.
+  const known = await read('known', leader => { variants.learn(leader, ['v']) })
+  variants.learn(known, ['v'])
+  live.readLate(known, true)
+  t.strictSame(told, ['lease of known released'])
+  // Nobody will ever know who may have it.
+  const unknown = await read('unknown')
+  variants.learn(unknown, ['v'])
+  live.readLate(unknown, false)
+  t.strictSame(told, ['lease of unknown released'])
+  // Others who waited too long for the flight before have yet to come.
+  const retry = await read('retry')
+  retry.retried = true
+  variants.learn(retry, ['v'])
+  live.readLate(retry, true)
+  t.strictSame(told, ['lease of retry released'])
+  // It has not landed, and may be for everybody yet.
+  const leader = engine.arrive(engine.participant('early'), '["early"]')
+  asked.at(-1)?.answer({ type: 'leads', lease: lease('lease of early') })
+  await engine.happened()
+  live.readLate(leader, true)
+  t.equal(told.at(-1), 'lease of early cut')
 })
 
 t.test('a live result that is read elsewhere outlasts its flight, and one that is not gives its lease back', async t => {

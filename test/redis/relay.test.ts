@@ -3,7 +3,7 @@
  */
 import { request as httpRequest, type IncomingMessage } from 'node:http'
 import { PassThrough } from 'node:stream'
-import type { FastifyReply } from 'fastify'
+import type { FastifyReply, FastifyRequest } from 'fastify'
 import { Redis } from 'ioredis'
 import t, { type Test } from 'tap'
 import { redisCoordinator } from '../../lib/redis/coordinator.js'
@@ -402,6 +402,40 @@ t.test('streams between processes', withServer, async t => {
     t.equal(await first.end, 'whole')
     await grounded(server, [a, b])
   })
+
+  for (const relay of [false, true]) {
+    for (const [what, read, first] of [
+      ['all of its request', ({ headers }) => Object.keys(headers), () => {}],
+      ['what their key tells', ({ ip }) => ip, ({ ip }) => ip]
+    ] as ReadonlyArray<[string, (request: FastifyRequest) => unknown, (request: FastifyRequest) => unknown]>) {
+      t.test(`newcomers do not wait for a stream of their own process that reads ${what} after its first bytes, ${relay ? 'with' : 'without'} a log`, async t => {
+        const requests: FastifyRequest[] = []
+        const head = ({ request }: FastifyReply): void => { if (requests.push(request) === 1) first(request) }
+        const [a] = await appsOf(t, server, 1, { coordinator: { relay }, head }) as [App]
+        const before = a.ask()
+        await until(() => a.sources.length === 1)
+        a.sources[0]?.end('before')
+        t.equal(await (await before).end, 'whole')
+
+        const slow = a.ask()
+        await until(() => a.sources.length === 2)
+        a.sources[1]?.write('first ')
+        // It has landed when another one reads it.
+        const joined = a.ask()
+        await (await joined).has('first ')
+        read(requests[1] as FastifyRequest)
+        const newcomer = a.ask()
+        await until(() => a.sources.length === 3, 'a run for those who come now')
+        a.sources[2]?.end('second')
+        t.equal(await (await newcomer).end, 'whole')
+        t.equal((await newcomer).text(), 'second')
+        a.sources[1]?.end('last')
+        t.equal(await (await slow).end, 'whole')
+        await (await joined).end
+        await grounded(server, [a])
+      })
+    }
+  }
 
   t.test('who has another variant than that of the stream runs', async t => {
     const [a, b] = await appsOf(t, server, 2, { head: reply => reply.header('vary', 'accept-language') }) as [App, App]

@@ -6,7 +6,6 @@
  * goes on with a fallback or another leader (`over`); after that, all readers are cut off (`http/broadcast.ts`).
  */
 import type { Readable } from 'node:stream'
-import { MISMATCH } from '../../engine/flights/landing.js'
 import { NobodyWaitsError } from '../../errors.js'
 import { Broadcast, type BroadcastEvents } from '../../http/broadcast.js'
 import { type Dependencies, NO_NAMES } from '../dependencies/dependencies.js'
@@ -122,7 +121,7 @@ export class SharedStream implements BroadcastEvents {
     if (unknownReason !== undefined || names.length > 0) {
       conductor.variants.readLate(participant, names)
       conductor.variants.learn(participant, [...new Set([...known, ...names])])
-      conductor.live.close(participant, MISMATCH)
+      conductor.live.readLate(participant, unknownReason === undefined)
       this.broadcast.cut(listener => listener !== participant && !isRelay(listener) &&
         (unknownReason !== undefined || names.some(name => (listener as AnsweredRequest).value(name) !== participant.value(name))))
     }
