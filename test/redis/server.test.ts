@@ -4,6 +4,7 @@
 import { existsSync } from 'node:fs'
 import { dirname } from 'node:path'
 import t from 'tap'
+import { stateOf } from '../fixtures/redis/processes.js'
 import { redisServer, withServer } from '../fixtures/redis/server.js'
 
 t.test('a server starts, dies, comes back on its port, and is gone with its test', withServer, async t => {
@@ -24,6 +25,7 @@ t.test('a server starts, dies, comes back on its port, and is gone with its test
     t.equal(await server.command('GET', 'key'), null)
     server.pause()
     pid = server.pid
+    t.equal(stateOf(pid), 'T', 'it answers nothing any more')
   })
   t.throws(() => process.kill(pid, 0))
   t.notOk(existsSync(dirname(path)))
