@@ -12,6 +12,7 @@ import ts from 'typescript'
 import * as errors from '../lib/errors.js'
 import coalesce, { ANALYTICS_COOKIES } from '../lib/index.js'
 import { readOptions } from '../lib/options/options.js'
+import { readBreaker, readQueue } from '../lib/options/protection-options.js'
 import { REASONS } from '../lib/reasons.js'
 import { readCoordinatorOptions } from '../lib/redis/options.js'
 import { readStoreOptions } from '../lib/redis/store/options.js'
@@ -155,6 +156,8 @@ t.test('the options page has every option of the types, and no other', t => {
   const documented = options.sections(3).map(({ title }) => title)
   t.same(sorted(documented), sorted([...membersOf('CoalesceRouteOptions').keys(), ...membersOf('CoalesceOptions').keys()]))
   const tables = {
+    QueueOptions: options.section('queue'),
+    BreakerOptions: options.section('breaker'),
     MetricsOptions: options.section('metrics'),
     CacheControlOptions: options.section('cacheControl'),
     DeduplicateOptions: options.section('Options of a function'),
@@ -185,6 +188,24 @@ t.test('the options page gives every default as the types do, and what every opt
 function written (text: string): unknown {
   return JSON.parse(text.replaceAll("'", '"').replace(/(\w+):/g, '"$1":'))
 }
+
+t.test('the options page gives every default of a queue and of a breaker, as the types do and as it is read', t => {
+  const tables = [
+    ['QueueOptions', options.section('queue'), (own: object) => readQueue({ maxRuns: 1, ...own }, 'queue')],
+    ['BreakerOptions', options.section('breaker'), (own: object) => readBreaker(own, 'breaker')]
+  ] as const
+  for (const [name, text, read] of tables) {
+    const members = membersOf(name)
+    for (const [member, row] of namedRows(text)) {
+      const given = row.split('|').at(-2)?.trim() as string
+      const expected = members.get(member)
+      if (expected === undefined) t.notMatch(given, /^`/, `${name}.${member} has none in words of code`)
+      else t.equal(given, `\`${expected}\``, `${name}.${member}`)
+      if (expected !== undefined) t.same(read({ [member]: written(expected) }), read({}), `${name}.${member} is read so`)
+    }
+  }
+  t.end()
+})
 
 t.test('the page on processes has every option of redisCoordinator and redisStore, with its default and what it must be, and no other', t => {
   const processes = page('docs/processes.md')

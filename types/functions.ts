@@ -2,6 +2,7 @@
  * For users of deduplicated functions: their options, and what they become.
  */
 import type { Coordinator } from './coordination.js'
+import type { BreakerOptions, CircuitBreaker, QueueOptions, RunQueue, ShedReason } from './protection.js'
 import type { Store } from './store.js'
 import type { Duration, KeyPart } from './values.js'
 
@@ -111,6 +112,34 @@ export interface DeduplicateOptions<
    * @default JSON
    */
   codec?: ResultCodec<Result, Encoded>
+  /**
+   * How many runs may be under way at a time, and which come first. With options the function has a queue of its own; what `runQueue` made
+   * is shared by all that are given it. A run that finds no slot, or waits for one too long, is refused: its callers get a cached
+   * result if there is one (also one that is not fresh any more, within `staleIfError`), else what `fallback` makes, else an error with
+   * the status 503. A caller that waits for another one's run takes no slot.
+   * @default false
+   */
+  queue?: QueueOptions | RunQueue | false
+  /**
+   * Refuses runs while what is behind the function is taken to be down, because the last ones failed; as for `queue`. With options the
+   * function has a breaker of its own; what `circuitBreaker` made is shared by all that are given it.
+   * @default false
+   */
+  breaker?: BreakerOptions<Arguments> | CircuitBreaker | false
+  /**
+   * How urgent a call is: a level of the queue, or a function that answers one; `undefined` is the middle level. A run is as urgent as the
+   * most urgent of all who wait for it. If it throws, or answers what is no level, the call has the middle level, and a warning is logged.
+   * Has an effect with `queue` only.
+   * @default the middle level
+   */
+  priority?: string | ((...args: Arguments) => string | undefined)
+  /**
+   * Makes a result in the place of a run that was refused, for the reason given, where nothing that is cached stands in. It is called once for all
+   * who waited for that run, but other processes do not get its result. That is not cached, and not counted as a run. Has an effect with
+   * `queue` or `breaker` only.
+   * @default callers get the error
+   */
+  fallback?: (reason: ShedReason, ...args: Arguments) => Result | Promise<Result>
 }
 
 /** A deduplicated function. */

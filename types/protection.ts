@@ -19,7 +19,7 @@ export interface QueueOptions {
    */
   queueTimeout?: Duration
   /**
-   * The names of the levels of urgency, the most urgent first; at most 8. Who has no `priority` has the middle one.
+   * The names of the levels of urgency, the most urgent first: 1 to 8, each of at most 64 characters. Who has no `priority` has the middle one.
    * @default ['high', 'normal', 'low']
    */
   levels?: readonly string[]
@@ -29,7 +29,10 @@ export interface QueueOptions {
    * @default '1s'
    */
   aging?: Duration | false
-  /** Its name in metrics, logs and `stats()`. Default: the route's or function's; `queue-1` and so on for one that `runQueue` makes. */
+  /**
+   * Its name in metrics, logs and `stats()`, at most 128 characters; a registration gives none, because each of its routes has its own.
+   * Default: the route's or function's; `queue-1` and so on for one that `runQueue` makes.
+   */
   name?: string
   /** Time, for tests. Default: that of the registration; the system's for one that `runQueue` makes. */
   clock?: Clock
@@ -93,7 +96,7 @@ export interface RunResult {
 /** Options of a circuit breaker. `By` is what `by` is called with: the request, or the arguments of a function. */
 export interface BreakerOptions<By extends readonly unknown[] = readonly unknown[]> {
   /**
-   * The part of failures, of the runs of the last `window`, at which it opens.
+   * The part of failures, of the runs of the last `window`, at which it opens: above 0, and at most 1.
    * @default 0.5
    */
   threshold?: number
@@ -117,7 +120,10 @@ export interface BreakerOptions<By extends readonly unknown[] = readonly unknown
    * @default '5s'
    */
   openFor?: Duration
-  /** @default '60s' */
+  /**
+   * How long it stays open at most; not less than `openFor`.
+   * @default '60s'
+   */
   maxOpenFor?: Duration
   /**
    * How many runs one after the other must do well, while it is half open, for it to close.
@@ -130,13 +136,13 @@ export interface BreakerOptions<By extends readonly unknown[] = readonly unknown
    */
   slow?: Duration | false
   /** Tells apart what each has a breaker of its own, such as upstreams: at most 1,000 at a time. */
-  by?: (...by: By) => string
+  by? (...by: By): string
   /**
    * Whether a run has failed; `undefined`: it tells nothing. Default: it threw, had a status from 500, or never came to an end. An error with a
    * `statusCode` from 400 to 499 is none.
    */
   isFailure?: (run: RunResult) => boolean | undefined
-  /** Its name in metrics, logs and `stats()`. Default: the route's or function's; `breaker-1` and so on for one that `circuitBreaker` makes. */
+  /** As for a queue. Default: the route's or function's; `breaker-1` and so on for one that `circuitBreaker` makes. */
   name?: string
   /** Time, for tests. Default: that of the registration; the system's for one that `circuitBreaker` makes. */
   clock?: Clock

@@ -1,7 +1,8 @@
 /**
  * For writers of options: what a route may say in `config.coalesce`, and a registration as the default for all its routes.
  */
-import type { FastifyRequest, RouteGenericInterface } from 'fastify'
+import type { FastifyReply, FastifyRequest, RouteGenericInterface } from 'fastify'
+import type { BreakerOptions, CircuitBreaker, QueueOptions, RunQueue, ShedReason } from './protection.js'
 import type { Duration, KeyPart } from './values.js'
 
 /** Which parameters of the query string are part of the key. Names are those that the app's parser gives, in any encoding. */
@@ -199,11 +200,43 @@ export interface CoalesceRouteOptions<RouteGeneric extends RouteGenericInterface
    * @default false
    */
   cacheStatus?: boolean | string
+  /**
+   * How many runs may be under way at a time, and which come first. With options the route has a queue of its own; what `runQueue` made is
+   * shared by all that are given it. As the default of a registration, options stand for a queue of each route, and have no `name`.
+   * A run that finds no slot, or waits for one too long, is refused: its clients get a cached response if there is one (also one that is not
+   * fresh any more, within `staleIfError`), else what `fallback` makes, else 503 with `Retry-After`. A follower takes no slot.
+   * @default false
+   */
+  queue?: QueueOptions | RunQueue | false
+  /**
+   * Refuses runs while what is behind the handler is taken to be down, because the last ones failed; as for `queue`. With options the route
+   * has a breaker of its own; what `circuitBreaker` made is shared by all that are given it.
+   * @default false
+   */
+  breaker?: BreakerOptions<[request: FastifyRequest<RouteGeneric>]> | CircuitBreaker | false
+  /**
+   * How urgent a request is: a level of the queue, or a function that answers one; `undefined` is the middle level. A run is as urgent as
+   * the most urgent of all who wait for it. What the function reads of a request is no part of the key, and is not learned: it must make
+   * no difference to the response. If it throws, or answers what is no level, the request has the middle level, and a warning is logged.
+   * Has an effect with `queue` only. Default: the middle level.
+   */
+  priority?: string | PriorityFunction<RouteGeneric>['of']
+  /**
+   * Answers in the place of a run that was refused, for the reason given, where nothing that is cached stands in. It is called as a handler
+   * is, once for all who waited for that run: they get the same response, but other processes do not. Its response is not cached, and it
+   * is not counted as a run. Has an effect with `queue` or `breaker` only. Default: 503 with `Retry-After`.
+   */
+  fallback? (request: FastifyRequest<RouteGeneric>, reply: FastifyReply<RouteGeneric>, reason: ShedReason): unknown
 }
 
 /** As a method: so it may say itself which requests it takes. */
 interface TtlFunction<RouteGeneric extends RouteGenericInterface> {
   of (response: KeptResponseFacts, request: FastifyRequest<RouteGeneric>): Duration | 'headers' | null | undefined
+}
+
+/** As a method, for the same reason. */
+interface PriorityFunction<RouteGeneric extends RouteGenericInterface> {
+  of (request: FastifyRequest<RouteGeneric>): string | undefined
 }
 
 /** A response, as a `ttl` function sees it. */

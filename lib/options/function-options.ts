@@ -3,15 +3,17 @@
  *
  * Invariant: a wrong option throws with its name, and nothing is repaired.
  */
-import type { Coordinator, DeduplicateOptions, ResultCodec, Store } from '../../types/index.js'
+import type { Coordinator, DeduplicateOptions, ResultCodec, ShedReason, Store } from '../../types/index.js'
 import { atOnce } from '../http/at-once.js'
 import {
   checkEffect, coordinatorOrFalse, FUNCTION_DEFAULTS, functionReaders, KEEPING_DEFAULTS, keepingReaders, store, type FunctionSettings,
   type KeepingSettings
 } from './common-options.js'
 import { below, callable, duration, durationOr, fail, isName, isObject, listOf, names, optional, read, span, type Parser } from './parsers.js'
+import { checkProtection, PROTECTION_DEFAULTS, protectionReaders, type ProtectionSettings } from './protection-options.js'
 
-export interface CallSettings<A extends readonly unknown[], R> extends FunctionSettings, KeepingSettings {
+export interface CallSettings<A extends readonly unknown[], R>
+  extends FunctionSettings, KeepingSettings, ProtectionSettings<A, [reason: ShedReason, ...args: A]> {
   readonly key: DeduplicateOptions<A, R>['key']
   readonly name: string | undefined
   readonly clone: ((result: R) => R) | undefined
@@ -70,6 +72,7 @@ export function readFunctionOptions<A extends readonly unknown[], R> (options: D
   if (!isObject(options)) return fail(path, 'an object', options)
   const settings = read<CallSettings<A, R>>({
     ...functionReaders,
+    ...protectionReaders<A, [ShedReason, ...A]>(),
     key: callable<DeduplicateOptions<A, R>['key']>,
     name: optional((value: unknown, name: string) => isName(value) ? value : fail(name, 'a non-empty string', value)),
     clone: optional(cloner) as Parser<CallSettings<A, R>['clone']>,
@@ -80,8 +83,9 @@ export function readFunctionOptions<A extends readonly unknown[], R> (options: D
     tags: resultTags as Parser<CallSettings<A, R>['tags']>,
     coordinator: optional(coordinatorOrFalse),
     codec: optional(codec) as Parser<CallSettings<A, R>['codec']>
-  }, options, { ...FUNCTION_DEFAULTS, ...KEEPING_DEFAULTS, ttl: undefined, tags: noTags }, path)
+  }, options, { ...FUNCTION_DEFAULTS, ...PROTECTION_DEFAULTS, ...KEEPING_DEFAULTS, ttl: undefined, tags: noTags }, path)
   if (settings.ttl === undefined) checkEffect(NEED_TTL, options, settings, KEEPING_DEFAULTS, path, 'given with ttl, because without it nothing is cached')
+  checkProtection(options, settings, path)
   if (settings.coordinator) {
     if (settings.name === undefined) fail(below(path, 'name'), 'given with coordinator, because processes know the function by it', undefined)
   } else if (settings.coordinator === false && settings.codec !== undefined) {

@@ -12,6 +12,7 @@ import { coordinatorOrFalse, store } from './common-options.js'
 import { below, boolean, clock, duration, fail, integer, isName, isObject, listOf, oneOf, optional, read, seconds, type Parser, type Parsers } from './parsers.js'
 import { nearest } from './near.js'
 import { WARNINGS } from '../warnings.js'
+import { checkLevel, protectionOfRoutes } from './protection-options.js'
 import { ROUTE_DEFAULTS, routeReaders, type RouteSettings } from './route-options.js'
 
 export interface Settings {
@@ -150,14 +151,16 @@ const REGISTRATION_DEFAULTS: Omit<Settings, 'routes'> = Object.freeze({
 
 /** Reads the options of a registration. */
 export function readOptions (options: CoalesceOptions, router: Router): Settings {
-  if (!isObject(options)) fail('coalesce options', 'an object', options)
+  const path = 'coalesce options'
+  if (!isObject(options)) fail(path, 'an object', options)
   // These options of a registration are Fastify's.
   const { prefix, logLevel, logSerializers, ...own } = options as Record<string, unknown>
   const {
     global, metrics, warnings, maxFlights, maxWaiters, maxRecordedBytes, clock, store, coordinator, storeTimeout, purgeOnWrite,
     cacheControl, ...routes
   } =
-    read({ ...registrationReaders, ...routeReaders }, own, { ...REGISTRATION_DEFAULTS, ...ROUTE_DEFAULTS }, 'coalesce options')
+    read({ ...registrationReaders, ...routeReaders, ...protectionOfRoutes }, own, { ...REGISTRATION_DEFAULTS, ...ROUTE_DEFAULTS }, path)
+  checkLevel(routes, path)
   return Object.freeze({
     global,
     metrics,

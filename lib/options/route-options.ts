@@ -4,8 +4,8 @@
  * Invariant: a wrong option, an unknown one included, throws `FST_COALESCE_INVALID_OPTION` with its name, what it wants and
  * what it got. Nothing is repaired.
  */
-import type { FastifyRequest } from 'fastify'
-import type { CoalesceRouteOptions, KeptResponseFacts } from '../../types/index.js'
+import type { FastifyReply, FastifyRequest } from 'fastify'
+import type { CoalesceRouteOptions, KeptResponseFacts, ShedReason } from '../../types/index.js'
 import { atOnce } from '../http/at-once.js'
 import { CACHE_NAME, isCacheName } from '../http/cache-status.js'
 import { answersOneOnly } from '../http/policy.js'
@@ -21,8 +21,11 @@ import {
   below, boolean, callable, duration, durationOr, fail, headers, integer, isHeaderName, isObject, listOf, names, oneOf, optional, read,
   span, type Parser, type Parsers
 } from './parsers.js'
+import { checkProtection, PROTECTION_DEFAULTS, protectionReaders, type ProtectionSettings } from './protection-options.js'
 
-export interface RouteSettings extends KeySettings<FastifyRequest>, FunctionSettings, KeepingSettings {
+type RouteProtection = ProtectionSettings<[request: FastifyRequest], [request: FastifyRequest, reply: FastifyReply, reason: ShedReason]>
+
+export interface RouteSettings extends KeySettings<FastifyRequest>, FunctionSettings, KeepingSettings, RouteProtection {
   readonly hook: 'auto' | 'onRequest' | 'preHandler'
   readonly cookies: CookieSettings
   readonly credentials: readonly string[]
@@ -126,6 +129,7 @@ const negativeTtl: Parser<RouteSettings['negativeTtl']> = (value, name) => {
 
 export const routeReaders: Parsers<UserRouteSettings> = {
   ...functionReaders,
+  ...protectionReaders<[FastifyRequest], [FastifyRequest, FastifyReply, ShedReason]>(),
   hook: oneOf('auto', 'onRequest', 'preHandler'),
   query,
   headers,
@@ -160,6 +164,7 @@ const LEARN_ALL = Object.freeze({ ignore: Object.freeze([]) })
 
 export const ROUTE_DEFAULTS: UserRouteSettings = Object.freeze({
   ...FUNCTION_DEFAULTS,
+  ...PROTECTION_DEFAULTS,
   hook: 'auto',
   query: 'sorted',
   headers: Object.freeze([]),
@@ -197,5 +202,6 @@ export function readRouteOptions (options: true | CoalesceRouteOptions, defaults
   if (settings.ttl === undefined && settings.negativeTtl.size === 0) {
     checkEffect(NEED_TTL, options, settings, ROUTE_DEFAULTS, path, 'given with ttl or negativeTtl, because without them nothing is cached')
   }
+  checkProtection(options, settings, path)
   return Object.freeze({ ...settings, router })
 }

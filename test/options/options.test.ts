@@ -48,6 +48,10 @@ t.test('without options there are complete settings, safe and frozen', async t =
     onWaitTimeout: 'run',
     flightTimeout: 60_000,
     onError: 'share',
+    queue: undefined,
+    breaker: undefined,
+    priority: undefined,
+    fallback: undefined,
     maxBodyBytes: 8_388_608,
     maxWaitersPerKey: 10_000,
     releaseConcurrency: 64,
@@ -297,6 +301,37 @@ const ROUTE_OPTIONS: Array<[name: string, wanted: string, wrong: Array<[value: u
   ['tags', 'an array of names', [['a', '"a"'], [[''], '[""]']]],
   ['tagHeaders', 'an array of header names', [['cache-tag', '"cache-tag"'], [['a b'], '["a b"]']]],
   ['respectRequestCacheControl', 'true or false', [[1, '1']]],
+  ['queue', 'an object with maxRuns, what runQueue() made, or false', [[true, 'true'], [20, '20'], [null, 'null'], [[], '[]'], [new Map(), '{}']]],
+  ['queue.maxRuns', 'a whole number from 1', [[{}, 'undefined'], [{ maxRuns: 0 }, '0'], [{ maxRuns: Infinity }, 'Infinity'], [{ maxRuns: '20' }, '"20"']]],
+  ['queue.maxQueued', 'a whole number from 0', [[{ maxRuns: 1, maxQueued: -1 }, '-1'], [{ maxRuns: 1, maxQueued: false }, 'false']]],
+  ['queue.queueTimeout', DURATION, [[{ maxRuns: 1, queueTimeout: 0 }, '0'], [{ maxRuns: 1, queueTimeout: 'soon' }, '"soon"']]],
+  ['queue.levels', '1 to 8 names of at most 64 characters, no two of them the same', [
+    [{ maxRuns: 1, levels: [] }, '[]'], [{ maxRuns: 1, levels: 'high' }, '"high"'], [{ maxRuns: 1, levels: ['a', 'a'] }, '["a","a"]'], [{ maxRuns: 1, levels: [''] }, '[""]'],
+    [{ maxRuns: 1, levels: ['a', 1] }, '["a",1]'], [{ maxRuns: 1, levels: [...'abcdefghi'] }, '["a","b","c","d","e","f","g","h","i"]'],
+    // eslint-disable-next-line no-sparse-arrays
+    [{ maxRuns: 1, levels: ['a', , 'b'] }, '["a",null,"b"]'], [{ maxRuns: 1, levels: ['x'.repeat(65)] }, `["${'x'.repeat(65)}"]`]
+  ]],
+  ['queue.aging', `${DURATION}; or false`, [[{ maxRuns: 1, aging: 0 }, '0'], [{ maxRuns: 1, aging: true }, 'true'], [{ maxRuns: 1, aging: Infinity }, 'Infinity']]],
+  ['queue.name', 'a name of 1 to 128 characters', [[{ maxRuns: 1, name: '' }, '""'], [{ maxRuns: 1, name: 'x'.repeat(129) }, `"${'x'.repeat(129)}"`], [{ maxRuns: 1, name: 1 }, '1']]],
+  ['queue.clock', 'an object with now, setTimeout and clearTimeout, and with wall as a function if it has that', [[{ maxRuns: 1, clock: Date }, 'function Date']]],
+  ['queue', 'made of maxRuns, maxQueued, queueTimeout, levels, aging, name, clock', [[{ maxRuns: 1, concurrency: 5 }, '"concurrency"']]],
+  ['breaker', 'an object of options, what circuitBreaker() made, or false', [[true, 'true'], [0.5, '0.5'], [null, 'null'], [[], '[]'], [new Map(), '{}']]],
+  ['breaker.threshold', 'a number above 0, and at most 1', [[{ threshold: 0 }, '0'], [{ threshold: 1.01 }, '1.01'], [{ threshold: '50%' }, '"50%"'], [{ threshold: NaN }, 'NaN']]],
+  ['breaker.minimumRuns', 'a whole number from 1', [[{ minimumRuns: 0 }, '0'], [{ minimumRuns: 1.5 }, '1.5']]],
+  ['breaker.window', DURATION, [[{ window: 0 }, '0'], [{ window: false }, 'false']]],
+  ['breaker.consecutive', 'a whole number from 1, or false', [[{ consecutive: 0 }, '0'], [{ consecutive: true }, 'true'], [{ consecutive: 2.5 }, '2.5']]],
+  ['breaker.openFor', DURATION, [[{ openFor: 0 }, '0'], [{ openFor: null }, 'null']]],
+  ['breaker.maxOpenFor', DURATION, [[{ maxOpenFor: 0 }, '0'], [{ maxOpenFor: false }, 'false']]],
+  ['breaker.maxOpenFor', 'at least openFor (120000 ms)', [[{ openFor: '2m' }, '60000'], [{ openFor: '2m', maxOpenFor: '119s' }, '"119s"']]],
+  ['breaker.probes', 'a whole number from 1', [[{ probes: 0 }, '0']]],
+  ['breaker.slow', `${DURATION}; or false`, [[{ slow: 0 }, '0'], [{ slow: true }, 'true']]],
+  ['breaker.by', 'a function', [[{ by: 'host' }, '"host"']]],
+  ['breaker.isFailure', 'a function', [[{ isFailure: 500 }, '500']]],
+  ['breaker.name', 'a name of 1 to 128 characters', [[{ name: '' }, '""']]],
+  ['breaker.clock', 'an object with now, setTimeout and clearTimeout, and with wall as a function if it has that', [[{ clock: {} }, '{}']]],
+  ['breaker', 'made of threshold, minimumRuns, window, consecutive, openFor, maxOpenFor, probes, slow, by, isFailure, name, clock', [[{ timeout: 5 }, '"timeout"']]],
+  ['priority', 'the name of a level, or a function', [['', '""'], [0, '0'], [null, 'null'], [['high'], '["high"]']]],
+  ['fallback', 'a function', [['sorry', '"sorry"'], [null, 'null'], [{}, '{}']]],
   ['cacheStatus', 'true, false or a name of printable ASCII', [['', '""'], ['caf\u00e9', '"caf\u00e9"'], [null, 'null'], ['a\nb', '"a\\nb"']]]
 ]
 const REGISTRATION_OPTIONS: typeof ROUTE_OPTIONS = [
@@ -385,11 +420,13 @@ t.test('options of a registration are an object', async t => {
 })
 
 t.test('an unknown option that is nearly a known one is told which, at whatever depth', async t => {
-  t.strictSame([{ waitTimout: 1 }, { Headers: [] }, { query: { ignored: [] } }, { body: { maxbytes: 5 } }].map(each => verdict(route, each)), [
+  t.strictSame([{ waitTimout: 1 }, { Headers: [] }, { query: { ignored: [] } }, { body: { maxbytes: 5 } }, { queue: { maxRun: 5 } }, { breaker: { treshold: 1 } }].map(each => verdict(route, each)), [
     'config.coalesce.waitTimout of GET /word/:word is unknown; did you mean waitTimeout?',
     'config.coalesce.Headers of GET /word/:word is unknown; did you mean headers?',
     'config.coalesce.query.ignored of GET /word/:word is unknown; did you mean ignore?',
-    'config.coalesce.body.maxbytes of GET /word/:word is unknown; did you mean maxBytes?'
+    'config.coalesce.body.maxbytes of GET /word/:word is unknown; did you mean maxBytes?',
+    'config.coalesce.queue.maxRun of GET /word/:word is unknown; did you mean maxRuns?',
+    'config.coalesce.breaker.treshold of GET /word/:word is unknown; did you mean threshold?'
   ])
   t.strictSame([{ maxFlight: 1 }, { metrics: { paths: '/x' } }, { cacheControl: { privcay: 'public' } }].map(each => verdict(registration, each)), [
     'coalesce options.maxFlight is unknown; did you mean maxFlights?',

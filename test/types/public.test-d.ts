@@ -1,7 +1,7 @@
 /**
  * Errors, and what must be nowhere in the public types.
  */
-import type { FastifyRequest } from 'fastify'
+import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { Registry } from 'prom-client'
 import { expectAssignable, expectError, expectType } from 'tsd'
 import type {
@@ -15,7 +15,7 @@ const { errors } = front
 
 // The front door has these names and no others.
 expectType<'default' | 'fastifyCoalesce' | 'deduplicate' | 'deduplicated' | 'sharedZlib' | 'errors' |
-  'memoryStore' | 'nullStore' | 'abstractCacheStore' | 'ANALYTICS_COOKIES' | 'defineCoalesce'>({} as keyof typeof front)
+  'memoryStore' | 'nullStore' | 'abstractCacheStore' | 'ANALYTICS_COOKIES' | 'defineCoalesce' | 'runQueue' | 'circuitBreaker'>({} as keyof typeof front)
 expectType<
   'InvalidOptionError' | 'AlreadyRegisteredError' | 'UnheardRouteError' | 'UnknownRouteError' | 'WaitTimeoutError' | 'NobodyWaitsError' |
   'FlightTimeoutError' | 'MetricTakenError' | 'FellBehindError' | 'OtherVariantError' | 'WrongLengthError' |
@@ -52,7 +52,7 @@ type Anys<T, Depth extends readonly unknown[] = [1, 1, 1, 1], Path extends strin
       : never
 
 /** Other packages' types are theirs to keep free of it. */
-type Foreign = FastifyRequest | Registry | AbortSignal
+type Foreign = FastifyRequest | FastifyReply | Registry | AbortSignal
 
 // The search finds one where there is one.
 expectType<'.a[]'>({} as Anys<{ a: any[] }>)
