@@ -110,14 +110,16 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   'fastify/dependencies': ['fastify/internals', 'http', 'observers', 'options'],
   'fastify/cache': ['codec', 'fastify/internals', 'fastify/replies', 'fastify/dependencies', 'engine', 'engine/cache', 'engine/coordinators', 'http', 'options'],
   'fastify/request': [
-    'fastify/internals', 'fastify/replies', 'fastify/dependencies', 'fastify/cache', 'engine', 'engine/cache', 'engine/coordinators', 'engine/flights', 'http',
-    'observers', 'options'
+    'fastify/internals', 'fastify/replies', 'fastify/dependencies', 'fastify/cache', 'engine', 'engine/cache', 'engine/coordinators', 'engine/flights',
+    'engine/protection', 'http', 'observers', 'options'
   ],
   'fastify/explain': [
-    'fastify/internals', 'fastify/dependencies', 'fastify/cache', 'fastify/request', 'engine', 'engine/cache', 'engine/coordinators', 'http',
-    'observers', 'options'
+    'fastify/internals', 'fastify/dependencies', 'fastify/cache', 'fastify/request', 'engine', 'engine/cache', 'engine/coordinators',
+    'engine/protection', 'http', 'observers', 'options'
   ],
-  'fastify/admission': ['fastify/replies', 'fastify/dependencies', 'fastify/cache', 'fastify/request', 'fastify/explain', 'http', 'observers'],
+  'fastify/admission': [
+    'fastify/replies', 'fastify/dependencies', 'fastify/cache', 'fastify/request', 'fastify/explain', 'engine/protection', 'http', 'observers'
+  ],
   'fastify/scope': [
     'fastify/dependencies', 'fastify/cache', 'fastify/request', 'fastify/explain', 'functions', 'engine', 'engine/cache', 'engine/coordinators',
     'engine/protection', 'http', 'observers', 'options', 'stores'
@@ -127,7 +129,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
     'engine/cache', 'http'
   ],
   'fastify/routes': [
-    'fastify/internals', 'fastify/dependencies', 'fastify/request', 'fastify/admission', 'fastify/scope', 'fastify/hooks', 'engine/flights',
+    'fastify/internals', 'fastify/dependencies', 'fastify/request', 'fastify/admission', 'fastify/scope', 'fastify/hooks', 'engine/flights', 'engine/protection',
     'http', 'observers', 'options'
   ],
   fastify: [

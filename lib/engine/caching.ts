@@ -9,6 +9,7 @@ import type { Observer } from '../observers/observer.js'
 import { EVERY_FLIGHT } from './coordinators/coordinator.js'
 import { NO_LEASE, type Lease } from './coordinators/lease.js'
 import type { Participant } from './participant.js'
+import { NO_PERMIT, NO_PROTECTION, type Permission, type Permit } from './protection/permits.js'
 import { Refresh } from './refresh.js'
 import type { Variants } from './variants.js'
 
@@ -25,7 +26,8 @@ export class Caching<R> {
 
   /** Stores the complete result of a participant that leads, or refreshes. */
   keep (participant: Participant<R>, recording: R): void {
-    const { role } = participant
+    const { refusal, role } = participant
+    if (refusal !== undefined) return
     if (role.type === 'refresher') this.storeRefreshed(participant, recording, role.refresh)
     if (role.type !== 'leader' && role.type !== 'landed') return
     participant.storedFor = this.#store(participant, recording, role.startedAt, participant.missed?.stale !== undefined)
@@ -40,29 +42,47 @@ export class Caching<R> {
 
   /**
    * Refreshes a stale result in the background, unless a refresh of it is running or its last run failed a short while ago. If other
-   * processes have the same cache, one of them refreshes.
+   * processes have the same cache, one of them refreshes. Returns whether it has begun, or waits for that.
    */
-  refresh (participant: Participant<R>, stale: R): void {
-    const { boardedKey: key, cache, coordinator, labels, limits: { flightTimeout } } = participant
-    if (!participant.refreshable || !cache.beginRefresh(key)) return
+  refresh (participant: Participant<R>, stale: R): boolean {
+    const { boardedKey: key, cache, coordinator, labels, limits: { flightTimeout }, protection: { patience } } = participant
+    if (!participant.refreshable || !cache.beginRefresh(key)) return false
     const claim = cache.shared
-      ? coordinator.claimRefresh({ key, labels: [...labels, EVERY_FLIGHT], leadsFor: flightTimeout })
+      ? coordinator.claimRefresh({ key, labels: [...labels, EVERY_FLIGHT], leadsFor: patience + flightTimeout })
       : NO_LEASE
-    if (claim === NO_LEASE) {
-      this.#refresh(participant, stale, NO_LEASE)
-      return
-    }
+    if (claim === NO_LEASE) return this.#ask(participant, stale, NO_LEASE)
     const go = (lease: Lease<R> | undefined): void => {
       if (lease === undefined) cache.endRefresh(key, false)
-      else this.#refresh(participant, stale, lease)
+      else this.#ask(participant, stale, lease)
     }
     Promise.resolve(claim).then(go, () => { go(NO_LEASE) })
+    return true
   }
 
-  #refresh (participant: Participant<R>, stale: R, lease: Lease<R>): void {
+  /** Has a refresh pass protection. One that is refused has not failed: the next stale hit tries again. */
+  #ask (participant: Participant<R>, stale: R, lease: Lease<R>): boolean {
+    const { boardedKey, cache, flightTimeout: runTimeout, level, protection } = participant
+    const go = (permission: Permission): boolean => {
+      if (permission.type === 'granted') {
+        this.#refresh(participant, stale, lease, permission)
+        return true
+      }
+      lease.release()
+      cache.endRefresh(boardedKey, false)
+      return false
+    }
+    if (protection === NO_PROTECTION) return go(NO_PERMIT)
+    const answered = (permission: Permission): void => { queueMicrotask(() => { go(permission) }) }
+    const answer = protection.ask({ level, subject: participant.subject, runTimeout, isRefresh: true, answered })
+    return answer.type === 'waits' || go(answer)
+  }
+
+  #refresh (participant: Participant<R>, stale: R, lease: Lease<R>, permit: Permit): void {
     const { boardedKey, cache, limits: { flightTimeout } } = participant
     const refresh = new Refresh(participant.key, boardedKey, stale, cache.stamp())
+    refresh.permit = permit
     const end = (error?: unknown): void => {
+      permit.release()
       if (refresh.over) return
       refresh.over = true
       this.#clock.clearTimeout(timer)
@@ -72,6 +92,7 @@ export class Caching<R> {
     }
     const timer = this.#clock.setTimeout(() => {
       const error = new FlightTimeoutError(flightTimeout)
+      permit.tell({ status: undefined, error })
       end(error)
       refresh.cancel(error)
     }, flightTimeout)

@@ -16,6 +16,7 @@ import type { Flight } from './flights/flight.js'
 import { Flights, type FlightLimits } from './flights/flights.js'
 import { NOBODY_WAITS, type Landing } from './flights/landing.js'
 import { pace } from './flights/pace.js'
+import { leave, type LeaveReason } from './leave.js'
 import { Live } from './live.js'
 import { outcomeOf, Outcomes } from './outcome.js'
 import type { Participant } from './participant.js'
@@ -82,8 +83,15 @@ export class Conductor<R> {
     participant.waitingSince = this.clock.now()
     const place = this.#endings.departures.board(participant, participant.waitingSince)
     if (place === 'park') return false
-    if (place !== 'run') this.#endings.runSolo(participant, place)
-    return true
+    return place === 'run' || this.#endings.runSolo(participant, place) === 'run'
+  }
+
+  /** Has one that does not board run for itself, once protection lets it. True: it runs now; false: it waits. */
+  passBy (participant: Participant<R>, reason: BypassReason, detail?: Detail): boolean {
+    participant.tally.requests++
+    participant.leaderId = participant.id
+    participant.waitingSince = this.clock.now()
+    return this.#endings.solos.pass(participant, { type: 'solo', startedAt: 0 }, { outcome: 'bypass', reason, detail }) === 'run'
   }
 
   /** A participant that did not run at once can be answered from now on. */
@@ -97,6 +105,7 @@ export class Conductor<R> {
     participant.boardedKey = this.variants.keyOf(participant)
     if (participant.boardedKey !== refresh.boardedKey) return false
     participant.role = { type: 'refresher', refresh }
+    participant.permit = refresh.permit
     participant.tally.runs++
     return true
   }
@@ -111,8 +120,8 @@ export class Conductor<R> {
    */
   land (participant: Participant<R>, names: readonly string[], failed: boolean, joined?: () => void): void {
     const live = joined !== undefined
-    if (!failed && this.remembered.forget(participant)) forgetElsewhere(participant)
-    const { cache, flight, limits, role } = participant
+    const { cache, flight, limits, refusal, role } = participant
+    if (!failed && refusal === undefined && this.remembered.forget(participant)) forgetElsewhere(participant)
     if (role.type === 'probe') participant.role = { ...role, type: 'solo' }
     if (role.type !== 'leader' && role.type !== 'refresher') return
     const waited = flight !== undefined && (live || participant.isRecorded)
@@ -123,7 +132,7 @@ export class Conductor<R> {
     const type = failed ? 'failed' : 'shared'
     if (!waited || recording === undefined) {
       this.#land(participant, NOBODY_WAITS, type, type)
-    } else if (failed && limits.onError === 'promote' && flight.promotions === 0 && flight.followers > 0) {
+    } else if (failed && limits.onError === 'promote' && flight.promotions === 0 && flight.followers > 0 && mayRunAgain(participant)) {
       this.abandon(participant, 'failed')
     } else {
       // Newcomers of other processes are told if the key has turned out to have variants.
@@ -150,7 +159,6 @@ export class Conductor<R> {
       this.#outcomes.report(participant, outcomeOf(cached), cached.reason)
       flight.land(participant, { type: 'cached', ...cached })
       pass(participant, { type: 'cached', ...cached }, this.variants.namesOf(participant.key), false)
-      this.#seams.protection.ended(participant, 'failed')
     }
     return cached.recording
   }
@@ -164,7 +172,7 @@ export class Conductor<R> {
   unshareable (participant: Participant<R>, reason: UnshareableReason, remember: boolean, names: readonly string[]): void {
     const { limits, role } = participant
     const variant = variantOf(participant, names)
-    if (remember) {
+    if (remember && participant.refusal === undefined) {
       this.remembered.remember(participant, variant, reason, limits.unshareableTtl)
       this.supersede(participant)
     }
@@ -195,36 +203,11 @@ export class Conductor<R> {
     this.#outcomes.report(participant, 'leader', reason)
     flight.abandon(participant, reason, newest)
     participant.lease.release()
-    this.#seams.protection.ended(participant, end)
   }
 
   /** The client of a participant left, or was answered by something else. A leader's run goes on for its followers. */
-  leave (participant: Participant<R>, reason: 'client-left' | 'answered-elsewhere'): void {
-    const { flight, role } = participant
-    switch (role.type) {
-      case 'follower':
-      case 'awaiting-store':
-        participant.role = ANSWERED
-        this.#outcomes.report(participant, 'follower', reason)
-        flight?.leave(participant)
-        return
-      case 'preparing':
-      case 'leader':
-        if (reason === 'client-left') {
-          flight?.leave(participant)
-        } else {
-          this.abandon(participant, reason)
-          participant.role = ANSWERED
-        }
-        return
-      case 'stranded':
-        participant.role = ANSWERED
-        return
-      case 'alone':
-        role.finished()
-        if (participant.outcome === undefined) this.#outcomes.report(participant, 'follower', reason)
-        participant.role = ANSWERED
-    }
+  leave (participant: Participant<R>, reason: LeaveReason): void {
+    leave(participant, reason, this.#outcomes, () => { this.abandon(participant, reason) })
   }
 
   /** Ignores whatever its run comes to. */
@@ -266,8 +249,9 @@ export class Conductor<R> {
     if (flight === undefined || (role.type !== 'leader' && role.type !== 'preparing')) return
     participant.role = role.type === 'preparing' ? STRANDED : live ? { type: 'landed', startedAt: role.startedAt } : LANDED
     const end = type === 'shared' ? 'completed' : type
-    flight.took = this.#took(participant, flight)
-    this.#seams.observer.landed(participant, end, reason, flight.followers, NO_RESULT.has(reason) ? undefined : flight.took)
+    flight.took = participant.refusal === undefined ? this.#took(participant, flight) : 0
+    const hasResult = !NO_RESULT.has(reason) && participant.refusal === undefined
+    this.#seams.observer.landed(participant, end, reason, flight.followers, hasResult ? flight.took : undefined)
     this.#reportLanded(participant, flight.followers, reason)
     if (live) {
       // The key may have turned out to have variants. Newcomers board under the key of their variant.
@@ -276,7 +260,6 @@ export class Conductor<R> {
     } else {
       flight.land(participant, landing, 'recording' in landing ? participant.sharing(landing.recording) : undefined)
     }
-    this.#seams.protection.ended(participant, end)
   }
 
   /** How long a leader has run. */
@@ -292,4 +275,9 @@ export class Conductor<R> {
     if (names.length === 0) this.#outcomes.report(participant, 'leader', reason)
     else this.#outcomes.report(participant, 'leader', 'split', participant.splitBy(names))
   }
+}
+
+/** Whether another run may follow one that failed. */
+function mayRunAgain ({ protection, refusal, subject }: Participant<unknown>): boolean {
+  return refusal === undefined && protection.refusalFor(subject) === undefined
 }

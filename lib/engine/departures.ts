@@ -12,6 +12,7 @@ import { MISMATCH } from './flights/landing.js'
 import type { Participant } from './participant.js'
 import type { Arrivals, Parts, Place } from './parts.js'
 import { ANSWERED, AWAITING_STORE, FOLLOWER, NEW } from './role.js'
+import type { Solos } from './solo.js'
 import { giveUp, TakeOffs } from './take-off.js'
 
 /** A participant boards again when the key turns out to have variants. After so many boardings it runs alone. */
@@ -24,11 +25,13 @@ export class Departures<R> {
   readonly takeOffs: TakeOffs<R>
   readonly #parts: Parts<R>
   readonly #arrivals: Arrivals<R>
+  readonly #solos: Solos<R>
 
-  constructor (parts: Parts<R>, arrivals: Arrivals<R>) {
+  constructor (parts: Parts<R>, arrivals: Arrivals<R>, solos: Solos<R>) {
     this.#parts = parts
     this.#arrivals = arrivals
-    this.takeOffs = new TakeOffs(parts, arrivals)
+    this.#solos = solos
+    this.takeOffs = new TakeOffs(parts, arrivals, solos)
   }
 
   /** Takes a place under the key of a participant, with its variant as far as that is known. */
@@ -106,13 +109,8 @@ export class Departures<R> {
           this.#arrivals.serve(participant, undefined)
           return
         }
-        if (flight === undefined) {
-          if (this.takeOffs.seek(participant)) return
-          this.#arrivals.runSolo(participant, 'no-flight')
-        } else if (this.takeOffs.begin(participant, claim) === 'park') {
-          return
-        }
-        participant.run()
+        if (flight !== undefined) this.#solos.goOn(participant, this.takeOffs.begin(participant, claim))
+        else if (!this.takeOffs.seek(participant)) this.#solos.goOn(participant, this.#arrivals.runSolo(participant, 'no-flight'))
     }
   }
 

@@ -21,8 +21,8 @@ import { openPeer } from './live.js'
 import { outcomeOf } from './outcome.js'
 import type { Participant } from './participant.js'
 import type { Arrivals, Parts, Place } from './parts.js'
-import type { Refusal } from './protection/protection.js'
 import { ANSWERED, LANDED, STRANDED } from './role.js'
+import { leavePlace, Solos } from './solo.js'
 
 /** After so many promotions whose runs came to nothing elsewhere, who is promoted leads without asking. */
 const MOST_ASKED = 1
@@ -36,11 +36,13 @@ type F<R> = Flight<R, Participant<R>>
 
 export class Endings<R> implements Arrivals<R>, FlightListener<R, P<R>> {
   readonly departures: Departures<R>
+  readonly solos: Solos<R>
   readonly #parts: Parts<R>
 
   constructor (parts: Parts<R>) {
     this.#parts = parts
-    this.departures = new Departures(parts, this)
+    this.solos = new Solos(parts, this)
+    this.departures = new Departures(parts, this, this.solos)
   }
 
   isAnsweredBy (follower: P<R>, ending: Ending<R>): boolean {
@@ -69,11 +71,14 @@ export class Endings<R> implements Arrivals<R>, FlightListener<R, P<R>> {
     }
     switch (ending.type) {
       case 'shared':
-      case 'failed':
-        participant.leaderId = (flight.leader ?? flight.lastLeader)?.id
+      case 'failed': {
+        const leader = flight.leader ?? flight.lastLeader
+        participant.leaderId = leader?.id
         participant.tally.saved += flight.took
-        this.#give(participant, ending.recording, 'follower', ending.type)
+        if (leader?.refusal === undefined) this.#give(participant, ending.recording, 'follower', ending.type)
+        else this.#give(participant, ending.recording, 'shed', 'fallback')
         return
+      }
       case 'peer':
         participant.leaderId = ending.leaderId
         participant.tally.saveMean()
@@ -94,8 +99,7 @@ export class Endings<R> implements Arrivals<R>, FlightListener<R, P<R>> {
         flight.lastLeader?.lease.release()
         participant.leaderId = participant.id
         this.#inherit(participant, flight)
-        if (this.departures.takeOffs.begin(participant, flight.promotions > MOST_ASKED ? LEADS : undefined) === 'run') participant.run()
-        else this.parked(participant)
+        this.solos.goOn(participant, this.departures.takeOffs.begin(participant, flight.promotions > MOST_ASKED ? LEADS : undefined))
         return
       case 'wait-timeout':
         this.#waitTimedOut(participant, flight)
@@ -107,14 +111,14 @@ export class Endings<R> implements Arrivals<R>, FlightListener<R, P<R>> {
       leader.cancel(new NobodyWaitsError())
       return
     }
-    const { observer, outcomes, protection } = this.#parts
+    const { observer, outcomes } = this.#parts
     const timedOut = reason === 'flight-timeout'
     leader.lease.release()
-    leader.role = leader.role.type === 'preparing' ? STRANDED : LANDED
+    leader.role = leader.role.type === 'preparing' && leader.place === undefined ? STRANDED : LANDED
+    leavePlace(leader)
     if (timedOut) observer.cleanedUp(leader)
     else observer.landed(leader, 'abandoned', 'client-left', 0, undefined)
     outcomes.report(leader, 'leader', timedOut ? 'flight-timeout' : 'client-left')
-    protection.ended(leader, timedOut ? 'timed-out' : 'abandoned')
     leader.cancel(timedOut ? new FlightTimeoutError(leader.limits.flightTimeout) : new NobodyWaitsError())
   }
 
@@ -178,37 +182,23 @@ export class Endings<R> implements Arrivals<R>, FlightListener<R, P<R>> {
     this.departures.boardAnew(leader, leader.flight)
   }
 
-  landRefused (leader: P<R>, refusal: Refusal): void {
-    const flight = leader.flight as F<R>
-    const cached = leader.cache.standIn(leader.missed?.fallback)
-    leader.lease.release()
-    leader.role = ANSWERED
-    flight.land(leader, cached === undefined ? refusal : { type: 'cached', ...cached })
-    if (cached === undefined) this.#refuse(leader, 'shed', refusal.reason, refusal.error, refusal.retryAfter)
-    else this.serve(leader, cached)
-  }
-
   boardAgain (participant: P<R>, flight: F<R> | undefined): void {
     const place = participant.boardings < MAX_BOARDINGS ? this.departures.board(participant, this.#parts.clock.now()) : 'vary'
     this.#goOn(participant, place, reasonOf(participant, place), flight)
   }
 
-  runSolo (participant: P<R>, place: Place): void {
+  runSolo (participant: P<R>, place: Place): 'run' | 'park' {
     const startedAt = participant.missed?.stale === undefined ? 0 : participant.cache.stamp()
-    participant.role = { type: place === 'unshareable' ? 'probe' : 'solo', startedAt }
-    participant.tally.runs++
-    this.#parts.outcomes.report(participant, 'bypass', reasonOf(participant, place))
+    const role = { type: place === 'unshareable' ? 'probe' : 'solo', startedAt } as const
+    return this.solos.pass(participant, role, { outcome: 'bypass', reason: reasonOf(participant, place) })
   }
 
   /** Continues after a second boarding. `reason`: why the participant runs alone if it got no place. */
   #goOn (participant: P<R>, place: Place | 'vary', reason: Reason, flight: F<R> | undefined): void {
-    if (place === 'run') {
-      participant.run()
-    } else if (place === 'park') {
-      this.parked(participant)
+    if (place === 'run' || place === 'park') {
+      this.solos.goOn(participant, place)
     } else if (flight === undefined) {
-      this.runSolo(participant, place as Place)
-      participant.run()
+      this.solos.goOn(participant, this.runSolo(participant, place as Place))
     } else {
       this.#runAlone(participant, reason, flight)
     }
@@ -219,6 +209,9 @@ export class Endings<R> implements Arrivals<R>, FlightListener<R, P<R>> {
     const { flight, role } = participant
     if (role.type === 'served') {
       this.serve(participant, role.cached)
+    } else if (role.type === 'refused') {
+      const { error, reason, retryAfter } = role.refusal
+      this.#refuse(participant, 'shed', reason, error, retryAfter)
     } else if (role.type === 'follower') {
       flight?.leader?.joined()
       // The flight may have its answer already.
@@ -230,7 +223,8 @@ export class Endings<R> implements Arrivals<R>, FlightListener<R, P<R>> {
     const { limits } = participant
     const cached = flight.leader?.cache.standIn(flight.leader.missed?.fallback)
     if (cached !== undefined && participant.accepts(cached.recording, true)) this.serve(participant, cached)
-    else if (limits.onWaitTimeout === 'run') this.#retry(participant, flight)
+    // Where the run itself waits for a slot, another one would wait behind it.
+    else if (limits.onWaitTimeout === 'run' && flight.leader?.place === undefined) this.#retry(participant, flight)
     else this.#refuse(participant, 'follower', 'wait-timeout', new WaitTimeoutError(limits.waitTimeout), limits.waitTimeout)
   }
 
@@ -259,11 +253,8 @@ export class Endings<R> implements Arrivals<R>, FlightListener<R, P<R>> {
         finished()
         return
       }
-      participant.role = { type: 'alone', finished }
       participant.leaderId = participant.id
-      participant.tally.runs++
-      this.#parts.outcomes.report(participant, 'alone', reason)
-      participant.run()
+      this.solos.goOn(participant, this.solos.pass(participant, { type: 'alone', finished }, { outcome: 'alone', reason }))
     })
   }
 

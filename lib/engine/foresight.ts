@@ -13,7 +13,6 @@ import type { Flight } from './flights/flight.js'
 import { Flights } from './flights/flights.js'
 import { Outcomes } from './outcome.js'
 import type { Participant } from './participant.js'
-import { NO_PROTECTION } from './protection/protection.js'
 import { NEW } from './role.js'
 import type { Unshareable } from './unshareable.js'
 import { areFew, keyWith, type Keyed, type Varied, type Variants } from './variants.js'
@@ -93,7 +92,6 @@ export async function foresee<R> (scout: Scout<R>, key: string, asked: Asked<R>)
   const endings = new Endings<R>({
     clock,
     observer: SILENT,
-    protection: NO_PROTECTION,
     flights: {
       has: key => asked.flights.at(key) !== undefined,
       board (key, passenger, maxWaitersPerKey, now) {
@@ -115,15 +113,15 @@ export async function foresee<R> (scout: Scout<R>, key: string, asked: Asked<R>)
   scout.waitingSince = now
   const place = endings.departures.board(scout, now)
   if (place === 'park') {
-    if (scout.role.type === 'served') endings.parked(scout)
+    if (scout.role.type === 'served' || scout.role.type === 'refused') endings.parked(scout)
     await Promise.race([scout.decided, following])
   } else if (place !== 'run') {
     endings.runSolo(scout, place)
   }
   const isElsewhere = flight?.leader?.role.type === 'peer'
   return {
-    outcome: scout.outcome ?? (scout.role.type !== 'follower' ? 'leader' : isElsewhere ? 'peer' : 'follower'),
-    reason: scout.outcomeReason,
+    outcome: scout.outcome ?? (scout.refusal !== undefined ? 'shed' : scout.role.type !== 'follower' ? 'leader' : isElsewhere ? 'peer' : 'follower'),
+    reason: scout.outcomeReason ?? (scout.refusal === undefined ? undefined : 'fallback'),
     detail: scout.outcomeDetail,
     names: variants.namesOf(key),
     unshareableFor: scout.unshareableFor === undefined ? undefined : asked.remembered.timeLeft(scout),

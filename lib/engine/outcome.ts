@@ -20,6 +20,9 @@ export class Outcomes {
 
   /** @param more what a reason says besides; of `unshareable` the participant knows it */
   report (participant: Participant<unknown>, outcome: Outcome, reason: Reason, more?: Detail): void {
+    if (participant.outcome !== undefined) return
+    // What answers in the place of a refused run is nobody's run.
+    if (participant.refusal !== undefined) [outcome, reason, more] = ['shed', 'fallback', undefined]
     const { unshareableFor } = participant
     const detail = reason === 'unshareable' && unshareableFor !== undefined ? detailOf(unshareableFor) : more
     participant.outcome = outcome

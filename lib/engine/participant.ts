@@ -15,6 +15,7 @@ import { LOCAL, type Coordinator } from './coordinators/coordinator.js'
 import { NO_LEASE, type Lease } from './coordinators/lease.js'
 import type { Fleet } from './flights/fleet.js'
 import type { Flight, Passenger } from './flights/flight.js'
+import { NO_PERMIT, NO_PROTECTION, type Permit, type Place, type Protection, type Refusal } from './protection/permits.js'
 import type { Refresh } from './refresh.js'
 import { NEW, type Role } from './role.js'
 import type { Company } from './company.js'
@@ -51,6 +52,14 @@ export abstract class Participant<R> implements Passenger<R, Participant<R>>, Se
   heldFor = 0
   /** What it leads its key by, for all processes. */
   lease: Lease<R> = NO_LEASE
+  /** How urgent it is where runs wait for a slot: 0 is the most urgent. */
+  level = 0
+  /** What it runs by. Its front end tells it how the run ends. */
+  permit: Permit = NO_PERMIT
+  /** Where it waits for a permit. */
+  place: Place | undefined
+  /** Its run was refused, and its fallback answers in the place of the run. */
+  refusal: Refusal | undefined
   leaderId: string | undefined
   outcome: Outcome | undefined
   outcomeReason: Reason | undefined
@@ -154,6 +163,21 @@ export abstract class Participant<R> implements Passenger<R, Participant<R>>, Se
 
   get flightTimeout (): number {
     return this.limits.flightTimeout
+  }
+
+  /** What its run has to pass. */
+  get protection (): Protection {
+    return NO_PROTECTION
+  }
+
+  /** What protection is told that it is: a request, or the arguments of a call. */
+  get subject (): readonly unknown[] {
+    return []
+  }
+
+  /** Something answers in the place of its run, if that is refused. */
+  get hasFallback (): boolean {
+    return false
   }
 
   /** Decides which process leads its key. */

@@ -14,7 +14,6 @@ import type { Flight } from './flights/flight.js'
 import type { Flights, NoFlight } from './flights/flights.js'
 import type { Outcomes } from './outcome.js'
 import type { Participant } from './participant.js'
-import type { Protection, Refusal } from './protection/protection.js'
 import type { Unshareable } from './unshareable.js'
 import type { Variants } from './variants.js'
 
@@ -36,19 +35,18 @@ export interface Arrivals<R> {
   losePeer (standIn: Participant<R>, reason: LostReason): void
   /** An earlier run has left word of what becomes of a leader's key. */
   heed (leader: Participant<R>, note: PeerNote['result']): void
-  /** The run of a leader is refused. */
-  landRefused (leader: Participant<R>, refusal: Refusal): void
+  /** It did not run at once, and can be answered from now on. */
+  parked (participant: Participant<R>): void
   /** The key turned out to have variants. */
   boardAgain (participant: Participant<R>, flight: Flight<R, Participant<R>> | undefined): void
-  /** It runs for itself, beside all flights. */
-  runSolo (participant: Participant<R>, place: Place): void
+  /** It runs for itself, beside all flights: now, or once it may. */
+  runSolo (participant: Participant<R>, place: Place): 'run' | 'park'
 }
 
-/** What decides, listens, and takes time for an engine. */
+/** What listens, and takes time, for an engine. */
 export interface Seams {
   readonly clock: Clock
   readonly observer: Observer
-  readonly protection: Protection
 }
 
 /** What the engine's modules have in common. */

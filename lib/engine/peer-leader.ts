@@ -13,6 +13,7 @@ import type { Log } from '../observers/observer.js'
 import type { Tally } from '../observers/tally.js'
 import type { Revived, RevivedListener } from './relayed.js'
 import type { Limits, Participant } from './participant.js'
+import { NO_PERMIT } from './protection/permits.js'
 import { PEER } from './role.js'
 import type { Peer } from './coordinators/coordinator.js'
 import { NO_LEASE, type Lease } from './coordinators/lease.js'
@@ -20,7 +21,7 @@ import { NO_LEASE, type Lease } from './coordinators/lease.js'
 /** What a flight, and those on board, ask of who leads but does not run. */
 type Leading<R> = Pick<Participant<R>,
 'flight' | 'role' | 'key' | 'boardedKey' | 'missed' | 'id' | 'leaderId' | 'log' | 'tally' | 'cache' | 'limits' | 'origin' | 'labels' | 'fleet' | 'mayLead' | 'flightTimeout' |
-'isAwaitedElsewhere' | 'lease' | 'joined' | 'cancel' | 'value' | 'learned' | 'tooVaried' | 'sharing' | 'revived'>
+'isAwaitedElsewhere' | 'lease' | 'permit' | 'place' | 'refusal' | 'level' | 'joined' | 'cancel' | 'value' | 'learned' | 'tooVaried' | 'sharing' | 'revived'>
 
 export class PeerLeader<R> implements Leading<R> {
   flight: Flight<R, Participant<R>> | undefined
@@ -37,6 +38,10 @@ export class PeerLeader<R> implements Leading<R> {
   readonly labels: readonly string[]
   readonly fleet: Fleet<Flight<R, Participant<R>>> | undefined
   readonly mayLead = true
+  readonly permit = NO_PERMIT
+  readonly place = undefined
+  readonly refusal = undefined
+  readonly level = 0
   readonly flightTimeout: number
   /** It is read while it is being made, and takes newcomers until its end. */
   isAwaitedElsewhere = false

@@ -4,6 +4,7 @@
  * Invariant: it is over once, when its run has ended or has taken too long; whatever comes later changes nothing.
  */
 import type { RefreshResult } from '../observers/observer.js'
+import { NO_PERMIT, type Permit } from './protection/permits.js'
 
 export class Refresh<R> {
   /** The key of the participant that found the stale result, without its variant. */
@@ -14,6 +15,8 @@ export class Refresh<R> {
   readonly stale: R
   /** When the stale result was found, by the store's time. A purge after that also holds for what the refresh brings. */
   readonly startedAt: number
+  /** What its run runs by. */
+  permit: Permit = NO_PERMIT
   /** What came of it so far. */
   result: RefreshResult = 'failed'
   /** What went wrong, if something threw. */

@@ -4,7 +4,9 @@
  * Invariant: only a leader lands a flight; only a leader's or a refresher's result is cached; only a leader or a probe tells whether
  * its key can be shared. The conductor alone gives a participant another role.
  */
+import type { Detail, Reason } from '../reasons.js'
 import type { Cached } from './cache/lookup.js'
+import type { Refusal } from './protection/permits.js'
 import type { Refresh } from './refresh.js'
 
 /** It leads, and its run has not taken off yet: the store, protection or the coordinator has not answered. */
@@ -24,6 +26,28 @@ export interface Leader {
   readonly type: 'leader'
   /** When its run began, by the store's time. */
   readonly startedAt: number
+}
+
+/** It runs for itself, once protection lets it. */
+export interface Queued {
+  readonly type: 'queued'
+  /** Its role from then on. */
+  readonly until: Alone | Solo | Landed
+  /** What it is served as; undefined if that was told. */
+  readonly as: ServedAs | undefined
+}
+
+/** What one that runs for itself is served as. */
+export interface ServedAs {
+  readonly outcome: 'alone' | 'bypass'
+  readonly reason: Reason
+  readonly detail?: Detail | undefined
+}
+
+/** It is about to be refused. */
+export interface Refused {
+  readonly type: 'refused'
+  readonly refusal: Refusal
 }
 
 /** It is about to be answered with a cached result. Undefined: it wants no run, so it gets an error. */
@@ -62,6 +86,8 @@ export type Role<R> =
   /** It waits for a leader. */
   | { readonly type: 'follower' }
   | Served<R>
+  | Refused
+  | Queued
   | Refresher<R>
   | Alone
   | Solo

@@ -5,42 +5,46 @@
  * Invariant: while a leader waits for an answer, its flight may end. The leader is then stranded, and runs for its own client; what it
  * had asked for is given up.
  */
-import { NobodyWaitsError } from '../errors.js'
 import { EVERY_FLIGHT, LEADS, LOCAL, type Claim, type Claiming, type Peer } from './coordinators/coordinator.js'
 import { NO_LEASE } from './coordinators/lease.js'
 import { PeerLeader } from './peer-leader.js'
 import type { Flight } from './flights/flight.js'
 import type { Participant } from './participant.js'
 import type { Arrivals, Parts } from './parts.js'
-import { GRANTED, type Permission } from './protection/protection.js'
-import { ANSWERED, AWAITING_STORE, FOLLOWER, LANDED, NEW, type Preparing } from './role.js'
+import { Passage } from './passage.js'
+import { ANSWERED, AWAITING_STORE, FOLLOWER, NEW, type Preparing } from './role.js'
+import type { Solos } from './solo.js'
 
 export class TakeOffs<R> {
   readonly #parts: Parts<R>
   readonly #arrivals: Arrivals<R>
+  readonly #solos: Solos<R>
+  readonly #passage: Passage<R>
 
-  constructor (parts: Parts<R>, arrivals: Arrivals<R>) {
+  constructor (parts: Parts<R>, arrivals: Arrivals<R>, solos: Solos<R>) {
     this.#parts = parts
     this.#arrivals = arrivals
+    this.#solos = solos
+    this.#passage = new Passage(parts, solos, (leader, otherwise) => this.#followInstead(leader, otherwise))
   }
 
   /** Starts the run of a leader, if no other process leads its key, and protection lets it. */
   begin (leader: Participant<R>, claim = this.claim(leader)): 'run' | 'park' {
-    if (claim === LEADS) return this.#ask(leader)
+    if (claim === LEADS) return this.#passage.pass(leader)
     return this.wait<Claim<R>>(leader, claim, LEADS, later => { this.#claimed(leader, later) }, giveUp)
   }
 
-  /** Asks which process leads the key of a leader. */
+  /** Asks which process leads the key of a leader. One that may not run does not lead for others. */
   claim (leader: Participant<R>): Claim<R> | Promise<Claim<R>> {
-    const { coordinator } = leader
-    return coordinator === LOCAL ? LEADS : coordinator.claim(claimingOf(leader))
+    const { coordinator, protection } = leader
+    return coordinator === LOCAL || protection.refusalFor(leader.subject) !== undefined ? LEADS : coordinator.claim(claimingOf(leader))
   }
 
   #claimed (leader: Participant<R>, claim: Claim<R>): void {
     switch (claim.type) {
       case 'leads':
         leader.lease = claim.lease
-        if (this.#ask(leader) === 'run') leader.run()
+        this.#solos.goOn(leader, this.#passage.pass(leader))
         return
       case 'follows':
         this.#follow(leader, claim.peer)
@@ -77,8 +81,7 @@ export class TakeOffs<R> {
       if (participant.role !== AWAITING_STORE) {
         peer?.leave()
       } else if (peer === undefined) {
-        this.#arrivals.runSolo(participant, 'no-flight')
-        participant.run()
+        this.#solos.goOn(participant, this.#arrivals.runSolo(participant, 'no-flight'))
       } else {
         const standIn = PeerLeader.of(participant, peer)
         const { boardedKey } = participant
@@ -112,29 +115,16 @@ export class TakeOffs<R> {
     })
   }
 
-  /** Asks protection whether the run of a leader takes off. */
-  #ask (leader: Participant<R>): 'run' | 'park' {
-    const permission = this.#parts.protection.ask(leader)
-    if (permission !== GRANTED) return this.wait<Permission>(leader, permission, GRANTED, later => { this.#permitted(leader, later) })
-    this.start(leader)
-    return 'run'
-  }
-
-  #permitted (leader: Participant<R>, permission: Permission): void {
-    if (permission.type === 'refused') {
-      this.#arrivals.landRefused(leader, permission)
-      return
-    }
-    this.start(leader)
-    leader.run()
-  }
-
-  /** A leader's run begins. */
-  start (leader: Participant<R>): void {
-    leader.role = { type: 'leader', startedAt: leader.cache.stamp() }
-    leader.company = this.#parts.variants.companyOf(leader.key)
-    leader.tally.runs++
-    this.#parts.observer.started(leader)
+  /** The run of a leader is refused here: another process may run for its key. */
+  #followInstead (leader: Participant<R>, otherwise: () => void): boolean {
+    const { coordinator, lease } = leader
+    const asked = coordinator === LOCAL || lease !== NO_LEASE ? undefined : coordinator.find(claimingOf(leader))
+    if (asked === undefined) return false
+    this.wait<Peer<R> | undefined>(leader, asked, undefined, peer => {
+      if (peer === undefined) otherwise()
+      else this.#follow(leader, peer)
+    }, peer => { peer?.leave() })
+    return true
   }
 
   /** Has a leader wait for an answer; `otherwise` stands for one that fails. `late`: its flight has ended before. */
@@ -149,27 +139,16 @@ export class TakeOffs<R> {
         return
       }
       late(answer)
-      if (leader.role.type === 'stranded') this.#runStranded(leader)
+      if (leader.role.type === 'stranded') this.#solos.runStranded(leader)
     }
     Promise.resolve(asked).then(go, () => { go(otherwise) })
     return 'park'
   }
-
-  /** The leader has lost its flight, but its own client still waits for it. */
-  #runStranded (leader: Participant<R>): void {
-    leader.role = LANDED
-    if (leader.gone) {
-      leader.cancel(new NobodyWaitsError())
-      return
-    }
-    leader.tally.runs++
-    leader.run()
-  }
 }
 
 /** What a participant asks the coordinator for. */
-function claimingOf<R> ({ boardedKey, flight, flightTimeout, labels }: Participant<R>): Claiming {
-  return { key: flight?.key ?? boardedKey, labels: [...labels, EVERY_FLIGHT], leadsFor: flightTimeout }
+function claimingOf<R> ({ boardedKey, flight, flightTimeout, labels, protection: { patience } }: Participant<R>): Claiming {
+  return { key: flight?.key ?? boardedKey, labels: [...labels, EVERY_FLIGHT], leadsFor: patience + flightTimeout }
 }
 
 /** Nobody needs a claim any more. */

@@ -19,7 +19,7 @@ import { participantOf } from './request/view.js'
 import { adoptRoute } from './routes/adopt.js'
 import { isCoalesced, routeName } from './routes/chosen-routes.js'
 import { strategiesOf } from './dependencies/constraints.js'
-import { pairHeads } from './routes/head-routes.js'
+import { protectRoutes } from './routes/protect-routes.js'
 import { checkRoutes, collectRoutes, warnMisplaced } from './routes/unheard.js'
 import { type Scope, createScope, hasScope, scopeOf, setScope } from './scope.js'
 
@@ -66,7 +66,7 @@ async function instrumentsOf ({ metrics }: Settings, around: Scope | undefined):
 function onReady (fastify: FastifyInstance, scope: Scope): void {
   fastify.addHook('onReady', async function settleRoutes () {
     for (const route of scope.routes) route.settle()
-    pairHeads(scope.routes)
+    protectRoutes(scope)
     const wrong = checkRoutes(fastify, quiet(fastify.log, scope.settings.warnings))
     if (wrong !== undefined) throw wrong
     await scope.ready()

@@ -3,7 +3,7 @@
  *
  * Invariant: nothing here is shared with another registration but what that one asked for: its metrics.
  */
-import type { FastifyInstance } from 'fastify'
+import type { FastifyInstance, FastifyRequest } from 'fastify'
 import type { Coalesce, Coordination, Coordinator, RouteSelector } from '../../types/index.js'
 import { Budget } from '../engine/budget.js'
 import { Cache, NO_CACHE, type ResultCache } from '../engine/cache/cache.js'
@@ -15,7 +15,7 @@ import { Members, toldOf } from '../engine/coordinators/members.js'
 import { MessageCodec } from '../engine/coordinators/message-codec.js'
 import { fence, Peers } from '../engine/coordinators/peers.js'
 import type { Participant } from '../engine/participant.js'
-import { NO_PROTECTION } from '../engine/protection/protection.js'
+import { Protections, type Protected, type Protecting } from '../engine/protections.js'
 import { NotListableError, UnknownRouteError } from '../errors.js'
 import { STORED } from '../functions/call.js'
 import { CALLS, deduplicator, fenceCalls, namesAt, type FunctionRegistry } from '../functions/deduplicate.js'
@@ -77,6 +77,8 @@ export interface Scope {
   readonly names: WeakMap<object, Set<string>>
   /** Decides for its requests which process leads, and for those of contexts inside it that do not say otherwise. */
   readonly coordinator: Coordinator | false | undefined
+  /** Protects a route, by its name. */
+  readonly protect: (settings: Protecting<[FastifyRequest]>, name: string) => Protected<[FastifyRequest]>
   readonly instruments: Instruments | undefined
   readonly api: Coalesce
   /** What there is to reach can be reached, or cannot. Rejects if it never can. */
@@ -98,7 +100,8 @@ export function createScope (
     if (functionStores.size > 0) fenceCalls(calls, labels)
   }
   const guarded = new GuardedStore(settings.store ?? memoryStore({ clock }), storeTimeout, clock, storeTally, told)
-  const seams = { clock, observer, protection: NO_PROTECTION }
+  const seams = { clock, observer }
+  const protections = new Protections(clock, log)
   const conductor = new Conductor<Recording>(settings, seams)
   const codec = new ResponseCodec()
   const refreshes = new Refreshes(() => guarded.now())
@@ -144,6 +147,7 @@ export function createScope (
   const functions: FunctionRegistry = {
     conductor: calls,
     log,
+    protect: (settings, name) => protections.of(settings, name),
     tallyOf (name, caches) {
       const tally = new Tally('FUNCTION', name, { buckets, caches, chosen: true })
       tallies.push(tally)
@@ -230,6 +234,7 @@ export function createScope (
     ids: new Map(),
     names,
     coordinator: given,
+    protect: (settings, name) => protections.of(settings, name),
     instruments,
     api,
     async ready () {
@@ -238,6 +243,7 @@ export function createScope (
     async close () {
       refreshes.close()
       functions.refreshes.close()
+      protections.close()
       for (const { flights } of [conductor, calls]) flights.deadlines.sweep()
       instruments?.remove(source)
       await Promise.all([members.close(), ...allStores().map(async store => { await store.close() })])

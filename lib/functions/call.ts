@@ -10,6 +10,8 @@ import { SUITS, type Suitability } from '../engine/cache/lookup.js'
 import type { Conductor } from '../engine/conductor.js'
 import { LOCAL, type Coordinator } from '../engine/coordinators/coordinator.js'
 import { Participant, type Limits } from '../engine/participant.js'
+import type { LevelOf } from '../engine/protection/levels.js'
+import type { Protection, RunEnd } from '../engine/protection/permits.js'
 import type { Refresh } from '../engine/refresh.js'
 import type { Log } from '../observers/observer.js'
 import { warn } from '../observers/warn.js'
@@ -35,6 +37,8 @@ export interface FunctionContext<A extends readonly unknown[], R> {
   readonly limits: Limits
   readonly conductor: Conductor<CallResult>
   readonly coordinator: Coordinator<CallResult>
+  readonly protection: Protection
+  readonly levelOf: LevelOf<A> | undefined
   readonly cache: ResultCache<CallResult>
   readonly tally: Tally
   readonly log: Log
@@ -45,6 +49,8 @@ export const STORED = 'stored'
 
 /** The context of refreshes: a run in the background must not see that of the caller that set it off. */
 const detached = new AsyncResource('CoalescedRefresh')
+
+const ENDED_WELL: RunEnd = Object.freeze({ status: undefined, error: undefined })
 
 let calls = 0
 
@@ -70,6 +76,7 @@ export class Call<A extends readonly unknown[], R> extends Participant<CallResul
   #controller: AbortController | undefined
   #result: CallResult | undefined
   #settled = false
+  #isCancelled = false
 
   constructor (context: FunctionContext<A, R>, self: unknown, args: A) {
     super()
@@ -90,20 +97,23 @@ export class Call<A extends readonly unknown[], R> extends Participant<CallResul
   get cache (): ResultCache<CallResult> { return this.#context.cache }
   get origin (): object { return this.#context }
   override get coordinator (): Coordinator<CallResult> { return this.#isOnObject ? LOCAL : this.#context.coordinator }
+  override get protection (): Protection { return this.#context.protection }
+  override get subject (): readonly unknown[] { return this.#args }
+  override get hasFallback (): boolean { return this.#context.settings.fallback !== undefined }
   get labels (): readonly string[] { return [this.key, ...this.#family, ...this.cache.stores ? [STORED] : []] }
   get gone (): boolean { return this.#settled }
 
   /** Boards: it runs, waits, or is served at once. Without a key it bypasses. */
   arrive (key: CallKey | undefined): void {
-    const { conductor } = this.#context
+    const { conductor, levelOf } = this.#context
     this.#isOnObject = key?.family !== undefined
-    if (key === undefined) conductor.bypass(this, 'no-key')
-    else if (key.family !== undefined) this.#family = [key.family]
-    if (key === undefined || conductor.arrive(this, key.text)) {
+    if (key?.family !== undefined) this.#family = [key.family]
+    if (levelOf !== undefined) this.level = levelOf.apply(this.#self, this.#args as unknown as A & unknown[])
+    if (key === undefined ? conductor.passBy(this, 'no-key') : conductor.arrive(this, key.text)) {
       this.run()
       return
     }
-    if (this.role.type !== 'served') this.#scope = new AsyncResource('CoalescedCall')
+    if (this.role.type !== 'served' && this.role.type !== 'refused') this.#scope = new AsyncResource('CoalescedCall')
     conductor.parked(this)
   }
 
@@ -147,6 +157,7 @@ export class Call<A extends readonly unknown[], R> extends Participant<CallResul
   }
 
   cancel (reason: Error): void {
+    this.#isCancelled = true
     this.#controller?.abort(reason)
   }
 
@@ -169,14 +180,24 @@ export class Call<A extends readonly unknown[], R> extends Participant<CallResul
     refresh.onCancel(reason => { controller.abort(reason) })
     this.tally.runs++
     const args = withSignal(this.#args, controller.signal)
-    const value = await detached.runInAsyncScope(async () => await this.#invoke(args))
-    this.#context.conductor.caching.storeRefreshed(this, { value }, refresh)
+    const { permit } = refresh
+    try {
+      const value = await detached.runInAsyncScope(async () => await this.#invoke(args))
+      permit.tell(ENDED_WELL)
+      this.#context.conductor.caching.storeRefreshed(this, { value }, refresh)
+    } catch (error) {
+      permit.tell({ status: undefined, error })
+      throw error
+    }
   }
 
   /** Its own run has ended: lands its flight, or settles with a fallback. */
   #ended (result: CallResult): void {
     const { conductor } = this.#context
     const failed = 'error' in result
+    const { permit } = this
+    // A run that was given up fails for that reason alone.
+    permit.tell(!failed ? ENDED_WELL : this.#isCancelled ? undefined : { status: undefined, error: result.error })
     const fallback = failed ? conductor.fallBack(this) : undefined
     if (fallback === undefined) {
       this.#result = result
@@ -186,6 +207,7 @@ export class Call<A extends readonly unknown[], R> extends Participant<CallResul
       this.give(fallback)
     }
     conductor.finished(this)
+    permit.release()
   }
 
   readonly #onAbort = (): void => {
@@ -194,7 +216,10 @@ export class Call<A extends readonly unknown[], R> extends Participant<CallResul
   }
 
   async #invoke (args: A): Promise<R> {
-    return await this.#context.fn.apply(this.#self, args as unknown as A & unknown[])
+    const { refusal } = this
+    const { fn, settings: { fallback } } = this.#context
+    if (refusal !== undefined) return await fallback?.apply(this.#self, [refusal.reason, ...args]) as R
+    return await fn.apply(this.#self, args as unknown as A & unknown[])
   }
 
   #settle (result: CallResult): void {

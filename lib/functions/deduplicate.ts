@@ -14,7 +14,7 @@ import { LOCAL } from '../engine/coordinators/coordinator.js'
 import { Members, toldOf } from '../engine/coordinators/members.js'
 import { Peers } from '../engine/coordinators/peers.js'
 import type { FlightLimits } from '../engine/flights/flights.js'
-import { NO_PROTECTION } from '../engine/protection/protection.js'
+import { Protections, type Protected, type Protecting } from '../engine/protections.js'
 import { Refreshes } from '../engine/cache/refreshes.js'
 import { Cache, NO_CACHE } from '../engine/cache/cache.js'
 import { GuardedStore } from '../engine/cache/guarded-store.js'
@@ -36,6 +36,8 @@ import { memoryStore } from '../stores/memory.js'
 export interface FunctionRegistry {
   readonly conductor: Conductor<CallResult>
   readonly log: Log
+  /** Protects a function, by its name. */
+  readonly protect: <Subject extends readonly unknown[]>(settings: Protecting<Subject>, name: string) => Protected<Subject>
   /** Makes the tally of a new function. */
   readonly tallyOf: (name: string, caches: boolean) => Tally
   /** The store that was given for all of its functions. */
@@ -95,7 +97,8 @@ export function deduplicateAt<A extends readonly unknown[], R> (
     ? LOCAL
     : new Peers(registry.join(shared), resultCodec(settings.codec as never, tally.route, log))
   const limits = { ...settings, ...CALL_LIMITS }
-  const context: FunctionContext<A, R> = { fn, settings, limits, conductor, coordinator, cache, tally, log }
+  const { levelOf, protection } = registry.protect<A>(settings, tally.route)
+  const context: FunctionContext<A, R> = { fn, settings, limits, conductor, coordinator, protection, levelOf, cache, tally, log }
 
   let isWarned = false
   function warnOf (got: string | undefined): void {
@@ -197,7 +200,8 @@ export function namesAt (known: WeakMap<object, Set<string>>, at: object): Set<s
 
 /** Makes the registry of one function without an app. */
 export function standalone (clock: Clock = systemClock): FunctionRegistry {
-  const conductor = new Conductor<CallResult>(LIMITS, { clock, observer: tallying, protection: NO_PROTECTION })
+  const conductor = new Conductor<CallResult>(LIMITS, { clock, observer: tallying })
+  const protections = new Protections(clock, SILENT)
   const told = (labels: readonly string[] | undefined): void => { fenceCalls(conductor, labels) }
   const members = new Members(clock, SILENT)
   const stores: GuardedStore[] = []
@@ -206,6 +210,7 @@ export function standalone (clock: Clock = systemClock): FunctionRegistry {
     coordinator: undefined,
     join: coordinator => members.join(coordinator, CALLS, toldOf(conductor, stores)),
     log: SILENT,
+    protect: (settings, name) => protections.of(settings, name),
     tallyOf: name => new Tally('FUNCTION', name),
     store: undefined,
     guard (store, timeout = STORE_TIMEOUT) {

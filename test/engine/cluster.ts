@@ -11,7 +11,6 @@ import type { Lease } from '../../lib/engine/coordinators/lease.js'
 import { Peers, sort } from '../../lib/engine/coordinators/peers.js'
 import type { Flight } from '../../lib/engine/flights/flight.js'
 import { Participant, type Limits } from '../../lib/engine/participant.js'
-import { NO_PROTECTION } from '../../lib/engine/protection/protection.js'
 import type { Refresh } from '../../lib/engine/refresh.js'
 import type { Observer } from '../../lib/observers/observer.js'
 import { SILENT } from '../../lib/observers/store-tally.js'
@@ -271,7 +270,7 @@ export class Process {
     const peers = new Peers(disturb(this.coordinator.open(member)), codec)
     this.peers = this.#watch(peers)
     this.conductor = new Conductor({ maxFlights: 100, maxWaiters: 100 }, {
-      clock: this.clock, protection: NO_PROTECTION, observer: cluster.observer
+      clock: this.clock, observer: cluster.observer
     })
     this.cache = this.#cached()
   }

@@ -6,7 +6,7 @@ import { SUITS, type Suitability } from '../../lib/engine/cache/lookup.js'
 import { Conductor } from '../../lib/engine/conductor.js'
 import { LOCAL, type Coordinator } from '../../lib/engine/coordinators/coordinator.js'
 import { Participant, type Limits } from '../../lib/engine/participant.js'
-import { NO_PROTECTION, type Protection } from '../../lib/engine/protection/protection.js'
+import { NO_PROTECTION, type Protection } from '../../lib/engine/protection/permits.js'
 import { SILENT } from '../../lib/observers/store-tally.js'
 import { Tally } from '../../lib/observers/tally.js'
 import { tallying } from '../../lib/observers/tallying.js'
@@ -31,6 +31,8 @@ export class TestParticipant extends Participant<string> {
   cache: ResultCache<string> = NO_CACHE
   gone = false
   coordinatedBy: Coordinator<string> = LOCAL
+  protectedBy: Protection = NO_PROTECTION
+  mayFallBack = false
   /** Whether it may have what others ran for. */
   takes = true
   readonly #events: string[]
@@ -41,6 +43,9 @@ export class TestParticipant extends Participant<string> {
     this.#events = events
   }
 
+  override get hasFallback (): boolean { return this.mayFallBack }
+  override get subject (): readonly unknown[] { return [this.id] }
+  override get protection (): Protection { return this.protectedBy }
   override get coordinator (): Coordinator<string> { return this.coordinatedBy }
   refuses (): undefined {}
   suits (): Suitability { return SUITS }
@@ -60,9 +65,11 @@ export class Engine {
   readonly conductor: Conductor<string>
   readonly events: string[] = []
   readonly #coordinator: Coordinator<string>
+  readonly #protection: Protection
 
   constructor ({ protection = NO_PROTECTION, coordinator = LOCAL }: { protection?: Protection, coordinator?: Coordinator<string> } = {}) {
-    this.conductor = new Conductor({ maxFlights: 100, maxWaiters: 100 }, { clock: this.clock, observer: tallying, protection })
+    this.conductor = new Conductor({ maxFlights: 100, maxWaiters: 100 }, { clock: this.clock, observer: tallying })
+    this.#protection = protection
     this.#coordinator = coordinator
   }
 
@@ -73,6 +80,7 @@ export class Engine {
   /** Lets one arrive, and run or wait. */
   arrive (participant: TestParticipant, key = '["k"]'): TestParticipant {
     participant.coordinatedBy = this.#coordinator
+    participant.protectedBy = this.#protection
     if (this.conductor.arrive(participant, key)) participant.run()
     else this.conductor.parked(participant)
     return participant

@@ -9,21 +9,34 @@ import type { PeerResult } from '../../lib/engine/coordinators/codec.js'
 import { LEADS, LOCAL, type Claim, type Claiming, type Coordinator, type Peer, type PeerListener } from '../../lib/engine/coordinators/coordinator.js'
 import { NO_LEASE, type Lease } from '../../lib/engine/coordinators/lease.js'
 import type { Relayed, Revived, RevivedListener } from '../../lib/engine/relayed.js'
-import { GRANTED, type Permission, type Protection } from '../../lib/engine/protection/protection.js'
+import { NO_PROTECTION, type Permission, type Permit, type Protection } from '../../lib/engine/protection/permits.js'
 import { toldOf } from '../../lib/engine/coordinators/members.js'
 import { Participant } from '../../lib/engine/participant.js'
 import { PeerLeader } from '../../lib/engine/peer-leader.js'
 import { Engine, TestParticipant } from './participants.js'
 
-/** Protection that answers when it is told to, and notes how runs end. */
+/** Protection that answers when it is told to, and notes what is done with its permits. */
 function protection () {
-  const asked: Array<{ id: string, answer: (permission: Permission) => void, fail: (error: Error) => void }> = []
-  const ended: string[] = []
+  const asked: Array<{ id: string, answer: (permission: Permission) => void }> = []
+  const told: string[] = []
+  /** A permit that notes what is done with it. */
+  const permit = (name: string): Permit => ({
+    type: 'granted',
+    tell (end) { told.push(`${name} ${end === undefined ? 'tells nothing' : 'tells'}`) },
+    release () { told.push(`${name} released`) },
+    passOn: () => undefined
+  })
   const seam: Protection = {
-    ask: ({ id }) => new Promise((resolve, reject) => { asked.push({ id, answer: resolve, fail: reject }) }),
-    ended: ({ id }, end) => { ended.push(`${id} ${end}`) }
+    ...NO_PROTECTION,
+    ask ({ answered, subject: [id] }) {
+      const one = { id: String(id), answer: answered }
+      asked.push(one)
+      return {
+        type: 'waits', joined () {}, left () {}, leave () { told.push(`${one.id} left`) }, handOver (other) { one.answer = other }
+      }
+    }
   }
-  return { seam, asked, ended, first: () => asked[0] as typeof asked[number] }
+  return { seam, asked, told, permit, first: () => asked[0] as typeof asked[number] }
 }
 
 /** A coordinator that answers when it is told to, and notes what it is told. */
@@ -97,26 +110,17 @@ const theirs: PeerResult<string> = { type: 'shared', recording: 'theirs', leader
 const refusal: Permission = { type: 'refused', reason: 'queue-full', error: new Error('too much'), retryAfter: 500 }
 
 t.test('a run takes off once protection lets it, and those who wait get what it brings', async t => {
-  const { seam, first, ended } = protection()
+  const { seam, first, permit, told } = protection()
   const engine = new Engine({ protection: seam })
   const leader = engine.arrive(engine.participant('a'))
   engine.arrive(engine.participant('b'))
   t.strictSame(await engine.happened(), [])
-  first().answer(GRANTED)
+  first().answer(permit('p'))
   t.strictSame(await engine.happened(), ['a runs'])
   engine.conductor.land(leader, [], false)
   t.strictSame(await engine.happened(), ['b has what a brought'])
-  t.strictSame(ended, ['a completed'])
+  t.strictSame(told, [], 'its front end tells how it ended')
   t.equal(leader.tally.runs, 1)
-})
-
-t.test('protection that fails lets a run take off', async t => {
-  const { seam, first } = protection()
-  const engine = new Engine({ protection: seam })
-  engine.arrive(engine.participant('a'))
-  await engine.happened()
-  first().fail(new Error('broken'))
-  t.strictSame(await engine.happened(), ['a runs'])
 })
 
 t.test('a refused run is an error for everybody on its flight, who are told when to come again', async t => {
@@ -145,50 +149,53 @@ t.test('instead of being refused they are served what is cached, if that may sta
 })
 
 t.test('who leaves while its run waits, last of all, is told so, and its run never begins', async t => {
-  const { seam, first, ended } = protection()
+  const { seam, first, permit, told } = protection()
   const engine = new Engine({ protection: seam })
   const leader = engine.arrive(engine.participant('a'))
   leader.gone = true
   engine.conductor.leave(leader, 'client-left')
   t.match(await engine.happened(), [/^a cancelled/])
-  first().answer(GRANTED)
-  t.match(await engine.happened(), [/^a cancelled/])
+  t.strictSame(told, ['a left'])
+  first().answer(permit('p'))
+  t.strictSame(await engine.happened(), [])
   t.equal(leader.tally.runs, 0)
-  t.strictSame(ended, ['a abandoned'])
+  t.strictSame(told, ['a left', 'p released'])
 })
 
-t.test('a run whose time is up before it took off is its own client\'s, and the next one leads', async t => {
-  const { seam, asked, ended } = protection()
+t.test('the time of a flight counts from its take-off', async t => {
+  const { seam, first, permit } = protection()
   const engine = new Engine({ protection: seam })
-  engine.arrive(engine.participant('a'))
-  engine.clock.advance(900)
-  engine.arrive(engine.participant('b'))
-  engine.clock.advance(101)
-  await engine.happened()
-  t.strictSame(asked.map(({ id }) => id), ['a', 'b'])
-  t.strictSame(ended, ['a timed-out'])
-  for (const { answer } of asked) answer(GRANTED)
-  t.strictSame((await engine.happened()).sort(), ['a runs', 'b runs'])
+  const leader = engine.arrive(engine.participant('a'))
+  const { flight } = leader
+  engine.clock.advance(5000)
+  t.equal(leader.flight, flight)
+  first().answer(permit('p'))
+  t.strictSame(await engine.happened(), ['a runs'])
+  engine.clock.advance(999)
+  t.equal(leader.flight, flight)
+  engine.clock.advance(1)
+  t.equal(leader.flight, undefined)
+  t.match(await engine.happened(), [/^a cancelled/])
 })
 
 t.test('who is answered by something else while its run waits never runs', async t => {
-  const { seam, first } = protection()
+  const { seam, first, permit } = protection()
   const engine = new Engine({ protection: seam })
   const leader = engine.arrive(engine.participant('a'))
   engine.conductor.leave(leader, 'answered-elsewhere')
-  first().answer(GRANTED)
+  first().answer(permit('p'))
   t.strictSame(await engine.happened(), [])
   t.equal(leader.role.type, 'answered')
 })
 
 t.test('who lost its flight while its run waits, and is answered by something else, never runs', async t => {
-  const { seam, first } = protection()
+  const { seam, first, permit } = protection()
   const engine = new Engine({ protection: seam })
   const leader = engine.arrive(engine.participant('a'))
   engine.conductor.release([leader])
   t.equal(leader.role.type, 'stranded')
   engine.conductor.leave(leader, 'answered-elsewhere')
-  first().answer(GRANTED)
+  first().answer(permit('p'))
   t.strictSame(await engine.happened(), [])
 })
 
@@ -478,7 +485,7 @@ t.test('both are asked, the coordinator first: who waits for another process tak
   t.equal(guard.asked.length, 0)
   both.first().answer(LEADS)
   await engine.happened()
-  guard.first().answer(GRANTED)
+  guard.first().answer(guard.permit('p'))
   t.strictSame(await engine.happened(), ['a runs'])
 })
 
@@ -654,13 +661,13 @@ t.test('a store that is slow serves everybody on the flight, and refreshes what 
 })
 
 t.test('a run that a slow store delays is delayed by protection as well', async t => {
-  const { seam, asked, first } = protection()
+  const { seam, asked, first, permit } = protection()
   const engine = new Engine({ protection: seam })
   const cache: ResultCache<string> = { ...NO_CACHE, lookUp: async () => miss('none') }
   engine.arrive(Object.assign(engine.participant('a'), { cache }))
   t.equal(asked.length, 0)
   await engine.happened()
-  first().answer(GRANTED)
+  first().answer(permit('p'))
   t.strictSame(await engine.happened(), ['a runs'])
 })
 

@@ -4,12 +4,12 @@
  * Invariant: pure. A cached result is served only to a seeker that may have it, while it is fresh, or as stale as its entry and the
  * seeker allow.
  */
-import type { Entry } from '../../../types/index.js'
+import type { Entry, ShedReason } from '../../../types/index.js'
 import type { Found } from './guarded-store.js'
 import { isDue, isFresh, servesWhileRefreshed, fallbackUntil } from './staleness.js'
 
 /** Why a cached result may be served. */
-export type CachedReason = 'fresh' | 'stale-while-revalidate' | 'stale-if-error' | 'max-stale'
+export type CachedReason = 'fresh' | 'stale-while-revalidate' | 'stale-if-error' | 'max-stale' | ShedReason
 
 /** Why nothing cached may be served. */
 export type MissReason = 'none' | 'expired' | 'purged' | 'vary' | 'rejected' | 'request'

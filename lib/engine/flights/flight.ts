@@ -8,6 +8,7 @@
  */
 import type { Clock } from '../../../types/index.js'
 import { Timed, type Deadlines } from '../../deadlines.js'
+import type { Place } from '../protection/permits.js'
 import type { Fleet, FleetMember } from './fleet.js'
 import { Followers, type WaitListener, type Waiter } from './followers.js'
 import { PROMOTED, WAIT_TIMEOUT, type AbortReason, type Ending, type Landing } from './landing.js'
@@ -29,6 +30,10 @@ export interface Passenger<R, P extends Passenger<R, P>> extends Waiter {
   readonly fleet: Fleet<Flight<R, P>> | undefined
   /** It leads, and another process is known to wait for its run. */
   readonly isAwaitedElsewhere: boolean
+  /** How urgent it is: 0 is the most urgent. */
+  readonly level: number
+  /** Where it waits for a permit, if it leads. */
+  readonly place: Place | undefined
 }
 
 /** Is told how flights end. Must not throw. */
@@ -99,20 +104,32 @@ export class Flight<R, P extends Passenger<R, P>> extends Timed implements Fleet
     registry.deadlines.start(this)
   }
 
-  get leader (): P | undefined {
-    return this.#leader
-  }
-
-  get followers (): number {
-    return this.#followers?.size ?? 0
-  }
+  get leader (): P | undefined { return this.#leader }
+  get followers (): number { return this.#followers?.size ?? 0 }
+  get isTelling (): boolean { return this.#telling !== undefined }
 
   /** Adds a follower. */
   follow (passenger: P): void {
     this.#followers ??= new Followers(this.#registry.clock, this)
     this.#followers.add(passenger)
     passenger.flight = this
+    this.#leader?.place?.joined(passenger.level)
     this.#registry.waitersChanged(1)
+  }
+
+  /** Its leader waits for a permit. That is as urgent as whoever on board is most urgent, and does not count as time in the air. */
+  hold (place: Place): void {
+    for (const { level } of this.#followers?.all() ?? []) place.joined(level)
+    if (!this.#leaderStays) place.left((this.#leader as P).level)
+    this.#registry.deadlines.end(this)
+  }
+
+  /** Its leader has a permit. */
+  takeOff (): void {
+    const { clock, deadlines } = this.#registry
+    deadlines.end(this)
+    this.since = clock.now()
+    deadlines.start(this)
   }
 
   /**
@@ -165,7 +182,7 @@ export class Flight<R, P extends Passenger<R, P>> extends Timed implements Fleet
    */
   abandon (leader: P, reason: string, last = false, most = MAX_PROMOTIONS): boolean {
     if (this.#leader !== leader) return false
-    const next = this.#successor(last)
+    const next = this.#followers?.pick(({ mayLead }) => mayLead, last)
     if (next === undefined || this.promotions >= most) return this.land(leader, { type: 'abandoned', reason })
     this.promotions++
     leader.flight = undefined
@@ -190,8 +207,10 @@ export class Flight<R, P extends Passenger<R, P>> extends Timed implements Fleet
 
   /** A passenger's client is gone. The run goes on while anybody waits for it. */
   leave (passenger: P): void {
-    if (passenger === this.#leader) this.#leaderStays = false
-    else if (this.#followers?.has(passenger) === true) this.#forget(passenger)
+    if (passenger === this.#leader) {
+      if (this.#leaderStays) passenger.place?.left(passenger.level)
+      this.#leaderStays = false
+    } else if (this.#followers?.has(passenger) === true) this.#forget(passenger)
     this.#endIfEmpty()
   }
 
@@ -211,10 +230,6 @@ export class Flight<R, P extends Passenger<R, P>> extends Timed implements Fleet
     listener.aborted(leader, 'flight-timeout')
   }
 
-  get isTelling (): boolean {
-    return this.#telling !== undefined
-  }
-
   timedOut (follower: P, since: number): boolean {
     const { clock, listener } = this.#registry
     // Those who board again must do so before this turn ends.
@@ -227,16 +242,6 @@ export class Flight<R, P extends Passenger<R, P>> extends Timed implements Fleet
     this.#endIfEmpty()
   }
 
-  #successor (last: boolean): P | undefined {
-    let next: P | undefined
-    for (const follower of this.#followers?.all() ?? []) {
-      if (!follower.mayLead) continue
-      next = follower
-      if (!last) break
-    }
-    return next
-  }
-
   #succeed (passenger: P): void {
     this.lastLeader = this.#leader
     this.#leader = passenger
@@ -244,14 +249,9 @@ export class Flight<R, P extends Passenger<R, P>> extends Timed implements Fleet
     // The answer was that of the run before.
     this.#answer = undefined
     passenger.flight = this
-    const { clock, deadlines } = this.#registry
-    if (this.#telling !== undefined) {
-      this.#telling = undefined
-      this.#followers?.checkSoon()
-    }
-    deadlines.end(this)
-    this.since = clock.now()
-    deadlines.start(this)
+    if (this.#telling !== undefined) this.#followers?.checkSoon()
+    this.#telling = undefined
+    this.takeOff()
   }
 
   #tell (landing: Landing<R>, told: () => void = () => {}): void {
@@ -277,6 +277,7 @@ export class Flight<R, P extends Passenger<R, P>> extends Timed implements Fleet
   #forget (follower: P): void {
     this.#followers?.remove(follower)
     follower.flight = undefined
+    this.#leader?.place?.left(follower.level)
     this.#registry.waitersChanged(-1)
   }
 

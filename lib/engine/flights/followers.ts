@@ -54,6 +54,17 @@ export class Followers<F extends Waiter> {
     return this.#deadlines.keys()
   }
 
+  /** The first of those who may, or the last. */
+  pick (may: (follower: F) => boolean, last: boolean): F | undefined {
+    let picked: F | undefined
+    for (const follower of this.all()) {
+      if (!may(follower)) continue
+      picked = follower
+      if (!last) break
+    }
+    return picked
+  }
+
   add (follower: F): void {
     const deadline = follower.waitingSince + follower.waitTimeout
     if (deadline < this.#lastDeadline) this.#ordered = false

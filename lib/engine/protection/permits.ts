@@ -69,11 +69,20 @@ export interface Asking {
 
 /** What the runs of a route or function have to pass. */
 export interface Protection {
+  /** The longest that one who asks waits, in milliseconds. */
+  readonly patience: number
   /** Why no run for this may begin now, whoever waits. Changes nothing. */
   refusalFor (subject: readonly unknown[]): Refusal | undefined
+  /** The next run for this would try whether what is behind is up again. Changes nothing. */
+  wouldProbe (subject: readonly unknown[]): boolean
+  /** What would become of one who asked now. Changes nothing. */
+  foresee (subject: readonly unknown[], level: number): 'runs' | 'waits' | Refusal
   /** @param kept the slot of the run whose place it takes */
   ask (asking: Asking, kept?: Slot): Permission | Place
 }
 
 export const NO_PERMIT: Permit = Object.freeze({ type: 'granted', tell () {}, release () {}, passOn: () => undefined })
-export const NO_PROTECTION: Protection = Object.freeze<Protection>({ refusalFor: () => undefined, ask: () => NO_PERMIT })
+
+export const NO_PROTECTION: Protection = Object.freeze<Protection>({
+  patience: 0, refusalFor: () => undefined, wouldProbe: () => false, foresee: () => 'runs', ask: () => NO_PERMIT
+})

@@ -129,6 +129,19 @@ export class Queue implements RunQueue, TurnOwner {
     this.#handOut()
   }
 
+  /** The longest that anybody waits, in milliseconds. */
+  get patience (): number {
+    return this.#settings.queueTimeout
+  }
+
+  /** What would become of a newcomer. Changes nothing. */
+  foresee (level: number): 'runs' | 'waits' | Refusal {
+    if (this.#isOpen) return 'runs'
+    const { last, size } = this.#turns
+    const isFull = size + this.#keptPlaces >= this.#settings.maxQueued && (last === undefined || last.rank <= level)
+    return isFull ? this.#refusalNow('queue-full') : 'waits'
+  }
+
   /** A slot at once; a turn, if it has to wait; or a refusal. */
   enter (waiter: Waiter): QueueSlot | Turn | Refusal {
     const now = this.#clock.now()
@@ -235,6 +248,10 @@ export class Queue implements RunQueue, TurnOwner {
 
   #refusal (reason: QueueReason, rank: number): Refusal {
     this.#countsOf(rank).shed[reason]++
+    return this.#refusalNow(reason)
+  }
+
+  #refusalNow (reason: QueueReason): Refusal {
     const wait = this.#turns.size * (this.#meanRun ?? 0) / Math.max(this.#limit, 1)
     return new QueueRefusal(reason, Math.max(wait, LEAST_RETRY_AFTER), this.#settings, this.name)
   }

@@ -4,6 +4,7 @@
  * Invariant: a request that may not join bypasses, with a reason. One that is made to be explained never boards.
  */
 import type { FastifyReply, FastifyRequest } from 'fastify'
+import { NO_PROTECTION } from '../../engine/protection/permits.js'
 import { RefreshError } from '../../errors.js'
 import { requestDirectives } from '../../http/request-directives.js'
 import type { BypassReason, Detail } from '../../reasons.js'
@@ -46,7 +47,10 @@ export function admit (
       quiet(request.log, requests.silenced).warn({ err: error, coalesce: { event: reason, route: route.url } },
         `coalesce: the ${nameOf(reason)} function of the route throws, and such requests run by themselves (fastify-coalesce/docs/why-is-nothing-shared.md#${reason})`)
     }
-    bypass(requests, route, request, reply, reason, detail)
+    if (route.tally.watch !== undefined) noteOverlap(route, request, reply, reason, detail)
+    if (route.protection !== NO_PROTECTION) return passBy(requests, route, request, reply, reason, detail)
+    setParticipant(request, new Bypass(route, reason, detail))
+    requests.conductor.bypass({ id: request.id, log: request.log, tally: route.tally, leaderId: request.id }, reason, detail)
     return undefined
   }
   const participant = new RequestParticipant(requests, route, request, reply)
@@ -84,10 +88,14 @@ function takesRefresh (participant: RequestParticipant, run: RefreshRun, key: st
   return true
 }
 
-function bypass (
+/** One that does not board runs for itself, once protection lets it. */
+function passBy (
   requests: Requests, route: CoalescedRoute, request: FastifyRequest, reply: FastifyReply, reason: BypassReason, detail: Detail | undefined
-): void {
-  setParticipant(request, new Bypass(route, reason, detail))
-  if (route.tally.watch !== undefined) noteOverlap(route, request, reply, reason, detail)
-  requests.conductor.bypass({ id: request.id, log: request.log, tally: route.tally, leaderId: request.id }, reason, detail)
+): RequestParticipant {
+  const participant = new RequestParticipant(requests, route, request, reply)
+  participant.bypasses = true
+  setParticipant(request, participant)
+  participant.runsNow = requests.conductor.passBy(participant, reason, detail)
+  if (participant.runsNow) participant.begin()
+  return participant
 }

@@ -30,6 +30,7 @@ export function captureResponse (request: FastifyRequest, reply: FastifyReply, p
     const passed = participant.capture(payload, participant.route.decidesAtOnce)
     // What makes a stream is the handler's.
     if (!flows(passed)) widen(request)
+    if (participant.bypasses && isWrite(request)) noteAnswer(reply, passed, () => { fence(request, reply) })
     done(null, passed)
     return
   }
@@ -66,6 +67,7 @@ export function noteHijack (reply: FastifyReply): void {
   const participant = participantOf(request)
   if (participant !== undefined) {
     participant.hijacked()
+    if (participant.bypasses && isWrite(request)) noteHijackedWrite(reply, () => { fence(request, reply) })
     return
   }
   endHookReads(request)

@@ -14,7 +14,8 @@ import { onClose } from '../replies/queued-reply.js'
 import { holdEncodings, shareEncodings } from '../replies/shared-zlib.js'
 import { relayedOf, revive } from './relayed-stream.js'
 import { RequestFacts } from './facts.js'
-import { ParkedRun, type Resume } from './parked-handler.js'
+import type { SourceEnd } from './capture.js'
+import { isAnsweredAtOnce, ParkedRun, type Resume } from './parked-handler.js'
 import { Replay, type Join } from './replay.js'
 
 export abstract class AnsweredRequest extends RequestFacts implements Listener {
@@ -33,6 +34,8 @@ export abstract class AnsweredRequest extends RequestFacts implements Listener {
 
   /** The response, or its connection, has been closed. */
   abstract closed (): void
+  /** What makes its stream has ended it; `go` does what follows from that. */
+  abstract sourceEnds (how: SourceEnd, go: () => void): void
 
   /**
    * Its run waits, until `resume` or an answer.
@@ -40,7 +43,7 @@ export abstract class AnsweredRequest extends RequestFacts implements Listener {
    * @param over called once the request has been answered, or can no longer be
    */
   park (resume: Resume, over?: () => void): void {
-    if (this.role.type !== 'served') {
+    if (!isAnsweredAtOnce(this)) {
       this.#parked = new ParkedRun(resume, over)
       this.watchClient()
     }

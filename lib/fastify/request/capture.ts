@@ -30,3 +30,6 @@ export function wholeBody (body: unknown, status: number): string | Uint8Array |
   // The client has all of a 204 as soon as its headers have left, whatever the stream holds.
   return status === 204 ? NO_BYTES : undefined
 }
+
+/** How what makes a stream has ended it. `unheard`: nobody reads it. */
+export type SourceEnd = 'complete' | 'cut-off' | 'unheard'

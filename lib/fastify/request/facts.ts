@@ -30,6 +30,7 @@ import { isLoggingError } from '../internals.js'
 import { queryValue } from '../dependencies/narrowing.js'
 import { isRefreshable, NO_ADDRESS, sendRefresh } from '../cache/refresh-request.js'
 import { Participant } from '../../engine/participant.js'
+import type { Protection } from '../../engine/protection/permits.js'
 import type { Refresh } from '../../engine/refresh.js'
 import type { Tally } from '../../observers/tally.js'
 import type { RouteSettings } from '../../options/route-options.js'
@@ -62,6 +63,7 @@ export abstract class RequestFacts extends Participant<Recording> {
     this.request = request
     this.reply = reply
     this.followsOnly = followReason(request)
+    if (route.levelOf !== undefined) this.level = route.levelOf(request)
   }
 
   /** Notes that the handler read the client's address. */
@@ -102,6 +104,18 @@ export abstract class RequestFacts extends Participant<Recording> {
 
   override get coordinator (): Coordinator<Recording> {
     return this.requests.coordinator
+  }
+
+  override get protection (): Protection {
+    return this.route.protection
+  }
+
+  override get subject (): readonly unknown[] {
+    return [this.request]
+  }
+
+  override get hasFallback (): boolean {
+    return this.route.settings.fallback !== undefined
   }
 
   get fleet (): Fleet<Flight<Recording, Participant<Recording>>> | undefined {

@@ -35,9 +35,14 @@ interface Parkable {
   park (resume: Resume, over?: () => void): void
 }
 
+/** It is about to be answered with what is cached, or refused. */
+export function isAnsweredAtOnce ({ role: { type } }: Pick<Parkable, 'role'>): boolean {
+  return type === 'served' || type === 'refused'
+}
+
 /** Parks a request. Returns what Fastify is to be told that its handler returned. */
 export function parkHandler (participant: Parkable, run: () => unknown): unknown {
-  if (participant.role.type === 'served') {
+  if (isAnsweredAtOnce(participant)) {
     // It is answered at once, as by a handler that calls reply.send.
     participant.park(run)
     return undefined

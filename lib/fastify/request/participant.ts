@@ -7,6 +7,7 @@
 import { isFailure } from '../../http/failure.js'
 import type { IncomingHttpHeaders } from 'node:http'
 import type { NoPlan, Plan } from '../../engine/cache/cache.js'
+import { NO_PERMIT } from '../../engine/protection/permits.js'
 import { NobodyWaitsError } from '../../errors.js'
 import type { Headers } from '../../http/headers.js'
 import type { Reads } from '../../http/reads.js'
@@ -20,13 +21,17 @@ import { isClosed, isEnded } from '../replies/queued-reply.js'
 import { AnsweredRequest } from './answered-request.js'
 import { HandlerRun } from './handler-run.js'
 import { HeadRevalidation } from './head-revalidation.js'
+import { ProtectedRun } from './protected-run.js'
+import type { SourceEnd } from './capture.js'
 
 /** The roles of a request that waits for somebody else. */
-const WAITING: ReadonlySet<string> = new Set(['preparing', 'stranded', 'awaiting-store', 'follower'])
+const WAITING: ReadonlySet<string> = new Set(['preparing', 'stranded', 'awaiting-store', 'follower', 'queued'])
 
 export class RequestParticipant extends AnsweredRequest {
   /** Its handler runs as soon as it has boarded. */
   runsNow = false
+  /** It has not boarded, and may be a write. */
+  bypasses = false
   /** The promise that its handler returned, if that is not its reply. */
   result: PromiseLike<unknown> | undefined
   error: unknown
@@ -42,6 +47,8 @@ export class RequestParticipant extends AnsweredRequest {
   /** The reply's headers before its handler, if that runs for its own client and there is a fallback. */
   #before: Headers | undefined
   #controller: AbortController | undefined
+  /** Tells protection how its run ends. */
+  #protected: ProtectedRun | undefined
 
   /** Whether it runs, or ran, the handler for others than its client. */
   get led (): boolean {
@@ -91,6 +98,7 @@ export class RequestParticipant extends AnsweredRequest {
   begin (): void {
     const { missed, role, stale } = this
     const { type } = role
+    if (this.permit !== NO_PERMIT) this.#protected = new ProtectedRun(this)
     // Other requests that run alone need not wait for anything later than its headers.
     if (type === 'alone') onHeaders(this.reply, () => { this.conductor.finished(this) })
     if ((type === 'solo' || type === 'alone') && missed?.fallback !== undefined) this.#before = snapshotHeaders(this.reply)
@@ -117,6 +125,23 @@ export class RequestParticipant extends AnsweredRequest {
       if (this.role.type === 'preparing') this.#answeredElsewhere()
       else if (this.role.type === 'leader' && this.#run?.decided !== true) (this.#run as HandlerRun).markUnshareable('unrecorded', true)
     })
+  }
+
+  /** Nobody needs its run any more. */
+  get isCancelled (): boolean {
+    return this.#controller?.signal.aborted === true
+  }
+
+  /** What makes its stream has ended it. */
+  override sourceEnds (how: SourceEnd, go: () => void): void {
+    this.#protected?.sourceEnds(how)
+    go()
+    this.#protected?.over()
+  }
+
+  /** Its handler is called, or what stands in for that. */
+  handle (): void {
+    this.#protected?.handled()
   }
 
   cancel (reason: Error): void {
@@ -181,6 +206,7 @@ export class RequestParticipant extends AnsweredRequest {
     }
     this.conductor.finished(this)
     this.#run?.hijacked()
+    this.#protected?.hijacked()
   }
 
   /**
@@ -189,6 +215,13 @@ export class RequestParticipant extends AnsweredRequest {
    * @param last no other hook comes before the decision
    */
   capture (payload: unknown, last: boolean): unknown {
+    this.#protected?.answered(payload)
+    const passed = this.#capture(payload, last)
+    this.#protected?.captured(payload)
+    return passed
+  }
+
+  #capture (payload: unknown, last: boolean): unknown {
     if (this.#waits) {
       this.#answeredElsewhere()
       return payload
@@ -224,6 +257,7 @@ export class RequestParticipant extends AnsweredRequest {
       return
     }
     conductor.finished(this)
+    this.#protected?.closed(ended)
     if (ended) run?.endedByHand()
     // Hooks that are still at its response may read on.
     if (run?.captured !== true || run.decided) this.reader?.destroy()

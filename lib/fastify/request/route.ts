@@ -3,10 +3,12 @@
  *
  * Invariant: once the app is ready, only `disabled` and `warned` change.
  */
+import type { FastifyRequest } from 'fastify'
 import type { ResultCache } from '../../engine/cache/cache.js'
 import type { Fleet } from '../../engine/flights/fleet.js'
 import type { Flight } from '../../engine/flights/flight.js'
 import type { Participant } from '../../engine/participant.js'
+import type { Protection } from '../../engine/protection/permits.js'
 import type { KeyHead } from '../../http/key.js'
 import type { Recording } from '../../http/recording.js'
 import type { Tally } from '../../observers/tally.js'
@@ -33,6 +35,10 @@ export interface CoalescedRoute {
   /** Its flights in the air. */
   readonly fleet: Fleet<Flight<Recording, Participant<Recording>>>
   readonly cache: ResultCache<Recording>
+  /** What its runs have to pass. */
+  protection: Protection
+  /** How urgent a request is; undefined where all are equally urgent. */
+  levelOf: ((request: FastifyRequest) => number) | undefined
   disabled: boolean
   parksAt: 'onRequest' | 'preHandler'
   /** Where, why there, and which hooks followers skip because of that. */

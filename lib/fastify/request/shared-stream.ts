@@ -12,6 +12,7 @@ import { type Dependencies, NO_NAMES } from '../dependencies/dependencies.js'
 import { isResponse, isStream } from '../replies/payload.js'
 import { type StandIn, standInFor } from '../replies/stand-in.js'
 import type { AnsweredRequest } from './answered-request.js'
+import type { SourceEnd } from './capture.js'
 import { broadcastLimits, isRelay } from './relayed-stream.js'
 
 /** The run that made the stream. */
@@ -94,7 +95,11 @@ export class SharedStream implements BroadcastEvents {
     else participant.conductor.live.outgrown(participant, this.#run.variesOn(NO_NAMES))
   }
 
-  over (how: 'complete' | 'cut-off' | 'unheard'): void {
+  over (how: SourceEnd): void {
+    this.#participant.sourceEnds(how, () => { this.#end(how) })
+  }
+
+  #end (how: SourceEnd): void {
     const participant = this.#participant
     const { conductor } = participant
     this.#run.dependencies.stop()

@@ -5,6 +5,8 @@
  */
 import type { FastifyInstance, FastifyReply, FastifyRequest, RouteOptions } from 'fastify'
 import { Fleet } from '../../engine/flights/fleet.js'
+import type { ShedReason } from '../../../types/index.js'
+import { NO_PROTECTION } from '../../engine/protection/permits.js'
 import { InvalidOptionError } from '../../errors.js'
 import { KeyHead } from '../../http/key.js'
 import { routeLabel } from '../../http/labels.js'
@@ -29,6 +31,7 @@ import { append, chooseParking } from './parking.js'
 import type { CoalescedRoute } from '../request/route.js'
 
 type Handler = (this: FastifyInstance, request: FastifyRequest, reply: FastifyReply) => unknown
+type Fallback = (this: FastifyInstance, request: FastifyRequest, reply: FastifyReply, reason: ShedReason) => unknown
 type Done = (error?: Error | null, value?: unknown) => void
 
 /** Puts a route's hooks and its handler's wrapper in place. `options` is what Fastify makes the route from. */
@@ -67,6 +70,8 @@ export function adoptRoute (fastify: FastifyInstance, scope: Scope, options: Rou
     url: options.url,
     // Of `/` under a prefix Fastify makes a second one after its hooks, of the same options.
     get urls () { return [...new Set([this.url, options.url])] },
+    protection: NO_PROTECTION,
+    levelOf: undefined,
     disabled: false,
     parksAt: 'preHandler',
     parking: { at: 'preHandler', why: 'the app is not complete yet', skips: [] },
@@ -90,10 +95,13 @@ export function adoptRoute (fastify: FastifyInstance, scope: Scope, options: Rou
   /** Gates come after it has boarded. */
   let skipsGates = false
   const handler = options.handler as Handler
+  const fallback = settings.fallback as Fallback | undefined
   const runHandler = function (
     this: FastifyInstance, participant: RequestParticipant, request: FastifyRequest, reply: FastifyReply
   ): unknown {
-    const result = handler.call(this, request, reply)
+    participant.handle()
+    const { refusal } = participant
+    const result = refusal === undefined ? handler.call(this, request, reply) : fallback?.call(this, request, reply, refusal.reason)
     if (isPromise(result)) participant.result = result
     return result
   }

@@ -9,7 +9,7 @@ import { isDeepStrictEqual } from 'node:util'
 import type { CoalescedRoute } from '../request/route.js'
 
 /** The part of a route that decides about the pairing. */
-export type Pairable = Pick<CoalescedRoute, 'methods' | 'urls' | 'constraints' | 'handler' | 'choice' | 'keyHead'>
+export type Pairable = Pick<CoalescedRoute, 'methods' | 'urls' | 'constraints' | 'handler' | 'choice' | 'keyHead' | 'protection' | 'levelOf'>
 
 /** Gives each HEAD route the key prefix of its GET route. */
 export function pairHeads (routes: readonly Pairable[]): void {
@@ -27,7 +27,11 @@ export function pairHeads (routes: readonly Pairable[]): void {
     const same = gets.get(head.urls[0] as string) ?? []
     const [get, ...others] = same.filter(({ constraints }) => sameConstraints(constraints, head.constraints))
     if (get === undefined || others.length > 0 || get.handler !== head.handler) continue
-    if (isDeepStrictEqual(choiceOf(get), choiceOf(head))) head.keyHead = get.keyHead
+    if (!isDeepStrictEqual(choiceOf(get), choiceOf(head))) continue
+    head.keyHead = get.keyHead
+    // They run the same handler.
+    head.protection = get.protection
+    head.levelOf = get.levelOf
   }
 }
 

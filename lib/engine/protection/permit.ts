@@ -1,0 +1,50 @@
+/**
+ * The permit of one run: the breaker's leave, and a slot.
+ *
+ * Invariant: the breaker is told once, and the slot is freed or passed on once. A run that tells nothing has failed when its time is over.
+ */
+import { Timed, type Deadlines } from '../../deadlines.js'
+import { FlightTimeoutError } from '../../errors.js'
+import type { BreakerRun } from './breaker.js'
+import type { Permit, RunEnd, Slot } from './permits.js'
+
+export class RunPermit extends Timed implements Permit {
+  readonly type = 'granted'
+  readonly since: number
+  readonly limit: number
+  readonly #run: BreakerRun
+  readonly #deadlines: Deadlines
+  #slot: Slot | undefined
+
+  constructor (run: BreakerRun, slot: Slot, limit: number, now: number, deadlines: Deadlines) {
+    super()
+    this.#run = run
+    this.#slot = slot
+    this.limit = limit
+    this.since = now
+    this.#deadlines = deadlines
+    deadlines.start(this)
+  }
+
+  tell (end: RunEnd): void {
+    this.#run.end(end)
+  }
+
+  release (): void {
+    this.#run.end(undefined)
+    this.#deadlines.end(this)
+    this.passOn()?.free()
+  }
+
+  passOn (): Slot | undefined {
+    const slot = this.#slot
+    this.#slot = undefined
+    return slot
+  }
+
+  expire (): void {
+    this.tell({ status: undefined, error: new FlightTimeoutError(this.limit) })
+    // In this very turn the flight may be given another leader, who takes the slot.
+    queueMicrotask(() => { this.release() })
+  }
+}

@@ -1,0 +1,114 @@
+/**
+ * A run of a request's that protection has let take off: when it is over, and what it came to.
+ *
+ * Invariant: protection is told once, by what comes first: the response that is captured, the end of what makes its stream, a reply that is
+ * hijacked or ended by hand, a handler that has ended without an answer. What none of these ends, the permit itself ends when its time is over.
+ */
+import { finished, type Readable } from 'node:stream'
+import type { FastifyReply } from 'fastify'
+import type { Permit, RunEnd } from '../../engine/protection/permits.js'
+import { flows, isResponse } from '../replies/payload.js'
+import { isEnded, onClose } from '../replies/queued-reply.js'
+import type { SourceEnd } from './capture.js'
+
+/** A request whose run it is. */
+interface Runner {
+  readonly permit: Permit
+  readonly reply: FastifyReply
+  readonly error: unknown
+  readonly failed: boolean
+  readonly gone: boolean
+  /** Nobody needs its run any more. */
+  readonly isCancelled: boolean
+  /** The promise of its handler, if that is not its reply. */
+  readonly result: PromiseLike<unknown> | undefined
+  /** Set once its handler has forwarded the request to an upstream. */
+  readonly forwarded: unknown
+  /** What its client reads of a stream that others read as well. */
+  readonly reader: Readable | undefined
+  watchClient (): void
+}
+
+export class ProtectedRun {
+  readonly #run: Runner
+  readonly #permit: Permit
+  #isHandled = false
+  #isAnswered = false
+  #status: number | undefined
+
+  constructor (run: Runner) {
+    this.#run = run
+    this.#permit = run.permit
+    run.watchClient()
+  }
+
+  /** Its handler is called. Before that, whatever ends it tells nothing. */
+  handled (): void {
+    this.#isHandled = true
+  }
+
+  /** The response is there, or the head of one that is a stream. Says what is known; the run keeps its slot. */
+  answered (payload: unknown): void {
+    if (this.#isAnswered) return
+    const { error, failed, reply } = this.#run
+    this.#status = isResponse(payload) ? payload.status : reply.statusCode
+    if (!flows(payload)) this.#permit.tell(this.#end(failed ? error : undefined))
+  }
+
+  /** What follows from the response has been done: the run is over, unless it still makes a stream. */
+  captured (payload: unknown): void {
+    if (this.#isAnswered) return
+    this.#isAnswered = true
+    if (!flows(payload)) {
+      this.over()
+    } else if (this.#run.reader === undefined) {
+      if (isNodeReadable(payload)) finished(payload, { writable: false }, error => { this.#sourceEnded(error ?? undefined) })
+      else onClose(this.#run.reply, () => { this.#sourceEnded(isEnded(this.#run.reply.raw) ? undefined : new Error('cut off')) })
+    }
+  }
+
+  /** A stream that others read as well is at its end. */
+  sourceEnds (how: SourceEnd): void {
+    this.#permit.tell(how === 'unheard' ? undefined : this.#end(how === 'complete' ? undefined : this.#run.error ?? new Error('cut off')))
+  }
+
+  hijacked (): void {
+    this.#isAnswered = true
+    this.#permit.tell(undefined)
+    onClose(this.#run.reply, () => { this.over() })
+  }
+
+  /** @param ended by hand, past `reply.send` */
+  closed (ended: boolean): void {
+    if (this.#isAnswered) return
+    if (ended) {
+      this.over()
+      return
+    }
+    const { forwarded, result } = this.#run
+    if (result === undefined || forwarded !== undefined) return
+    // What the handler has answered, if it did, is captured by then.
+    const over = (): void => { setImmediate(() => { this.over() }) }
+    result.then(over, over)
+  }
+
+  over (): void {
+    this.#permit.release()
+  }
+
+  #sourceEnded (error: unknown): void {
+    this.#permit.tell(error !== undefined && this.#run.gone ? undefined : this.#end(error))
+    this.over()
+  }
+
+  /** A run that was given up fails for that reason alone. */
+  #end (error: unknown): RunEnd {
+    const status = this.#status
+    if (!this.#isHandled || (this.#run.isCancelled && (error !== undefined || (status ?? 0) >= 500))) return undefined
+    return { status: error === undefined || this.#run.failed ? status : undefined, error }
+  }
+}
+
+function isNodeReadable (payload: unknown): payload is Readable {
+  return typeof (payload as Partial<Readable> | null)?.pipe === 'function'
+}
