@@ -164,6 +164,24 @@ t.test('circuitBreaker makes a breaker with a name, by default one of its own', 
   t.equal(second, first as number + 1)
 })
 
+t.test('what is shared has the clock that it is given', async t => {
+  const clock = new TestClock()
+  const queue = runQueue({ maxRuns: 1, queueTimeout: '1s', clock }) as Queue
+  const refused: string[] = []
+  const waiter = { level: 0, isRefresh: false, take: () => true, refused: ({ reason }: { reason: string }) => { refused.push(reason) } }
+  queue.enter(waiter)
+  queue.enter(waiter)
+  clock.advance(1_000)
+  t.strictSame(refused, ['queue-timeout'])
+
+  const breaker = circuitBreaker({ consecutive: 1, openFor: '1s', clock }) as Breaker
+  const run = breaker.begin([], 1_000)
+  if (run.type === 'begun') run.end({ status: 500, error: undefined })
+  t.equal(breaker.state, 'open')
+  clock.advance(1_000)
+  t.equal(breaker.state, 'half-open')
+})
+
 t.test('a wrong option of what is shared throws where it was made', async t => {
   const wrong: Array<[make: () => unknown, message: string]> = [
     [() => runQueue({ maxRuns: 0 }), 'runQueue options.maxRuns must be a whole number from 1, got 0'],

@@ -21,7 +21,7 @@ expectType<
   'FlightTimeoutError' | 'MetricTakenError' | 'FellBehindError' | 'OtherVariantError' | 'WrongLengthError' |
   'NotListableError' | 'NotKeptError' | 'RefreshError' | 'NotExplainableError' | 'RedisUnusableError' |
   'BatchResultError' |
-  'QueueFullError' | 'QueueTimeoutError'
+  'QueueFullError' | 'QueueTimeoutError' | 'BreakerOpenError'
 >({} as keyof typeof errors)
 
 // Errors are errors, made with what their messages need.
