@@ -5,6 +5,7 @@
  * takes the place of a leader takes its slot, or its place among those who wait for one.
  */
 import type { Cached } from './cache/lookup.js'
+import { NO_LEASE } from './coordinators/lease.js'
 import type { Flight } from './flights/flight.js'
 import type { Participant } from './participant.js'
 import type { Parts } from './parts.js'
@@ -103,6 +104,7 @@ export class Passage<R> {
   /** `run`: its fallback answers all on board. */
   #refuse (leader: Participant<R>, refusal: Refusal): 'run' | 'park' {
     leader.lease.release()
+    leader.lease = NO_LEASE
     if (leader.hasFallback) {
       leader.refusal = refusal
       leader.heldFor = 0

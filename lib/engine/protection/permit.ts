@@ -20,7 +20,8 @@ export class RunPermit extends Timed implements Permit {
     super()
     this.#run = run
     this.#slot = slot
-    this.limit = limit
+    // A flight that has the same time ends first: who leads it next takes the slot.
+    this.limit = limit + 1
     this.since = now
     this.#deadlines = deadlines
     deadlines.start(this)
@@ -43,8 +44,7 @@ export class RunPermit extends Timed implements Permit {
   }
 
   expire (): void {
-    this.tell({ status: undefined, error: new FlightTimeoutError(this.limit) })
-    // In this very turn the flight may be given another leader, who takes the slot.
-    queueMicrotask(() => { this.release() })
+    this.tell({ status: undefined, error: new FlightTimeoutError(this.limit - 1) })
+    this.release()
   }
 }
