@@ -1,6 +1,7 @@
 // @ts-check
 /**
- * The example server and what it is about: 500 clients ask for the same word at once, with and without coalescing.
+ * The example server and what it is about: 500 clients ask for the same word at once, with and without coalescing. A third route is
+ * protected as well, and the database can be broken and mended, to see what clients get meanwhile.
  *
  * Its page at / shows live figures to a browser, and the same as JSON to curl.
  *
@@ -14,17 +15,19 @@ import { Agent, get } from 'node:http'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { parseArgs } from 'node:util'
 import Fastify from 'fastify'
-import coalesce from 'fastify-coalesce'
+import coalesce, { circuitBreaker, runQueue } from 'fastify-coalesce'
 
 const CLIENTS = 500
 const QUERY_TIME = 100
 const POOL_SIZE = 20
 const COALESCED = '/word/:word'
 const UNCOALESCED = '/uncoalesced/word/:word'
+const PROTECTED = '/protected/word/:word'
 
 /** A database that takes a while for a query, and has so many connections, as databases do. */
 class Database {
   queries = 0
+  isDown = false
   #free = POOL_SIZE
   /** @type {Array<() => void>} */
   #waiting = []
@@ -38,6 +41,7 @@ class Database {
     const next = this.#waiting.shift()
     if (next === undefined) this.#free++
     else next()
+    if (this.isDown) throw new Error('the database is down')
     return { word, query }
   }
 }
@@ -54,6 +58,17 @@ function fiftyClients (origin, route) {
 }
 
 /**
+ * A command that is 50 clients at once who ask for 50 words, and counts the statuses that they get.
+ *
+ * @param {string} origin
+ * @param {string} prefix of the words
+ */
+function fiftyWords (origin, prefix) {
+  const url = origin + PROTECTED.replace(':word', `${prefix}-[1-50]`)
+  return `curl -Z --parallel-immediate --parallel-max 50 --no-progress-meter -o /dev/null -w '%{http_code}\\n' '${url}' | sort | uniq -c`
+}
+
+/**
  * @param {string} origin
  * @param {string} route
  */
@@ -62,6 +77,9 @@ function urlOf (origin, route) {
 }
 
 export async function build (database = new Database()) {
+  // As many runs as there are connections: who has to wait does so where it is known who wants what.
+  const queue = runQueue({ name: 'database', maxRuns: POOL_SIZE })
+  const breaker = circuitBreaker({ name: 'database', consecutive: 10, openFor: '2s' })
   const app = Fastify()
   // For terminals.
   app.setReplySerializer(payload => `${JSON.stringify(payload)}\n`)
@@ -77,6 +95,19 @@ export async function build (database = new Database()) {
     uncoalesced++
     return await lookUp(request)
   })
+  app.get(PROTECTED, { config: { coalesce: { queue, breaker, ttl: '1s', staleIfError: '1h' } } }, lookUp)
+  for (const [path, isDown] of /** @type {const} */ ([['/database/break', true], ['/database/mend', false]])) {
+    app.post(path, async () => {
+      database.isDown = isDown
+      return { database: isDown ? 'down' : 'up' }
+    })
+  }
+
+  /** @param {string} route */
+  function figuresOf (route) {
+    const figures = app.coalesce.stats().routes.find(figures => figures.method === 'GET' && figures.route === route)
+    return { requests: figures?.totalRequests, queries: figures?.actualExecutions }
+  }
 
   const page = await readFile(new URL('server.html', import.meta.url), 'utf8')
   const policy = contentSecurityPolicy(page)
@@ -87,14 +118,20 @@ export async function build (database = new Database()) {
       return await reply.headers({ 'content-type': 'text/html; charset=utf-8', 'content-security-policy': policy }).send(page)
     }
     const origin = `${request.protocol}://${request.host}`
-    const { totalRequests, actualExecutions } = app.coalesce.stats()
+    const { state, retryAfter, shed } = breaker.figures()
     return {
       about: 'fastify-coalesce: of identical concurrent requests one runs the handler',
-      try: [COALESCED, UNCOALESCED, '/metrics'].map(route => urlOf(origin, route)),
-      fiftyClients: { coalesced: fiftyClients(origin, COALESCED), uncoalesced: fiftyClients(origin, UNCOALESCED) },
+      try: [COALESCED, UNCOALESCED, PROTECTED, '/metrics'].map(route => urlOf(origin, route)),
+      fiftyClients: { coalesced: fiftyClients(origin, COALESCED), uncoalesced: fiftyClients(origin, UNCOALESCED), protected: fiftyWords(origin, 'word') },
       figures: {
-        coalesced: { requests: totalRequests, queries: actualExecutions },
-        uncoalesced: { requests: uncoalesced, queries: uncoalesced }
+        coalesced: figuresOf(COALESCED),
+        uncoalesced: { requests: uncoalesced, queries: uncoalesced },
+        protected: figuresOf(PROTECTED)
+      },
+      protection: {
+        database: database.isDown ? 'down' : 'up',
+        queue: { running: queue.running, waiting: queue.waiting, limit: queue.limit },
+        breaker: { state, retryAfter: Math.round(retryAfter), refused: shed.open + shed.probing }
       }
     }
   })
@@ -267,6 +304,16 @@ One client, and what is counted:
   curl ${urlOf(origin, COALESCED)}
   curl ${urlOf(origin, UNCOALESCED)}
   curl ${origin}/metrics
+
+What do 50 words at once cost, and what do clients get once the database is broken?
+
+  ${fiftyWords(origin, 'word')}
+  curl -X POST ${origin}/database/break
+  ${fiftyWords(origin, 'other')}
+  curl -X POST ${origin}/database/mend
+
+     29 500      20 run at a time, each that fails makes room for another, and after 10 the breaker opens
+     21 503      so these do not run. Words that were asked before are 200 all the time, with what was kept
 
 Ctrl+C ends it.`)
 }

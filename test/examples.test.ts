@@ -137,6 +137,28 @@ const PRINTS: Record<string, ReadonlyArray<string | RegExp>> = {
     'down, nothing kept: 1000 requests, 1000 failed: nothing',
     'up again: 100 requests, 0 failed: version 3'
   ],
+  'circuit-breaker.js': [
+    'up: 200 clients, 200 × 200; queries: 200',
+    'down, without a breaker: 200 clients, 200 × 500; queries: 200',
+    'down, with one: 200 clients, 20 × 500, 180 × 503; queries: 20',
+    'the breaker is open. Meanwhile clients get:',
+    '  what is kept: 200 the meaning of word-1',
+    '  or a fallback: 200 come back later',
+    '  or: 503 FST_COALESCE_BREAKER_OPEN, retry after 1 s',
+    'still down, and half open: 50 clients, 1 × 500, 49 × 503; queries: 1',
+    'up, and half open: 50 clients, 50 × 200; queries: 1, and the breaker is closed',
+    'closed: 200 clients, 200 × 200; queries: 200',
+    'in all: 401 good runs, 21 failed ones, 281 that were not made'
+  ],
+  'priorities.js': [
+    /^without a queue: the last user was number 120 of 120; at most users waited \d+ ms, jobs \d+ ms$/,
+    // 20 users, and the jobs that ran before they came.
+    /^with a queue: the last user was number [2-9]\d of 120; at most users waited \d+ ms, jobs \d+ ms$/,
+    /^a user joins the last of 100 jobs: 200, its query was number [5-9]\d? of 100$/,
+    /^high: 21 runs, \d+ ms waited on average$/,
+    /^low: 199 runs, \d+ ms waited on average$/,
+    'became more urgent while they waited: 1'
+  ],
   'proxy.js': [
     '/word: 20 clients, the upstream was asked 1 times: serendipity',
     '/greeting: 20 clients, the upstream was asked 2 times: Good day, Guten Tag',
@@ -217,6 +239,11 @@ t.test('the example server prints the table, stays up for the user, and ends on 
   for (const line of TABLE) t.match(stdout, line)
 
   t.equal(stdout.match(/^ {2}curl -Z .*'http:\S+#\[1-50\]' \| sort \| uniq -c$/gm)?.length, 2)
+  t.equal(stdout.match(/^ {2}curl -Z .*'http:\S+\/protected\/word\/(?:word|other)-\[1-50\]' \| sort \| uniq -c$/gm)?.length, 2)
+  const posts = [...stdout.matchAll(/^ {2}curl -X POST (http:\S+)$/gm)].map(([, url]) => url ?? '')
+  const databases: unknown[] = []
+  for (const url of posts) databases.push(await (await fetch(url, { method: 'POST' })).json())
+  t.same(databases, [{ database: 'down' }, { database: 'up' }])
   const urls = [...stdout.matchAll(/^ {2}curl (http:\S+)$/gm)].map(([, url]) => url ?? '')
   const answers = await Promise.all(urls.map(async url => await (await fetch(url)).text()))
   t.match(answers, [/^{"word":"serendipity","query":\d+}\n$/, /^{"word":"serendipity","query":\d+}\n$/, /^coalesce_requests_total{/m])
@@ -228,12 +255,19 @@ t.test('the example server prints the table, stays up for the user, and ends on 
 })
 
 const { build: buildServer } = await import(new URL('server.js', EXAMPLES).href) as {
-  build (database?: { lookUp (word: string): Promise<unknown> }): Promise<FastifyInstance>
+  build (database?: { isDown: boolean, lookUp (word: string): Promise<unknown> }): Promise<FastifyInstance>
 }
 
+type Kind = 'coalesced' | 'uncoalesced' | 'protected'
+
 interface Front {
-  readonly fiftyClients: Readonly<Record<'coalesced' | 'uncoalesced', string>>
-  readonly figures: Readonly<Record<'coalesced' | 'uncoalesced', { requests: number, queries: number }>>
+  readonly fiftyClients: Readonly<Record<Kind, string>>
+  readonly figures: Readonly<Record<Kind, { requests: number, queries: number }>>
+  readonly protection: {
+    readonly database: string
+    readonly queue: { running: number, waiting: number, limit: number }
+    readonly breaker: { state: string, retryAfter: number, refused: number }
+  }
   readonly try: readonly string[]
 }
 
@@ -246,6 +280,7 @@ t.test('the command that the example server offers is 50 clients at once, which 
   let release = (): void => {}
   const all = new Promise<void>(resolve => { release = resolve })
   const app = await buildServer({
+    isDown: false,
     lookUp: async word => {
       const query = ++queries
       await all
@@ -261,11 +296,52 @@ t.test('the command that the example server offers is 50 clients at once, which 
   const { stdout, stderr } = await promisify(execFile)('sh', ['-c', fiftyClients.coalesced])
   t.same({ stdout: stdout.trim(), stderr }, { stdout: '50 {"word":"serendipity","query":1}', stderr: '' })
   const { figures } = await (await fetch(origin)).json() as Front
-  t.same(figures, { coalesced: { requests: 50, queries: 1 }, uncoalesced: { requests: 0, queries: 0 } })
+  t.same(figures, { coalesced: { requests: 50, queries: 1 }, uncoalesced: { requests: 0, queries: 0 }, protected: { requests: 0, queries: 0 } })
 
   const without = await promisify(execFile)('sh', ['-c', fiftyClients.uncoalesced])
   t.equal(without.stdout.trim().split('\n').length, 50)
   clearTimeout(late)
+})
+
+t.test('the example server shows what protection does while its database is broken', { buffered: true }, async t => {
+  const app = await buildServer()
+  t.teardown(async () => { await app.close() })
+  const front = async (): Promise<Front> => (await app.inject({ url: '/', headers: { accept: '*/*' } })).json<Front>()
+  const statuses = async (words: string): Promise<Record<string, number>> => {
+    const replies = await Promise.all(Array.from({ length: 50 }, async (_, index) => await app.inject(`/protected/word/${words}-${index + 1}`)))
+    const counts: Record<string, number> = {}
+    for (const { statusCode } of replies) counts[statusCode] = (counts[statusCode] ?? 0) + 1
+    return counts
+  }
+
+  const asked = statuses('word')
+  let busy = await front()
+  while (busy.protection.queue.waiting < 30) busy = await front()
+  t.same(busy.protection, { database: 'up', queue: { running: 20, waiting: 30, limit: 20 }, breaker: { state: 'closed', retryAfter: 0, refused: 0 } })
+  t.same(await asked, { 200: 50 })
+
+  t.same((await app.inject({ method: 'POST', url: '/database/break' })).json(), { database: 'down' })
+  const { 500: failed = 0, 503: refused = 0 } = await statuses('other')
+  // 20 run at a time, and until 10 have failed each makes room for one more.
+  t.ok(failed >= 20 && failed < 30, `${failed} fail`)
+  t.equal(refused, 50 - failed, 'and the others are not made')
+  t.match((await front()).protection, { database: 'down', breaker: { state: 'open', refused } })
+  t.same(await statuses('word'), { 200: 50 }, 'what was kept')
+  t.same((await front()).figures.protected, { requests: 150, queries: 50 + failed })
+
+  t.same((await app.inject({ method: 'POST', url: '/database/mend' })).json(), { database: 'up' })
+  while ((await front()).protection.breaker.state !== 'half-open') await new Promise(resolve => setTimeout(resolve, 50))
+  t.equal((await app.inject('/protected/word/another')).statusCode, 200)
+  t.equal((await front()).protection.breaker.state, 'closed')
+})
+
+t.test('the commands that the example server offers for 50 words count statuses', { buffered: true, skip: !hasCurl && 'there is no curl' }, async t => {
+  const app = await buildServer({ isDown: false, lookUp: async word => ({ word }) })
+  t.teardown(async () => { await app.close() })
+  const origin = await app.listen({ host: '127.0.0.1', port: 0 })
+  const { fiftyClients } = await (await fetch(origin)).json() as Front
+  const { stdout, stderr } = await promisify(execFile)('sh', ['-c', fiftyClients.protected])
+  t.same({ stdout: stdout.trim(), stderr }, { stdout: '50 200', stderr: '' })
 })
 
 t.test('the example server has a page for browsers and the same as JSON for curl', { buffered: true }, async t => {
@@ -291,6 +367,7 @@ t.test('the example server has a page for browsers and the same as JSON for curl
   }
   // What its script fills is there to be filled.
   for (const name of Object.keys(front.figures)) for (const what of ['requests', 'queries', 'command']) t.match(html.body, `id="${name}-${what}"`)
+  for (const name of ['database', 'breaker', 'queue', 'break', 'mend']) t.match(html.body, `id="${name}"`)
 })
 
 t.test('the example server ends quietly when it is stopped while its clients wait', { buffered: true }, async t => {
