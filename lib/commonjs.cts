@@ -13,7 +13,16 @@ const fastifyCoalesce: typeof front.default & typeof front = Object.assign(expor
 declare namespace fastifyCoalesce {
   export type AbstractCache = front.AbstractCache
   export type AbstractCacheStoreOptions = front.AbstractCacheStoreOptions
+  export type BatchAnswer<Key = unknown> = front.BatchAnswer<Key>
+  export type BatchCall = front.BatchCall
+  export type Batched = front.Batched
+  export type BatchedFunction<Arguments extends readonly unknown[] = readonly unknown[], Result = unknown> = front.BatchedFunction<Arguments, Result>
+  export type BatchedOptions<
+    Arguments extends readonly unknown[] = readonly unknown[], Key extends front.BatchKeyPart = front.BatchKeyPart, Result = unknown
+  > = front.BatchedOptions<Arguments, Key, Result>
   export type BatchFigures = front.BatchFigures
+  export type BatchKeyPart = front.BatchKeyPart
+  export type BatchResult<Answer> = front.BatchResult<Answer>
   export type BreakerFigures = front.BreakerFigures
   export type BreakerOptions<By extends readonly unknown[] = readonly unknown[]> = front.BreakerOptions<By>
   export type BreakerState = front.BreakerState

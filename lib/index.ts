@@ -22,6 +22,7 @@ export { fastifyCoalesce }
 export { ANALYTICS_COOKIES } from './http/analytics-cookies.js'
 export { defineCoalesce } from './options/define-coalesce.js'
 export { circuitBreaker, runQueue } from './options/make-protection.js'
+export { batched } from './functions/batched.js'
 export { deduplicate, deduplicated } from './functions/deduplicate.js'
 export { abstractCacheStore, type AbstractCache, type AbstractCacheStoreOptions } from './stores/abstract-cache.js'
 export { memoryStore, type MemoryStore, type MemoryStoreOptions } from './stores/memory.js'

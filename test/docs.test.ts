@@ -36,7 +36,8 @@ const STUBS: Readonly<Record<string, string>> = {
   Fastify: "import Fastify from 'fastify'",
   coalesce: "import coalesce from 'fastify-coalesce'",
   app: 'const app = Fastify()',
-  db: 'const db = { find: async (word: string) => ({ word }), query: async (sql: string, values?: unknown[]) => ({ sql, values }) }',
+  db: 'const db = { find: async (word: string) => ({ word }), query: async (sql: string, values?: unknown[]) => ({ sql, values }), ' +
+    'findAll: async (words: readonly string[], _of?: { tenant: unknown, signal: AbortSignal }) => words.map(word => ({ word })) }',
   Definition: 'interface Definition { word: string }',
   AppModule: 'class AppModule {}',
   authenticate: "const authenticate = async (request: import('fastify').FastifyRequest) => { request.user = { id: 'ada', role: 'author' } }",
@@ -161,6 +162,7 @@ t.test('the options page has every option of the types, and no other', t => {
     MetricsOptions: options.section('metrics'),
     CacheControlOptions: options.section('cacheControl'),
     DeduplicateOptions: options.section('Options of a function'),
+    BatchedOptions: options.section('Options of a batched function'),
     MemoryStoreOptions: options.section('Options of stores').split('abstractCacheStore')[0] as string,
     AbstractCacheStoreOptions: options.section('Options of stores').split('abstractCacheStore')[1] as string
   }

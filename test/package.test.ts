@@ -209,6 +209,7 @@ t.test('the package', { timeout: 300_000 }, async t => {
       none: 'front.nullStore',
       cached: 'front.abstractCacheStore({ get () {}, set () {} })',
       lookUp: 'front.deduplicate(async (word: string) => word, { key: word => word })',
+      batch: 'front.batched(async (words: readonly string[]) => words, { key: (word: string) => word })',
       decorator: 'front.deduplicated({ key: (word: string) => word })',
       zlib: 'front.sharedZlib',
       error: 'front.errors.WaitTimeoutError'

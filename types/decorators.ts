@@ -5,7 +5,7 @@ import type { InjectOptions } from 'fastify'
 import type { Registry } from 'prom-client'
 import type { ExplainOptions, Explanation } from './explanation.js'
 import type { CoalesceStats } from './figures.js'
-import type { Deduplicate } from './functions.js'
+import type { Batched, Deduplicate } from './functions.js'
 import type { Outcome } from './outcome.js'
 
 /** What `fastify.coalesce` is. */
@@ -14,6 +14,8 @@ export interface Coalesce {
   stats: () => CoalesceStats
   /** `deduplicate` with this registration's metrics, log and caps. */
   deduplicate: Deduplicate
+  /** `batched` with this registration's metrics, log and caps. */
+  batched: Batched
   /**
    * Stops coalescing at once, for all routes or for one: waiting requests run for themselves, and new ones bypass.
    *

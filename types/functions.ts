@@ -158,3 +158,72 @@ export type Deduplicate = <Function extends (...args: never[]) => Promise<unknow
   fn: Function,
   options: DeduplicateOptions<Parameters<Function>, Awaited<ReturnType<Function>>, Encoded>
 ) => Deduplicated<Function>
+
+/** Options of a batched function. */
+export interface BatchedOptions<
+  Arguments extends readonly unknown[] = readonly unknown[], Key extends BatchKeyPart = BatchKeyPart, Result = unknown,
+  Encoded extends string | Uint8Array = string | Uint8Array
+> extends Omit<DeduplicateOptions<Arguments, Result, Encoded>, 'key'> {
+  /**
+   * The key of a call: what the function is given for it. Calls with the same key are one key. A primitive value, or an array of
+   * them. A call is in a batch of its own if this answers nothing, and rejects if it throws.
+   */
+  key: (...args: Arguments) => Key
+  /**
+   * What a call belongs to, such as a tenant: calls of different groups are never identical, and never in one batch. A call is in a batch of its own
+   * if this answers nothing, and rejects if it throws.
+   * @default all calls are of one group
+   */
+  group?: (...args: Arguments) => KeyPart
+  /**
+   * The most keys of a batch, from 1 to 10,000.
+   * @default 100
+   */
+  maxBatchSize?: number
+  /**
+   * How long a batch waits for further keys: for the rest of the turn of Node's event loop, or for so long after its first key. It
+   * goes on filling while it waits for a slot of a queue.
+   * @default 'turn'
+   */
+  window?: 'turn' | Duration
+}
+
+/** What a batched function can be given for a call. */
+export type BatchKeyPart = KeyPart | ReadonlyArray<KeyPart | null | undefined>
+
+/** What a batched function is told besides its keys. */
+export interface BatchCall {
+  /** Aborts once nobody waits for any of the keys. */
+  readonly signal: AbortSignal
+  /** The group of all of the keys, as `group` answered it. */
+  readonly group: KeyPart | undefined
+}
+
+/** What a batched function answers: a result or an error for each key, in their order; or those that there are, by key. */
+export type BatchAnswer<Key = unknown> = readonly unknown[] | ReadonlyMap<Key, unknown>
+
+/** What a call comes to, given what its batch does. What a Map does not have is undefined. */
+export type BatchResult<Answer> = Answer extends ReadonlyMap<unknown, infer Value>
+  ? Exclude<Value, Error> | undefined
+  : Answer extends ReadonlyArray<infer Element> ? Exclude<Element, Error> : never
+
+/** A batched function. */
+export interface BatchedFunction<Arguments extends readonly unknown[] = readonly unknown[], Result = unknown> {
+  (...args: Arguments): Promise<Result>
+  /**
+   * Purges what is cached for the key, and group, of these arguments. Runs of that key that are in the air are neither cached nor given to
+   * later callers.
+   *
+   * @throws what the key or group function throws
+   */
+  invalidate: (...args: Arguments) => void
+}
+
+/** Makes a function of which calls that run at the same time become one, with all of their keys. */
+export type Batched = <
+  Arguments extends readonly unknown[], Key extends BatchKeyPart, Answer extends BatchAnswer<Key>,
+  Encoded extends string | Uint8Array = string
+>(
+  fn: (keys: readonly Key[], call: BatchCall) => Promise<Answer>,
+  options: BatchedOptions<Arguments, Key, BatchResult<Answer>, Encoded>
+) => BatchedFunction<Arguments, BatchResult<Answer>>

@@ -13,7 +13,10 @@ export type {
   Coordination, CoordinationFigures, CoordinationLease, CoordinationLog, CoordinationMember, Coordinator, Durations, Joined, Joining,
   LiveMessage, LostReason, Relay, RemoteRun, RemoteRunListener
 } from './coordination.js'
-export type { Deduplicate, Deduplicated, DeduplicateOptions, ResultCodec } from './functions.js'
+export type {
+  BatchAnswer, BatchCall, Batched, BatchedFunction, BatchedOptions, BatchKeyPart, BatchResult, Deduplicate, Deduplicated,
+  DeduplicateOptions, ResultCodec
+} from './functions.js'
 export type {
   BatchFigures, BreakerFigures, BreakerOptions, BreakerState, CircuitBreaker, QueueFigures, QueueOptions, RunQueue, RunResult,
   ShedReason

@@ -18,6 +18,7 @@ import type { Participant } from '../engine/participant.js'
 import { Protections, type Protected, type Protecting } from '../engine/protections.js'
 import { NotListableError, UnknownRouteError } from '../errors.js'
 import { STORED } from '../functions/call.js'
+import { batcher } from '../functions/batched.js'
 import { CALLS, deduplicator, fenceCalls, namesAt, type FunctionRegistry } from '../functions/deduplicate.js'
 import type { CallResult } from '../functions/results.js'
 import type { Recording } from '../http/recording.js'
@@ -147,6 +148,7 @@ export function createScope (
   const functions: FunctionRegistry = {
     conductor: calls,
     log,
+    batches: new Set(),
     protect: (settings, name) => protections.of(settings, name),
     tallyOf (name, caches) {
       const tally = new Tally('FUNCTION', name, { buckets, caches, chosen: true })
@@ -197,6 +199,7 @@ export function createScope (
       }
     },
     deduplicate: deduplicator(() => functions),
+    batched: batcher(() => functions),
     disable (selector) { setDisabled(true, selector) },
     enable (selector) { setDisabled(false, selector) },
     invalidate (purge) {

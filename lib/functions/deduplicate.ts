@@ -7,6 +7,7 @@
 import type { Clock, Coordination, Coordinator, Deduplicate, Deduplicated, DeduplicateOptions, Store } from '../../types/index.js'
 import { Call, STORED, type AnyFunction, type CallKey, type FunctionContext } from './call.js'
 import { signalIn } from './arguments.js'
+import type { BatchCounts } from './batch-counts.js'
 import { CalledOn, isArrowFunction } from './called-on.js'
 import { systemClock } from '../clock.js'
 import { Conductor } from '../engine/conductor.js'
@@ -15,6 +16,7 @@ import { Members, toldOf } from '../engine/coordinators/members.js'
 import { Peers } from '../engine/coordinators/peers.js'
 import type { FlightLimits } from '../engine/flights/flights.js'
 import { Protections, type Protected, type Protecting } from '../engine/protections.js'
+import type { Protection } from '../engine/protection/permits.js'
 import { Refreshes } from '../engine/cache/refreshes.js'
 import { Cache, NO_CACHE } from '../engine/cache/cache.js'
 import { GuardedStore } from '../engine/cache/guarded-store.js'
@@ -26,7 +28,7 @@ import type { Log } from '../observers/observer.js'
 import { SILENT, StoreTally } from '../observers/store-tally.js'
 import { Tally } from '../observers/tally.js'
 import { tallying } from '../observers/tallying.js'
-import { coordinatorOf, readFunctionOptions } from '../options/function-options.js'
+import { coordinatorOf, readFunctionOptions, type CallSettings } from '../options/function-options.js'
 import { fail, forCaller } from '../options/parsers.js'
 import { resultCodec } from './result-codec.js'
 import type { CallResult } from './results.js'
@@ -36,6 +38,8 @@ import { memoryStore } from '../stores/memory.js'
 export interface FunctionRegistry {
   readonly conductor: Conductor<CallResult>
   readonly log: Log
+  /** What is counted of its batched functions. */
+  readonly batches: Set<BatchCounts>
   /** Protects a function, by its name. */
   readonly protect: <Subject extends readonly unknown[]>(settings: Protecting<Subject>, name: string) => Protected<Subject>
   /** Makes the tally of a new function. */
@@ -67,15 +71,25 @@ let common: Store | undefined
 /** The names of functions without an app, by where they meet others. */
 const namesIn = new WeakMap<object, Set<string>>()
 
+/** What is different where a function is more than deduplicated. */
+export interface Kind {
+  readonly ownName?: string
+  /** The function that makes such functions. */
+  readonly path: string
+  /** What its runs have to pass, given what the function itself is protected by. */
+  readonly protect: (behind: Protection, name: string) => Protection
+}
+
+const DEDUPLICATED: Kind = Object.freeze({ path: 'deduplicate', protect: (behind: Protection) => behind })
+
 /** Deduplicates a function for a registry. */
 export function deduplicateAt<A extends readonly unknown[], R> (
   registry: FunctionRegistry,
   fn: AnyFunction<A, R>,
-  options: DeduplicateOptions<A, R>,
-  ownName?: string
+  settings: CallSettings<A, R>,
+  { ownName, path, protect }: Kind = DEDUPLICATED
 ): AnyFunction<A, R> & { invalidate: (...args: A) => void } {
-  if (typeof fn !== 'function') throw new TypeError('deduplicate wants a function')
-  const settings = readFunctionOptions(options)
+  if (typeof fn !== 'function') throw new TypeError(`${path} wants a function`)
   const { conductor, log } = registry
   let prefix = String(++functions)
   const shared = coordinatorOf(settings, registry.coordinator)
@@ -86,7 +100,7 @@ export function deduplicateAt<A extends readonly unknown[], R> (
   if (given !== undefined || shared !== undefined) {
     // Calls of functions with one name would meet in the flights of their registration, and in its own store, as well.
     const meet = [given, shared, conductor, own?.store].filter(at => at !== undefined)
-    prefix = JSON.stringify(claim(meet.map(at => registry.names(at)), settings.name))
+    prefix = JSON.stringify(claim(meet.map(at => registry.names(at)), settings.name, path))
   }
   const guarded = own ?? guard()
   const tally = registry.tallyOf(settings.name ?? ((ownName ?? fn.name) || 'anonymous'), settings.ttl !== undefined)
@@ -97,7 +111,8 @@ export function deduplicateAt<A extends readonly unknown[], R> (
     ? LOCAL
     : new Peers(registry.join(shared), resultCodec(settings.codec as never, tally.route, log))
   const limits = { ...settings, ...CALL_LIMITS }
-  const { levelOf, protection } = registry.protect<A>(settings, tally.route)
+  const { levelOf, protection: behind } = registry.protect<A>(settings, tally.route)
+  const protection = protect(behind, tally.route)
   const context: FunctionContext<A, R> = { fn, settings, limits, conductor, coordinator, protection, levelOf, cache, tally, log }
 
   let isWarned = false
@@ -165,8 +180,8 @@ export function deduplicateAt<A extends readonly unknown[], R> (
 }
 
 /** Reserves a name: functions in one store, at one coordinator, or of one registration, are told apart by it. */
-function claim (taken: ReadonlyArray<Set<string>>, name: string | undefined): string {
-  const option = 'deduplicate options.name'
+function claim (taken: ReadonlyArray<Set<string>>, name: string | undefined, path: string): string {
+  const option = `${path} options.name`
   if (name === undefined) return fail(option, 'a name of its own, because results are kept in a store that was given', name)
   if (taken.some(names => names.has(name))) {
     return fail(option, 'no other function\'s that has a coordinator, or keeps results in a store that was given', name)
@@ -179,7 +194,7 @@ function claim (taken: ReadonlyArray<Set<string>>, name: string | undefined): st
 export function deduplicator (registry: () => FunctionRegistry): Deduplicate {
   const deduplicate: Deduplicate = (fn, options) => {
     const untyped = fn as unknown as AnyFunction<readonly unknown[], unknown>
-    const deduplicated = forCaller(deduplicate, () => deduplicateAt(registry(), untyped, options as unknown as DeduplicateOptions))
+    const deduplicated = forCaller(deduplicate, () => deduplicateAt(registry(), untyped, readFunctionOptions(options)))
     return deduplicated as unknown as Deduplicated<typeof fn>
   }
   return deduplicate
@@ -210,6 +225,7 @@ export function standalone (clock: Clock = systemClock): FunctionRegistry {
     coordinator: undefined,
     join: coordinator => members.join(coordinator, CALLS, toldOf(conductor, stores)),
     log: SILENT,
+    batches: new Set(),
     protect: (settings, name) => protections.of(settings, name),
     tallyOf: name => new Tally('FUNCTION', name),
     store: undefined,
@@ -252,6 +268,7 @@ export function deduplicated<A extends readonly unknown[], R, Encoded extends st
 ) {
   type Method<This> = (this: This, ...args: A) => Promise<R>
   return function decorate<This> (method: Method<This>, context: ClassMethodDecoratorContext<This>): Method<This> {
-    return forCaller(decorate, () => deduplicateAt(standalone(), method as AnyFunction<A, R>, options, String(context.name)))
+    const kind = { ...DEDUPLICATED, ownName: String(context.name) }
+    return forCaller(decorate, () => deduplicateAt(standalone(), method as AnyFunction<A, R>, readFunctionOptions<A, R>(options), kind))
   }
 }

@@ -9,7 +9,7 @@ import {
   checkEffect, coordinatorOrFalse, FUNCTION_DEFAULTS, functionReaders, KEEPING_DEFAULTS, keepingReaders, store, type FunctionSettings,
   type KeepingSettings
 } from './common-options.js'
-import { below, callable, duration, durationOr, fail, isName, isObject, listOf, names, optional, read, span, type Parser } from './parsers.js'
+import { below, callable, duration, durationOr, fail, isName, isObject, listOf, names, optional, read, span, type Parser, type Parsers } from './parsers.js'
 import { checkProtection, PROTECTION_DEFAULTS, protectionReaders, type ProtectionSettings } from './protection-options.js'
 
 export interface CallSettings<A extends readonly unknown[], R>
@@ -66,11 +66,16 @@ const noTags = (): readonly string[] => NO_TAGS
 /** What has no effect where nothing is cached. */
 const NEED_TTL = [...Object.keys(KEEPING_DEFAULTS) as Array<keyof KeepingSettings>, 'store', 'storeTimeout', 'tags'] as const
 
-/** Reads the options of a deduplicated function. */
-export function readFunctionOptions<A extends readonly unknown[], R> (options: DeduplicateOptions<A, R>): CallSettings<A, R> {
-  const path = 'deduplicate options'
+/**
+ * Reads the options of a deduplicated function.
+ *
+ * @param others the readers of options that functions of another kind have as well, and their defaults
+ */
+export function readFunctionOptions<A extends readonly unknown[], R, Others extends object = object> (
+  options: unknown, path = 'deduplicate options', others = {} as Parsers<Others>, otherDefaults = {} as Others
+): CallSettings<A, R> & Others {
   if (!isObject(options)) return fail(path, 'an object', options)
-  const settings = read<CallSettings<A, R>>({
+  const readers: Parsers<CallSettings<A, R>> = {
     ...functionReaders,
     ...protectionReaders<A, [ShedReason, ...A]>(),
     key: callable<DeduplicateOptions<A, R>['key']>,
@@ -83,8 +88,12 @@ export function readFunctionOptions<A extends readonly unknown[], R> (options: D
     tags: resultTags as Parser<CallSettings<A, R>['tags']>,
     coordinator: optional(coordinatorOrFalse),
     codec: optional(codec) as Parser<CallSettings<A, R>['codec']>
-  }, options, { ...FUNCTION_DEFAULTS, ...PROTECTION_DEFAULTS, ...KEEPING_DEFAULTS, ttl: undefined, tags: noTags }, path)
-  if (settings.ttl === undefined) checkEffect(NEED_TTL, options, settings, KEEPING_DEFAULTS, path, 'given with ttl, because without it nothing is cached')
+  }
+  const defaults = {
+    ...FUNCTION_DEFAULTS, ...PROTECTION_DEFAULTS, ...KEEPING_DEFAULTS, ttl: undefined, tags: noTags, ...otherDefaults
+  } as Partial<CallSettings<A, R> & Others>
+  const settings = read({ ...others, ...readers } as Parsers<CallSettings<A, R> & Others>, options, defaults, path)
+  if (settings.ttl === undefined) checkEffect<CallSettings<A, R>>(NEED_TTL, options, settings, KEEPING_DEFAULTS, path, 'given with ttl, because without it nothing is cached')
   checkProtection(options, settings, path)
   if (settings.coordinator) {
     if (settings.name === undefined) fail(below(path, 'name'), 'given with coordinator, because processes know the function by it', undefined)

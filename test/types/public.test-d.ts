@@ -5,7 +5,7 @@ import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { Registry } from 'prom-client'
 import { expectAssignable, expectError, expectType } from 'tsd'
 import type {
-  Clock, Coalesce, CoalesceFigures, CoalesceOptions, CoalesceRouteOptions, CoalesceStats, DeduplicateOptions,
+  BatchCall, BatchedOptions, Clock, Coalesce, CoalesceFigures, CoalesceOptions, CoalesceRouteOptions, CoalesceStats, DeduplicateOptions,
   Duration, MetricsOptions, Outcome, ParkingFigures, QueryOption, ReasonFigures, RequestCoalesce, RouteFigures, RouteSelector,
   VariesOn
 } from '../../dist/lib/index.js'
@@ -14,7 +14,7 @@ import * as front from '../../dist/lib/index.js'
 const { errors } = front
 
 // The front door has these names and no others.
-expectType<'default' | 'fastifyCoalesce' | 'deduplicate' | 'deduplicated' | 'sharedZlib' | 'errors' |
+expectType<'default' | 'fastifyCoalesce' | 'batched' | 'deduplicate' | 'deduplicated' | 'sharedZlib' | 'errors' |
   'memoryStore' | 'nullStore' | 'abstractCacheStore' | 'ANALYTICS_COOKIES' | 'defineCoalesce' | 'runQueue' | 'circuitBreaker'>({} as keyof typeof front)
 expectType<
   'InvalidOptionError' | 'AlreadyRegisteredError' | 'UnheardRouteError' | 'UnknownRouteError' | 'WaitTimeoutError' | 'NobodyWaitsError' |
@@ -62,7 +62,7 @@ expectType<'.b()' | '.b(0)'>({} as Anys<{ b: (x: any) => any }>)
 // No public type has one.
 declare const found: {
   Clock: Anys<Clock>
-  Coalesce: Anys<Omit<Coalesce, 'deduplicate'>>
+  Coalesce: Anys<Omit<Coalesce, 'batched' | 'deduplicate'>>
   CoalesceFigures: Anys<CoalesceFigures>
   CoalesceOptions: Anys<Omit<CoalesceOptions, 'metrics'>>
   CoalesceRouteOptions: Anys<CoalesceRouteOptions>
@@ -78,6 +78,9 @@ declare const found: {
   RouteFigures: Anys<RouteFigures>
   RouteSelector: Anys<RouteSelector>
   VariesOn: Anys<VariesOn>
+  BatchCall: Anys<BatchCall>
+  BatchedOptions: Anys<BatchedOptions>
+  batched: Anys<typeof front.batched<[string], string, number[]>>
   deduplicate: Anys<typeof front.deduplicate<(word: string) => Promise<number>>>
   deduplicated: Anys<typeof front.deduplicated<[string], number>>
   InvalidOptionError: Anys<ConstructorParameters<typeof errors.InvalidOptionError>>
