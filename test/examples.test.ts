@@ -90,6 +90,10 @@ const PRINTS: Record<string, ReadonlyArray<string | RegExp>> = {
     'all callers gave up: the query is cancelled',
     'in an app: 2 routes, 100 calls, 1 run'
   ],
+  'batching.js': [
+    /^200 requests for 200 words, [2-9] queries: 200 right answers$/,
+    'a word that there is not: 404'
+  ],
   'rate-limit.js': [
     '3 clients, 10 requests each, 5 allowed: 15 served, 15 limited',
     'the handler: 1 run',
