@@ -45,8 +45,9 @@ export class Caching<R> {
    * processes have the same cache, one of them refreshes. Returns whether it has begun, or waits for that.
    */
   refresh (participant: Participant<R>, stale: R): boolean {
-    const { boardedKey: key, cache, coordinator, labels, limits: { flightTimeout }, protection: { patience } } = participant
-    if (!participant.refreshable || !cache.beginRefresh(key)) return false
+    const { boardedKey: key, cache, coordinator, labels, limits: { flightTimeout }, protection, protection: { patience } } = participant
+    // Other processes must not be kept from a refresh by one that may not begin it.
+    if (!participant.refreshable || protection.refusalFor(participant.subject) !== undefined || !cache.beginRefresh(key)) return false
     const claim = cache.shared
       ? coordinator.claimRefresh({ key, labels: [...labels, EVERY_FLIGHT], leadsFor: patience + flightTimeout })
       : NO_LEASE

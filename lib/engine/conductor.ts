@@ -51,6 +51,7 @@ export class Conductor<R> {
     this.flights = new Flights(limits, clock, {
       settle: (follower, ending, flight) => { this.#endings.settle(follower, ending, flight) },
       isAnsweredBy: (follower, ending) => this.#endings.isAnsweredBy(follower, ending),
+      overdue: leader => { this.#endings.overdue(leader) },
       aborted: (leader, reason) => { this.#endings.aborted(leader, reason) },
       outlasted: leader => { this.#endings.outlasted(leader) }
     })

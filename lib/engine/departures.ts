@@ -109,7 +109,8 @@ export class Departures<R> {
           this.#arrivals.serve(participant, undefined)
           return
         }
-        if (flight !== undefined) this.#solos.goOn(participant, this.takeOffs.begin(participant, claim))
+        // If nobody was asked who leads, because no run could begin, one may be able to by now.
+        if (flight !== undefined) this.#solos.goOn(participant, this.takeOffs.begin(participant, claim === LEADS ? undefined : claim))
         else if (!this.takeOffs.seek(participant)) this.#solos.goOn(participant, this.#arrivals.runSolo(participant, 'no-flight'))
     }
   }

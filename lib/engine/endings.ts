@@ -22,6 +22,7 @@ import { outcomeOf } from './outcome.js'
 import type { Participant } from './participant.js'
 import type { Arrivals, Parts, Place } from './parts.js'
 import { ANSWERED, LANDED, STRANDED } from './role.js'
+import { NO_PERMIT } from './protection/permits.js'
 import { leavePlace, Solos } from './solo.js'
 
 /** After so many promotions whose runs came to nothing elsewhere, who is promoted leads without asking. */
@@ -104,6 +105,11 @@ export class Endings<R> implements Arrivals<R>, FlightListener<R, P<R>> {
       case 'wait-timeout':
         this.#waitTimedOut(participant, flight)
     }
+  }
+
+  overdue ({ limits, permit }: P<R>): void {
+    // Otherwise the next one would be let run before its protection knows.
+    if (permit !== NO_PERMIT) permit.tell({ status: undefined, error: new FlightTimeoutError(limits.flightTimeout) })
   }
 
   aborted (leader: P<R>, reason: AbortReason): void {

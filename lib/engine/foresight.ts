@@ -83,7 +83,7 @@ export async function foresee<R> (scout: Scout<R>, key: string, asked: Asked<R>)
   const now = asked.clock.now()
   const clock: Clock = { now: () => now, setTimeout: nothing, clearTimeout: nothing }
   const own = new Flights<R, Participant<R>>({ maxFlights: Infinity, maxWaiters: Infinity }, clock, {
-    settle: nothing, isAnsweredBy: nothing as () => never, aborted: nothing, outlasted: nothing
+    settle: nothing, isAnsweredBy: nothing as () => never, overdue: nothing, aborted: nothing, outlasted: nothing
   })
   const variants = new Supposed(asked.variants)
   let flight: Flight<R, Participant<R>> | undefined

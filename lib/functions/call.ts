@@ -196,8 +196,9 @@ export class Call<A extends readonly unknown[], R> extends Participant<CallResul
     const { conductor } = this.#context
     const failed = 'error' in result
     const { permit } = this
-    // A run that was given up fails for that reason alone.
-    permit.tell(!failed ? ENDED_WELL : this.#isCancelled ? undefined : { status: undefined, error: result.error })
+    // A run that was given up fails for that reason alone. One that is for its caller only has the caller's own signal.
+    const isUnwanted = this.#isCancelled || (this.#settled && this.#controller === undefined)
+    permit.tell(!failed ? ENDED_WELL : isUnwanted ? undefined : { status: undefined, error: result.error })
     const fallback = failed ? conductor.fallBack(this) : undefined
     if (fallback === undefined) {
       this.#result = result

@@ -16,9 +16,9 @@ interface CommonFacts {
   readonly detail?: string | undefined
 }
 
-/** Either it was served from the cache (section 2.1), or `fwd` says why not. */
+/** It was served from the cache (section 2.1), or `fwd` says why not, or neither: the handler was not run. */
 export type CacheStatusFacts = CommonFacts & (
-  | { readonly hit: true }
+  | { readonly hit: boolean }
   | {
     readonly fwd: ForwardReason
     /** The handler's status, if the client gets another one (section 2.3). */
@@ -46,7 +46,7 @@ export function cacheStatus (name: string, facts: CacheStatusFacts): string {
     member += `; fwd=${facts.fwd}${integer('fwd-status', facts.fwdStatus)}`
     if (facts.stored === true) member += '; stored'
     if (facts.collapsed === true) member += '; collapsed'
-  } else {
+  } else if (facts.hit) {
     member += '; hit'
   }
   const why = detail === undefined ? undefined : tokenOrString(detail)

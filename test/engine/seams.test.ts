@@ -24,6 +24,7 @@ function protection () {
     type: 'granted',
     tell (end) { told.push(`${name} ${end === undefined ? 'tells nothing' : 'tells'}`) },
     release () { told.push(`${name} released`) },
+    streams () {},
     passOn: () => undefined
   })
   const seam: Protection = {

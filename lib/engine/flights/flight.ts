@@ -42,6 +42,8 @@ export interface FlightListener<R, P extends Passenger<R, P>> {
   settle (follower: P, ending: Ending<R>, flight: Flight<R, P>): void
   /** Whether an ending answers a follower. If not it boards again, and must do so at once to find the others who do. */
   isAnsweredBy (follower: P, ending: Ending<R>): boolean
+  /** The run of this leader takes too long. Called before another one leads in its place. */
+  overdue (leader: P): void
   /** Nobody needs the run of this leader any more. The leader is off the flight. */
   aborted (leader: P, reason: AbortReason): void
   /** The run of this leader has answered in time, but takes too long to end: newcomers do not wait for it any more. */
@@ -135,7 +137,6 @@ export class Flight<R, P extends Passenger<R, P>> extends Timed implements Fleet
   /**
    * Answers everybody on the flight, and everybody who boards from now on, until it lands. Its followers do not wait any more.
    * Does nothing and returns false if `leader` does not lead the flight.
-   *
    * @param told called once all who were on board have been answered, or will not be
    */
   open (leader: P, answer: Landing<R>, told?: () => void): boolean {
@@ -163,7 +164,6 @@ export class Flight<R, P extends Passenger<R, P>> extends Timed implements Fleet
 
   /**
    * Ends the flight for everybody on it. Does nothing and returns false if `leader` does not lead it.
-   *
    * @param told called once all followers have been told
    */
   land (leader: P, landing: Landing<R>, told?: () => void): boolean {
@@ -220,12 +220,12 @@ export class Flight<R, P extends Passenger<R, P>> extends Timed implements Fleet
     this.#ramp.admit(run)
   }
 
-  /** Its leader takes too long. */
+  /** Its leader takes too long. There is one for as long as it is watched. */
   expire (): void {
-    // A flight is watched for as long as somebody leads it.
     const leader = this.#leader as P
     const { listener } = this.#registry
     if (this.close(leader)) return listener.outlasted(leader)
+    listener.overdue(leader)
     this.abandon(leader, 'flight-timeout')
     listener.aborted(leader, 'flight-timeout')
   }

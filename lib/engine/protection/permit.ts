@@ -1,7 +1,8 @@
 /**
  * The permit of one run: the breaker's leave, and a slot.
  *
- * Invariant: the breaker is told once, and the slot is freed or passed on once. A run that tells nothing has failed when its time is over.
+ * Invariant: the breaker is told once, and the slot is freed or passed on once. A run that has told nothing has failed when its time is
+ * over, unless its response has begun.
  */
 import { Timed, type Deadlines } from '../../deadlines.js'
 import { FlightTimeoutError } from '../../errors.js'
@@ -15,6 +16,7 @@ export class RunPermit extends Timed implements Permit {
   readonly #run: BreakerRun
   readonly #deadlines: Deadlines
   #slot: Slot | undefined
+  #streams = false
 
   constructor (run: BreakerRun, slot: Slot, limit: number, now: number, deadlines: Deadlines) {
     super()
@@ -31,6 +33,10 @@ export class RunPermit extends Timed implements Permit {
     this.#run.end(end)
   }
 
+  streams (): void {
+    this.#streams = true
+  }
+
   release (): void {
     this.#run.end(undefined)
     this.#deadlines.end(this)
@@ -44,7 +50,7 @@ export class RunPermit extends Timed implements Permit {
   }
 
   expire (): void {
-    this.tell({ status: undefined, error: new FlightTimeoutError(this.limit - 1) })
+    this.tell(this.#streams ? undefined : { status: undefined, error: new FlightTimeoutError(this.limit - 1) })
     this.release()
   }
 }

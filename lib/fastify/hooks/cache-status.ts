@@ -42,6 +42,8 @@ function factsOf (participant: RequestParticipant, now: number): CacheStatusFact
       return { fwd: 'bypass', detail }
     case 'follower':
       return { fwd, collapsed: true, detail }
+    case 'shed':
+      return { hit: false, detail }
     case 'peer':
       return { fwd, collapsed: true, detail: `peer/${String(detail)}` }
     default:

@@ -136,6 +136,12 @@ export function onEnd (reply: FastifyReply, ended: () => void): void {
   onClose(reply, end)
 }
 
+/** Calls `destroyed` before the response is destroyed by Fastify, or by the app. That its client leaves does not. */
+export function onDestroy ({ raw }: FastifyReply, destroyed: () => void): void {
+  const { stream } = raw as { stream?: object }
+  precede(stream ?? raw, ['destroy'], destroyed)
+}
+
 /** Wraps methods of an object, so that each calls `before` first. */
 function precede (object: object, names: readonly string[], before: () => void): void {
   for (const name of names) {

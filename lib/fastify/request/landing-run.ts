@@ -38,7 +38,9 @@ export abstract class LandingRun implements StreamingRun {
     const { request, reply, requests, route: { settings } } = participant
     this.participant = participant
     this.before = snapshotHeaders(reply)
-    if (settings.ttl !== undefined) this.revalidation = Revalidation.begin(request, participant.stale, requests.guarded.now())
+    // What stands in for a handler is not asked whether the handler's response is still good.
+    const mayConfirm = settings.ttl !== undefined && participant.refusal === undefined
+    if (mayConfirm) this.revalidation = Revalidation.begin(request, participant.stale, requests.guarded.now())
     this.revalidation?.endWith(reply)
     this.dependencies = new Dependencies(request, settings, participant)
     const { reads } = this.dependencies

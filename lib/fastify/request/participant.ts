@@ -26,6 +26,8 @@ import type { SourceEnd } from './capture.js'
 
 /** The roles of a request that waits for somebody else. */
 const WAITING: ReadonlySet<string> = new Set(['preparing', 'stranded', 'awaiting-store', 'follower', 'queued'])
+/** The roles of a request whose run is for its client only. */
+const ITS_OWN: ReadonlySet<string> = new Set(['solo', 'probe', 'alone'])
 
 export class RequestParticipant extends AnsweredRequest {
   /** Its handler runs as soon as it has boarded. */
@@ -38,6 +40,7 @@ export class RequestParticipant extends AnsweredRequest {
   failed = false
   #led = false
   #clientLeft = false
+  #isCancelled = false
   /** It has followers, and bytes that its handler writes past `reply` are noticed. */
   #followed = false
   /** Its run for others. */
@@ -102,7 +105,7 @@ export class RequestParticipant extends AnsweredRequest {
     // Other requests that run alone need not wait for anything later than its headers.
     if (type === 'alone') onHeaders(this.reply, () => { this.conductor.finished(this) })
     if ((type === 'solo' || type === 'alone') && missed?.fallback !== undefined) this.#before = snapshotHeaders(this.reply)
-    if (role.type === 'solo' && stale !== undefined && this.followsOnly === 'head') {
+    if (role.type === 'solo' && stale !== undefined && this.followsOnly === 'head' && this.refusal === undefined) {
       this.#head = new HeadRevalidation(this, stale, role.startedAt)
     }
     if (!this.runsForOthers) return
@@ -127,9 +130,9 @@ export class RequestParticipant extends AnsweredRequest {
     })
   }
 
-  /** Nobody needs its run any more. */
-  get isCancelled (): boolean {
-    return this.#controller?.signal.aborted === true
+  /** Its run is ended because nobody waits for it: a timeout of Fastify's is another matter. */
+  get isUnwanted (): boolean {
+    return this.#isCancelled || (this.#clientLeft && ITS_OWN.has(this.role.type))
   }
 
   /** What makes its stream has ended it. */
@@ -145,6 +148,7 @@ export class RequestParticipant extends AnsweredRequest {
   }
 
   cancel (reason: Error): void {
+    this.#isCancelled = true
     this.#run?.stopJoining()
     this.#controller ??= new AbortController()
     this.#controller.abort(reason)
@@ -217,7 +221,7 @@ export class RequestParticipant extends AnsweredRequest {
   capture (payload: unknown, last: boolean): unknown {
     this.#protected?.answered(payload)
     const passed = this.#capture(payload, last)
-    this.#protected?.captured(payload)
+    this.#protected?.captured(passed)
     return passed
   }
 

@@ -7,7 +7,7 @@
 import { finished, type Readable } from 'node:stream'
 import type { FastifyReply } from 'fastify'
 import type { Permit, RunEnd } from '../../engine/protection/permits.js'
-import { flows, isResponse } from '../replies/payload.js'
+import { flows, isResponse, onDestroy } from '../replies/payload.js'
 import { isEnded, onClose } from '../replies/queued-reply.js'
 import type { SourceEnd } from './capture.js'
 
@@ -18,8 +18,8 @@ interface Runner {
   readonly error: unknown
   readonly failed: boolean
   readonly gone: boolean
-  /** Nobody needs its run any more. */
-  readonly isCancelled: boolean
+  /** Its run is ended because nobody waits for it. */
+  readonly isUnwanted: boolean
   /** The promise of its handler, if that is not its reply. */
   readonly result: PromiseLike<unknown> | undefined
   /** Set once its handler has forwarded the request to an upstream. */
@@ -50,21 +50,32 @@ export class ProtectedRun {
   /** The response is there, or the head of one that is a stream. Says what is known; the run keeps its slot. */
   answered (payload: unknown): void {
     if (this.#isAnswered) return
-    const { error, failed, reply } = this.#run
+    const { reply } = this.#run
     this.#status = isResponse(payload) ? payload.status : reply.statusCode
-    if (!flows(payload)) this.#permit.tell(this.#end(failed ? error : undefined))
+    // Nothing that comes after an error makes it a success, and whoever may be promoted asks at once.
+    if (!flows(payload) || this.#status >= 500) this.#responded()
+    else this.#permit.streams()
   }
 
-  /** What follows from the response has been done: the run is over, unless it still makes a stream. */
-  captured (payload: unknown): void {
+  /** What follows from the response has been done. The run is over, unless it still makes the stream that is passed on. */
+  captured (passed: unknown): void {
     if (this.#isAnswered) return
     this.#isAnswered = true
-    if (!flows(payload)) {
+    if (!flows(passed)) {
+      this.#responded()
       this.over()
     } else if (this.#run.reader === undefined) {
-      if (isNodeReadable(payload)) finished(payload, { writable: false }, error => { this.#sourceEnded(error ?? undefined) })
-      else onClose(this.#run.reply, () => { this.#sourceEnded(isEnded(this.#run.reply.raw) ? undefined : new Error('cut off')) })
+      if (isNodeReadable(passed)) finished(passed, { writable: false }, error => { this.#sourceEnded(error ?? undefined, this.#run.gone) })
+      else this.#watchReply()
     }
+  }
+
+  /** It makes a web stream, of which only Fastify knows how it ends. */
+  #watchReply (): void {
+    const { reply } = this.#run
+    let isBrokenOff = false
+    onDestroy(reply, () => { isBrokenOff = true })
+    onClose(reply, () => { this.#sourceEnded(isEnded(reply.raw) ? undefined : new Error('cut off'), !isBrokenOff) })
   }
 
   /** A stream that others read as well is at its end. */
@@ -88,7 +99,12 @@ export class ProtectedRun {
     const { forwarded, result } = this.#run
     if (result === undefined || forwarded !== undefined) return
     // What the handler has answered, if it did, is captured by then.
-    const over = (): void => { setImmediate(() => { this.over() }) }
+    const over = (): void => {
+      setImmediate(() => {
+        if (!this.#isAnswered && !this.#run.isUnwanted) this.#permit.tell(this.#end(new Error('no reply')))
+        this.over()
+      })
+    }
     result.then(over, over)
   }
 
@@ -96,15 +112,21 @@ export class ProtectedRun {
     this.#permit.release()
   }
 
-  #sourceEnded (error: unknown): void {
-    this.#permit.tell(error !== undefined && this.#run.gone ? undefined : this.#end(error))
+  #responded (): void {
+    const { error, failed } = this.#run
+    this.#permit.tell(this.#end(failed ? error : undefined))
+  }
+
+  /** @param isLeft if it is cut off, that is because its client has left */
+  #sourceEnded (error: unknown, isLeft: boolean): void {
+    this.#permit.tell(error !== undefined && isLeft ? undefined : this.#end(error, false))
     this.over()
   }
 
   /** A run that was given up fails for that reason alone. */
-  #end (error: unknown): RunEnd {
+  #end (error: unknown, isUnwanted = this.#run.isUnwanted): RunEnd {
     const status = this.#status
-    if (!this.#isHandled || (this.#run.isCancelled && (error !== undefined || (status ?? 0) >= 500))) return undefined
+    if (!this.#isHandled || (isUnwanted && (error !== undefined || (status ?? 0) >= 500))) return undefined
     return { status: error === undefined || this.#run.failed ? status : undefined, error }
   }
 }

@@ -105,6 +105,7 @@ export class Airport {
       settle (follower, ending, flight) { follower.settle(ending, flight) },
       isAnsweredBy: (follower, ending) => follower.isAnswered(ending),
       aborted (leader, reason) { leader.abort(reason) },
+      overdue () {},
       outlasted () {}
     })
     this.#maxWaitersPerKey = maxWaitersPerKey
