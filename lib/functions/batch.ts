@@ -109,6 +109,7 @@ export class Batch {
       type: 'granted',
       // One of its runs tells nothing of what is behind it.
       tell () {},
+      streams () {},
       release,
       // All of its runs have one slot.
       passOn () {

@@ -47,7 +47,7 @@ function protection (): { seam: Protection, asked: Asked[] } {
 }
 
 function permitOf (asked: Pick<Asked, 'told' | 'released'>): Permit {
-  return { type: 'granted', tell: end => { asked.told.push(end) }, release () { asked.released++ }, passOn: () => undefined }
+  return { type: 'granted', tell: end => { asked.told.push(end) }, streams () {}, release () { asked.released++ }, passOn: () => undefined }
 }
 
 interface Call extends Gate<unknown> {
