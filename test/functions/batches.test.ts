@@ -552,7 +552,7 @@ t.test('what is asked of the function\'s own protection is asked with the argume
 })
 
 t.test('a key that nobody wants any more when its call begins is left out', async t => {
-  const { calls, run } = departure()
+  const { batches, calls, run } = departure()
   run('a', { begins: false })
   const gone = run('b')
   await turn()
@@ -560,6 +560,16 @@ t.test('a key that nobody wants any more when its call begins is left out', asyn
   await turn()
   t.equal(calls.length, 0)
   await t.rejects(gone.result, { code: 'FST_COALESCE_NOBODY_WAITS' })
+
+  run('e', { begins: false })
+  const leaves = run('f')
+  await turn()
+  leaves.controller.abort()
+  const stays = batches.load(itemOf('e'), new AbortController().signal)
+  const [call] = calls.splice(0)
+  t.strictSame(call?.keys, ['e'])
+  t.notOk(call?.signal.aborted)
+  stays.catch(() => {})
 
   const aborted = run('c')
   aborted.controller.abort()
