@@ -191,13 +191,22 @@ function written (text: string): unknown {
   return JSON.parse(text.replaceAll("'", '"').replace(/(\w+):/g, '"$1":'))
 }
 
-t.test('the options page gives every default of a queue and of a breaker, as the types do and as it is read', t => {
+t.test('the pages on options and on protection give every default of a queue and of a breaker, as the types do and as it is read', t => {
+  const protection = page('docs/protection.md')
+  const readers = {
+    QueueOptions: (own: object) => readQueue({ maxRuns: 1, ...own }, 'queue'),
+    BreakerOptions: (own: object) => readBreaker(own, 'breaker')
+  }
   const tables = [
-    ['QueueOptions', options.section('queue'), (own: object) => readQueue({ maxRuns: 1, ...own }, 'queue')],
-    ['BreakerOptions', options.section('breaker'), (own: object) => readBreaker(own, 'breaker')]
+    ['QueueOptions', options.section('queue')],
+    ['BreakerOptions', options.section('breaker')],
+    ['QueueOptions', protection.section('The run queue')],
+    ['BreakerOptions', protection.section('The circuit breaker').split('### ')[0] as string]
   ] as const
-  for (const [name, text, read] of tables) {
+  for (const [name, text] of tables) {
     const members = membersOf(name)
+    const read = readers[name]
+    t.same(sorted(namedRows(text).keys()), sorted(members.keys()), name)
     for (const [member, row] of namedRows(text)) {
       const given = row.split('|').at(-2)?.trim() as string
       const expected = members.get(member)
