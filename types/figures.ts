@@ -4,6 +4,7 @@
 
 import type { CoordinationFigures } from './coordination.js'
 import type { Outcome } from './outcome.js'
+import type { BatchFigures, BreakerFigures, QueueFigures } from './protection.js'
 import type { StoreFigures } from './store.js'
 
 /** The five figures. */
@@ -80,4 +81,10 @@ export interface CoalesceStats extends CoalesceFigures {
   readonly coordinators?: readonly CoordinationFigures[]
   /** What was counted of the stores that processes share. Absent if there is none. */
   readonly sharedStores?: readonly StoreFigures[]
+  /** What was counted of the run queues of routes and functions, one that several share once. Absent if there is none. */
+  readonly queues?: readonly QueueFigures[]
+  /** What was counted of the circuit breakers of routes and functions, one that several share once. Absent if there is none. */
+  readonly breakers?: readonly BreakerFigures[]
+  /** What was counted of batched functions. Absent if there is none. */
+  readonly batches?: readonly BatchFigures[]
 }

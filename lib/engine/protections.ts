@@ -4,6 +4,7 @@
  * Invariant: what is made here ends with it. A queue or breaker that was given to it is only used.
  */
 import type { Clock } from '../../types/index.js'
+import { publishBreaker } from '../observers/breaker-events.js'
 import type { Log } from '../observers/observer.js'
 import { warn } from '../observers/warn.js'
 import type { Breaker } from './protection/breaker.js'
@@ -22,6 +23,8 @@ export interface Protected<Subject extends readonly unknown[]> {
   readonly protection: Protection
   /** Undefined where all are equally urgent. */
   readonly levelOf: LevelOf<Subject> | undefined
+  readonly queue: Queue | undefined
+  readonly breaker: Breaker | undefined
 }
 
 export class Protections {
@@ -29,22 +32,31 @@ export class Protections {
   readonly breakers = new Set<Breaker>()
   readonly #clock: Clock
   readonly #log: Log
+  readonly #watch: (breaker: Breaker) => () => void
   readonly #ends: Array<() => void> = []
 
-  /** @param log for what a `priority` function answers that is no level */
-  constructor (clock: Clock, log: Log) {
+  /**
+   * @param log for what a `priority` function answers that is no level
+   * @param watch begins to watch a breaker, and returns what ends that
+   */
+  constructor (clock: Clock, log: Log, watch: (breaker: Breaker) => () => void = () => () => {}) {
     this.#clock = clock
     this.#log = log
+    this.#watch = watch
   }
 
   /** @param name of the route or function */
   of<Subject extends readonly unknown[]> (settings: Protecting<Subject>, name: string): Protected<Subject> {
     const { breaker, close, protection, queue } = protect(settings, this.#clock, name)
     this.#ends.push(close)
-    if (breaker !== undefined) this.breakers.add(breaker)
-    if (queue === undefined) return { protection, levelOf: undefined }
+    if (breaker !== undefined && !this.breakers.has(breaker)) {
+      this.breakers.add(breaker)
+      publishBreaker(breaker)
+      this.#ends.push(this.#watch(breaker))
+    }
+    if (queue === undefined) return { breaker, levelOf: undefined, protection, queue }
     this.queues.add(queue)
-    return { protection, levelOf: levelOf(settings.priority, queue.levels, this.#warnOnce(name, queue)) }
+    return { breaker, levelOf: levelOf(settings.priority, queue.levels, this.#warnOnce(name, queue)), protection, queue }
   }
 
   close (): void {

@@ -18,15 +18,18 @@ import type { Participant } from '../engine/participant.js'
 import { Protections, type Protected, type Protecting } from '../engine/protections.js'
 import { NotListableError, UnknownRouteError } from '../errors.js'
 import { STORED } from '../functions/call.js'
+import type { BatchCounts } from '../functions/batch-counts.js'
 import { batcher } from '../functions/batched.js'
 import { CALLS, deduplicator, fenceCalls, namesAt, type FunctionRegistry } from '../functions/deduplicate.js'
 import type { CallResult } from '../functions/results.js'
 import type { Recording } from '../http/recording.js'
+import { logBreaker } from '../observers/breaker-events.js'
 import { publishing } from '../observers/channels.js'
 import { figuresOf } from '../observers/figures.js'
 import { loggingWithout } from '../observers/log.js'
 import { both } from '../observers/observer.js'
 import { processFiguresOf } from '../observers/process-figures.js'
+import { protectionFiguresOf } from '../observers/protection-figures.js'
 import type { Instruments } from '../observers/prometheus.js'
 import { StoreTally } from '../observers/store-tally.js'
 import { BUCKETS, type Buckets } from '../observers/distribution.js'
@@ -102,7 +105,7 @@ export function createScope (
   }
   const guarded = new GuardedStore(settings.store ?? memoryStore({ clock }), storeTimeout, clock, storeTally, told)
   const seams = { clock, observer }
-  const protections = new Protections(clock, log)
+  const protections = new Protections(clock, log, breaker => logBreaker(breaker, log))
   const conductor = new Conductor<Recording>(settings, seams)
   const codec = new ResponseCodec()
   const refreshes = new Refreshes(() => guarded.now())
@@ -130,6 +133,7 @@ export function createScope (
   const allStores = (): GuardedStore[] => [...new Set([guarded, ...functionStores])]
   const own: Functions = { stores: functionStores, flights: calls.flights, meet: functionsMeet }
   const allFunctions = (around?.allFunctions ?? new Set<Functions>()).add(own)
+  const batches = new Set<BatchCounts>()
   const routes: CoalescedRoute[] = []
   const tallies: Tally[] = []
   const source = {
@@ -139,7 +143,10 @@ export function createScope (
     recordedBytes: () => requests.budget.held,
     store: storeTally,
     stores: () => allStores().map(({ store }) => store),
-    coordinations: () => members.figures()
+    coordinations: () => members.figures(),
+    queues: () => protections.queues,
+    breakers: () => protections.breakers,
+    batches: () => batches
   }
   instruments?.add(source)
   const buckets = instruments?.buckets ?? BUCKETS
@@ -148,7 +155,7 @@ export function createScope (
   const functions: FunctionRegistry = {
     conductor: calls,
     log,
-    batches: new Set(),
+    batches,
     protect: (settings, name) => protections.of(settings, name),
     tallyOf (name, caches) {
       const tally = new Tally('FUNCTION', name, { buckets, caches, chosen: true })
@@ -195,6 +202,7 @@ export function createScope (
         ...totalOf(tallies),
         handlerTimeSaved: tallies.reduce((sum, { saved }) => sum + saved, 0),
         ...processFiguresOf(members.figures(), source.stores()),
+        ...protectionFiguresOf(source),
         routes: tallies.map(tally => ({ ...figuresOf(tally), variesOn: [], ...known.get(tally) }))
       }
     },

@@ -14,6 +14,7 @@ import type { MetricsSettings } from '../options/options.js'
 import { BUCKETS, type Buckets } from './distribution.js'
 import { metricsOf } from './metrics.js'
 import { ProcessMetrics } from './process-metrics.js'
+import { ProtectionMetrics, type Protected } from './protection-metrics.js'
 import { ReadMetric, type Read } from './read-metric.js'
 import { AllSeries, type TallySource } from './series.js'
 import { StoreTally } from './store-tally.js'
@@ -21,7 +22,7 @@ import { StoresSeen } from './stores-seen.js'
 import { MOST, turns } from './turns.js'
 
 /** One registration's figures. */
-export interface Source extends TallySource {
+export interface Source extends TallySource, Protected {
   flights (): number
   waiters (): number
   recordedBytes (): number
@@ -43,6 +44,7 @@ export class Instruments {
   #endedStores = new StoreTally()
   readonly #stores = new StoresSeen()
   readonly #processes: ProcessMetrics
+  readonly #protection: ProtectionMetrics
   readonly #metrics: readonly Metric[]
 
   /** The metrics of a registry and prefix, made when they are first asked for. */
@@ -63,8 +65,14 @@ export class Instruments {
     this.registry = registry
     this.buckets = bucketsOf(buckets, BUCKETS)
     const sum = (read: (source: Source) => number): number => [...this.#sources].reduce((total, source) => total + read(source), 0)
-    const stores = (): Store[] => [...this.#sources].flatMap(source => [...source.stores()])
-    this.#processes = new ProcessMetrics({ stores, coordinations: () => [...this.#sources].flatMap(source => [...source.coordinations()]) })
+    const all = <T>(read: (source: Source) => Iterable<T>): T[] => [...this.#sources].flatMap(source => [...read(source)])
+    const stores = (): Store[] => all(source => source.stores())
+    this.#processes = new ProcessMetrics({ stores, coordinations: () => all(source => source.coordinations()) })
+    this.#protection = new ProtectionMetrics({
+      queues: () => all(source => source.queues()),
+      breakers: () => all(source => source.breakers()),
+      batches: () => all(source => source.batches())
+    })
     const metrics = metricsOf(`${prefix}coalesce_`, {
       series: this.#series,
       seen: this.#stores,
@@ -74,7 +82,8 @@ export class Instruments {
       stores,
       storeTally: () => this.#storeTally()
     })
-    this.#metrics = [...metrics, ...this.#processes.definitions(`${prefix}coalesce_`)].map(metric => new ReadMetric(metric)) as unknown as readonly Metric[]
+    const others = [this.#processes, this.#protection].flatMap(each => each.definitions(`${prefix}coalesce_`))
+    this.#metrics = [...metrics, ...others].map(metric => new ReadMetric(metric)) as unknown as readonly Metric[]
     this.#register()
   }
 
@@ -96,6 +105,7 @@ export class Instruments {
     this.#series.forgetEnded()
     this.#endedStores = new StoreTally()
     this.#processes.forget()
+    this.#protection.forget()
   }
 
   add (source: Source): void {
@@ -106,6 +116,7 @@ export class Instruments {
   remove (source: Source): void {
     this.#stores.evictions(source.stores())
     this.#processes.note()
+    this.#protection.note()
     this.#sources.delete(source)
     this.#series.remove(source)
     this.#endedStores.add(source.store)

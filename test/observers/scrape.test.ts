@@ -127,7 +127,10 @@ t.test('the alerts of the docs are rules that Prometheus takes, and fire at the 
   /** Of a counter that is there from the start. */
   const counted = (series: string, labels = ''): { series: string, values: string, labels: string } => ({ series, values: '0x20 1x20', labels })
   const route = 'route="/word"'
-  const first: Record<string, { series: string, values: string, labels: string }> = {
+  const first: Record<string, { series: string, values: string, labels: string, at?: string }> = {
+    CoalesceQueueSaturated: { series: 'coalesce_queue_waiting{queue="db",level="low"}', values: '0x20 1x20', labels: 'queue: db', at: '16m' },
+    CoalesceQueueSheds: counted('coalesce_shed_total{queue="db",level="low",reason="queue-full"}', 'queue: db, reason: queue-full'),
+    CoalesceBreakerOpen: counted('coalesce_breaker_transitions_total{breaker="db",to="open"}', 'breaker: db'),
     CoalesceFlightTimeouts: { series: `coalesce_requests_total{${route},outcome="leader",reason="flight-timeout"}`, values: '0x20 1x20', labels: 'route: /word' },
     CoalesceLimitsReached: { series: `coalesce_requests_total{${route},outcome="bypass",reason="max-flights"}`, values: '_x20 1x20', labels: 'route: /word, reason: max-flights' },
     CoalesceKeyFails: { series: `coalesce_requests_total{${route},outcome="bypass",reason="key-threw"}`, values: '_x20 1x20', labels: 'route: /word' },
@@ -144,7 +147,7 @@ t.test('the alerts of the docs are rules that Prometheus takes, and fire at the 
     CoalesceSharedStoreFails: counted('coalesce_shared_store_failed_total'),
     CoalesceStoreFails: { series: 'coalesce_store_errors_total{operation="get",reason="error"}', values: '_x20 1x20', labels: 'operation: get, reason: error' }
   }
-  const tests = Object.entries(first).map(([alert, { series, values, labels }]) => `
+  const tests = Object.entries(first).map(([alert, { series, values, labels, at = '12m' }]) => `
   - interval: 30s
     input_series:
       - { series: '${series}', values: '${values}' }
@@ -152,7 +155,7 @@ t.test('the alerts of the docs are rules that Prometheus takes, and fire at the 
       - { series: coalesce_shared_store_rejected_total, values: '0x40' }
     alert_rule_test:
       - { eval_time: 9m, alertname: ${alert} }
-      - { eval_time: 12m, alertname: ${alert}, exp_alerts: [{ exp_labels: { ${labels} } }] }
+      - { eval_time: ${at}, alertname: ${alert}, exp_alerts: [{ exp_labels: { ${labels} } }] }
       - { eval_time: 9m, alertname: CoalesceRefreshesFail }`)
   const names = files.map((_rules, index) => `rules-${index}.yml`)
   const folder = t.testdir({ ...Object.fromEntries(names.map((name, index) => [name, files[index] as string])), 'test.yml': `rule_files: [${names.join()}]\ntests:${tests.join('')}\n` })
