@@ -63,7 +63,7 @@ export interface Explanation {
 /** One question, and whether it decided. */
 export interface ExplainedStep {
   readonly step: 'enabled' | 'method' | 'body' | 'range' | 'upgrade' | 'method-override' | 'connection' | 'credentials' | 'request-directives' |
-    'key' | 'variant' | 'unshareable' | 'flight' | 'cached' | 'limits' | 'coordinator' | 'lead'
+    'key' | 'variant' | 'unshareable' | 'flight' | 'cached' | 'limits' | 'breaker' | 'coordinator' | 'queue' | 'lead'
   readonly decides: boolean
   readonly text: string
 }

@@ -6,7 +6,7 @@
  */
 import type { Clock } from '../../types/index.js'
 import { SILENT } from '../observers/silent.js'
-import type { Detail, Reason } from '../reasons.js'
+import type { BypassReason, Detail, Reason } from '../reasons.js'
 import type { Explanation, Outcome } from '../../types/index.js'
 import { Endings } from './endings.js'
 import type { Flight } from './flights/flight.js'
@@ -14,6 +14,7 @@ import { Flights } from './flights/flights.js'
 import { Outcomes } from './outcome.js'
 import type { Participant } from './participant.js'
 import { NEW } from './role.js'
+import { Solos } from './solo.js'
 import type { Unshareable } from './unshareable.js'
 import { areFew, keyWith, type Keyed, type Varied, type Variants } from './variants.js'
 
@@ -106,7 +107,7 @@ export async function foresee<R> (scout: Scout<R>, key: string, asked: Asked<R>)
     },
     variants,
     unshareable: { reasonFor: boarder => asked.remembered.reasonFor(boarder, variants), remember: nothing, forget: nothing as () => false },
-    caching: { refresh: nothing as () => never },
+    caching: { refresh: mayRefresh },
     outcomes: new Outcomes(clock, SILENT)
   })
   scout.key = key
@@ -115,8 +116,8 @@ export async function foresee<R> (scout: Scout<R>, key: string, asked: Asked<R>)
   if (place === 'park') {
     if (scout.role.type === 'served' || scout.role.type === 'refused') endings.parked(scout)
     await Promise.race([scout.decided, following])
-  } else if (place !== 'run') {
-    endings.runSolo(scout, place)
+  } else if (place !== 'run' && endings.runSolo(scout, place) === 'park') {
+    endings.parked(scout)
   }
   const isElsewhere = flight?.leader?.role.type === 'peer'
   return {
@@ -134,6 +135,24 @@ export async function foresee<R> (scout: Scout<R>, key: string, asked: Asked<R>)
           ...isElsewhere && { elsewhere: true }
         }
   }
+}
+
+/** Has a scout that would not board run for itself, for show. */
+export function foreseeAlone<R> (
+  scout: Scout<R>, reason: BypassReason, detail: Detail | undefined, { clock }: Pick<Asked<R>, 'clock'>
+): Pick<Foreseen, 'outcome' | 'reason' | 'detail'> {
+  const solos = new Solos<R>({ outcomes: new Outcomes(clock, SILENT) }, { parked: nothing })
+  solos.pass(scout, { type: 'solo', startedAt: 0 }, { outcome: 'bypass', reason, detail })
+  const { role } = scout
+  return role.type === 'refused'
+    ? { outcome: 'shed', reason: role.refusal.reason, detail: undefined }
+    : { outcome: scout.outcome as Outcome, reason: scout.outcomeReason, detail: scout.outcomeDetail }
+}
+
+/** Whether a stale result would be refreshed in the background. */
+function mayRefresh ({ boardedKey, cache, protection, refreshable, subject }: Participant<unknown>): boolean {
+  // None is less urgent than a refresh.
+  return refreshable && cache.mayRefresh(boardedKey) && typeof protection.foresee(subject, Infinity) === 'string'
 }
 
 /** Leads on a register of its own in the place of who leads. */

@@ -68,6 +68,8 @@ export interface ResultCache<R> {
   standIn (fallback: Fallback<R> | undefined): Cached<R> | undefined
   /** The run of a key failed: for a while stale results are served at once, and nothing is refreshed. */
   failed (key: string): void
+  /** Whether a background refresh may begin now. Changes nothing. */
+  mayRefresh (key: string): boolean
   /** Begins a background refresh; false if none may begin now. */
   beginRefresh (key: string): boolean
   endRefresh (key: string, failed: boolean): void
@@ -84,6 +86,7 @@ export const NO_CACHE: ResultCache<never> = Object.freeze<ResultCache<never>>({
   supersede () {},
   standIn: () => undefined,
   failed () {},
+  mayRefresh: () => false,
   beginRefresh: () => false,
   endRefresh () {}
 })
@@ -153,6 +156,10 @@ export class Cache<R> implements ResultCache<R> {
 
   failed (key: string): void {
     this.#refreshes.failed(key)
+  }
+
+  mayRefresh (key: string): boolean {
+    return this.#refreshes.mayBegin(key)
   }
 
   beginRefresh (key: string): boolean {

@@ -30,9 +30,14 @@ export class Refreshes {
     this.#now = now
   }
 
+  /** Whether a refresh of `key` may begin now. */
+  mayBegin (key: string): boolean {
+    return !this.#closed && !this.#running.has(key) && this.#running.size < MAX_REFRESHES && !this.isPausing(key)
+  }
+
   /** Begins a refresh of `key`; false if none may begin now. */
   begin (key: string): boolean {
-    if (this.#closed || this.#running.has(key) || this.#running.size >= MAX_REFRESHES || this.isPausing(key)) return false
+    if (!this.mayBegin(key)) return false
     this.#running.add(key)
     return true
   }

@@ -8,9 +8,10 @@ import { NO_CACHE, type ResultCache } from '../../engine/cache/cache.js'
 import type { Found } from '../../engine/cache/guarded-store.js'
 import { LOCAL, type Coordinator } from '../../engine/coordinators/coordinator.js'
 import type { Scout } from '../../engine/foresight.js'
-import { NO_PERMIT, NO_PROTECTION, type Protection } from '../../engine/protection/permits.js'
+import { NO_PERMIT, NO_PROTECTION, type Protection, type Refusal } from '../../engine/protection/permits.js'
 import type { RequestDirectives } from '../../http/request-directives.js'
 import type { Recording } from '../../http/recording.js'
+import type { Reason } from '../../reasons.js'
 import { Tally } from '../../observers/tally.js'
 import { RequestFacts } from '../request/facts.js'
 import type { Requests } from '../request/requests.js'
@@ -20,8 +21,10 @@ export class RequestScout extends RequestFacts implements Scout<Recording> {
   readonly decided: Promise<void>
   /** The cached response that its lookup came upon. */
   found: Found | undefined
-  /** Its run would wait for a slot. */
-  wouldWait = false
+  /** What protection would say of its run; undefined if it was not asked. */
+  permission: 'runs' | 'waits' | Refusal | undefined
+  /** Why that run would be for its own client only. */
+  alone: Reason | undefined
   readonly gone = false
   readonly error = undefined
   readonly failed = false
@@ -46,7 +49,10 @@ export class RequestScout extends RequestFacts implements Scout<Recording> {
     this.record = this.plan = decide as () => never
     const { cache } = route
     this.#cache = {
-      ...NO_CACHE, standIn: fallback => cache.standIn(fallback), lookUp: key => cache.peek(key, this, found => { this.found = found })
+      ...NO_CACHE,
+      standIn: fallback => cache.standIn(fallback),
+      mayRefresh: key => cache.mayRefresh(key),
+      lookUp: key => cache.peek(key, this, found => { this.found = found })
     }
   }
 
@@ -68,11 +74,13 @@ export class RequestScout extends RequestFacts implements Scout<Recording> {
     return {
       ...NO_PROTECTION,
       refusalFor: subject => protection.refusalFor(subject),
+      wouldProbe: subject => protection.wouldProbe(subject),
+      foresee: (subject, level) => protection.foresee(subject, level),
       ask: ({ level, subject }) => {
-        const foreseen = protection.foresee(subject, level)
-        if (typeof foreseen !== 'string') return foreseen
-        this.wouldWait = foreseen === 'waits'
-        return NO_PERMIT
+        const { role } = this
+        if (role.type === 'queued') this.alone = role.as?.reason
+        this.permission = protection.foresee(subject, level)
+        return typeof this.permission === 'string' ? NO_PERMIT : this.permission
       }
     }
   }

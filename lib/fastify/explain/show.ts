@@ -6,7 +6,7 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { ExplainedEntry, Explanation, KeptEntry } from '../../../types/index.js'
 import type { Found } from '../../engine/cache/guarded-store.js'
-import { foresee } from '../../engine/foresight.js'
+import { foresee, foreseeAlone } from '../../engine/foresight.js'
 import { partsOf } from '../../http/explained-key.js'
 import { NO_REQUEST_DIRECTIVES, type RequestDirectives } from '../../http/request-directives.js'
 import type { BypassReason, Detail } from '../../reasons.js'
@@ -36,27 +36,29 @@ interface Refusal {
 
 /** Answers a request that is made only to be explained. `answer`: its key, or why it does not board. */
 export function show (inquiry: Inquiry, shown: Shown, answer: string | Refusal): void {
-  const { reply } = shown
+  const { demands, reply, request, requests, route } = shown
+  const scout = new RequestScout(requests, route, request, reply, demands ?? NO_REQUEST_DIRECTIVES)
   const end = (): void => { reply.code(204).send() }
   inquiry.admitted = true
   if (typeof answer === 'string') {
-    tellKey(inquiry, shown, answer).then(end, end)
+    tellKey(inquiry, scout, answer).then(end, end)
     return
   }
   const { reason, detail } = answer
+  const foreseen = foreseeAlone(scout, reason, detail, requests.conductor)
   inquiry.tell(summed({
-    steps: stepsOfRefused(reason, detail),
-    outcome: 'bypass',
-    reason,
-    cause: detail?.cause,
-    outside: outsideOf(shown.request, shown.route.settings, [])
+    steps: stepsOfRefused(scout, foreseen, reason, detail),
+    outcome: foreseen.outcome,
+    reason: foreseen.reason,
+    cause: foreseen.detail?.cause,
+    outside: outsideOf(request, route.settings, [])
   }))
   end()
 }
 
-async function tellKey (inquiry: Inquiry, { demands, reply, request, requests, route }: Shown, key: string): Promise<void> {
+async function tellKey (inquiry: Inquiry, scout: RequestScout, key: string): Promise<void> {
+  const { request, requests, route } = scout
   const { settings } = route
-  const scout = new RequestScout(requests, route, request, reply, demands ?? NO_REQUEST_DIRECTIVES)
   const foreseen = await foresee(scout, key, requests.conductor)
   const { coordinator } = requests
   const steps = stepsOf(scout, foreseen, coordinator)

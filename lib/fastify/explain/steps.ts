@@ -8,7 +8,9 @@ import { LOCAL, type Coordinator } from '../../engine/coordinators/coordinator.j
 import type { Foreseen } from '../../engine/foresight.js'
 import type { Recording } from '../../http/recording.js'
 import type { BypassReason, Detail } from '../../reasons.js'
+import { isRefused, protectionSteps, waitText } from './protection-steps.js'
 import type { RequestScout } from './scout.js'
+import { decides, goesOn, inWords } from './words.js'
 
 /** What is asked before a request boards: the reasons for which it does not, and what is said if it goes on. */
 const ASKED: ReadonlyArray<readonly [step: ExplainedStep['step'], against: readonly BypassReason[], ok: string]> = [
@@ -55,11 +57,13 @@ const WHY: Readonly<Record<Told, string>> = {
 const ASKED_FIRST = 'the coordinator is asked first whether another process runs for this key: if one does, it waits for that and gets its response (peer)'
 const DOWN = 'the coordinator cannot be asked now whether another process runs for this key, and is not waited for'
 
-/** The steps of a request that is not admitted. */
-export function stepsOfRefused (reason: BypassReason, detail: Detail | undefined): ExplainedStep[] {
+/** The steps of a request that is not admitted. `foreseen`: what becomes of the run that it has for itself. */
+export function stepsOfRefused (
+  scout: RequestScout, foreseen: Pick<Foreseen, 'outcome' | 'reason'>, reason: BypassReason, detail: Detail | undefined
+): ExplainedStep[] {
   const last = ASKED.findIndex(([, against]) => against.includes(reason))
   const text = detail === undefined ? WHY[reason as Told] : `it carries ${credentialOf(detail)}, which may say who is asking, and the key does not cover that`
-  return ASKED.slice(0, last + 1).map(([step, , ok], index) => index < last ? goesOn(step, ok) : decides(step, text))
+  return ASKED.slice(0, last + 1).flatMap(([step, , ok], index) => index < last ? goesOn(step, ok) : alone(scout, foreseen, step, text))
 }
 
 /** The steps of a request that is admitted. */
@@ -67,30 +71,48 @@ export function stepsOf (scout: RequestScout, foreseen: Foreseen, coordinator: C
   return [...ASKED.map(([step, , ok]) => goesOn(step, ok)), ...boarding(scout, foreseen, coordinator)]
 }
 
-function boarding (
-  scout: RequestScout, { flight, names, outcome, reason, unshareableFor }: Foreseen, coordinator: Coordinator<Recording>
+/** The steps from the one that decides that a request has a run for itself. */
+function alone (scout: RequestScout, foreseen: Pick<Foreseen, 'outcome' | 'reason'>, step: ExplainedStep['step'], text: string): ExplainedStep[] {
+  if (!isRefused(foreseen)) return [decides(step, text + waitText(scout))]
+  return [goesOn(step, text), ...passing(scout, foreseen, LOCAL)]
+}
+
+/** What a run has to pass, and the coordinator, which is asked in between if it would lead. */
+function passing (
+  scout: RequestScout, foreseen: Pick<Foreseen, 'outcome' | 'reason'>, coordinator: Coordinator<Recording>
 ): ExplainedStep[] {
+  const { breaker, queue } = protectionSteps(scout, foreseen, coordinator)
+  const asked = coordinator === LOCAL ? undefined : goesOn('coordinator', coordinator.isDown ? DOWN : ASKED_FIRST)
+  // Who may have no run leads for nobody.
+  const order = breaker?.decides === true ? [breaker] : scout.alone === undefined ? [breaker, asked, queue] : [asked, breaker, queue]
+  return order.filter(step => step !== undefined)
+}
+
+function boarding (scout: RequestScout, foreseen: Foreseen, coordinator: Coordinator<Recording>): ExplainedStep[] {
+  const { flight, names, outcome, unshareableFor } = foreseen
+  // Of a run that is refused: why it would have been for itself.
+  const reason = isRefused(foreseen) ? scout.alone : foreseen.reason
   const steps = [goesOn('variant', names.length === 0
     ? 'no response of the key is known to depend on anything else'
     : 'responses of the key are known to depend on more')]
   if (unshareableFor !== undefined) {
     const known = `the last response could not be shared (${String(scout.unshareableFor)}), which is remembered for ${inWords(unshareableFor)} more`
-    return [...steps, decides('unshareable', reason === 'unshareable' ? known : `${known}; ${WHY[reason as Told]}`)]
+    return [...steps, ...alone(scout, foreseen, 'unshareable', reason === 'unshareable' ? known : `${known}; ${WHY[reason as Told]}`)]
   }
   steps.push(goesOn('unshareable', 'it is not remembered as one whose responses cannot be shared'))
   if (outcome === 'follower') return [...steps, decides('flight', `request ${String(flight?.leaderId)} runs the handler for this key, and it waits for that`)]
   if (outcome === 'peer') return [...steps, decides('flight', 'another process runs the handler for this key, and it waits for that')]
   steps.push(goesOn('flight', flight === undefined ? 'no run is in the air for this key' : 'a run is in the air for this key'))
-  if (outcome === 'hit' || outcome === 'stale') return [...steps, decides('cached', `a response is cached, and is served (${String(reason)})`)]
+  if (outcome === 'hit' || (outcome === 'stale' && !isRefused(foreseen))) return [...steps, decides('cached', `a response is cached, and is served (${String(reason)})`)]
   if (flight === undefined) {
     const text = cachedText(scout)
-    if (reason === 'only-if-cached' || reason === 'vary') return [...steps, decides('cached', `${text}; ${WHY[reason]}`)]
+    if (reason === 'only-if-cached' || reason === 'vary') return [...steps, ...alone(scout, foreseen, 'cached', `${text}; ${WHY[reason]}`)]
     steps.push(goesOn('cached', text))
   }
-  if (reason !== undefined && reason !== 'head' && reason !== 'range') return [...steps, decides('limits', WHY[reason as Told])]
+  if (reason !== undefined && reason !== 'head' && reason !== 'range') return [...steps, ...alone(scout, foreseen, 'limits', WHY[reason as Told])]
   if (reason === undefined) steps.push(goesOn('limits', 'there is room'))
-  if (coordinator !== LOCAL) steps.push(goesOn('coordinator', coordinator.isDown ? DOWN : ASKED_FIRST))
-  return [...steps, decides('lead', reason === undefined ? 'it runs the handler, and those who ask meanwhile wait for it' : WHY[reason])]
+  steps.push(...passing(scout, foreseen, coordinator))
+  return isRefused(foreseen) ? steps : [...steps, decides('lead', reason === undefined ? 'it runs the handler, and those who ask meanwhile wait for it' : WHY[reason])]
 }
 
 function cachedText ({ found, missed, route }: RequestScout): string {
@@ -100,17 +122,4 @@ function cachedText ({ found, missed, route }: RequestScout): string {
 
 function credentialOf ({ cause, names: [name] }: Detail): string {
   return name ?? `a client's ${cause}`
-}
-
-/** A time in milliseconds. */
-export function inWords (time: number): string {
-  return Math.abs(time) < 1_000 ? `${Math.round(time)} ms` : `${(time / 1_000).toFixed(1)} s`
-}
-
-function goesOn (step: ExplainedStep['step'], text: string): ExplainedStep {
-  return { step, decides: false, text }
-}
-
-function decides (step: ExplainedStep['step'], text: string): ExplainedStep {
-  return { step, decides: true, text }
 }

@@ -4,6 +4,7 @@
  * Invariant: once the app is ready, only `disabled` and `warned` change.
  */
 import type { FastifyRequest } from 'fastify'
+import type { CircuitBreaker, RunQueue } from '../../../types/index.js'
 import type { ResultCache } from '../../engine/cache/cache.js'
 import type { Fleet } from '../../engine/flights/fleet.js'
 import type { Flight } from '../../engine/flights/flight.js'
@@ -39,6 +40,8 @@ export interface CoalescedRoute {
   protection: Protection
   /** How urgent a request is; undefined where all are equally urgent. */
   levelOf: ((request: FastifyRequest) => number) | undefined
+  queue: RunQueue | undefined
+  breaker: CircuitBreaker | undefined
   disabled: boolean
   parksAt: 'onRequest' | 'preHandler'
   /** Where, why there, and which hooks followers skip because of that. */

@@ -72,6 +72,8 @@ export function adoptRoute (fastify: FastifyInstance, scope: Scope, options: Rou
     get urls () { return [...new Set([this.url, options.url])] },
     protection: NO_PROTECTION,
     levelOf: undefined,
+    queue: undefined,
+    breaker: undefined,
     disabled: false,
     parksAt: 'preHandler',
     parking: { at: 'preHandler', why: 'the app is not complete yet', skips: [] },

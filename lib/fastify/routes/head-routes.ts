@@ -9,7 +9,7 @@ import { isDeepStrictEqual } from 'node:util'
 import type { CoalescedRoute } from '../request/route.js'
 
 /** The part of a route that decides about the pairing. */
-export type Pairable = Pick<CoalescedRoute, 'methods' | 'urls' | 'constraints' | 'handler' | 'choice' | 'keyHead' | 'protection' | 'levelOf'>
+export type Pairable = Pick<CoalescedRoute, 'methods' | 'urls' | 'constraints' | 'handler' | 'choice' | 'keyHead' | 'protection' | 'levelOf' | 'queue' | 'breaker'>
 
 /** Gives each HEAD route the key prefix of its GET route. */
 export function pairHeads (routes: readonly Pairable[]): void {
@@ -32,6 +32,8 @@ export function pairHeads (routes: readonly Pairable[]): void {
     // They run the same handler.
     head.protection = get.protection
     head.levelOf = get.levelOf
+    head.queue = get.queue
+    head.breaker = get.breaker
   }
 }
 

@@ -13,9 +13,7 @@ const isHead = ({ methods }: CoalescedRoute): boolean => methods.every(method =>
 /** Pairs HEAD routes with GET routes, and protects all that want that. */
 export function protectRoutes ({ protect, routes }: Scope): void {
   const give = (route: CoalescedRoute): void => {
-    const { levelOf, protection } = protect(route.settings, `${route.tally.method} ${route.tally.route}`)
-    route.protection = protection
-    route.levelOf = levelOf
+    Object.assign(route, protect(route.settings, `${route.tally.method} ${route.tally.route}`))
   }
   for (const route of routes) if (!isHead(route)) give(route)
   pairHeads(routes)
