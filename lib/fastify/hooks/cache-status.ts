@@ -46,9 +46,6 @@ function factsOf (participant: RequestParticipant, now: number): CacheStatusFact
       return { hit: false, detail }
     case 'peer':
       return { fwd, collapsed: true, detail: `peer/${String(detail)}` }
-    case 'shed':
-      // It had to go to the handler, and was not let: what its fallback made is not stored either.
-      return { fwd: participant.bypasses ? 'bypass' : fwd, detail: `shed/${String(detail)}` }
     default:
       return {
         fwd,
