@@ -294,7 +294,10 @@ t.test('the metrics of the workers of a cluster add up, and what is no sum is le
   const followers = values.coalesce_followers_per_flight ?? []
   t.strictSame(followers, [...Array(15).fill(2), 0, 2], 'buckets, sum and count')
   const sums = workers[0]?.filter(({ type, aggregator }) => type as unknown === 'gauge' && aggregator === 'sum').map(({ name }) => name)
-  t.strictSame(sums?.sort(), ['cache_bytes', 'cache_entries', 'coordinator_circuits_open', 'flights', 'recorded_bytes', 'waiters'].map(name => `coalesce_${name}`))
+  t.strictSame(sums?.sort(), [
+    'breaker_state', 'cache_bytes', 'cache_entries', 'coordinator_circuits_open', 'flights', 'queue_limit', 'queue_running', 'queue_waiting',
+    'recorded_bytes', 'waiters'
+  ].map(name => `coalesce_${name}`))
 })
 
 t.test('a registration inside another one\'s context counts into its metrics, once', async t => {

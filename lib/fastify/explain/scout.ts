@@ -73,7 +73,6 @@ export class RequestScout extends RequestFacts implements Scout<Recording> {
     const { route: { protection } } = this
     return {
       ...NO_PROTECTION,
-      refusalFor: subject => protection.refusalFor(subject),
       wouldProbe: subject => protection.wouldProbe(subject),
       foresee: (subject, level) => protection.foresee(subject, level),
       ask: ({ level, subject }) => {
