@@ -73,8 +73,7 @@ export class Caching<R> {
       return false
     }
     if (protection === NO_PROTECTION) return go(NO_PERMIT)
-    const answered = (permission: Permission): void => { queueMicrotask(() => { go(permission) }) }
-    const answer = protection.ask({ level, subject: participant.subject, runTimeout, isRefresh: true, answered })
+    const answer = protection.ask({ level, subject: participant.subject, runTimeout, isRefresh: true, answered: go })
     return answer.type === 'waits' || go(answer)
   }
 

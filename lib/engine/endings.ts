@@ -15,8 +15,9 @@ import type { PeerResult } from './coordinators/codec.js'
 import { LEADS } from './coordinators/coordinator.js'
 import type { PeerNote } from './coordinators/lease.js'
 import { Departures, MAX_BOARDINGS } from './departures.js'
-import type { Flight, FlightListener } from './flights/flight.js'
+import type { Flight } from './flights/flight.js'
 import type { AbortReason, Ending } from './flights/landing.js'
+import type { FlightListener } from './flights/listener.js'
 import { openPeer } from './live.js'
 import { outcomeOf } from './outcome.js'
 import type { Participant } from './participant.js'
@@ -35,7 +36,7 @@ const WAITS_FOR_TURN = Object.freeze({ type: 'alone', finished () {} })
 type P<R> = Participant<R>
 type F<R> = Flight<R, Participant<R>>
 
-export class Endings<R> implements Arrivals<R>, FlightListener<R, P<R>> {
+export class Endings<R> implements Arrivals<R>, FlightListener<R, P<R>, F<R>> {
   readonly departures: Departures<R>
   readonly solos: Solos<R>
   readonly #parts: Parts<R>

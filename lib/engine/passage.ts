@@ -36,13 +36,12 @@ export class Passage<R> {
     const { lastLeader } = flight
     const role: Preparing = { type: 'preparing' }
     leader.role = role
-    const answered = (permission: Permission): void => { queueMicrotask(() => { this.#later(leader, role, permission) }) }
+    const answered = (permission: Permission): void => { this.#later(leader, role, permission) }
     if (lastLeader?.place !== undefined) {
       const place = leader.place = lastLeader.place
       lastLeader.place = undefined
       place.handOver(answered)
-      place.joined(level)
-      place.left(lastLeader.level)
+      flight.wait()
       return 'park'
     }
     const answer = protection.ask({ level, subject, runTimeout, isRefresh: false, answered }, lastLeader?.permit.passOn())

@@ -26,7 +26,7 @@ export class Solos<R> {
     if (protection === NO_PROTECTION) return this.#begin(participant, until, as)
     const role: Queued = { type: 'queued', until, as }
     participant.role = role
-    const answered = (permission: Permission): void => { queueMicrotask(() => { this.#later(participant, role, permission) }) }
+    const answered = (permission: Permission): void => { this.#later(participant, role, permission) }
     const answer = protection.ask({ level, subject: participant.subject, runTimeout, isRefresh: false, answered })
     if (answer.type !== 'waits') return this.#answered(participant, role, answer)
     participant.place = answer

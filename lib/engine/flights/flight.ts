@@ -6,12 +6,12 @@
  * first follower is told. Very many followers are told in more than one turn of the event loop, in order of boarding; until it is its
  * turn, a follower may leave, but its wait does not time out.
  */
-import type { Clock } from '../../../types/index.js'
-import { Timed, type Deadlines } from '../../deadlines.js'
+import { Timed } from '../../deadlines.js'
 import type { Place } from '../protection/permits.js'
 import type { Fleet, FleetMember } from './fleet.js'
 import { Followers, type WaitListener, type Waiter } from './followers.js'
-import { PROMOTED, WAIT_TIMEOUT, type AbortReason, type Ending, type Landing } from './landing.js'
+import { PROMOTED, WAIT_TIMEOUT, type Ending, type Landing } from './landing.js'
+import type { FlightRegistry } from './listener.js'
 import { TURN } from './pace.js'
 import { Ramp, type Run } from './ramp.js'
 import { tell } from './telling.js'
@@ -36,31 +36,7 @@ export interface Passenger<R, P extends Passenger<R, P>> extends Waiter {
   readonly place: Place | undefined
 }
 
-/** Is told how flights end. Must not throw. */
-export interface FlightListener<R, P extends Passenger<R, P>> {
-  /** A flight ended for a follower. The follower is not on it any more, unless it leads it now. */
-  settle (follower: P, ending: Ending<R>, flight: Flight<R, P>): void
-  /** Whether an ending answers a follower. If not it boards again, and must do so at once to find the others who do. */
-  isAnsweredBy (follower: P, ending: Ending<R>): boolean
-  /** The run of this leader takes too long. Called before another one leads in its place. */
-  overdue (leader: P): void
-  /** Nobody needs the run of this leader any more. The leader is off the flight. */
-  aborted (leader: P, reason: AbortReason): void
-  /** The run of this leader has answered in time, but takes too long to end: newcomers do not wait for it any more. */
-  outlasted (leader: P): void
-}
-
-/** The register that a flight belongs to, as the flight sees it. */
-export interface FlightRegistry<R, P extends Passenger<R, P>> {
-  readonly listener: FlightListener<R, P>
-  readonly clock: Clock
-  /** Watches how long leaders take. */
-  readonly deadlines: Deadlines
-  /** The flight takes no more passengers. */
-  release (flight: Flight<R, P>): void
-  /** So many more followers are waiting; fewer if it is negative. */
-  waitersChanged (by: number): void
-}
+type Registry<R, P extends Passenger<R, P>> = FlightRegistry<R, P, Flight<R, P>>
 
 /** After so many promotions, unless runs elsewhere were lost, all are released: nobody waits longer than for one further run. */
 const MAX_PROMOTIONS = 1
@@ -79,7 +55,7 @@ export class Flight<R, P extends Passenger<R, P>> extends Timed implements Fleet
   readonly fleet: Fleet<Flight<R, P>> | undefined
   older: Flight<R, P> | undefined
   younger: Flight<R, P> | undefined
-  readonly #registry: FlightRegistry<R, P>
+  readonly #registry: Registry<R, P>
   #leader: P | undefined
   /** Who led before, or led last. */
   lastLeader: P | undefined
@@ -93,7 +69,7 @@ export class Flight<R, P extends Passenger<R, P>> extends Timed implements Fleet
   #telling: Landing<R> | undefined
 
   /** @param now the time, by the clock of `registry` */
-  constructor (key: string, leader: P, registry: FlightRegistry<R, P>, now: number) {
+  constructor (key: string, leader: P, registry: Registry<R, P>, now: number) {
     super()
     this.key = key
     this.limit = leader.flightTimeout
@@ -123,6 +99,11 @@ export class Flight<R, P extends Passenger<R, P>> extends Timed implements Fleet
   hold (place: Place): void {
     for (const { level } of this.#followers?.all() ?? []) place.joined(level)
     if (!this.#leaderStays) place.left((this.#leader as P).level)
+    this.wait()
+  }
+
+  /** Its leader waits for a permit, perhaps in the place of the one before. */
+  wait (): void {
     this.#registry.deadlines.end(this)
   }
 
@@ -186,7 +167,9 @@ export class Flight<R, P extends Passenger<R, P>> extends Timed implements Fleet
     if (next === undefined || this.promotions >= most) return this.land(leader, { type: 'abandoned', reason })
     this.promotions++
     leader.flight = undefined
-    this.#forget(next)
+    // Who is promoted may take its place, and still waits for the run.
+    if (this.#leaderStays) leader.place?.left(leader.level)
+    this.#remove(next)
     this.#succeed(next)
     this.#registry.listener.settle(next, PROMOTED, this)
     return true
@@ -275,9 +258,13 @@ export class Flight<R, P extends Passenger<R, P>> extends Timed implements Fleet
   }
 
   #forget (follower: P): void {
+    this.#remove(follower)
+    this.#leader?.place?.left(follower.level)
+  }
+
+  #remove (follower: P): void {
     this.#followers?.remove(follower)
     follower.flight = undefined
-    this.#leader?.place?.left(follower.level)
     this.#registry.waitersChanged(-1)
   }
 
@@ -291,6 +278,8 @@ export class Flight<R, P extends Passenger<R, P>> extends Timed implements Fleet
   #end (): void {
     const leader = this.#leader
     if (leader !== undefined) leader.flight = undefined
+    // Nobody but itself waits for its run any more.
+    if (leader?.place !== undefined) for (const { level } of this.#followers?.all() ?? []) leader.place.left(level)
     this.lastLeader = leader
     this.#leader = undefined
     this.fleet?.remove(this)

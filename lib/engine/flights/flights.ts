@@ -7,7 +7,8 @@
  */
 import type { Clock } from '../../../types/index.js'
 import { Deadlines } from '../../deadlines.js'
-import { Flight, type FlightListener, type FlightRegistry, type Passenger } from './flight.js'
+import { Flight, type Passenger } from './flight.js'
+import type { FlightListener, FlightRegistry } from './listener.js'
 import { PurgeTimes } from '../cache/purge-times.js'
 
 /** The place that a passenger got, or why it got none. */
@@ -21,10 +22,10 @@ export interface FlightLimits {
   readonly maxWaiters: number
 }
 
-export class Flights<R, P extends Passenger<R, P>> implements FlightRegistry<R, P> {
+export class Flights<R, P extends Passenger<R, P>> implements FlightRegistry<R, P, Flight<R, P>> {
   readonly clock: Clock
   readonly deadlines: Deadlines
-  readonly listener: FlightListener<R, P>
+  readonly listener: FlightListener<R, P, Flight<R, P>>
   readonly #limits: FlightLimits
   readonly #flights = new Map<string, Flight<R, P>>()
   /** The flight that was boarded last. It is not in the map, because most land before the next is boarded. */
@@ -37,7 +38,7 @@ export class Flights<R, P extends Passenger<R, P>> implements FlightRegistry<R, 
   #fenceForAll = 0
   readonly #fenced = new PurgeTimes()
 
-  constructor (limits: FlightLimits, clock: Clock, listener: FlightListener<R, P>) {
+  constructor (limits: FlightLimits, clock: Clock, listener: FlightListener<R, P, Flight<R, P>>) {
     this.#limits = limits
     this.clock = clock
     this.listener = listener

@@ -125,12 +125,12 @@ class Applicant implements Waiter, Place {
 
   take (slot: Slot): boolean {
     const permission = this.#begin(slot)
-    this.#answered(permission)
+    this.#answer(permission)
     return permission.type === 'granted'
   }
 
   refused (refusal: Refusal): void {
-    this.#answered(refusal)
+    this.#answer(refusal)
   }
 
   joined (level: number): void {
@@ -147,5 +147,10 @@ class Applicant implements Waiter, Place {
 
   handOver (answered: (permission: Permission) => void): void {
     this.#answered = answered
+  }
+
+  /** Later: who makes room is in the middle of something else. Who has its place by then is told. */
+  #answer (permission: Permission): void {
+    queueMicrotask(() => { this.#answered(permission) })
   }
 }

@@ -49,7 +49,7 @@ export interface Place {
   joined (level: number): void
   /** One fewer. */
   left (level: number): void
-  /** Nobody wants the run any more. It is not answered. */
+  /** Nobody wants the run any more. It is not answered, unless it is about to be. */
   leave (): void
   /** Somebody else runs in the place of who has asked, and is answered instead. */
   handOver (answered: (permission: Permission) => void): void
@@ -65,7 +65,7 @@ export interface Asking {
   readonly isRefresh: boolean
   /** After so many milliseconds it has failed, and loses its slot. */
   readonly runTimeout: number
-  /** Answers it, if it has to wait. Must not throw. */
+  /** Answers it, if it has to wait, in a turn of its own. Must not throw. */
   readonly answered: (permission: Permission) => void
 }
 

@@ -207,6 +207,14 @@ export function widen (request: FastifyRequest): void {
   (request as unknown as Narrowed)[kNarrowing]?.widen()
 }
 
+/** Asks, with the whole query, what is no part of the key. `ask` must not throw. */
+export function asSent<T> (request: FastifyRequest, settings: Settings, ask: () => T): T {
+  widen(request)
+  const answer = ask()
+  narrow(request, settings)
+  return answer
+}
+
 /** The names of the parameters that the key leaves out. */
 export function uncoveredParameters (request: FastifyRequest, settings: Settings): string[] {
   if (typeof settings.query !== 'object') return []

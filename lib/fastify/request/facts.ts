@@ -27,7 +27,7 @@ import { planResponse, suitabilityOf, type Response } from '../cache/response-ca
 import type { Log } from '../../observers/observer.js'
 import { quiet } from '../../observers/warn.js'
 import { isLoggingError } from '../internals.js'
-import { queryValue } from '../dependencies/narrowing.js'
+import { asSent, queryValue } from '../dependencies/narrowing.js'
 import { isRefreshable, NO_ADDRESS, sendRefresh } from '../cache/refresh-request.js'
 import { Participant } from '../../engine/participant.js'
 import type { Protection } from '../../engine/protection/permits.js'
@@ -63,7 +63,8 @@ export abstract class RequestFacts extends Participant<Recording> {
     this.request = request
     this.reply = reply
     this.followsOnly = followReason(request)
-    if (route.levelOf !== undefined) this.level = route.levelOf(request)
+    const { levelOf, settings } = route
+    if (levelOf !== undefined) this.level = asSent(request, settings, () => levelOf(request))
   }
 
   /** Notes that the handler read the client's address. */

@@ -54,23 +54,15 @@ export class RequestParticipant extends AnsweredRequest {
   #protected: ProtectedRun | undefined
 
   /** Whether it runs, or ran, the handler for others than its client. */
-  get led (): boolean {
-    return this.#led
-  }
+  get led (): boolean { return this.#led }
 
   /** The status that its own handler answered with. */
-  get runStatus (): number | undefined {
-    return this.#run?.status
-  }
+  get runStatus (): number | undefined { return this.#run?.status }
 
   /** Set once its handler has forwarded the request to an upstream. */
-  get forwarded (): Forwarded | undefined {
-    return this.#run?.forwarded
-  }
+  get forwarded (): Forwarded | undefined { return this.#run?.forwarded }
 
-  get gone (): boolean {
-    return this.#clientLeft
-  }
+  get gone (): boolean { return this.#clientLeft }
 
   /** What its run was seen to read; undefined without a run that counts, or where the route trusts the response. */
   get reads (): Reads | undefined {
@@ -153,6 +145,12 @@ export class RequestParticipant extends AnsweredRequest {
     this.#controller ??= new AbortController()
     this.#controller.abort(reason)
     this.end()
+  }
+
+  /** Its handler has returned a promise. If its client left while it waited, nothing else tells when the run ends. */
+  returned (result: PromiseLike<unknown>): void {
+    this.result = result
+    if (this.#clientLeft) this.#awaitResult()
   }
 
   readAddress (): void {
@@ -261,7 +259,7 @@ export class RequestParticipant extends AnsweredRequest {
       return
     }
     conductor.finished(this)
-    this.#protected?.closed(ended)
+    if (ended) this.#protected?.endedByHand()
     if (ended) run?.endedByHand()
     // Hooks that are still at its response may read on.
     if (run?.captured !== true || run.decided) this.reader?.destroy()
@@ -273,9 +271,11 @@ export class RequestParticipant extends AnsweredRequest {
 
   /** The client of a leader has left. A handler that has ended without an answer gives none any more; one that goes on still may. */
   #awaitResult (): void {
+    this.#protected?.clientLeft()
     if (this.role.type !== 'leader' || this.result === undefined || this.forwarded !== undefined) return
+    // What the handler has answered, if it did, is captured by then.
     const giveUp = (): void => { if (this.#run?.captured !== true && this.result !== undefined) this.conductor.abandon(this, 'no-reply') }
-    this.result.then(giveUp, giveUp)
+    this.result.then(() => setImmediate(giveUp), () => setImmediate(giveUp))
   }
 
   /** It waits: for a leader, for a store, or for its turn to run alone. */

@@ -89,19 +89,20 @@ export class ProtectedRun {
     onClose(this.#run.reply, () => { this.over() })
   }
 
-  /** @param ended by hand, past `reply.send` */
-  closed (ended: boolean): void {
-    if (this.#isAnswered) return
-    if (ended) {
-      this.over()
-      return
-    }
+  /** The reply was ended past `reply.send`, if that was not called. */
+  endedByHand (): void {
+    if (!this.#isAnswered) this.over()
+  }
+
+  /** Its client has left. */
+  clientLeft (): void {
     const { forwarded, result } = this.#run
-    if (result === undefined || forwarded !== undefined) return
-    // What the handler has answered, if it did, is captured by then.
+    if (this.#isAnswered || result === undefined || forwarded !== undefined) return
     const over = (): void => {
       setImmediate(() => {
-        if (!this.#isAnswered && !this.#run.isUnwanted) this.#permit.tell(this.#end(new Error('no reply')))
+        // What the handler has answered, if it did, is captured by now. If it has returned its reply, it answers later.
+        if (this.#isAnswered || this.#run.result === undefined) return
+        if (!this.#run.isUnwanted) this.#permit.tell(this.#end(new Error('no reply')))
         this.over()
       })
     }

@@ -104,7 +104,7 @@ export function adoptRoute (fastify: FastifyInstance, scope: Scope, options: Rou
     participant.handle()
     const { refusal } = participant
     const result = refusal === undefined ? handler.call(this, request, reply) : fallback?.call(this, request, reply, refusal.reason)
-    if (isPromise(result)) participant.result = result
+    if (isPromise(result)) participant.returned(result)
     return result
   }
   const coalescedHandler: Handler = function coalescedHandler (request, reply) {
