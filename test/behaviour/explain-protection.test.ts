@@ -36,7 +36,7 @@ async function start (t: Test, options: CoalesceRouteOptions = {}, meets = false
     over.open()
     await app.close()
   })
-  await app.register(coalesce, { clock, ...meets && { coordinator } })
+  await app.register(coalesce, { clock, cacheStatus: true, ...meets && { coordinator } })
   const asks = options.queue === false ? {} : { queue, priority: (request: { headers: object }) => 'x-urgent' in request.headers ? 'high' : undefined }
   app.get('/word/:word', { config: { coalesce: { breaker, ...asks, ...options } } }, async request => {
     if (request.url.endsWith('held')) await over.promise
@@ -123,15 +123,17 @@ t.test('a breaker that is open says for how long, and then who tries', async t =
   t.match((await said({ url: '/word/cached' })).at(-1), /another run tries whether it can be closed; what is cached/)
 })
 
-t.test('a refresh that may not begin does not try', async t => {
+t.test('a refresh that finds no place in the queue does not try', async t => {
   const { app, clock, occupy, queue, said } = await start(t, { ttl: '1s', staleIfError: '1m' })
-  await app.inject('/word/a')
-  for (const word of ['held', 'b', 'c']) await occupy(`/word/${word}`)
+  await app.inject('/word/cached')
+  await app.inject('/word/failing')
+  clock.advance(5_000)
   queue.limit = 0
-  const { breaker } = { breaker: app.coalesce.stats().breakers?.[0] }
-  t.equal(breaker?.state, 'closed')
-  clock.advance(2_000)
-  t.match((await said()).at(-1), /^→ queue: .* what is cached is served/)
+  for (const word of ['b', 'c']) await occupy(`/word/${word}`)
+  t.match((await said({ url: '/word/cached' })).slice(-2), [/half open: this run tries/, /^→ queue: .* is full.* what is cached is served/])
+  const { headers, statusCode } = await app.inject('/word/cached')
+  t.strictSame([statusCode, headers['cache-status']], [200, 'fastify-coalesce; hit; ttl=-4; detail=queue-full'], 'and so it is')
+  queue.limit = 1
 })
 
 t.test('the coordinator is asked between the two, and not for a run that may not begin', async t => {

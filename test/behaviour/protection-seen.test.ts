@@ -157,10 +157,32 @@ t.test('a queue of two registrations is told of once, and what it has counted st
   await first
   await one.close()
   t.ok((await scraped(registry)).includes('coalesce_queue_limit{queue="shared"} 1'))
+  queue.limit = 0
+  await other.inject('/')
   await other.close()
   const left = await scraped(registry)
-  t.ok(left.includes(shed))
+  t.ok(left.includes(shed.replace(/1$/, '2')), 'also what was counted after the last scrape')
   t.notMatch(left.join('\n'), /queue_limit/)
+})
+
+t.test('a registry that was cleared counts anew: what has ended is not in it', async t => {
+  const registry = new Registry()
+  const make = async (name: string): Promise<FastifyInstance> => {
+    const app: FastifyInstance = Fastify()
+    t.teardown(() => app.close())
+    await app.register(coalesce, { metrics: { registry, path: false } })
+    app.get('/', { config: { coalesce: { breaker: circuitBreaker({ name }) } } }, async () => 'ok')
+    await app.ready()
+    return app
+  }
+  const one = await make('first')
+  await one.close()
+  t.match((await scraped(registry)).join('\n'), /first/)
+  registry.clear()
+  await make('second')
+  const told = (await scraped(registry)).join('\n')
+  t.match(told, /second/)
+  t.notMatch(told, /first/)
 })
 
 t.test('a breaker that opens is warned of once, and when it is closed again; what is between is for who debugs', async t => {
