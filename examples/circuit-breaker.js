@@ -12,7 +12,7 @@ import coalesce, { circuitBreaker } from 'fastify-coalesce'
 export async function build () {
   const app = Fastify()
   const database = { down: false, asked: 0 }
-  const breaker = circuitBreaker({ name: 'database', consecutive: 10, openFor: '1s' })
+  const breaker = circuitBreaker({ name: 'database', consecutive: 10, openFor: '2s', maxOpenFor: '2s' })
   await app.register(coalesce)
 
   /** @param {import('fastify').FastifyRequest} request */
@@ -39,7 +39,7 @@ if (process.argv[1] === import.meta.filename) {
    * @param {string} what
    * @param {string} path
    */
-  const crowd = async (what, path, clients = 200, atOnce = 20) => {
+  const crowd = async (what, path, clients = 100, atOnce = 20) => {
     const before = database.asked
     const replies = /** @type {import('fastify').LightMyRequestResponse[]} */ ([])
     for (let sent = 0; sent < clients; sent += atOnce) {
@@ -65,7 +65,7 @@ if (process.argv[1] === import.meta.filename) {
   const neither = await app.inject('/neither/word-1')
   console.log(`  or: ${neither.statusCode} ${neither.json().code}, retry after ${neither.headers['retry-after']} s`)
 
-  // One run at a time may try. It fails, so the breaker stays open for twice as long.
+  // One run at a time may try. It fails, so the breaker is open once more; without maxOpenFor for twice as long.
   await until('half-open')
   await crowd('still down, and half open', '/neither', 50, 50)
 
