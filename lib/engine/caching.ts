@@ -9,7 +9,7 @@ import type { Observer } from '../observers/observer.js'
 import { EVERY_FLIGHT } from './coordinators/coordinator.js'
 import { NO_LEASE, type Lease } from './coordinators/lease.js'
 import type { Participant } from './participant.js'
-import { NO_PERMIT, NO_PROTECTION, type Permission, type Permit } from './protection/permits.js'
+import { giveBack, NO_PERMIT, NO_PROTECTION, type Permission, type Permit, type Place } from './protection/permits.js'
 import { Refresh } from './refresh.js'
 import type { Variants } from './variants.js'
 
@@ -17,6 +17,8 @@ export class Caching<R> {
   readonly #clock: Clock
   readonly #observer: Observer
   readonly #variants: Variants
+  /** Gives up the refreshes that wait for a permit. */
+  readonly #waiting = new Set<() => void>()
 
   constructor (clock: Clock, observer: Observer, variants: Variants) {
     this.#clock = clock
@@ -60,21 +62,37 @@ export class Caching<R> {
     return true
   }
 
+  /** Gives up the refreshes that wait. For an app that closes: the queue may be that of others as well. */
+  close (): void {
+    for (const giveUp of this.#waiting) giveUp()
+    this.#waiting.clear()
+  }
+
   /** Has a refresh pass protection. One that is refused has not failed: the next stale hit tries again. */
   #ask (participant: Participant<R>, stale: R, lease: Lease<R>): boolean {
     const { boardedKey, cache, flightTimeout: runTimeout, level, protection } = participant
-    const go = (permission: Permission): boolean => {
-      if (permission.type === 'granted') {
-        this.#refresh(participant, stale, lease, permission)
-        return true
-      }
+    const drop = (): void => {
       lease.release()
       cache.endRefresh(boardedKey, false)
-      return false
+    }
+    const go = (permission: Permission): boolean => {
+      if (permission.type === 'granted') this.#refresh(participant, stale, lease, permission)
+      else drop()
+      return permission.type === 'granted'
     }
     if (protection === NO_PROTECTION) return go(NO_PERMIT)
-    const answer = protection.ask({ level, subject: participant.subject, runTimeout, isRefresh: true, answered: go })
-    return answer.type === 'waits' || go(answer)
+    const giveUp = (): void => {
+      (answer as Place).leave()
+      drop()
+    }
+    const answered = (permission: Permission): void => {
+      if (this.#waiting.delete(giveUp)) go(permission)
+      else giveBack(permission)
+    }
+    const answer = protection.ask({ level, subject: participant.subject, runTimeout, isRefresh: true, answered })
+    if (answer.type !== 'waits') return go(answer)
+    this.#waiting.add(giveUp)
+    return true
   }
 
   #refresh (participant: Participant<R>, stale: R, lease: Lease<R>, permit: Permit): void {

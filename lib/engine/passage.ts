@@ -9,9 +9,9 @@ import { NO_LEASE } from './coordinators/lease.js'
 import type { Flight } from './flights/flight.js'
 import type { Participant } from './participant.js'
 import type { Parts } from './parts.js'
-import { NO_PROTECTION, type Permission, type Refusal } from './protection/permits.js'
+import { giveBack, NO_PROTECTION, type Permission, type Refusal } from './protection/permits.js'
 import type { Preparing } from './role.js'
-import { giveBack, type Solos } from './solo.js'
+import type { Solos } from './solo.js'
 
 /** Lets a leader whose run is refused wait for a run of another process; false if that cannot be. Without such a run, `otherwise` is called. */
 export type FollowInstead<R> = (leader: Participant<R>, otherwise: () => void) => boolean

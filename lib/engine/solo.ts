@@ -8,7 +8,7 @@
 import { NobodyWaitsError } from '../errors.js'
 import type { Participant } from './participant.js'
 import type { Arrivals, Parts } from './parts.js'
-import { NO_PROTECTION, type Permission, type Refusal } from './protection/permits.js'
+import { giveBack, NO_PROTECTION, type Permission, type Refusal } from './protection/permits.js'
 import { LANDED, type Queued, type ServedAs } from './role.js'
 
 export class Solos<R> {
@@ -89,11 +89,6 @@ export class Solos<R> {
     participant.role = cached === undefined ? { type: 'refused', refusal } : { type: 'served', cached: { ...cached, reason: refusal.reason } }
     return 'park'
   }
-}
-
-/** Nobody runs with it. */
-export function giveBack (permission: Permission | undefined): void {
-  if (permission?.type === 'granted') permission.release()
 }
 
 /** Nobody needs the run any more that one waits for. */

@@ -254,8 +254,11 @@ export function createScope (
     async close () {
       refreshes.close()
       functions.refreshes.close()
+      for (const { caching, flights } of [conductor, calls]) {
+        caching.close()
+        flights.deadlines.sweep()
+      }
       protections.close()
-      for (const { flights } of [conductor, calls]) flights.deadlines.sweep()
       instruments?.remove(source)
       await Promise.all([members.close(), ...allStores().map(async store => { await store.close() })])
     }

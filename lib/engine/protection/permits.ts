@@ -88,3 +88,8 @@ export const NO_PERMIT: Permit = Object.freeze({ type: 'granted', tell () {}, st
 export const NO_PROTECTION: Protection = Object.freeze<Protection>({
   patience: 0, refusalFor: () => undefined, wouldProbe: () => false, foresee: () => 'runs', ask: () => NO_PERMIT
 })
+
+/** Nobody runs with it. */
+export function giveBack (permission: Permission | undefined): void {
+  if (permission?.type === 'granted') permission.release()
+}
