@@ -43,6 +43,8 @@ export interface Foreseen {
   readonly unshareableFor: number | undefined
   /** The flight that it would join, or find no place on. `since`: for how many milliseconds it has been in the air. */
   readonly flight: Explanation['flight']
+  /** The run that it would join waits for a slot yet. */
+  readonly isQueued: boolean
 }
 
 const nothing = (): void => {}
@@ -125,6 +127,7 @@ export async function foresee<R> (scout: Scout<R>, key: string, asked: Asked<R>)
     reason: scout.outcomeReason ?? (scout.refusal === undefined ? undefined : 'fallback'),
     detail: scout.outcomeDetail,
     names: variants.namesOf(key),
+    isQueued: flight?.leader?.place !== undefined,
     unshareableFor: scout.unshareableFor === undefined ? undefined : asked.remembered.timeLeft(scout),
     flight: flight === undefined
       ? undefined

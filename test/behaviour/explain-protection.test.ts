@@ -84,6 +84,14 @@ t.test('a run that would wait says behind how many, and how urgent it is', async
   t.match((await said({ headers: { authorization: 'x' } })).at(-1), `does not cover that; ${waits('normal')}`, 'as does one that does not take part')
 })
 
+t.test('who would wait for a run is told that this waits for a slot', async t => {
+  const { occupy, said } = await start(t)
+  await occupy('/word/held')
+  await occupy('/word/b')
+  t.match((await said({ url: '/word/held' })).at(-1), /^→ flight: request req-\w+ runs the handler for this key/)
+  t.match((await said({ url: '/word/b' })).at(-1), /^→ flight: request req-\w+ waits for a slot to run the handler for this key, and it waits for that$/)
+})
+
 t.test('a full queue refuses the less urgent, and says what answers instead', async t => {
   const { occupy, queue, said } = await start(t)
   for (const word of ['held', 'b', 'c']) await occupy(`/word/${word}`)

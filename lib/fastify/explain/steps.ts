@@ -100,7 +100,10 @@ function boarding (scout: RequestScout, foreseen: Foreseen, coordinator: Coordin
     return [...steps, ...alone(scout, foreseen, 'unshareable', reason === 'unshareable' ? known : `${known}; ${WHY[reason as Told]}`)]
   }
   steps.push(goesOn('unshareable', 'it is not remembered as one whose responses cannot be shared'))
-  if (outcome === 'follower') return [...steps, decides('flight', `request ${String(flight?.leaderId)} runs the handler for this key, and it waits for that`)]
+  if (outcome === 'follower') {
+    const does = foreseen.isQueued ? 'waits for a slot to run' : 'runs'
+    return [...steps, decides('flight', `request ${String(flight?.leaderId)} ${does} the handler for this key, and it waits for that`)]
+  }
   if (outcome === 'peer') return [...steps, decides('flight', 'another process runs the handler for this key, and it waits for that')]
   steps.push(goesOn('flight', flight === undefined ? 'no run is in the air for this key' : 'a run is in the air for this key'))
   if (outcome === 'hit' || (outcome === 'stale' && !isRefused(foreseen))) return [...steps, decides('cached', `a response is cached, and is served (${String(reason)})`)]
