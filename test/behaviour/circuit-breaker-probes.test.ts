@@ -64,13 +64,13 @@ t.test('of 500 requests for 50 keys one runs, and those who ask for the same wai
   const on = await behind(t)
   await on.halfOpen()
   const opening = on.hold()
-  const asked = Array.from({ length: 500 }, (_, index) => on.get(`/thing/${index % 50}`))
+  const asked = Array.from({ length: 500 }, async (_, index) => await on.app.inject(`/thing/${index % 50}`))
   await on.arrived(501)
   opening.open()
   const answers = await Promise.all(asked)
   t.equal(on.state.runs, 1)
-  t.equal(answers.filter(({ status }) => status === 200).length, 10)
-  t.strictSame(distinct(answers.filter(({ status }) => status === 503).map(({ headers }) => [headers['retry-after'], headers['cache-status']])),
+  t.equal(answers.filter(({ statusCode }) => statusCode === 200).length, 10)
+  t.strictSame(distinct(answers.filter(({ statusCode }) => statusCode === 503).map(({ headers }) => [headers['retry-after'], headers['cache-status']])),
     [['1', 'fastify-coalesce; detail=breaker-probing']])
   t.equal(on.breaker.state, 'closed')
   t.equal((await on.get('/thing/x')).status, 200)

@@ -29,6 +29,7 @@ async function processes (t: Test, route: CoalesceRouteOptions = {}) {
     const entries = new Map<string, Entry>()
     const slow: { gate: Gate | undefined } = { gate: undefined }
     const store: Store = {
+      open: () => ({ ...store, ready: async () => {}, purge () {}, close: async () => {} }),
       get: key => slow.gate === undefined ? entries.get(key) : slow.gate.promise.then(() => entries.get(key)),
       set: entry => { entries.set(entry.key, entry) },
       delete: key => { entries.delete(key) }

@@ -196,9 +196,9 @@ for (const [name, fallback] of Object.entries<Answering>({
     t.equal(on.told.handler, 0)
     on.breaker.close()
     t.strictSame((await Promise.all(times(2, on, '/thing/9').map(send => send()))).map(({ body }) => body), ['fine', 'fine'])
-    t.equal((await on.get('/thing/1')).body, 'fine')
-    on.breaker.open()
-    t.equal((await on.get('/thing/1')).body, 'fine', 'nothing is remembered of it: what the handler answers is cached')
+    t.equal((await on.get('/thing/1', { headers: { 'x-user': 'a' } })).body, 'fine')
+    await until(() => on.told.served.length === users.length + 3)
+    t.equal(on.told.served.at(-1)?.outcome, 'leader', 'nothing is remembered of it')
   })
 }
 
@@ -226,7 +226,17 @@ t.test('a fallback is not asked whether what is cached is still good', async t =
   on.clock.advance(11_000)
   on.breaker.open()
   t.match(await on.get('/thing/1'), { status: 200, body: 'instead' })
-  t.match(await on.get('/thing/1', { method: 'HEAD' }), { status: 200, headers: { 'content-length': '7' } })
+})
+
+t.test('what a fallback answers to HEAD says nothing of the response that is cached', async t => {
+  const on = await behind(t, { fallback: (_request, reply) => reply.header('etag', '"a"').send('fine') }, (_request, reply) => reply.header('etag', '"a"').send('fine'))
+  await on.get('/thing/1')
+  on.clock.advance(11_000)
+  on.breaker.open()
+  t.equal((await on.get('/thing/1', { method: 'HEAD' })).status, 200)
+  on.breaker.close()
+  await on.get('/thing/1')
+  t.equal(on.told.handler, 2, 'it is as old as it was')
 })
 
 t.test('calls of a function: stale, its fallback with reason and arguments, an error', async t => {
