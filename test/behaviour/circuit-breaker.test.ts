@@ -2,6 +2,8 @@
  * "A run is one result for the circuit breaker, whoever waited for it and however it was begun; what says nothing of what is behind the
  * handler counts for nothing."
  */
+import { connect, type ClientHttp2Stream } from 'node:http2'
+import type { AddressInfo } from 'node:net'
 import { Readable } from 'node:stream'
 import Fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest, type RouteShorthandOptions } from 'fastify'
 import t, { type Test } from 'tap'
@@ -338,6 +340,29 @@ t.test('runs of every kind count', async t => {
   failing.open()
   await Promise.all(asked)
   t.equal(breaker.figures().runs.failed - before, 2, 'who leads, and who is promoted')
+})
+
+t.test('over HTTP/2 as well a web stream that is cut off is told from one whose client leaves', async t => {
+  const breaker = circuitBreaker({ minimumRuns: 1000 })
+  const app = Fastify({ http2: true }) as unknown as FastifyInstance
+  t.teardown(async () => { await app.close() })
+  await app.register(coalesce)
+  let opening = gate()
+  app.get('/', { config: { coalesce: { breaker } } }, (_request, reply) => reply.send(web(opening, new Error('the upstream is gone'))))
+  await app.listen({ port: 0, host: '127.0.0.1' })
+  const session = connect(`http://127.0.0.1:${(app.server.address() as AddressInfo).port}`)
+  t.teardown(() => { session.destroy() })
+  for (const [act, comes] of [[(stream: ClientHttp2Stream) => { stream.close(8) }, NEUTRAL], [() => { opening.open() }, { ...FAILED, neutral: 1 }]] as const) {
+    opening = gate()
+    const stream = session.request({ ':path': '/', authorization: 'Bearer me' })
+    stream.on('error', () => {})
+    await new Promise(resolve => stream.once('data', resolve))
+    act(stream)
+    const { figures } = breaker
+    const told = (): number => Object.values(figures.call(breaker).runs).reduce((sum, count) => sum + count, 0)
+    await until(() => told() === Object.values(comes).reduce((sum, count) => sum + count, 0))
+    t.strictSame(breaker.figures().runs, comes)
+  }
 })
 
 t.test('a relief flight counts as well', async t => {

@@ -136,10 +136,9 @@ export function onEnd (reply: FastifyReply, ended: () => void): void {
   onClose(reply, end)
 }
 
-/** Calls `destroyed` before the response is destroyed by Fastify, or by the app. That its client leaves does not. */
+/** Calls `destroyed` before the response is destroyed by Fastify, or by the app. Where its client leaves, Node itself destroys what is below. */
 export function onDestroy ({ raw }: FastifyReply, destroyed: () => void): void {
-  const { stream } = raw as { stream?: object }
-  precede(stream ?? raw, ['destroy'], destroyed)
+  precede(raw, ['destroy'], destroyed)
 }
 
 /** Wraps methods of an object, so that each calls `before` first. */
