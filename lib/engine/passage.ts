@@ -28,9 +28,9 @@ export class Passage<R> {
   }
 
   pass (leader: Participant<R>): 'run' | 'park' {
-    const { flightTimeout: runTimeout, level, protection } = leader
+    const { protection } = leader
     if (protection === NO_PROTECTION) return this.#start(leader)
-    const { subject } = leader
+    const { flightTimeout: runTimeout, level, subject } = leader
     if (protection.wouldProbe(subject) && this.#isProbedByRefresh(leader)) return 'park'
     const flight = leader.flight as Flight<R, Participant<R>>
     const { lastLeader } = flight

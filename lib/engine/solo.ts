@@ -22,12 +22,13 @@ export class Solos<R> {
 
   /** Has one pass protection, and run in a role. `park`: it waits for that, or is answered in another way. */
   pass (participant: Participant<R>, until: Queued['until'], as: ServedAs | undefined): 'run' | 'park' {
-    const { flightTimeout: runTimeout, level, protection } = participant
+    const { protection } = participant
     if (protection === NO_PROTECTION) return this.#begin(participant, until, as)
+    const { flightTimeout: runTimeout, level, subject } = participant
     const role: Queued = { type: 'queued', until, as }
     participant.role = role
     const answered = (permission: Permission): void => { this.#later(participant, role, permission) }
-    const answer = protection.ask({ level, subject: participant.subject, runTimeout, isRefresh: false, answered })
+    const answer = protection.ask({ level, subject, runTimeout, isRefresh: false, answered })
     if (answer.type !== 'waits') return this.#answered(participant, role, answer)
     participant.place = answer
     return 'park'

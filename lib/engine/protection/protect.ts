@@ -23,7 +23,7 @@ export interface Made {
   readonly protection: Protection
   readonly queue: Queue | undefined
   readonly breaker: Breaker | undefined
-  /** Drops what waits in its own queue and may be dropped, and clears timers. */
+  /** Clears timers that are set for nobody. */
   readonly close: () => void
 }
 
@@ -44,7 +44,7 @@ export function protect ({ breaker: ofBreaker, queue: ofQueue }: ProtectedBy, cl
     queue,
     breaker,
     close () {
-      if (queue !== ofQueue) queue?.dropRefreshes()
+      queue?.sweep()
       guard.sweep()
     }
   }

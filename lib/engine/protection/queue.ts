@@ -164,9 +164,8 @@ export class Queue implements RunQueue, TurnOwner {
     return turn
   }
 
-  /** Refuses the refreshes that wait, unless somebody waits for them, and clears the timer if nobody is left. For an app that closes. */
-  dropRefreshes (): void {
-    for (const turn of [...this.#turns.all]) if (turn.rank === this.levels.length) this.refuse(turn, 'queue-full')
+  /** Clears the timer, if nobody waits. */
+  sweep (): void {
     this.#deadlines.sweep()
   }
 

@@ -91,16 +91,28 @@ t.test('one is as urgent as the most urgent who waits for it', async t => {
 
 t.test('a refresh that somebody waits for is as urgent as that one, and a mere refresh again after it has left', async t => {
   const backend = new Backend()
-  backend.enter('running')
-  const [first, second] = [backend.enter('first', HIGH, REFRESH), backend.enter('second', HIGH, REFRESH)]
-  first.turn?.joined(LOW)
-  second.turn?.joined(LOW)
-  second.turn?.left(LOW)
+  const running = backend.enter('running')
+  const all = [backend.enter('second', HIGH, REFRESH), backend.enter('first', HIGH, REFRESH), backend.enter('low', LOW)]
+  const [second, first] = all
+  first?.turn?.joined(LOW)
+  second?.turn?.joined(LOW)
+  second?.turn?.left(LOW)
 
-  backend.queue.dropRefreshes()
+  t.equal(backend.drain(running, all), 'first, low, second')
+})
 
-  t.equal(backend.told(), 'second queue-full')
-  t.equal(backend.queue.waiting, 1)
+t.test('with the last that waits its timer can be cleared', async t => {
+  const backend = new Backend()
+  const running = backend.enter('running')
+  const low = backend.enter('low', LOW)
+  backend.queue.sweep()
+  t.equal(backend.clock.timers, 1)
+
+  running.slot?.free()
+  low.slot?.free()
+  backend.queue.sweep()
+
+  t.equal(backend.clock.timers, 0)
 })
 
 t.test('who has left is told nothing, and its place is free', async t => {
@@ -354,45 +366,6 @@ t.test('a limit is a whole number from 0', async t => {
     })
   }
   t.equal(queue.limit, 1)
-})
-
-t.test('refreshes that wait are dropped, and with the last that waits its timer', async t => {
-  const backend = new Backend()
-  const running = backend.enter('running')
-  const [low, first, second] = [backend.enter('low', LOW), backend.enter('first', HIGH, REFRESH), backend.enter('second', HIGH, REFRESH)]
-  first.onRefused = () => { second.turn?.leave() }
-
-  backend.queue.dropRefreshes()
-
-  t.equal(backend.told(), 'first queue-full')
-  t.equal(backend.clock.timers, 1)
-  running.slot?.free()
-  t.equal(backend.told(), 'low')
-  low.slot?.free()
-  backend.queue.dropRefreshes()
-  t.equal(backend.clock.timers, 0)
-})
-
-t.test('all refreshes that wait are dropped, however many', async t => {
-  const backend = new Backend()
-  backend.enter('running')
-  for (let count = 0; count < 100; count++) backend.enter('', HIGH, REFRESH)
-  backend.enter('low', LOW)
-
-  backend.queue.dropRefreshes()
-
-  t.equal(backend.queue.waiting, 1)
-})
-
-t.test('a refresh that one joins while others are dropped stays', async t => {
-  const backend = new Backend()
-  backend.enter('running')
-  const [first, second] = [backend.enter('first', HIGH, REFRESH), backend.enter('second', HIGH, REFRESH)]
-  first.onRefused = () => { second.turn?.joined(LOW) }
-
-  backend.queue.dropRefreshes()
-
-  t.equal(backend.told(), 'first queue-full')
 })
 
 t.test('figures tell of each level how many wait and ran, and how long those had waited', async t => {
