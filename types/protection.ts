@@ -89,7 +89,7 @@ export interface RunResult {
   readonly status?: number | undefined
   /** What the handler or function threw. */
   readonly error?: unknown
-  /** How long it ran, in milliseconds. */
+  /** How long it ran, in milliseconds. Of a response that is a stream: until that began. */
   readonly duration: number
 }
 
@@ -131,7 +131,7 @@ export interface BreakerOptions<By extends readonly unknown[] = readonly unknown
    */
   probes?: number
   /**
-   * A run that takes longer has failed. `false`: however long.
+   * A run that takes longer has failed; a response that is a stream, if it takes longer to begin. `false`: however long.
    * @default false
    */
   slow?: Duration | false

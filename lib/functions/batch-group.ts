@@ -6,7 +6,7 @@
  * there is a batch full of such. None of them waits without a place or a window.
  */
 import type { Clock } from '../../types/index.js'
-import type { Asking, Permission, Permit, Place, Protection, Refusal } from '../engine/protection/permits.js'
+import { giveBack, type Asking, type Permission, type Permit, type Place, type Protection, type Refusal } from '../engine/protection/permits.js'
 import type { BatchItem } from './batch.js'
 import { REFRESH, Waiting } from './batch-waiting.js'
 
@@ -83,7 +83,10 @@ export class Group {
   }
 
   #delete (waiting: Waiting): void {
-    this.#waiting.splice(this.#waiting.indexOf(waiting), 1)
+    const index = this.#waiting.indexOf(waiting)
+    // It is about to be told that it waits no longer.
+    if (index < 0) return
+    this.#waiting.splice(index, 1)
     this.#levels[waiting.level] = this.#levels[waiting.level] as number - 1
   }
 
@@ -166,7 +169,10 @@ export class Group {
       isRefresh,
       runTimeout: this.#waiting.reduce((longest, each) => Math.max(longest, each.asking.runTimeout), 0),
       answered: later => {
-        this.#tickets.splice(this.#tickets.findIndex(({ place }) => place === permission), 1)
+        const index = this.#tickets.findIndex(({ place }) => place === permission)
+        // It was left just before it was to be answered.
+        if (index < 0) return giveBack(later)
+        this.#tickets.splice(index, 1)
         this.#answered(later)
       }
     })

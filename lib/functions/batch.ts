@@ -110,6 +110,7 @@ export class Batch {
       // One of its runs tells nothing of what is behind it.
       tell () {},
       streams () {},
+      excuse () {},
       release,
       // All of its runs have one slot.
       passOn () {

@@ -4,9 +4,11 @@
  * Invariant: as for all options: a wrong one throws with its name, and nothing is repaired. A queue or breaker that `runQueue` or
  * `circuitBreaker` made is handed on as it is; of options each route and each function makes one of its own.
  */
+import { types } from 'node:util'
 import type { Clock } from '../../types/index.js'
 import { Breaker, type BreakerSettings } from '../engine/protection/breaker.js'
 import { Queue, type QueueSettings } from '../engine/protection/queue.js'
+import { atOnce } from '../http/at-once.js'
 import { checkEffect } from './common-options.js'
 import {
   below, callable, clock, duration, durationOr, fail, integer, isName, isObject, optional, read, type Parser, type Parsers
@@ -39,6 +41,18 @@ const MOST_LEVELS = 8
 /** They are labels of metrics. */
 const LONGEST_LEVEL = 64
 const LONGEST_NAME = 128
+
+/** A function of the app whose answer counts at once. */
+const answering = <F>(value: unknown, name: string): F => {
+  const own = callable<(...args: unknown[]) => unknown>(value, name)
+  return function answeredAtOnce (this: unknown, ...args: unknown[]) {
+    return atOnce(Reflect.apply(own, this, args))
+  } as F
+}
+
+/** One of which nobody would be told that its promises count for nothing. */
+const answeringAtOnce = <F>(value: unknown, name: string): F =>
+  types.isAsyncFunction(value) ? fail(name, 'a function that is not async', value) : answering<F>(value, name)
 
 const durationOrFalse: Parser<number> = (value, name) => value === false ? Infinity : durationOr('false')(value, name)
 
@@ -83,8 +97,8 @@ const breakerReaders: Parsers<BreakerSetup> = {
   maxOpenFor: duration,
   probes: integer(1),
   slow: durationOrFalse,
-  by: optional(callable<NonNullable<BreakerSettings['by']>>),
-  isFailure: optional(callable<NonNullable<BreakerSettings['isFailure']>>),
+  by: optional(answeringAtOnce<NonNullable<BreakerSettings['by']>>),
+  isFailure: optional(answeringAtOnce<NonNullable<BreakerSettings['isFailure']>>),
   name: ownName,
   clock: optional(clock)
 }
@@ -152,7 +166,9 @@ export function protectionReaders<
     queue,
     breaker,
     priority: optional((value: unknown, name: string) =>
-      isName(value) || typeof value === 'function' ? value as NonNullable<Own['priority']> : fail(name, 'the name of a level, or a function', value)),
+      typeof value === 'function'
+        ? answering<NonNullable<Own['priority']>>(value, name)
+        : isName(value) ? value : fail(name, 'the name of a level, or a function', value)),
     fallback: optional(callable<NonNullable<Own['fallback']>>)
   }
 }

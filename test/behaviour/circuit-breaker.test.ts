@@ -3,11 +3,11 @@
  * handler counts for nothing."
  */
 import { connect, type ClientHttp2Stream } from 'node:http2'
-import type { AddressInfo } from 'node:net'
+import { connect as dial, type AddressInfo } from 'node:net'
 import { Readable } from 'node:stream'
 import Fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest, type RouteShorthandOptions } from 'fastify'
 import t, { type Test } from 'tap'
-import coalesce, { circuitBreaker } from '../../lib/index.js'
+import coalesce, { circuitBreaker, runQueue } from '../../lib/index.js'
 import type { BreakerFigures, BreakerOptions, CoalesceRouteOptions } from '../../types/index.js'
 import { distinct, times } from '../fixtures/crowd.js'
 import { gate, TestClock, until, type Gate } from '../fixtures/gate.js'
@@ -23,6 +23,8 @@ interface Scene {
   readonly clock: TestClock
   /** Of the first run. */
   readonly begun: Promise<void>
+  /** The connection of the first run's client is gone. */
+  readonly closed: Promise<void>
   readonly opening: Gate
   ask (options?: GetOptions): Pending
 }
@@ -78,6 +80,23 @@ const opens = async ({ opening }: Scene, first: Pending): Promise<void> => {
 const stops = async (scene: Scene, first: Pending): Promise<void> => {
   await new Promise<void>(resolve => first.request.once('response', response => response.once('data', () => { resolve() })))
   await leaves(scene, first)
+}
+
+/** Its first bytes are here, and it is over long after that. */
+const lasts = async ({ clock, opening }: Scene, first: Pending): Promise<void> => {
+  await new Promise<void>(resolve => first.request.once('response', response => response.once('data', () => { resolve() })))
+  clock.advance(2000)
+  opening.open()
+  await first
+}
+/** Its client leaves, and `flightTimeout` comes to its end. */
+const leavesFor = async ({ begun, clock, closed, opening }: Scene, first: Pending): Promise<void> => {
+  await begun
+  await leaves({} as Scene, first)
+  await closed
+  opening.open()
+  for (let turn = 0; turn < 5; turn++) await new Promise(resolve => setImmediate(resolve))
+  clock.advance(10_001)
 }
 
 const CASES: Readonly<Record<string, Case>> = {
@@ -201,6 +220,45 @@ const CASES: Readonly<Record<string, Case>> = {
       await first
     }
   },
+  'its stream lasts as long as its client takes': {
+    comes: GOOD, breaker: { slow: '1s' }, handler: (_request, reply, { promise }) => reply.send(flowing({ end: promise })), then: lasts
+  },
+  'its stream lasts as long as its client takes, for one client': {
+    comes: GOOD, breaker: { slow: '1s' }, asks: AS_ONESELF, handler: (_request, reply, { promise }) => reply.send(flowing({ end: promise })), then: lasts
+  },
+  'its stream is long in coming': {
+    comes: FAILED,
+    breaker: { slow: '1s' },
+    handler: async (_request, reply, { promise }) => {
+      await promise
+      return reply.send(Readable.from(['late']))
+    },
+    then: async ({ begun, clock, opening }, first) => {
+      await begun
+      clock.advance(1001)
+      opening.open()
+      await first
+    }
+  },
+  'its client leaves, and nobody knows whether its handler goes on': {
+    comes: NEUTRAL, route: { flightTimeout: '10s' }, handler: () => {}, then: leavesFor
+  },
+  'its one client leaves, and nobody knows whether its handler goes on': {
+    comes: NEUTRAL, route: { flightTimeout: '10s' }, asks: AS_ONESELF, handler: () => {}, then: leavesFor
+  },
+  'its one client leaves before its handler returns its reply, and nobody knows whether that goes on': {
+    comes: NEUTRAL,
+    route: { flightTimeout: '10s' },
+    asks: AS_ONESELF,
+    handler: async (_request, reply, { promise }) => {
+      await promise
+      return reply
+    },
+    then: leavesFor
+  },
+  'its client leaves, and its handler hangs': {
+    comes: FAILED, route: { flightTimeout: '10s' }, asks: AS_ONESELF, handler: never, then: leavesFor
+  },
   'it is said to have failed': {
     comes: FAILED, breaker: { isFailure: ({ status }) => status === 200 }, handler: () => 'fine'
   },
@@ -248,18 +306,19 @@ const CASES: Readonly<Record<string, Case>> = {
 async function scene (t: Test, { asks, before = () => {}, breaker: options = {}, fastify = {}, handler, route = {} }: Case) {
   const clock = new TestClock()
   const breaker = circuitBreaker({ minimumRuns: 1000, ...options, clock })
-  const [opening, beginning] = [gate(), gate()]
+  const [opening, beginning, closing] = [gate(), gate(), gate()]
   let runs = 0
   const server = await serve(t, app => {
     before(app)
     app.get('/', { ...fastify, config: { coalesce: { learnVary: false, breaker, ...route } } }, (request, reply) => {
       runs++
       beginning.open()
+      reply.raw.once('close', () => { closing.open() })
       return handler(request, reply, opening)
     })
   }, { clock })
   const ask = (own: GetOptions = {}): Pending => server.get('/', { ...asks, ...own })
-  return { ask, breaker, clock, server, opening, begun: beginning.promise, runs: () => runs }
+  return { ask, breaker, clock, server, opening, begun: beginning.promise, closed: closing.promise, runs: () => runs }
 }
 
 for (const [name, each] of Object.entries(CASES)) {
@@ -274,6 +333,23 @@ for (const [name, each] of Object.entries(CASES)) {
     t.strictSame(on.breaker.figures().runs, comes)
   })
 }
+
+t.test('a client that takes long to send its body tells the breaker nothing', async t => {
+  const clock = new TestClock()
+  const breaker = circuitBreaker({ minimumRuns: 1000, clock })
+  const queue = runQueue({ maxRuns: 1, clock })
+  const server = await serve(t, app => {
+    app.route({
+      method: ['GET', 'POST'], url: '/', config: { coalesce: { breaker, queue, flightTimeout: '10s' } }, handler: async () => 'fine'
+    })
+  }, { clock })
+  const socket = dial(server.port)
+  t.teardown(() => socket.destroy())
+  socket.write('POST / HTTP/1.1\r\nhost: a\r\ncontent-type: application/json\r\ncontent-length: 4\r\n\r\n')
+  await until(() => queue.running === 1, 'the run')
+  clock.advance(10_001)
+  t.strictSame([breaker.figures().runs, queue.running], [NEUTRAL, 0])
+})
 
 t.test('ten clients of one failed run are one result, and the breaker opens after so many runs, not clients', async t => {
   const opening = gate()

@@ -25,6 +25,7 @@ function protection () {
     tell (end) { told.push(`${name} ${end === undefined ? 'tells nothing' : 'tells'}`) },
     release () { told.push(`${name} released`) },
     streams () {},
+    excuse () {},
     passOn: () => undefined
   })
   const seam: Protection = {

@@ -47,7 +47,7 @@ function protection (): { seam: Protection, asked: Asked[] } {
 }
 
 function permitOf (asked: Pick<Asked, 'told' | 'released'>): Permit {
-  return { type: 'granted', tell: end => { asked.told.push(end) }, streams () {}, release () { asked.released++ }, passOn: () => undefined }
+  return { type: 'granted', tell: end => { asked.told.push(end) }, streams () {}, excuse () {}, release () { asked.released++ }, passOn: () => undefined }
 }
 
 interface Call extends Gate<unknown> {
@@ -195,6 +195,51 @@ t.test('a batch fills while it waits for its slot, and the next one waits behind
   asked[1]?.grant()
   t.strictSame(keysOf(calls), ['a,b,c', 'd,e'])
   t.equal(asked.length, 2)
+})
+
+t.test('the answer to a place that is not needed any more, come too late, is nobody else\'s', async t => {
+  for (const isRefused of [true, false]) {
+    const { seam, asked } = protection()
+    const { calls, run } = departure({ behind: seam, maxBatchSize: 2 })
+    const [a, b, c] = ['a', 'b', 'c'].map(word => run(word)) as [Run, Run, Run]
+    await turn()
+    await turn()
+    t.equal(asked.length, 2)
+    c.place.leave()
+    t.ok(asked[1]?.hasLeft)
+    if (isRefused) asked[1]?.answered(REFUSED)
+    else asked[1]?.grant()
+    t.strictSame([a.permission(), b.permission(), calls.length], [undefined, undefined, 0])
+    t.equal(asked[1]?.released, isRefused ? 0 : 1)
+
+    asked[0]?.grant()
+    t.strictSame(keysOf(calls), ['a,b'])
+  }
+})
+
+t.test('a run that leaves while others of its batch are told takes nobody with it', async t => {
+  const { seam, asked } = protection()
+  const { batches, calls, run } = departure({ behind: seam, maxBatchSize: 2 })
+  const told: Permission[] = []
+  const first = itemOf('a')
+  batches.ask({
+    level: 1,
+    subject: [first],
+    isRefresh: false,
+    runTimeout: 1000,
+    answered () {
+      leaves.place.leave()
+      batches.load(first, new AbortController().signal).catch(() => {})
+    }
+  })
+  const leaves = { place: batches.ask({ level: 1, subject: [itemOf('b')], isRefresh: false, runTimeout: 1000, answered: permission => { told.push(permission) } }) }
+  await turn()
+  run('c')
+  asked[0]?.grant()
+  for (const each of told) if (each.type === 'granted') each.release()
+  await turn()
+  asked[1]?.grant()
+  t.strictSame(keysOf(calls), ['a', 'c'])
 })
 
 t.test('its slot goes back, and how it went is told, once and when its call has ended', async t => {

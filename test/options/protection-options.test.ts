@@ -69,13 +69,14 @@ for (const [whose, read] of [['route', route], ['registration', registration], [
     const { breaker } = read({ breaker: {} })
     t.strictSame({ ...breaker }, BREAKER)
     t.ok(Object.isFrozen(breaker))
-    t.strictSame({
-      ...read({
-        breaker: { threshold: 1, minimumRuns: 1, window: '1m', consecutive: 1, openFor: '10s', maxOpenFor: '10s', probes: 3, slow: '2s', by, isFailure, clock }
-      }).breaker
-    }, {
-      threshold: 1, minimumRuns: 1, window: 60_000, consecutive: 1, openFor: 10_000, maxOpenFor: 10_000, probes: 3, slow: 2_000, by, isFailure, name: undefined, clock
+    const whole = read({
+      breaker: { threshold: 1, minimumRuns: 1, window: '1m', consecutive: 1, openFor: '10s', maxOpenFor: '10s', probes: 3, slow: '2s', by, isFailure, clock }
+    }).breaker
+    t.strictSame({ ...whole, by: undefined, isFailure: undefined }, {
+      threshold: 1, minimumRuns: 1, window: 60_000, consecutive: 1, openFor: 10_000, maxOpenFor: 10_000, probes: 3, slow: 2_000, by: undefined, isFailure: undefined, name: undefined, clock
     })
+    const own = whole as unknown as Record<'by' | 'isFailure', () => unknown>
+    t.strictSame([own.by(), own.isFailure()], ['a', true])
     t.equal(read({ breaker: false }).breaker, undefined)
     t.equal(read({ breaker: undefined }).breaker, undefined)
   })
@@ -93,12 +94,31 @@ for (const [whose, read] of [['route', route], ['registration', registration], [
   t.test(`a level of a ${whose} must be one of its queue's`, async t => {
     const priority = (): string => 'any'
     t.equal(read({ queue: { maxRuns: 1 }, priority: 'low' }).priority, 'low')
-    t.equal(read({ queue: { maxRuns: 1 }, priority }).priority, priority, 'what a function answers is seen when it does')
+    const own = read({ queue: { maxRuns: 1 }, priority }).priority
+    t.equal(typeof own === 'function' && (own as typeof priority)(), 'any', 'what a function answers is seen when it does')
     const place = whose === 'route' ? 'config.coalesce.priority of GET /x' : whose === 'function' ? 'deduplicate options.priority' : 'coalesce options.priority'
     t.equal(verdict(() => read({ queue: { maxRuns: 1 }, priority: 'urgent' })), `${place} must be one of the levels of its queue ('high', 'normal', 'low'), got "urgent"`)
     t.equal(verdict(() => read({ queue: runQueue({ maxRuns: 1, levels: ['a'] }), priority: 'low' })), `${place} must be one of the levels of its queue ('a'), got "low"`)
   })
 }
+
+t.test('a function of a breaker that is async is refused, and no promise of one that is not ends the process', async t => {
+  const wrong = async (): Promise<never> => { throw new Error('of the app') }
+  const promises = (): Promise<never> => wrong()
+  const ended: unknown[] = []
+  const note = (error: unknown): void => { ended.push(error) }
+  process.on('unhandledRejection', note)
+  t.teardown(() => process.off('unhandledRejection', note))
+  for (const name of ['by', 'isFailure']) {
+    t.equal(verdict(() => circuitBreaker({ [name]: wrong })), `circuitBreaker options.${name} must be a function that is not async, got function wrong`)
+  }
+  for (const options of [{ breaker: { by: promises } }, { breaker: { isFailure: promises } }, { queue: { maxRuns: 1 }, priority: promises }]) {
+    const asks = deduplicate(async () => 'fine', { key: () => '', ...options } as unknown as DeduplicateOptions<[], string>)
+    t.equal(await asks(), 'fine')
+  }
+  await new Promise(resolve => setTimeout(resolve, 1))
+  t.strictSame(ended, [])
+})
 
 t.test('a route or function names its queue and breaker, a registration cannot, for each route has its own', async t => {
   for (const [name, options] of [['queue', { maxRuns: 1, name: 'x' }], ['breaker', { name: 'x' }]] as const) {

@@ -20,6 +20,8 @@ export interface BreakerSettings extends CircuitSettings, FailureSettings {
 export interface BreakerRun {
   readonly type: 'begun'
   readonly isProbe: boolean
+  /** Its answer has begun: how long it lasts from then on is up to those who read it. */
+  answered (): void
   /** How it ended. The second time it does nothing. */
   end (end: RunEnd): void
 }
@@ -68,7 +70,7 @@ export class Breaker implements CircuitBreaker {
     const now = this.#clock.now()
     // First: who is told of it may open or close it.
     circuit.notice(now)
-    return this.#refusal(circuit, now) ?? new Run(this.#ended, circuit, circuit.begin(now, lasts), now)
+    return this.#refusal(circuit, now) ?? new Run(this.#ended, circuit, circuit.begin(now, lasts), this.#clock)
   }
 
   /** Somebody was refused. */
@@ -120,7 +122,7 @@ export class Breaker implements CircuitBreaker {
 
   readonly #ended = (run: Run, circuit: Circuit, end: RunEnd): void => {
     const now = this.#clock.now()
-    const failed = hasFailed(end, now - run.since, this.#settings)
+    const failed = hasFailed(end, (run.until ?? now) - run.since, this.#settings)
     this.#runs[failed === undefined ? 'neutral' : failed ? 'failed' : 'good']++
     circuit.end(run.epoch, failed, now)
   }
@@ -140,15 +142,23 @@ class Run implements BreakerRun {
   readonly isProbe: boolean
   readonly epoch: number
   readonly since: number
+  /** When its answer began, if that is known. */
+  until: number | undefined
+  readonly #clock: Clock
   readonly #ended: (run: Run, circuit: Circuit, end: RunEnd) => void
   #circuit: Circuit | undefined
 
-  constructor (ended: (run: Run, circuit: Circuit, end: RunEnd) => void, circuit: Circuit, epoch: number, since: number) {
+  constructor (ended: (run: Run, circuit: Circuit, end: RunEnd) => void, circuit: Circuit, epoch: number, clock: Clock) {
     this.isProbe = !circuit.isClosed
     this.epoch = epoch
-    this.since = since
+    this.since = clock.now()
+    this.#clock = clock
     this.#ended = ended
     this.#circuit = circuit
+  }
+
+  answered (): void {
+    this.until ??= this.#clock.now()
   }
 
   end (end: RunEnd): void {

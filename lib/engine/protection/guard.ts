@@ -35,7 +35,7 @@ export interface Slots {
 }
 
 const NO_SLOT: Slot = Object.freeze({ free () {} })
-const NO_RUN: BreakerRun = Object.freeze({ type: 'begun', isProbe: false, end () {} })
+const NO_RUN: BreakerRun = Object.freeze({ type: 'begun', isProbe: false, answered () {}, end () {} })
 
 /** Everybody runs at once. */
 export const NO_SLOTS: Slots = Object.freeze<Slots>({ patience: 0, foresee: () => 'runs', enter: () => NO_SLOT })

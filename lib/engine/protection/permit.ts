@@ -2,7 +2,7 @@
  * The permit of one run: the breaker's leave, and a slot.
  *
  * Invariant: the breaker is told once, and the slot is freed or passed on once. A run that has told nothing has failed when its time is
- * over, unless its response has begun.
+ * over, unless it is excused: its response has begun, say.
  */
 import { Timed, type Deadlines } from '../../deadlines.js'
 import { FlightTimeoutError } from '../../errors.js'
@@ -16,7 +16,7 @@ export class RunPermit extends Timed implements Permit {
   readonly #run: BreakerRun
   readonly #deadlines: Deadlines
   #slot: Slot | undefined
-  #streams = false
+  #isExcused = false
 
   constructor (run: BreakerRun, slot: Slot, limit: number, now: number, deadlines: Deadlines) {
     super()
@@ -34,7 +34,12 @@ export class RunPermit extends Timed implements Permit {
   }
 
   streams (): void {
-    this.#streams = true
+    this.#run.answered()
+    this.#isExcused = true
+  }
+
+  excuse (isExcused: boolean): void {
+    this.#isExcused = isExcused
   }
 
   release (): void {
@@ -50,7 +55,7 @@ export class RunPermit extends Timed implements Permit {
   }
 
   expire (): void {
-    this.tell(this.#streams ? undefined : { status: undefined, error: new FlightTimeoutError(this.limit - 1) })
+    this.tell(this.#isExcused ? undefined : { status: undefined, error: new FlightTimeoutError(this.limit - 1) })
     this.release()
   }
 }

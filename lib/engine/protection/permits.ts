@@ -32,8 +32,10 @@ export interface Permit {
   readonly type: 'granted'
   /** How its run ended. Only the first time counts. */
   tell (end: RunEnd): void
-  /** Its response has begun, and goes on as a stream: that it takes longer than its time tells nothing. */
+  /** Its response has begun, and goes on as a stream: how long that takes tells nothing. */
   streams (): void
+  /** Whether it tells nothing, if it is not over in time. */
+  excuse (isExcused: boolean): void
   /** Its run needs its slot no longer. What it came to, if that was not told, tells nothing. */
   release (): void
   /** Gives its slot, if it still has one, to the run that takes its place. */
@@ -83,7 +85,7 @@ export interface Protection {
   ask (asking: Asking, kept?: Slot): Permission | Place
 }
 
-export const NO_PERMIT: Permit = Object.freeze({ type: 'granted', tell () {}, streams () {}, release () {}, passOn: () => undefined })
+export const NO_PERMIT: Permit = Object.freeze({ type: 'granted', tell () {}, streams () {}, excuse () {}, release () {}, passOn: () => undefined })
 
 export const NO_PROTECTION: Protection = Object.freeze<Protection>({
   patience: 0, refusalFor: () => undefined, wouldProbe: () => false, foresee: () => 'runs', ask: () => NO_PERMIT

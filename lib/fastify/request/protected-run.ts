@@ -39,12 +39,14 @@ export class ProtectedRun {
   constructor (run: Runner) {
     this.#run = run
     this.#permit = run.permit
+    this.#permit.excuse(true)
     run.watchClient()
   }
 
-  /** Its handler is called. Before that, whatever ends it tells nothing. */
+  /** Its handler is called. Before that, whatever ends it tells nothing, nor does it if nothing does: its client may take long to send its body. */
   handled (): void {
     this.#isHandled = true
+    this.#permit.excuse(this.#run.isUnwanted)
   }
 
   /** The response is there, or the head of one that is a stream. Says what is known; the run keeps its slot. */
@@ -97,16 +99,23 @@ export class ProtectedRun {
   /** Its client has left. */
   clientLeft (): void {
     const { forwarded, result } = this.#run
-    if (this.#isAnswered || result === undefined || forwarded !== undefined) return
+    if (this.#isAnswered || forwarded !== undefined) return
+    if (result === undefined) return this.#goesOn()
     const over = (): void => {
       setImmediate(() => {
         // What the handler has answered, if it did, is captured by now. If it has returned its reply, it answers later.
-        if (this.#isAnswered || this.#run.result === undefined) return
+        if (this.#isAnswered) return
+        if (this.#run.result === undefined) return this.#goesOn()
         if (!this.#run.isUnwanted) this.#permit.tell(this.#end(new Error('no reply')))
         this.over()
       })
     }
     result.then(over, over)
+  }
+
+  /** Nobody knows whether its handler will answer, or has noticed that its client has left. */
+  #goesOn (): void {
+    if (this.#run.isUnwanted) this.#permit.excuse(true)
   }
 
   over (): void {
