@@ -136,7 +136,7 @@ export interface BreakerOptions<By extends readonly unknown[] = readonly unknown
    */
   slow?: Duration | false
   /** Tells apart what each has a breaker of its own, such as upstreams: at most 1,000 at a time. */
-  by? (...by: By): string
+  by? (...by: By): string | number | bigint
   /**
    * Whether a run has failed; `undefined`: it tells nothing. Default: it threw, had a status from 500, or never came to an end. An error with a
    * `statusCode` from 400 to 499 is none.

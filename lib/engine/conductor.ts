@@ -260,6 +260,7 @@ export class Conductor<R> {
       flight.open(participant, landing, joined)
     } else {
       flight.land(participant, landing, 'recording' in landing ? participant.sharing(landing.recording) : undefined)
+      this.#endings.solos.leaveIfGone(participant)
     }
   }
 

@@ -48,6 +48,13 @@ export class Solos<R> {
     this.goOn(leader, place)
   }
 
+  /** A leader that has lost its flight, and whose client is gone, waits for no permit any more: nobody does. */
+  leaveIfGone (leader: Participant<R>): void {
+    if (leader.place === undefined || !leader.gone) return
+    leavePlace(leader)
+    this.runStranded(leader)
+  }
+
   /** It runs, or can be answered from now on. */
   goOn (participant: Participant<R>, place: 'run' | 'park'): void {
     if (place === 'run') participant.run()

@@ -117,6 +117,26 @@ t.test('those who are let go because coalescing is switched off take slots, and 
   t.equal(runs.most, 1)
 })
 
+t.test('the place of a leader that is gone is given up when coalescing is switched off, since nobody waits for it any more', async t => {
+  const server = await protectedServer(t)
+  const { app, queue, runs } = server
+  const { answer: other } = await server.begins('/run/other')
+  const { answer: leader } = await server.waits(1, '/run/a')
+  const follower = server.get('/run/a')
+  await server.arrived(3)
+  await server.leaves(leader)
+  t.equal(queue.waiting, 1, 'the one who waits')
+  app.coalesce.disable()
+  await new Promise(resolve => setImmediate(resolve))
+  t.equal(queue.waiting, 1, 'by itself')
+  runs.end('other')
+  await server.began('other', 'a')
+  runs.end('a')
+  t.equal((await follower).body, 'a')
+  await other
+  await server.quiet()
+})
+
 t.test('a follower that takes the place of a leader whose run failed keeps its slot, before those who wait', async t => {
   const server = await protectedServer(t, { route: { onError: 'promote' } })
   const { queue, runs } = server

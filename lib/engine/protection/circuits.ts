@@ -101,7 +101,8 @@ export class CircuitsBy implements Circuits {
   #nameOf (subject: readonly unknown[]): string {
     if (this.#isOpenByHand) return ''
     try {
-      const name = this.#by(...subject)
+      const said = this.#by(...subject)
+      const name = typeof said === 'number' || typeof said === 'bigint' ? String(said) : said
       return typeof name === 'string' && name.length <= LONGEST_NAME ? name : ''
     } catch {
       return ''

@@ -55,10 +55,17 @@ t.test('to look makes no circuit', async t => {
 
 t.test('where by throws, or answers no string or a very long one, they share a circuit', async t => {
   const breaker = new TestBreaker({ by (upstream) { if (upstream === 'bug') throw new Error('bug'); return upstream } })
-  for (const odd of ['bug', undefined, 5]) breaker.run(BAD, 1, odd)
+  for (const odd of ['bug', undefined, Symbol('odd')]) breaker.run(BAD, 1, odd)
   breaker.run(BAD, 1, 'x'.repeat(1001))
   for (const odd of ['bug', null, {}, [], ['a'], '', 'y'.repeat(1001)]) t.equal(breaker.isRefused(odd).reason, 'breaker-open')
   breaker.run(GOOD, 1, 'x'.repeat(1000))
+})
+
+t.test('a number, such as a parameter that a schema has made one, is a name as its text is', async t => {
+  const breaker = new TestBreaker({ by })
+  breaker.fail(7)
+  for (const same of [7, '7', 7n]) t.equal(breaker.isRefused(same).reason, 'breaker-open')
+  for (const other of [8, true, undefined]) t.equal(breaker.refusalFor([other]), undefined)
 })
 
 t.test('names that objects have are names like others', async t => {
