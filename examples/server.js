@@ -23,6 +23,7 @@ const POOL_SIZE = 20
 const COALESCED = '/word/:word'
 const UNCOALESCED = '/uncoalesced/word/:word'
 const PROTECTED = '/protected/word/:word'
+const BATCHED = '/batched/word/:word'
 
 /** A database that takes a while for a query, and has so many connections, as databases do. */
 class Database {
@@ -34,6 +35,16 @@ class Database {
 
   /** @param {string} word */
   async lookUp (word) {
+    const [found] = await this.lookUpAll([word])
+    return /** @type {{ word: string, query: number }} */ (found)
+  }
+
+  /**
+   * One query, as by `WHERE word IN (…)`.
+   *
+   * @param {readonly string[]} words
+   */
+  async lookUpAll (words) {
     if (this.#free > 0) this.#free--
     else await new Promise(resolve => { this.#waiting.push(() => { resolve(undefined) }) })
     const query = ++this.queries
@@ -42,7 +53,7 @@ class Database {
     if (next === undefined) this.#free++
     else next()
     if (this.isDown) throw new Error('the database is down')
-    return { word, query }
+    return words.map(word => ({ word, query }))
   }
 }
 
@@ -66,6 +77,16 @@ function fiftyClients (origin, route) {
 function fiftyWords (origin, prefix) {
   const url = origin + PROTECTED.replace(':word', `${prefix}-[1-50]`)
   return `curl -Z --parallel-immediate --parallel-max 50 --no-progress-meter -o /dev/null -w '%{http_code}\\n' '${url}' | sort | uniq -c`
+}
+
+/**
+ * The same with batches, which counts the words that each query has answered.
+ *
+ * @param {string} origin
+ */
+function fiftyBatched (origin) {
+  const url = origin + BATCHED.replace(':word', 'word-[1-50]')
+  return `curl -Z --parallel-immediate --parallel-max 50 --no-progress-meter '${url}' | grep -o '"query":[0-9]*' | sort | uniq -c`
 }
 
 /**
@@ -96,6 +117,12 @@ export async function build (database = new Database()) {
     return await lookUp(request)
   })
   app.get(PROTECTED, { config: { coalesce: { queue, breaker, ttl: '1s', staleIfError: '1h' } } }, lookUp)
+  const lookUpInBatches = app.coalesce.batched(async (/** @type {readonly string[]} */ words) => await database.lookUpAll(words), {
+    name: 'words', key: (/** @type {string} */ word) => word, window: '10ms', queue
+  })
+  app.get(BATCHED, { config: { coalesce: true } }, async request => {
+    return await lookUpInBatches(/** @type {{ word: string }} */ (request.params).word)
+  })
   for (const [path, isDown] of /** @type {const} */ ([['/database/break', true], ['/database/mend', false]])) {
     app.post(path, async () => {
       database.isDown = isDown
@@ -121,12 +148,18 @@ export async function build (database = new Database()) {
     const { state, retryAfter, shed } = breaker.figures()
     return {
       about: 'fastify-coalesce: of identical concurrent requests one runs the handler',
-      try: [COALESCED, UNCOALESCED, PROTECTED, '/metrics'].map(route => urlOf(origin, route)),
-      fiftyClients: { coalesced: fiftyClients(origin, COALESCED), uncoalesced: fiftyClients(origin, UNCOALESCED), protected: fiftyWords(origin, 'word') },
+      try: [COALESCED, UNCOALESCED, PROTECTED, BATCHED, '/metrics'].map(route => urlOf(origin, route)),
+      fiftyClients: {
+        coalesced: fiftyClients(origin, COALESCED),
+        uncoalesced: fiftyClients(origin, UNCOALESCED),
+        protected: fiftyWords(origin, 'word'),
+        batched: fiftyBatched(origin)
+      },
       figures: {
         coalesced: figuresOf(COALESCED),
         uncoalesced: { requests: uncoalesced, queries: uncoalesced },
-        protected: figuresOf(PROTECTED)
+        protected: figuresOf(PROTECTED),
+        batched: { ...figuresOf(BATCHED), queries: app.coalesce.stats().batches?.[0]?.batches }
       },
       protection: {
         database: database.isDown ? 'down' : 'up',
@@ -314,6 +347,12 @@ What do 50 words at once cost, and what do clients get once the database is brok
 
      29 500      20 run at a time, each that fails makes room for another, and after 10 the breaker opens
      21 503      so these do not run. Words that were asked before are 200 all the time, with what was kept
+
+And 50 words in batches? The words that each query has answered:
+
+  ${fiftyBatched(origin)}
+
+     50 "query":…      or a few lines, since 50 clients take a while to come
 
 Ctrl+C ends it.`)
 }

@@ -260,10 +260,12 @@ t.test('the example server prints the table, stays up for the user, and ends on 
 })
 
 const { build: buildServer } = await import(new URL('server.js', EXAMPLES).href) as {
-  build (database?: { isDown: boolean, lookUp (word: string): Promise<unknown> }): Promise<FastifyInstance>
+  build (database?: {
+    isDown: boolean, lookUp (word: string): Promise<unknown>, lookUpAll? (words: readonly string[]): Promise<unknown[]>
+  }): Promise<FastifyInstance>
 }
 
-type Kind = 'coalesced' | 'uncoalesced' | 'protected'
+type Kind = 'coalesced' | 'uncoalesced' | 'protected' | 'batched'
 
 interface Front {
   readonly fiftyClients: Readonly<Record<Kind, string>>
@@ -301,7 +303,8 @@ t.test('the command that the example server offers is 50 clients at once, which 
   const { stdout, stderr } = await promisify(execFile)('sh', ['-c', fiftyClients.coalesced])
   t.same({ stdout: stdout.trim(), stderr }, { stdout: '50 {"word":"serendipity","query":1}', stderr: '' })
   const { figures } = await (await fetch(origin)).json() as Front
-  t.same(figures, { coalesced: { requests: 50, queries: 1 }, uncoalesced: { requests: 0, queries: 0 }, protected: { requests: 0, queries: 0 } })
+  const none = { requests: 0, queries: 0 }
+  t.same(figures, { coalesced: { requests: 50, queries: 1 }, uncoalesced: none, protected: none, batched: none })
 
   const without = await promisify(execFile)('sh', ['-c', fiftyClients.uncoalesced])
   t.equal(without.stdout.trim().split('\n').length, 50)
@@ -348,6 +351,29 @@ t.test('the example server shows what protection does while its database is brok
   while ((await front()).protection.breaker.state !== 'half-open') await new Promise(resolve => setTimeout(resolve, 50))
   t.equal((await app.inject('/protected/word/another')).statusCode, 200)
   t.equal((await front()).protection.breaker.state, 'closed')
+})
+
+t.test('the command that the example server offers for 50 words in batches counts the words of each query', { buffered: true, skip: !hasCurl && 'there is no curl' }, async t => {
+  let queries = 0
+  const app = await buildServer({
+    isDown: false,
+    lookUp: async word => ({ word }),
+    async lookUpAll (words) {
+      const query = ++queries
+      return words.map(word => ({ word, query }))
+    }
+  })
+  t.teardown(async () => { await app.close() })
+  const origin = await app.listen({ host: '127.0.0.1', port: 0 })
+  const { fiftyClients } = await (await fetch(origin)).json() as Front
+
+  const { stdout, stderr } = await promisify(execFile)('sh', ['-c', fiftyClients.batched])
+
+  t.equal(stderr, '')
+  t.equal(stdout.trim().split('\n').reduce((sum, line) => sum + Number.parseInt(line.trim()), 0), 50)
+  const { figures } = await (await fetch(origin)).json() as Front
+  t.match(figures.batched, { requests: 50, queries })
+  t.ok(queries < 50, `${queries} queries`)
 })
 
 t.test('the commands that the example server offers for 50 words count statuses', { buffered: true, skip: !hasCurl && 'there is no curl' }, async t => {
