@@ -89,7 +89,6 @@ export function deduplicateAt<A extends readonly unknown[], R> (
   settings: CallSettings<A, R>,
   { ownName, path, protect }: Kind = DEDUPLICATED
 ): AnyFunction<A, R> & { invalidate: (...args: A) => void } {
-  if (typeof fn !== 'function') throw new TypeError(`${path} wants a function`)
   const { conductor, log } = registry
   let prefix = String(++functions)
   const shared = coordinatorOf(settings, registry.coordinator)
@@ -193,6 +192,7 @@ function claim (taken: ReadonlyArray<Set<string>>, name: string | undefined, pat
 /** Makes the `deduplicate` of a registration. */
 export function deduplicator (registry: () => FunctionRegistry): Deduplicate {
   const deduplicate: Deduplicate = (fn, options) => {
+    if (typeof fn !== 'function') throw new TypeError('deduplicate wants a function')
     const untyped = fn as unknown as AnyFunction<readonly unknown[], unknown>
     const deduplicated = forCaller(deduplicate, () => deduplicateAt(registry(), untyped, readFunctionOptions(options)))
     return deduplicated as unknown as Deduplicated<typeof fn>
