@@ -94,6 +94,8 @@ export abstract class Participant<R> implements Passenger<R, Participant<R>>, Se
   /** Its client is gone. */
   abstract readonly gone: boolean
   abstract readonly refreshable: boolean
+  /** Something answers in the place of its run, if that is refused. */
+  abstract readonly hasFallback: boolean
 
   abstract refuses (recording: R): 'vary' | 'rejected' | undefined
   abstract suits (recording: R, found: Found): Suitability
@@ -173,11 +175,6 @@ export abstract class Participant<R> implements Passenger<R, Participant<R>>, Se
   /** What protection is told that it is: a request, or the arguments of a call. */
   get subject (): readonly unknown[] {
     return []
-  }
-
-  /** Something answers in the place of its run, if that is refused. */
-  get hasFallback (): boolean {
-    return false
   }
 
   /** Decides which process leads its key. */

@@ -128,7 +128,7 @@ export class TakeOffs<R> {
   }
 
   /** Has a leader wait for an answer; `otherwise` stands for one that fails. `late`: its flight has ended before. */
-  wait<T> (leader: Participant<R>, asked: T | Promise<T>, otherwise: T, answered: (answer: T) => void, late: (answer: T) => void = () => {}): 'park' {
+  wait<T> (leader: Participant<R>, asked: T | Promise<T>, otherwise: T, answered: (answer: T) => void, late: (answer: T) => void): 'park' {
     const role: Preparing = { type: 'preparing' }
     leader.role = role
     const go = (answer: T): void => {

@@ -6,7 +6,7 @@
  */
 import { AsyncResource } from 'node:async_hooks'
 import type { Clock } from '../../types/index.js'
-import type { Permit, RunEnd } from '../engine/protection/permits.js'
+import { NO_PERMIT, type Permit, type RunEnd } from '../engine/protection/permits.js'
 import { BatchResultError, FlightTimeoutError, NobodyWaitsError } from '../errors.js'
 import { offAbort, onAbort } from './abort-signals.js'
 import type { BatchCounts } from './batch-counts.js'
@@ -106,11 +106,8 @@ export class Batch {
       released = true
     }
     return {
-      type: 'granted',
       // One of its runs tells nothing of what is behind it.
-      tell () {},
-      streams () {},
-      excuse () {},
+      ...NO_PERMIT,
       release,
       // All of its runs have one slot.
       passOn () {

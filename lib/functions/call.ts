@@ -99,7 +99,7 @@ export class Call<A extends readonly unknown[], R> extends Participant<CallResul
   override get coordinator (): Coordinator<CallResult> { return this.#isOnObject ? LOCAL : this.#context.coordinator }
   override get protection (): Protection { return this.#context.protection }
   override get subject (): readonly unknown[] { return this.#args }
-  override get hasFallback (): boolean { return this.#context.settings.fallback !== undefined }
+  get hasFallback (): boolean { return this.#context.settings.fallback !== undefined }
   get labels (): readonly string[] { return [this.key, ...this.#family, ...this.cache.stores ? [STORED] : []] }
   get gone (): boolean { return this.#settled }
 

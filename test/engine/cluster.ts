@@ -157,6 +157,7 @@ export class Traveller extends Participant<string> {
   readonly followsOnly: 'head' | undefined
   readonly onlyIfCached: boolean
   readonly refreshable = true
+  readonly hasFallback = false
   readonly revalidated = false
   readonly cache: ResultCache<string>
   readonly process: Process

@@ -43,7 +43,7 @@ export class TestParticipant extends Participant<string> {
     this.#events = events
   }
 
-  override get hasFallback (): boolean { return this.mayFallBack }
+  get hasFallback (): boolean { return this.mayFallBack }
   override get subject (): readonly unknown[] { return [this.id] }
   override get protection (): Protection { return this.protectedBy }
   override get coordinator (): Coordinator<string> { return this.coordinatedBy }

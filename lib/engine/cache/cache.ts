@@ -75,6 +75,8 @@ export interface ResultCache<R> {
   endRefresh (key: string, failed: boolean): void
 }
 
+const never = (): boolean => false
+
 /** For participants of which nothing is cached. */
 export const NO_CACHE: ResultCache<never> = Object.freeze<ResultCache<never>>({
   lookUp: () => undefined,
@@ -86,8 +88,8 @@ export const NO_CACHE: ResultCache<never> = Object.freeze<ResultCache<never>>({
   supersede () {},
   standIn: () => undefined,
   failed () {},
-  mayRefresh: () => false,
-  beginRefresh: () => false,
+  mayRefresh: never,
+  beginRefresh: never,
   endRefresh () {}
 })
 

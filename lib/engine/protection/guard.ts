@@ -34,14 +34,16 @@ export interface Slots {
   enter (waiter: Waiter): Slot | Waiting | Refusal
 }
 
-const NO_SLOT: Slot = Object.freeze({ free () {} })
+const nothing = (): undefined => {}
+
+const NO_SLOT: Slot = Object.freeze({ free: nothing })
 const NO_RUN: BreakerRun = Object.freeze({ type: 'begun', isProbe: false, answered () {}, end () {} })
 
 /** Everybody runs at once. */
 export const NO_SLOTS: Slots = Object.freeze<Slots>({ patience: 0, foresee: () => 'runs', enter: () => NO_SLOT })
 /** Never open. */
 export const NO_CIRCUITS: Circuits = Object.freeze<Circuits>({
-  refusalFor: () => undefined, wouldProbe: () => false, begin: () => NO_RUN, shed () {}
+  refusalFor: nothing, wouldProbe: () => false, begin: () => NO_RUN, shed: nothing
 })
 
 export class Guard implements Protection {

@@ -85,7 +85,9 @@ export interface Protection {
   ask (asking: Asking, kept?: Slot): Permission | Place
 }
 
-export const NO_PERMIT: Permit = Object.freeze({ type: 'granted', tell () {}, streams () {}, excuse () {}, release () {}, passOn: () => undefined })
+const nothing = (): undefined => {}
+
+export const NO_PERMIT: Permit = Object.freeze({ type: 'granted', tell: nothing, streams: nothing, excuse: nothing, release: nothing, passOn: nothing })
 
 export const NO_PROTECTION: Protection = Object.freeze<Protection>({
   patience: 0, refusalFor: () => undefined, wouldProbe: () => false, foresee: () => 'runs', ask: () => NO_PERMIT

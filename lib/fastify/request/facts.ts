@@ -115,7 +115,7 @@ export abstract class RequestFacts extends Participant<Recording> {
     return [this.request]
   }
 
-  override get hasFallback (): boolean {
+  get hasFallback (): boolean {
     return this.route.settings.fallback !== undefined
   }
 

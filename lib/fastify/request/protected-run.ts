@@ -136,7 +136,7 @@ export class ProtectedRun {
   /** A run that was given up fails for that reason alone. */
   #end (error: unknown, isUnwanted = this.#run.isUnwanted): RunEnd {
     const status = this.#status
-    if (!this.#isHandled || (isUnwanted && (error !== undefined || (status ?? 0) >= 500))) return undefined
+    if (!this.#isHandled || (isUnwanted && (error !== undefined || status as number >= 500))) return undefined
     return { status: error === undefined || this.#run.failed ? status : undefined, error }
   }
 }
