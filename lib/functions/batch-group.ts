@@ -94,7 +94,8 @@ export class Group {
   #settle (): void {
     const { maxBatchSize } = this.#settings
     while (this.#excess <= -maxBatchSize) this.#tickets.pop()?.place.leave()
-    for (let index = this.#tickets.length - 1; index >= 0; index--) this.#rank(this.#tickets[index] as Ticket, index)
+    // From the first on: where one is given up, those behind it are for other batches.
+    for (let index = 0; index < this.#tickets.length;) if (this.#suits(this.#tickets[index] as Ticket, index)) index++
     if (this.#excess <= 0) {
       this.#shut()
     } else if (this.#excess < maxBatchSize) {
@@ -110,19 +111,20 @@ export class Group {
     if (this.#waiting.length === 0) this.#settings.emptied(this)
   }
 
-  /** Makes a place as urgent as the batch that it is for. */
-  #rank (ticket: Ticket, index: number): void {
+  /** Makes a place as urgent as the batch that it is for. False: it cannot be, and is given up. */
+  #suits (ticket: Ticket, index: number): boolean {
     const level = this.#levelAt(index * this.#settings.maxBatchSize)
-    if (level === ticket.level || level === REFRESH) return
+    if (level === ticket.level || level === REFRESH) return true
     if (ticket.level === REFRESH) {
       // The place of a refresh evicts nobody. Who waits now gets one of its own.
       this.#tickets.splice(index, 1)
       ticket.place.leave()
-      return
+      return false
     }
     ticket.place.joined(level)
     ticket.place.left(ticket.level)
     ticket.level = level
+    return true
   }
 
   /** The level of the one at an index, if they are ordered by nothing else. */

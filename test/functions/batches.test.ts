@@ -217,6 +217,28 @@ t.test('the answer to a place that is not needed any more, come too late, is nob
   }
 })
 
+t.test('who waits behind refreshes for more than one batch gets a place of its own, once', async t => {
+  const { seam, asked } = protection()
+  const limited: Protection = {
+    ...seam,
+    ask (asking) {
+      if (asked.length === 10) throw new Error('places without end')
+      return seam.ask(asking)
+    }
+  }
+  const { calls, run } = departure({ behind: limited, maxBatchSize: 2 })
+  for (const word of ['a', 'b', 'c', 'd']) run(word, { isRefresh: true })
+  await turn()
+  t.strictSame(asked.map(({ isRefresh }) => isRefresh), [true, true])
+  run('e')
+  await turn()
+  await turn()
+  const waiting = asked.filter(({ hasLeft }) => !hasLeft)
+  t.strictSame(waiting.map(({ isRefresh }) => isRefresh), [false, true, true])
+  for (const each of waiting) each.grant()
+  t.strictSame(keysOf(calls), ['e,a', 'b,c', 'd'])
+})
+
 t.test('a run that leaves while others of its batch are told takes nobody with it', async t => {
   const { seam, asked } = protection()
   const { batches, calls, run } = departure({ behind: seam, maxBatchSize: 2 })
