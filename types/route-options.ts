@@ -224,7 +224,7 @@ export interface CoalesceRouteOptions<RouteGeneric extends RouteGenericInterface
   /**
    * Answers in the place of a run that was refused, for the reason given, where nothing that is cached stands in. It is called as a handler
    * is, once for all who waited for that run: they get the same response, but other processes do not. Its response is not cached, and it
-   * is not counted as a run. Has an effect with `queue` or `breaker` only. Default: 503 with `Retry-After`.
+   * is not counted as a run. Nothing stands in for a write (an unsafe method). Has an effect with `queue` or `breaker` only. Default: 503 with `Retry-After`.
    */
   fallback? (request: FastifyRequest<RouteGeneric>, reply: FastifyReply<RouteGeneric>, reason: ShedReason): unknown
 }

@@ -66,6 +66,13 @@ export function joinReason (request: RequestFacts, settings: JoinSettings): Join
   return undefined
 }
 
+const SAFE: ReadonlySet<string> = new Set(['GET', 'HEAD', 'OPTIONS', 'TRACE', 'QUERY'])
+
+/** Whether requests with this method only read (RFC 9110 section 9.2.1). */
+export function isSafe (method: string): boolean {
+  return SAFE.has(method)
+}
+
 /** The first header with credentials of which the key does not hold all; undefined if there is none. */
 export function uncoveredCredential (headers: IncomingHttpHeaders, settings: JoinSettings): string | undefined {
   const { credentials } = settings

@@ -340,7 +340,7 @@ t.test('a client that takes long to send its body tells the breaker nothing', as
   const queue = runQueue({ maxRuns: 1, clock })
   const server = await serve(t, app => {
     app.route({
-      method: ['GET', 'POST'], url: '/', config: { coalesce: { breaker, queue, flightTimeout: '10s' } }, handler: async () => 'fine'
+      method: ['GET', 'POST'], url: '/', config: { coalesce: { breaker, queue, flightTimeout: '10s', hook: 'onRequest' } }, handler: async () => 'fine'
     })
   }, { clock })
   const socket = dial(server.port)

@@ -1,6 +1,7 @@
 /**
  * "Every kind of run takes a slot of its queue, and nothing else does."
  */
+import { connect, type AddressInfo } from 'node:net'
 import type { FastifyReply } from 'fastify'
 import t from 'tap'
 import { queue as oneByOne, times } from '../fixtures/crowd.js'
@@ -22,7 +23,7 @@ const setsCookie = async (result: unknown, _request: unknown, reply: FastifyRepl
 const KINDS: Readonly<Record<string, Kind>> = {
   'a leader\'s': { outcome: 'leader shared' },
   'that of a request with credentials': { options: { headers: { authorization: 'Bearer a' } }, outcome: 'bypass credentials' },
-  'that of another method': { options: { method: 'POST' }, outcome: 'bypass method' },
+  'that of another method': { with: { writes: true }, options: { method: 'POST' }, outcome: 'bypass method' },
   'that of a HEAD request by itself': {
     with: { routes (app, { queue, runs }) { app.get('/head', { config: { coalesce: { queue } } }, async () => await runs.run('a')) } },
     path: '/head',
@@ -232,7 +233,7 @@ t.test('HEAD and GET of one route have one queue, and each route has its own of 
 })
 
 t.test('a write that waited for a slot is still a write', async t => {
-  const server = await protectedServer(t, { route: { ttl: '60s' } })
+  const server = await protectedServer(t, { writes: true, route: { ttl: '60s' } })
   const { app, runs } = server
   const { answer: other } = await server.begins('/run/other')
   const { answer: write } = await server.waits(1, '/run/a', { method: 'POST' })
@@ -258,7 +259,7 @@ t.test('a write that waited for a slot is still a write', async t => {
 })
 
 t.test('a run that was read before a write, which was waiting meanwhile, is not cached after it', async t => {
-  const server = await protectedServer(t, { queue: { maxRuns: 2 }, route: { ttl: '60s' } })
+  const server = await protectedServer(t, { writes: true, queue: { maxRuns: 2 }, route: { ttl: '60s' } })
   const { runs } = server
   const { answer: read } = await server.begins('/run/a')
   const { answer: other } = await server.begins('/run/other')
@@ -273,4 +274,33 @@ t.test('a run that was read before a write, which was waiting meanwhile, is not 
   const { answer: next } = await server.begins('/run/a')
   runs.end('a', 'new')
   t.equal((await next).body, 'new')
+})
+
+t.test('no slot is for a client that takes long to send its body', async t => {
+  const server = await protectedServer(t, { writes: true })
+  const { app, queue, runs } = server
+  const socket = connect((app.server.address() as AddressInfo).port, '127.0.0.1')
+  t.teardown(() => { socket.destroy() })
+  socket.write('POST /run/slow HTTP/1.1\r\nhost: a\r\ncontent-type: text/plain\r\ncontent-length: 4\r\n\r\n')
+  await until(() => server.replies.length === 1, 'the head of the slow one')
+  t.equal(queue.running, 0)
+  const { answer } = await server.begins('/run/a')
+  runs.end('a')
+  t.equal((await answer).body, 'a')
+  socket.write('body')
+  await server.began('a', 'slow')
+  runs.end('slow')
+  await server.quiet()
+  t.equal(app.coalesce.stats().routes[0]?.parking?.at, 'preHandler')
+})
+
+t.test('what stands in for a refused read stands in for no write', async t => {
+  const server = await protectedServer(t, { writes: true, queue: { maxQueued: 0 }, route: { fallback: () => 'instead' } })
+  const { answer: other } = await server.begins('/run/other')
+  t.equal((await server.get('/run/a')).body, 'instead')
+  const { status, headers } = await server.get('/run/a', { method: 'POST' })
+  t.equal(status, 503)
+  t.ok(headers['retry-after'])
+  server.runs.end('other')
+  await other
 })

@@ -5,11 +5,10 @@
  * before the headers are sent, and again before the end of a streamed response. Otherwise it is reported as soon as the response is sent.
  */
 import type { FastifyReply, FastifyRequest } from 'fastify'
+import { isSafe } from '../../http/policy.js'
 import { inquiryOf } from '../explain/inquiry.js'
 import { flows, onEnd, onHeaders } from '../replies/payload.js'
 import { bypassOf, participantOf } from '../request/view.js'
-
-const SAFE = new Set(['GET', 'HEAD', 'OPTIONS', 'TRACE', 'QUERY'])
 
 /** The replies of writes that went through `noteAnswer` or `noteHijackedWrite`. */
 const told = new WeakSet<FastifyReply>()
@@ -17,13 +16,13 @@ const told = new WeakSet<FastifyReply>()
 /** Whether a request may write. A POST of a route with the `body` option only reads: the option says so. So does one that is only explained. */
 export function isWrite (request: FastifyRequest): boolean {
   const { method } = request
-  if (SAFE.has(method) || inquiryOf(request) !== undefined) return false
+  if (isSafe(method) || inquiryOf(request) !== undefined) return false
   return method !== 'POST' || (participantOf(request) ?? bypassOf(request))?.route.settings.body === undefined
 }
 
 /** Whether a request's route has a method that may write. True if the methods are not known. */
 export function mayWrite ({ routeOptions: { method } }: FastifyRequest): boolean {
-  return method === undefined || [method].flat().some(each => !SAFE.has(each))
+  return method === undefined || [method].flat().some(each => !isSafe(each))
 }
 
 /** Calls `tell` for a write that is answered by `reply.send`, unless its status is an error. If the payload is a stream, calls `tell` again at its end. */

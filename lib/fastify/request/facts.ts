@@ -16,7 +16,7 @@ import { originalUrlOf } from '../dependencies/replaced-by-hooks.js'
 import { meaningOf, splitBy } from '../../http/dimensions.js'
 import { pathLabel } from '../../http/labels.js'
 import { headerOf } from '../../http/key.js'
-import { followReason, type FollowReason } from '../../http/policy.js'
+import { followReason, isSafe, type FollowReason } from '../../http/policy.js'
 import { isOfQuery, queryStart } from '../../http/query.js'
 import { CLIENT_ADDRESS } from '../../http/reads.js'
 import type { KeptRecording, Recording } from '../../http/recording.js'
@@ -115,8 +115,11 @@ export abstract class RequestFacts extends Participant<Recording> {
     return [this.request]
   }
 
+  /** Nothing stands in for a write: its client must not take it for done. */
   get hasFallback (): boolean {
-    return this.route.settings.fallback !== undefined
+    const { body, fallback } = this.route.settings
+    const { method } = this.request
+    return fallback !== undefined && (isSafe(method) || (method === 'POST' && body !== undefined))
   }
 
   get fleet (): Fleet<Flight<Recording, Participant<Recording>>> | undefined {

@@ -9,6 +9,7 @@ import type { ShedReason } from '../../../types/index.js'
 import { NO_PROTECTION } from '../../engine/protection/permits.js'
 import { InvalidOptionError } from '../../errors.js'
 import { KeyHead } from '../../http/key.js'
+import { isSafe } from '../../http/policy.js'
 import { routeLabel } from '../../http/labels.js'
 import { Silence } from '../../observers/silence.js'
 import { quiet } from '../../observers/warn.js'
@@ -131,7 +132,8 @@ export function adoptRoute (fastify: FastifyInstance, scope: Scope, options: Rou
     else participant.park(done)
   }
   function settle (): void {
-    const parked = { hook: settings.hook, hasBody, park: parkOnRequest, handler: coalescedHandler }
+    const queuesUploads = (settings.queue !== undefined || settings.breaker !== undefined) && methods.some(method => !isSafe(method))
+    const parked = { hook: settings.hook, hasBody, queuesUploads, park: parkOnRequest, handler: coalescedHandler }
     const { parksAt, why, skips } = chooseParking(fastify, options, parked)
     route.parksAt = parksAt
     route.parking = Object.freeze({ at: parksAt, why, skips: Object.freeze(skips) })

@@ -19,15 +19,21 @@ export interface Parked {
   readonly hook: RouteSettings['hook']
   /** Bodies are part of its keys. */
   readonly hasBody: boolean
+  /** Its runs wait for slots, and some of its requests have bodies. */
+  readonly queuesUploads: boolean
   readonly park: unknown
   readonly handler: unknown
 }
 
-export function chooseParking (fastify: FastifyInstance, options: RouteOptions, { handler, hasBody, hook, park }: Parked): Parking {
+export function chooseParking (
+  fastify: FastifyInstance, options: RouteOptions, { handler, hasBody, hook, park, queuesUploads }: Parked
+): Parking {
   const gates = gatesOf(fastify, options, park, handler)
   if (hook === 'preHandler') return { parksAt: 'preHandler', why: 'the hook option', skips: [] }
   if (hook === 'onRequest') return { parksAt: 'onRequest', why: 'the hook option', skips: gates }
   if (hasBody) return { parksAt: 'preHandler', why: 'the body is part of the key', skips: [] }
+  // A slot is not for a client that takes long to send its body.
+  if (queuesUploads) return { parksAt: 'preHandler', why: 'there is a queue or breaker, and bodies come first', skips: [] }
   return gates.length > 0
     ? { parksAt: 'preHandler', why: `there are gates: ${gates.join(', ')}`, skips: [] }
     : { parksAt: 'onRequest', why: 'there are no later gates', skips: [] }
