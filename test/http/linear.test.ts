@@ -160,7 +160,7 @@ const PARSERS: Readonly<Record<string, Parser>> = {
 /** Not given what is sent, but numbers, bytes, names that the app chose, or what one of the parsers has read. */
 const NOT_OF_TEXTS = new Set([
   'Audience', 'Broadcast', 'HeldBytes', 'Reader', 'Reads', 'Source', 'SharedBody', 'SharedBodies', 'acceptable', 'acceptableOnError', 'answersOneOnly', 'atOnce', 'bounded', 'byteLength',
-  'bytesOf', 'contentRange', 'deltaSecondsText', 'followReason', 'incomparable', 'isFailure', 'isLarger', 'isPlainObject', 'judge', 'matchesStrongly', 'matchesWeakly', 'namedBy', 'notAKey', 'parameter', 'partsOf', 'sizeOfVariant', 'snapshot', 'watched', 'watchedArray'
+  'bytesOf', 'contentRange', 'deltaSecondsText', 'followReason', 'incomparable', 'isFailure', 'isLarger', 'isPlainObject', 'isSafe', 'judge', 'matchesStrongly', 'matchesWeakly', 'namedBy', 'notAKey', 'parameter', 'partsOf', 'sizeOfVariant', 'snapshot', 'watched', 'watchedArray'
 ])
 
 /** The more fields, the longer the text. */
