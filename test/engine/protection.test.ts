@@ -60,24 +60,26 @@ t.test('a permit that comes for a refresh that was given up in the same turn is 
   t.strictSame(ended, ['k'])
 })
 
-t.test('who runs alone and is refused is served what its leader had, if that may stand in', async t => {
-  const { seam, answers } = slow()
-  const engine = new Engine()
-  const cache: ResultCache<string> = {
-    ...NO_CACHE,
-    lookUp: () => miss('expired', 'old', { recording: 'old', until: 1, entry: {} as Entry }),
-    standIn: fallback => fallback === undefined ? undefined : { recording: 'old', reason: 'stale-if-error' }
-  }
-  const [leader, follower] = ['a', 'b'].map(id => Object.assign(engine.participant(id), { cache })) as [ReturnType<Engine['participant']>, ReturnType<Engine['participant']>]
-  engine.arrive(leader)
-  engine.arrive(follower)
-  follower.protectedBy = seam
-  engine.conductor.unshareable(leader, 'private', false, [])
-  await engine.happened()
-  answers[0]?.(refusal)
-  t.strictSame(await engine.happened(), ['b has old'])
-  t.strictSame([follower.outcome, follower.outcomeReason], ['stale', 'queue-full'])
-})
+for (const mayStandIn of [true, false]) {
+  t.test(`who runs alone and is refused is served what its leader had ${mayStandIn ? '' : 'no more '}while that may stand in`, async t => {
+    const { seam, answers } = slow()
+    const engine = new Engine()
+    const cache: ResultCache<string> = {
+      ...NO_CACHE,
+      lookUp: () => miss('expired', 'old', { recording: 'old', until: 1, entry: {} as Entry }),
+      standIn: fallback => fallback === undefined || !mayStandIn ? undefined : { recording: 'old', reason: 'stale-if-error' }
+    }
+    const [leader, follower] = ['a', 'b'].map(id => Object.assign(engine.participant(id), { cache })) as [ReturnType<Engine['participant']>, ReturnType<Engine['participant']>]
+    engine.arrive(leader)
+    engine.arrive(follower)
+    follower.protectedBy = seam
+    engine.conductor.unshareable(leader, 'private', false, [])
+    await engine.happened()
+    answers[0]?.(refusal)
+    t.strictSame(await engine.happened(), [mayStandIn ? 'b has old' : 'b refused too much 1000'])
+    t.strictSame([follower.outcome, follower.outcomeReason], [mayStandIn ? 'stale' : 'shed', 'queue-full'])
+  })
+}
 
 t.test('a leader that left while the coordinator was asked is none of those whose level counts', async t => {
   const { seam, told } = slow()
