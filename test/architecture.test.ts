@@ -90,20 +90,20 @@ t.test('the imports of a source are found, in whatever way it imports', async t 
 /** Each room, a folder or one file, and the rooms whose modules its own may import, types included. All may import `types/`, and what stands at the top of `lib/`. */
 const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   codec: [],
+  protection: [],
   http: ['codec'],
-  options: ['engine/protection', 'http'],
+  options: ['http', 'protection'],
   observers: ['http', 'options'],
   'engine/cache': ['observers'],
-  'engine/protection': [],
-  'engine/flights': ['engine/cache', 'engine/protection'],
+  'engine/flights': ['engine/cache', 'protection'],
   'engine/coordinators': ['codec', 'engine/flights'],
-  engine: ['engine/cache', 'engine/protection', 'engine/flights', 'engine/coordinators', 'observers'],
+  engine: ['engine/cache', 'protection', 'engine/flights', 'engine/coordinators', 'observers'],
   stores: ['codec', 'engine/cache', 'options'],
   'redis/clients': [],
   redis: ['redis/clients', 'options'],
   'redis/index': ['redis', 'redis/store'],
   'redis/store': ['codec', 'engine/cache', 'options', 'redis', 'redis/clients', 'stores'],
-  functions: ['codec', 'engine', 'engine/cache', 'engine/coordinators', 'engine/flights', 'engine/protection', 'http', 'observers', 'options', 'stores'],
+  functions: ['codec', 'engine', 'engine/cache', 'engine/coordinators', 'engine/flights', 'protection', 'http', 'observers', 'options', 'stores'],
   'fastify/internals': ['http'],
   cli: ['fastify/internals'],
   'fastify/replies': ['fastify/internals', 'http', 'options'],
@@ -111,25 +111,25 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   'fastify/cache': ['codec', 'fastify/internals', 'fastify/replies', 'fastify/dependencies', 'engine', 'engine/cache', 'engine/coordinators', 'http', 'options'],
   'fastify/request': [
     'fastify/internals', 'fastify/replies', 'fastify/dependencies', 'fastify/cache', 'engine', 'engine/cache', 'engine/coordinators', 'engine/flights',
-    'engine/protection', 'http', 'observers', 'options'
+    'protection', 'http', 'observers', 'options'
   ],
   'fastify/explain': [
     'fastify/internals', 'fastify/dependencies', 'fastify/cache', 'fastify/request', 'engine', 'engine/cache', 'engine/coordinators',
-    'engine/protection', 'http', 'observers', 'options'
+    'protection', 'http', 'observers', 'options'
   ],
   'fastify/admission': [
-    'fastify/replies', 'fastify/dependencies', 'fastify/cache', 'fastify/request', 'fastify/explain', 'engine/protection', 'http', 'observers'
+    'fastify/replies', 'fastify/dependencies', 'fastify/cache', 'fastify/request', 'fastify/explain', 'protection', 'http', 'observers'
   ],
   'fastify/scope': [
     'fastify/dependencies', 'fastify/cache', 'fastify/request', 'fastify/explain', 'functions', 'engine', 'engine/cache', 'engine/coordinators',
-    'engine/protection', 'http', 'observers', 'options', 'stores'
+    'protection', 'http', 'observers', 'options', 'stores'
   ],
   'fastify/hooks': [
     'fastify/internals', 'fastify/replies', 'fastify/dependencies', 'fastify/cache', 'fastify/request', 'fastify/explain', 'fastify/scope',
     'engine/cache', 'http'
   ],
   'fastify/routes': [
-    'fastify/internals', 'fastify/dependencies', 'fastify/request', 'fastify/admission', 'fastify/scope', 'fastify/hooks', 'engine/flights', 'engine/protection',
+    'fastify/internals', 'fastify/dependencies', 'fastify/request', 'fastify/admission', 'fastify/scope', 'fastify/hooks', 'engine/flights', 'protection',
     'http', 'observers', 'options'
   ],
   fastify: [

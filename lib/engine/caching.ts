@@ -9,7 +9,7 @@ import type { Observer } from '../observers/observer.js'
 import { EVERY_FLIGHT } from './coordinators/coordinator.js'
 import { NO_LEASE, type Lease } from './coordinators/lease.js'
 import type { Participant } from './participant.js'
-import { giveBack, NO_PERMIT, NO_PROTECTION, type Permission, type Permit, type Place } from './protection/permits.js'
+import { giveBack, NO_PERMIT, NO_PROTECTION, type Permission, type Permit, type Place } from '../protection/permits.js'
 import { Refresh } from './refresh.js'
 import type { Variants } from './variants.js'
 

@@ -23,7 +23,7 @@ import { outcomeOf } from './outcome.js'
 import type { Participant } from './participant.js'
 import type { Arrivals, Parts, Place } from './parts.js'
 import { ANSWERED, LANDED, STRANDED } from './role.js'
-import { NO_PERMIT } from './protection/permits.js'
+import { NO_PERMIT } from '../protection/permits.js'
 import { leavePlace, Solos } from './solo.js'
 
 /** After so many promotions whose runs came to nothing elsewhere, who is promoted leads without asking. */

@@ -9,7 +9,7 @@ import { NO_LEASE } from './coordinators/lease.js'
 import type { Flight } from './flights/flight.js'
 import type { Participant } from './participant.js'
 import type { Parts } from './parts.js'
-import { giveBack, NO_PROTECTION, type Permission, type Refusal } from './protection/permits.js'
+import { giveBack, NO_PROTECTION, type Permission, type Refusal } from '../protection/permits.js'
 import type { Preparing } from './role.js'
 import type { Solos } from './solo.js'
 

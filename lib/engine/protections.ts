@@ -7,11 +7,11 @@ import type { Clock } from '../../types/index.js'
 import { publishBreaker } from '../observers/breaker-events.js'
 import type { Log } from '../observers/observer.js'
 import { warn } from '../observers/warn.js'
-import type { Breaker } from './protection/breaker.js'
-import { levelOf, type LevelOf, type NoLevel } from './protection/levels.js'
-import type { Protection } from './protection/permits.js'
-import { protect, type ProtectedBy } from './protection/protect.js'
-import type { Queue } from './protection/queue.js'
+import type { Breaker } from '../protection/breaker.js'
+import { levelOf, type LevelOf, type NoLevel } from '../protection/levels.js'
+import type { Protection } from '../protection/permits.js'
+import { protect, type ProtectedBy } from '../protection/protect.js'
+import type { Queue } from '../protection/queue.js'
 
 /** What a route or function is to be protected by. */
 export interface Protecting<Subject extends readonly unknown[]> extends ProtectedBy {

@@ -4,7 +4,7 @@
  * Invariant: it is over once, when its run has ended or has taken too long; whatever comes later changes nothing.
  */
 import type { RefreshResult } from '../observers/observer.js'
-import { NO_PERMIT, type Permit } from './protection/permits.js'
+import { NO_PERMIT, type Permit } from '../protection/permits.js'
 
 export class Refresh<R> {
   /** The key of the participant that found the stale result, without its variant. */

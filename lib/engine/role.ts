@@ -6,7 +6,7 @@
  */
 import type { Detail, Reason } from '../reasons.js'
 import type { Cached } from './cache/lookup.js'
-import type { Refusal } from './protection/permits.js'
+import type { Refusal } from '../protection/permits.js'
 import type { Refresh } from './refresh.js'
 
 /** It leads, and its run has not taken off yet: the store, protection or the coordinator has not answered. */

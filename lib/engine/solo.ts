@@ -8,7 +8,7 @@
 import { NobodyWaitsError } from '../errors.js'
 import type { Participant } from './participant.js'
 import type { Arrivals, Parts } from './parts.js'
-import { giveBack, NO_PROTECTION, type Permission, type Refusal } from './protection/permits.js'
+import { giveBack, NO_PROTECTION, type Permission, type Refusal } from '../protection/permits.js'
 import { LANDED, type Queued, type ServedAs } from './role.js'
 
 export class Solos<R> {

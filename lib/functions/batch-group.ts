@@ -6,7 +6,7 @@
  * there is a batch full of such. None of them waits without a place or a window.
  */
 import type { Clock } from '../../types/index.js'
-import { giveBack, type Asking, type Permission, type Permit, type Place, type Protection, type Refusal } from '../engine/protection/permits.js'
+import { giveBack, type Asking, type Permission, type Permit, type Place, type Protection, type Refusal } from '../protection/permits.js'
 import type { BatchItem } from './batch.js'
 import { REFRESH, Waiting } from './batch-waiting.js'
 

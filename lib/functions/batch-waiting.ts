@@ -3,7 +3,7 @@
  *
  * Invariant: it is as urgent as the most urgent of those who wait for it. It is answered at most once, and not after it has left.
  */
-import type { Asking, Permission, Place } from '../engine/protection/permits.js'
+import type { Asking, Permission, Place } from '../protection/permits.js'
 import type { BatchItem } from './batch.js'
 
 /** A level behind all that there can be, for refreshes. */

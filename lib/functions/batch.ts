@@ -6,7 +6,7 @@
  */
 import { AsyncResource } from 'node:async_hooks'
 import type { Clock } from '../../types/index.js'
-import { NO_PERMIT, type Permit, type RunEnd } from '../engine/protection/permits.js'
+import { NO_PERMIT, type Permit, type RunEnd } from '../protection/permits.js'
 import { BatchResultError, FlightTimeoutError, NobodyWaitsError } from '../errors.js'
 import { offAbort, onAbort } from './abort-signals.js'
 import type { BatchCounts } from './batch-counts.js'

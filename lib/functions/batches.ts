@@ -4,7 +4,7 @@
  * Invariant: keys of different groups are never in one batch. Which key a run gets is told by its group and key, not by who had asked: another
  * caller may run in its place.
  */
-import type { Asking, Permit, Place, Protection, Refusal } from '../engine/protection/permits.js'
+import type { Asking, Permit, Place, Protection, Refusal } from '../protection/permits.js'
 import { Batch, type BatchContext, type BatchItem, type BatchKey } from './batch.js'
 import { Group, type GroupSettings } from './batch-group.js'
 import { offAbort, onAbort } from './abort-signals.js'

@@ -5,8 +5,8 @@
  */
 import type { BreakerOptions, CircuitBreaker, QueueOptions, RunQueue } from '../../types/index.js'
 import { systemClock } from '../clock.js'
-import { Breaker } from '../engine/protection/breaker.js'
-import { Queue } from '../engine/protection/queue.js'
+import { Breaker } from '../protection/breaker.js'
+import { Queue } from '../protection/queue.js'
 import { forCaller } from './parsers.js'
 import { readBreaker, readQueue } from './protection-options.js'
 

@@ -6,8 +6,8 @@
  */
 import { types } from 'node:util'
 import type { Clock } from '../../types/index.js'
-import { Breaker, type BreakerSettings } from '../engine/protection/breaker.js'
-import { Queue, type QueueSettings } from '../engine/protection/queue.js'
+import { Breaker, type BreakerSettings } from '../protection/breaker.js'
+import { Queue, type QueueSettings } from '../protection/queue.js'
 import { atOnce } from '../http/at-once.js'
 import { checkEffect } from './common-options.js'
 import {

@@ -7,7 +7,7 @@
  * turn, a follower may leave, but its wait does not time out.
  */
 import { Timed } from '../../deadlines.js'
-import type { Place } from '../protection/permits.js'
+import type { Place } from '../../protection/permits.js'
 import type { Fleet, FleetMember } from './fleet.js'
 import { Followers, type WaitListener, type Waiter } from './followers.js'
 import { PROMOTED, WAIT_TIMEOUT, type Ending, type Landing } from './landing.js'

@@ -6,7 +6,7 @@
 import type { UnshareableReason } from '../../reasons.js'
 import type { Variant } from '../../variant.js'
 import type { CachedReason } from '../cache/lookup.js'
-import type { Refusal } from '../protection/permits.js'
+import type { Refusal } from '../../protection/permits.js'
 
 /** How a flight ends, for everybody on it. */
 export type Landing<R> =

@@ -4,7 +4,7 @@
  * Invariant: a request that may not join bypasses, with a reason. One that is made to be explained never boards.
  */
 import type { FastifyReply, FastifyRequest } from 'fastify'
-import { NO_PROTECTION } from '../../engine/protection/permits.js'
+import { NO_PROTECTION } from '../../protection/permits.js'
 import { RefreshError } from '../../errors.js'
 import { requestDirectives } from '../../http/request-directives.js'
 import type { BypassReason, Detail } from '../../reasons.js'

@@ -7,7 +7,7 @@
 import { isFailure } from '../../http/failure.js'
 import type { IncomingHttpHeaders } from 'node:http'
 import type { NoPlan, Plan } from '../../engine/cache/cache.js'
-import { NO_PERMIT } from '../../engine/protection/permits.js'
+import { NO_PERMIT } from '../../protection/permits.js'
 import { NobodyWaitsError } from '../../errors.js'
 import type { Headers } from '../../http/headers.js'
 import type { Reads } from '../../http/reads.js'

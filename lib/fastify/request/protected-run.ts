@@ -6,7 +6,7 @@
  */
 import { finished, type Readable } from 'node:stream'
 import type { FastifyReply } from 'fastify'
-import type { Permit, RunEnd } from '../../engine/protection/permits.js'
+import type { Permit, RunEnd } from '../../protection/permits.js'
 import { flows, isResponse, onDestroy } from '../replies/payload.js'
 import { isEnded, onClose } from '../replies/queued-reply.js'
 import type { SourceEnd } from './capture.js'

@@ -6,7 +6,7 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest, RouteOptions } from 'fastify'
 import { Fleet } from '../../engine/flights/fleet.js'
 import type { ShedReason } from '../../../types/index.js'
-import { NO_PROTECTION } from '../../engine/protection/permits.js'
+import { NO_PROTECTION } from '../../protection/permits.js'
 import { InvalidOptionError } from '../../errors.js'
 import { KeyHead } from '../../http/key.js'
 import { isSafe } from '../../http/policy.js'

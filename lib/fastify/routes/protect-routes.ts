@@ -3,7 +3,7 @@
  *
  * Invariant: a GET route and the HEAD route of the same handler have one queue and one breaker.
  */
-import { NO_PROTECTION } from '../../engine/protection/permits.js'
+import { NO_PROTECTION } from '../../protection/permits.js'
 import type { CoalescedRoute } from '../request/route.js'
 import type { Scope } from '../scope.js'
 import { pairHeads } from './head-routes.js'

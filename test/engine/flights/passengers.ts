@@ -6,7 +6,7 @@ import type { Flight, Passenger } from '../../../lib/engine/flights/flight.js'
 import type { Fleet } from '../../../lib/engine/flights/fleet.js'
 import { Flights, type FlightLimits } from '../../../lib/engine/flights/flights.js'
 import type { AbortReason, Ending, Landing } from '../../../lib/engine/flights/landing.js'
-import type { Place } from '../../../lib/engine/protection/permits.js'
+import type { Place } from '../../../lib/protection/permits.js'
 import { TestClock } from '../../fixtures/gate.js'
 
 export type TestFlight = Flight<string, TestPassenger>

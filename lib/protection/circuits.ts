@@ -4,7 +4,7 @@
  * Invariant: values are data of requests. There are at most `MOST` at a time, with names of bounded length, and one that is not closed is
  * forgotten only where none is closed. To look never makes one.
  */
-import type { BreakerState } from '../../../types/index.js'
+import type { BreakerState } from '../../types/index.js'
 import { Circuit, type CircuitSettings, type Turned } from './circuit.js'
 
 const MOST = 1000

@@ -6,8 +6,8 @@
 import assert from 'node:assert/strict'
 import fc from 'fast-check'
 import t from 'tap'
-import type { BreakerRun, BreakerSettings } from '../../../lib/engine/protection/breaker.js'
-import type { BreakerState } from '../../../types/index.js'
+import type { BreakerRun, BreakerSettings } from '../../lib/protection/breaker.js'
+import type { BreakerState } from '../../types/index.js'
 import { BAD, GOOD, NEUTRAL, TestBreaker } from './breakers.js'
 
 const SCHEDULES = 10_000

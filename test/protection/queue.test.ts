@@ -2,9 +2,9 @@
  * What a run queue promises, a sentence each. `queue-model.test.ts` has it in any order.
  */
 import t from 'tap'
-import { QueueFullError, QueueTimeoutError } from '../../../lib/errors.js'
-import { Queue } from '../../../lib/engine/protection/queue.js'
-import { TestClock } from '../../fixtures/gate.js'
+import { QueueFullError, QueueTimeoutError } from '../../lib/errors.js'
+import { Queue } from '../../lib/protection/queue.js'
+import { TestClock } from '../fixtures/gate.js'
 import { Backend, HIGH, LOW, NORMAL, SETTINGS, type TestWaiter } from './waiters.js'
 
 const REFRESH = true

@@ -5,9 +5,9 @@
 import assert from 'node:assert/strict'
 import fc from 'fast-check'
 import t from 'tap'
-import { Queue, type Turn, type Waiter } from '../../../lib/engine/protection/queue.js'
-import type { Refusal, Slot } from '../../../lib/engine/protection/permits.js'
-import { TestClock } from '../../fixtures/gate.js'
+import { Queue, type Turn, type Waiter } from '../../lib/protection/queue.js'
+import type { Refusal, Slot } from '../../lib/protection/permits.js'
+import { TestClock } from '../fixtures/gate.js'
 
 const LEVELS = ['high', 'normal', 'low'] as const
 const REFRESH = LEVELS.length

@@ -1,9 +1,9 @@
 /**
  * Waiters that a test holds: each knows what it was told.
  */
-import { Queue, type QueueSettings, type Turn, type Waiter } from '../../../lib/engine/protection/queue.js'
-import type { Refusal, Slot } from '../../../lib/engine/protection/permits.js'
-import { TestClock } from '../../fixtures/gate.js'
+import { Queue, type QueueSettings, type Turn, type Waiter } from '../../lib/protection/queue.js'
+import type { Refusal, Slot } from '../../lib/protection/permits.js'
+import { TestClock } from '../fixtures/gate.js'
 
 export const SETTINGS: QueueSettings = Object.freeze({
   maxRuns: 1, maxQueued: 1000, queueTimeout: 5000, levels: ['high', 'normal', 'low'], aging: 1000, name: 'database'

@@ -2,9 +2,9 @@
  * What the tests of breakers share: one with a clock that the test turns, and runs that end in one word.
  */
 import assert from 'node:assert/strict'
-import { Breaker, type BreakerRun, type BreakerSettings } from '../../../lib/engine/protection/breaker.js'
-import type { Refusal, RunEnd } from '../../../lib/engine/protection/permits.js'
-import { TestClock } from '../../fixtures/gate.js'
+import { Breaker, type BreakerRun, type BreakerSettings } from '../../lib/protection/breaker.js'
+import type { Refusal, RunEnd } from '../../lib/protection/permits.js'
+import { TestClock } from '../fixtures/gate.js'
 
 export const GOOD: RunEnd = { status: 200, error: undefined }
 export const BAD: RunEnd = { status: 500, error: undefined }

@@ -4,8 +4,8 @@
  * Invariant: the breaker is told once, and the slot is freed or passed on once. A run that has told nothing has failed when its time is
  * over, unless it is excused: its response has begun, say.
  */
-import { Timed, type Deadlines } from '../../deadlines.js'
-import { FlightTimeoutError } from '../../errors.js'
+import { Timed, type Deadlines } from '../deadlines.js'
+import { FlightTimeoutError } from '../errors.js'
 import type { BreakerRun } from './breaker.js'
 import type { Permit, RunEnd, Slot } from './permits.js'
 

@@ -4,9 +4,9 @@
  * Invariant: who waits is told once that it has a slot or is refused, unless it leaves. While anybody waits no slot is free, except that
  * slots are being handed out. Each slot is given back once.
  */
-import type { Clock, QueueFigures, RunQueue } from '../../../types/index.js'
-import { Deadlines } from '../../deadlines.js'
-import { InvalidOptionError, QueueFullError, QueueTimeoutError } from '../../errors.js'
+import type { Clock, QueueFigures, RunQueue } from '../../types/index.js'
+import { Deadlines } from '../deadlines.js'
+import { InvalidOptionError, QueueFullError, QueueTimeoutError } from '../errors.js'
 import type { Refusal, Slot } from './permits.js'
 import { QueueCounts, type QueueReason } from './queue-counts.js'
 import { Turn, type TurnOwner, type Waiter } from './turn.js'

@@ -5,7 +5,7 @@
  * Invariant: no run begins while it is open, and while it is half open at most one is under way that can change it. Each period has an
  * epoch: what a run of an earlier one came to changes nothing.
  */
-import type { BreakerState } from '../../../types/index.js'
+import type { BreakerState } from '../../types/index.js'
 
 const BUCKETS = 10
 /** When to come again while somebody probes, in milliseconds. */

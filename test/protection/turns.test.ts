@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import t from 'tap'
-import { Turns, type InTurn } from '../../../lib/engine/protection/turns.js'
+import { Turns, type InTurn } from '../../lib/protection/turns.js'
 
 interface Named extends InTurn {
   readonly name: string

@@ -4,8 +4,8 @@
  * Invariant: a run that takes off has a slot and the breaker's leave, and gives both back. One that is refused at the head of the queue
  * gives its slot to the next.
  */
-import type { Clock } from '../../../types/index.js'
-import { Deadlines } from '../../deadlines.js'
+import type { Clock } from '../../types/index.js'
+import { Deadlines } from '../deadlines.js'
 import type { BreakerRun } from './breaker.js'
 import { RunPermit } from './permit.js'
 import type { Asking, Permission, Place, Protection, Refusal, Slot } from './permits.js'

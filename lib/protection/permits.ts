@@ -4,7 +4,7 @@
  * Invariant: who asks is answered once: with a permit, or with a refusal, now or later. Each permit is told once what came of its run, and
  * gives its slot back once; what comes later changes nothing. Whether a permit is told by its run or runs out, no slot is lost.
  */
-import type { ShedReason } from '../../../types/index.js'
+import type { ShedReason } from '../../types/index.js'
 
 /** Why a run is refused. */
 export type RefusalReason = ShedReason

@@ -3,7 +3,7 @@
  *
  * Invariant: without either there is none, and nothing is asked.
  */
-import type { Clock } from '../../../types/index.js'
+import type { Clock } from '../../types/index.js'
 import { Breaker, type BreakerSettings } from './breaker.js'
 import { Guard, NO_CIRCUITS, NO_SLOTS } from './guard.js'
 import { NO_PROTECTION, type Protection } from './permits.js'

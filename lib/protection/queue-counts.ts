@@ -3,7 +3,7 @@
  *
  * Invariant: each that came, and did not leave by itself, is counted once: as a run, or as refused.
  */
-import type { QueueFigures } from '../../../types/index.js'
+import type { QueueFigures } from '../../types/index.js'
 
 /** Why a queue refuses. */
 export type QueueReason = 'queue-full' | 'queue-timeout' | 'evicted'

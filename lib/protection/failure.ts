@@ -3,7 +3,7 @@
  *
  * Invariant: nothing is thrown, whatever was thrown by the run and whatever `isFailure` does.
  */
-import type { BreakerOptions } from '../../../types/index.js'
+import type { BreakerOptions } from '../../types/index.js'
 import type { RunEnd } from './permits.js'
 
 export interface FailureSettings {

@@ -4,8 +4,8 @@
  * Invariant: each run that begins is told once how it ended, and one that is never told takes nobody's place for ever. Neither who is told
  * of a change of state, nor `by` and `isFailure`, can break it.
  */
-import type { BreakerFigures, BreakerState, CircuitBreaker, Clock } from '../../../types/index.js'
-import { BreakerOpenError } from '../../errors.js'
+import type { BreakerFigures, BreakerState, CircuitBreaker, Clock } from '../../types/index.js'
+import { BreakerOpenError } from '../errors.js'
 import { PROBE_WAIT, type Circuit, type CircuitSettings } from './circuit.js'
 import { CircuitsBy, OneCircuit, type By, type Circuits } from './circuits.js'
 import { hasFailed, type FailureSettings } from './failure.js'

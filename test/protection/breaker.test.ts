@@ -1,6 +1,6 @@
 import t from 'tap'
-import { Breaker } from '../../../lib/engine/protection/breaker.js'
-import { systemClock } from '../../../lib/clock.js'
+import { Breaker } from '../../lib/protection/breaker.js'
+import { systemClock } from '../../lib/clock.js'
 import { BAD, GOOD, LASTS, NEUTRAL, SETTINGS, TestBreaker } from './breakers.js'
 
 t.test('it opens once so large a part of enough runs fails', async t => {

@@ -1,7 +1,7 @@
 import t from 'tap'
-import { hasFailed } from '../../../lib/engine/protection/failure.js'
-import { BreakerOpenError, FlightTimeoutError, NobodyWaitsError, WaitTimeoutError } from '../../../lib/errors.js'
-import type { BreakerOptions } from '../../../types/index.js'
+import { hasFailed } from '../../lib/protection/failure.js'
+import { BreakerOpenError, FlightTimeoutError, NobodyWaitsError, WaitTimeoutError } from '../../lib/errors.js'
+import type { BreakerOptions } from '../../types/index.js'
 
 const failed = (status: number | undefined, error?: unknown): boolean | undefined =>
   hasFailed({ status, error }, 1, { slow: Infinity, isFailure: undefined })

@@ -4,7 +4,7 @@
  * Invariant: it is as urgent as the most urgent of those who wait for its run, and once it waits no longer whoever joins or leaves changes
  * nothing.
  */
-import { Timed } from '../../deadlines.js'
+import { Timed } from '../deadlines.js'
 import type { Refusal, Slot } from './permits.js'
 import type { QueueReason } from './queue-counts.js'
 import type { InTurn } from './turns.js'
