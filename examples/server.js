@@ -80,6 +80,17 @@ function fiftyWords (origin, prefix) {
 }
 
 /**
+ * A command that is 200 jobs, which nobody waits for, and a user who comes after them: says how many seconds the user has waited.
+ *
+ * @param {string} origin
+ */
+function jobsAndUser (origin) {
+  const url = (/** @type {string} */ words, /** @type {string} */ level) => `'${origin + PROTECTED.replace(':word', words)}?priority=${level}'`
+  return `curl -Z --parallel-immediate --parallel-max 200 --no-progress-meter -o /dev/null ${url('job-[1-200]', 'low')} & ` +
+    `sleep 0.3; curl --no-progress-meter -o /dev/null -w 'the user: %{time_total} s\\n' ${url('user', 'high')}; wait`
+}
+
+/**
  * The same with batches, which counts the words that each query has answered.
  *
  * @param {string} origin
@@ -116,7 +127,19 @@ export async function build (database = new Database()) {
     uncoalesced++
     return await lookUp(request)
   })
-  app.get(PROTECTED, { config: { coalesce: { queue, breaker, ttl: '1s', staleIfError: '1h' } } }, lookUp)
+  app.get(PROTECTED, {
+    config: {
+      coalesce: {
+        queue,
+        breaker,
+        // How urgent it is makes no difference to the answer.
+        query: { ignore: ['priority'] },
+        priority: (/** @type {import('fastify').FastifyRequest<{ Querystring: { priority?: string } }>} */ { query }) => query.priority,
+        ttl: '1s',
+        staleIfError: '1h'
+      }
+    }
+  }, lookUp)
   const lookUpInBatches = app.coalesce.batched(async (/** @type {readonly string[]} */ words) => await database.lookUpAll(words), {
     name: 'words', key: (/** @type {string} */ word) => word, window: '10ms', queue
   })
@@ -155,6 +178,7 @@ export async function build (database = new Database()) {
         protected: fiftyWords(origin, 'word'),
         batched: fiftyBatched(origin)
       },
+      jobsAndUser: jobsAndUser(origin),
       figures: {
         coalesced: figuresOf(COALESCED),
         uncoalesced: { requests: uncoalesced, queries: uncoalesced },
@@ -347,6 +371,10 @@ What do 50 words at once cost, and what do clients get once the database is brok
 
      29 500      20 run at a time, each that fails makes room for another, and after 10 the breaker opens
      21 503      so these do not run. Words that were asked before are 200 all the time, with what was kept
+
+And how long does a user wait who comes after 200 jobs? They take a second, and the user a query or two:
+
+  ${jobsAndUser(origin)}
 
 And 50 words in batches? The words that each query has answered:
 

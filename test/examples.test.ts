@@ -269,6 +269,7 @@ type Kind = 'coalesced' | 'uncoalesced' | 'protected' | 'batched'
 
 interface Front {
   readonly fiftyClients: Readonly<Record<Kind, string>>
+  readonly jobsAndUser: string
   readonly figures: Readonly<Record<Kind, { requests: number, queries: number }>>
   readonly protection: {
     readonly database: string
@@ -376,6 +377,32 @@ t.test('the command that the example server offers for 50 words in batches count
   t.ok(queries < 50, `${queries} queries`)
 })
 
+t.test('the command that the example server offers for jobs and a user has the user run before most of the jobs', { buffered: true, skip: !hasCurl && 'there is no curl' }, async t => {
+  const words: string[] = []
+  let release = (): void => {}
+  const opened = new Promise<void>(resolve => { release = resolve })
+  const app = await buildServer({
+    isDown: false,
+    async lookUp (word) {
+      words.push(word)
+      await opened
+      return { word }
+    }
+  })
+  t.teardown(async () => { await app.close() })
+  const origin = await app.listen({ host: '127.0.0.1', port: 0 })
+  const front = async (): Promise<Front> => await (await fetch(origin)).json() as Front
+  const command = promisify(execFile)('sh', ['-c', (await front()).jobsAndUser])
+  // All slots are taken, and the user waits with the other jobs.
+  while ((await front()).protection.queue.waiting < 181) await new Promise(resolve => setTimeout(resolve, 10))
+  release()
+  const { stdout, stderr } = await command
+
+  t.match({ stdout, stderr }, { stdout: /^the user: [\d.]+ s\n$/, stderr: '' })
+  t.equal(words.length, 201)
+  t.equal(words.indexOf('user'), 20)
+})
+
 t.test('the commands that the example server offers for 50 words count statuses', { buffered: true, skip: !hasCurl && 'there is no curl' }, async t => {
   const app = await buildServer({ isDown: false, lookUp: async word => ({ word }) })
   t.teardown(async () => { await app.close() })
@@ -408,7 +435,7 @@ t.test('the example server has a page for browsers and the same as JSON for curl
   }
   // What its script fills is there to be filled.
   for (const name of Object.keys(front.figures)) for (const what of ['requests', 'queries', 'command']) t.match(html.body, `id="${name}-${what}"`)
-  for (const name of ['database', 'breaker', 'queue', 'break', 'mend']) t.match(html.body, `id="${name}"`)
+  for (const name of ['database', 'breaker', 'queue', 'break', 'mend', 'jobs-command']) t.match(html.body, `id="${name}"`)
 })
 
 t.test('the example server ends quietly when it is stopped while its clients wait', { buffered: true }, async t => {
