@@ -13,6 +13,7 @@ const fastifyCoalesce: typeof front.default & typeof front = Object.assign(expor
 declare namespace fastifyCoalesce {
   export type AbstractCache = front.AbstractCache
   export type AbstractCacheStoreOptions = front.AbstractCacheStoreOptions
+  export type Advice = front.Advice
   export type BatchAnswer<Key = unknown> = front.BatchAnswer<Key>
   export type BatchCall = front.BatchCall
   export type Batched = front.Batched
@@ -34,6 +35,7 @@ declare namespace fastifyCoalesce {
   export type CoalesceOptions = front.CoalesceOptions
   export type CoalesceRouteOptions<RouteGeneric extends RouteGenericInterface = RouteGenericInterface> = front.CoalesceRouteOptions<RouteGeneric>
   export type CoalesceStats = front.CoalesceStats
+  export type ComparedResponse = front.ComparedResponse
   export type CookiesOption = front.CookiesOption
   export type Coordination = front.Coordination
   export type CoordinationFigures = front.CoordinationFigures
@@ -41,10 +43,13 @@ declare namespace fastifyCoalesce {
   export type CoordinationLog = front.CoordinationLog
   export type CoordinationMember = front.CoordinationMember
   export type Coordinator = front.Coordinator
+  export type DashboardOptions = front.DashboardOptions
   export type Deduplicate = front.Deduplicate
   export type Deduplicated<Function extends (...args: never[]) => Promise<unknown>> = front.Deduplicated<Function>
   export type DeduplicateOptions<Arguments extends readonly unknown[] = readonly unknown[], Result = unknown> =
     front.DeduplicateOptions<Arguments, Result>
+  export type Difference = front.Difference
+  export type DifferenceCause = front.DifferenceCause
   export type Duration = front.Duration
   export type Durations = front.Durations
   export type Entry<Value = unknown> = front.Entry<Value>
@@ -55,6 +60,7 @@ declare namespace fastifyCoalesce {
   export type ExplainedStep = front.ExplainedStep
   export type ExplainOptions = front.ExplainOptions
   export type Explanation = front.Explanation
+  export type InertPart = front.InertPart
   export type Joined = front.Joined
   export type Joining = front.Joining
   export type KeptEntry = front.KeptEntry
@@ -64,8 +70,10 @@ declare namespace fastifyCoalesce {
   export type MemoryStore = front.MemoryStore
   export type MemoryStoreOptions = front.MemoryStoreOptions
   export type MetricsOptions = front.MetricsOptions
+  export type ObserveOptions = front.ObserveOptions
   export type OpenStore = front.OpenStore
   export type Outcome = front.Outcome
+  export type PairFigures = front.PairFigures
   export type ParkingFigures = front.ParkingFigures
   export type Purge = front.Purge
   export type QueryOption = front.QueryOption
@@ -76,18 +84,22 @@ declare namespace fastifyCoalesce {
   export type RemoteRun = front.RemoteRun
   export type RemoteRunListener = front.RemoteRunListener
   export type ReplyCoalesce = front.ReplyCoalesce
+  export type Report = front.Report
   export type RequestCoalesce = front.RequestCoalesce
   export type ResultCodec<Result = unknown, Encoded extends string | Uint8Array = string | Uint8Array> = front.ResultCodec<Result, Encoded>
   export type RouteFigures = front.RouteFigures
+  export type RouteReport = front.RouteReport
   export type RouteSelector = front.RouteSelector
   export type RunQueue = front.RunQueue
   export type RunResult = front.RunResult
   export type SharedZlib = front.SharedZlib
   export type ShedReason = front.ShedReason
+  export type SimulatedTtl = front.SimulatedTtl
   export type Store = front.Store
   export type StoreFigures = front.StoreFigures
   export type StoreUser = front.StoreUser
   export type VariesOn = front.VariesOn
+  export type Verdict = front.Verdict
 }
 
 export = fastifyCoalesce

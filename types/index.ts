@@ -23,6 +23,11 @@ export type {
 } from './protection.js'
 export type { CacheControlOptions, CoalesceOptions, MetricsOptions } from './options.js'
 export type { Outcome } from './outcome.js'
+export type { ComparedResponse, ObserveOptions } from './observe.js'
+export type { DashboardOptions } from './dashboard.js'
+export type {
+  Advice, Difference, DifferenceCause, InertPart, PairFigures, Report, RouteReport, SimulatedTtl, Verdict
+} from './report.js'
 export type { CoalesceRouteOptions, CookiesOption, KeptResponseFacts, QueryOption } from './route-options.js'
 export type { Entry, OpenStore, Store, StoreFigures, StoreUser } from './store.js'
 export type { Clock, Duration } from './values.js'
