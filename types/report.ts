@@ -20,12 +20,14 @@ export interface PairFigures {
   readonly equal: number
   /** The same but for times, ids, nonces, what is ignored, and what was learned to be noise. */
   readonly noise: number
+  /** They differ in what is of their own request, and in nothing else that counts. */
+  readonly echo: number
   readonly differs: number
 }
 
 /** A place in the body at which responses differ. */
 export interface Difference {
-  /** As in `'$.user.name'`; `'<text>'` for a body that is no JSON, `'<status>'` for the status. */
+  /** As in `'$.user.name'`; `'<text>'` for a body that is no JSON, `'<status>'` for the status, `'<type>'` for the Content-Type. */
   readonly path: string
   /** The part of the pairs of different clients in which it differs. */
   readonly between: number
