@@ -6,6 +6,16 @@
  */
 import type { Advice, BreakerFigures, CoordinationFigures, QueueFigures, RouteFigures, RouteReport, StoreFigures } from '../../types/index.js'
 
+/**
+ * The page is at its path, with and without a slash at the end, and the rest below that: `page.js`, `page.css`, `state` (`?since=<at>` leaves out
+ * the samples up to then), and by POST with JSON `explain` and `actions`. The page asks by relative URLs only, and its script by such that are
+ * relative to the script's own, as in `new URL('state', import.meta.url)`: nobody knows what a proxy makes of the path.
+ *
+ * What is posted has this header, with any value, which no form and no other site can send. An answer that is no success is
+ * `{ statusCode, code, error, message }`.
+ */
+export const PAGE_HEADER = 'x-coalesce-page'
+
 /** The order of the counts in a sample. */
 export const SERIES = Object.freeze(['follower', 'hit', 'stale', 'peer', 'leader', 'bypass', 'alone', 'shed'] as const)
 
@@ -20,6 +30,14 @@ export interface PageRoute extends Omit<RouteFigures, 'reasons' | 'variesOn'> {
   readonly variesOn: RouteFigures['variesOn']
   /** What observe mode found, where it is on. */
   readonly observed?: Pick<RouteReport, 'verdict' | 'pairs' | 'requests' | 'differences' | 'inert' | 'ttls' | 'skipped'>
+}
+
+/** All outcomes so far, and those who wait. */
+export interface PageSample {
+  readonly at: number
+  readonly counts: Counts
+  readonly runs: number
+  readonly waiters: number
 }
 
 export interface PageFlight {
@@ -41,8 +59,14 @@ export interface PageKept {
   readonly maxBytes?: number
   /** The most recently used first; at most 20. */
   readonly list: ReadonlyArray<{
-    readonly route: string, readonly status: number, readonly bytes: number, readonly age: number, readonly fresh: number,
-    readonly tags: readonly string[], readonly key?: string
+    readonly route: string
+    readonly status: number
+    readonly bytes: number
+    readonly age: number
+    readonly fresh: number
+    /** Empty unless keys are revealed: they are made of what an app likes. */
+    readonly tags: readonly string[]
+    readonly key?: string
   }>
 }
 
@@ -73,7 +97,7 @@ export interface PageState {
   /** The caps of `maxFlights`, `maxWaiters` and `maxRecordedBytes`. */
   readonly limits: { readonly flights: number, readonly waiters: number, readonly bytes: number }
   /** Every so many milliseconds one sample of all outcomes so far and of those who wait; the oldest first, five minutes at most. */
-  readonly history: { readonly every: number, readonly samples: ReadonlyArray<{ readonly at: number, readonly counts: Counts, readonly runs: number, readonly waiters: number }> }
+  readonly history: { readonly every: number, readonly samples: readonly PageSample[] }
   readonly routes: readonly PageRoute[]
   /** Those with the most waiters first; at most 20. */
   readonly flights: readonly PageFlight[]
@@ -85,7 +109,16 @@ export interface PageState {
   readonly advice: readonly Advice[]
 }
 
-/** What `POST …/actions` takes, as JSON. */
+/** What `POST …/explain` takes, as JSON; the answer is an `Explanation`. */
+export interface PageQuestion {
+  readonly method?: string
+  /** A path, with or without a query. */
+  readonly url: string
+  readonly headers?: Readonly<Record<string, string>>
+  readonly body?: string
+}
+
+/** What `POST …/actions` takes, as JSON; the answer is `{ done: true }`. */
 export type PageAction =
   | { readonly action: 'disable' | 'enable', readonly route?: { readonly url: string, readonly method: string } }
   | { readonly action: 'purge', readonly purge: { readonly tags?: readonly string[], readonly route?: string, readonly url?: string, readonly soft?: boolean } }
