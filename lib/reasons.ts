@@ -11,7 +11,7 @@ import type { Outcome, ShedReason } from '../types/index.js'
 const BYPASS = Object.freeze([
   'method', 'credentials', 'connection-closed', 'request-body', 'range', 'head', 'upgrade', 'method-override', 'connection-header',
   'no-key', 'key-threw', 'no-identity', 'identity-threw', 'body-unknown', 'unshareable', 'disabled', 'max-flights', 'max-waiters',
-  'max-waiters-per-key', 'request-no-store', 'only-if-cached'
+  'max-waiters-per-key', 'request-no-store', 'only-if-cached', 'observed'
 ] as const)
 
 /** Why nobody but its own client may have a response. */
@@ -36,7 +36,7 @@ export type UnshareableReason = typeof UNSHAREABLE[number]
 export type AbandonedReason = typeof ABANDONED[number]
 export type BypassReason = typeof BYPASS[number]
 export type Reason = BypassReason | UnshareableReason | AbandonedReason | typeof SERVED[number] | typeof CACHED[number] |
-  ShedReason | 'fallback' | 'fresh' | 'split' | 'peer-lost' | 'wait-timeout' | 'vary'
+  ShedReason | 'fallback' | 'fresh' | 'split' | 'peer-lost' | 'wait-timeout' | 'vary' | 'verified'
 
 /** All reasons, by the outcomes that have them. */
 export const REASONS: Readonly<Record<Outcome, readonly Reason[]>> = Object.freeze({
@@ -46,7 +46,7 @@ export const REASONS: Readonly<Record<Outcome, readonly Reason[]>> = Object.free
   hit: ['fresh'],
   stale: [...CACHED, ...REFUSED],
   peer: SERVED,
-  alone: [...new Set<Reason>([...UNSHAREABLE, ...ABANDONED, 'peer-lost', 'wait-timeout', 'vary', 'range', 'head', 'unshareable', 'max-flights', 'max-waiters', 'max-waiters-per-key'])],
+  alone: [...new Set<Reason>([...UNSHAREABLE, ...ABANDONED, 'peer-lost', 'wait-timeout', 'vary', 'verified', 'range', 'head', 'unshareable', 'max-flights', 'max-waiters', 'max-waiters-per-key'])],
   shed: [...REFUSED, 'fallback']
 })
 

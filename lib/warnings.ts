@@ -20,5 +20,6 @@ export const WARNINGS: readonly string[] = Object.freeze([
   ...NOTHING_SHARED, 'reads-all-headers', 'varies-too-much', 'reads-query', 'csp-nonce', 'request-id', 'no-identity', 'identity-threw',
   'no-key', 'key-threw', 'ttl-threw', 'not-kept', 'does-not-travel', 'refresh-failed', 'store-failed', 'entry-rejected', 'misspelled', 'misplaced',
   'unheard-route', 'no-refresh', 'skips-gates', 'cookies-not-ignored', 'coordinator-down', 'coordinator-up', 'coordinator-failed', 'coordinator-no-secret',
-  'coordinator-rejected', 'coordinator-missed-purges', 'coordinator-purges-lost', 'breaker-open', 'breaker-closed', 'priority-unknown', 'priority-threw'
+  'coordinator-rejected', 'coordinator-missed-purges', 'coordinator-purges-lost', 'breaker-open', 'breaker-closed', 'priority-unknown', 'priority-threw',
+  'observed-difference', 'observe-failed'
 ])

@@ -159,6 +159,7 @@ t.test('the options page has every option of the types, and no other', t => {
   const tables = {
     QueueOptions: options.section('queue'),
     BreakerOptions: options.section('breaker'),
+    ObserveOptions: options.section('observe'),
     MetricsOptions: options.section('metrics'),
     CacheControlOptions: options.section('cacheControl'),
     DeduplicateOptions: options.section('Options of a function'),
@@ -214,6 +215,19 @@ t.test('the pages on options and on protection give every default of a queue and
       else t.equal(given, `\`${expected}\``, `${name}.${member}`)
       if (expected !== undefined) t.same(read({ [member]: written(expected) }), read({}), `${name}.${member} is read so`)
     }
+  }
+  t.end()
+})
+
+t.test('the options page gives every default of observe mode, as the types do and as it is read', t => {
+  const members = membersOf('ObserveOptions')
+  for (const [member, row] of namedRows(options.section('observe'))) {
+    const given = row.split('|')[2]?.trim() as string
+    const expected = members.get(member)
+    if (expected === undefined) t.notMatch(given, /^`/, `${member} has none in words of code`)
+    else t.equal(given, `\`${expected}\``, member)
+    const router = { semicolonDelimits: false, parsesItself: false, trustsByAddress: false }
+    if (expected !== undefined) t.same(readOptions({ observe: { [member]: written(expected) } }, router), readOptions({ observe: {} }, router), `${member} is read so`)
   }
   t.end()
 })

@@ -2,6 +2,7 @@
  * For writers of options: what a route may say in `config.coalesce`, and a registration as the default for all its routes.
  */
 import type { FastifyReply, FastifyRequest, RouteGenericInterface } from 'fastify'
+import type { ObserveOptions } from './observe.js'
 import type { BreakerOptions, CircuitBreaker, QueueOptions, RunQueue, ShedReason } from './protection.js'
 import type { Duration, KeyPart } from './values.js'
 
@@ -227,6 +228,12 @@ export interface CoalesceRouteOptions<RouteGeneric extends RouteGenericInterface
    * is not counted as a run. Nothing stands in for a write (an unsafe method). Has an effect with `queue` or `breaker` only. Default: 503 with `Retry-After`.
    */
   fallback? (request: FastifyRequest<RouteGeneric>, reply: FastifyReply<RouteGeneric>, reason: ShedReason): unknown
+  /**
+   * Shares nothing, and compares what each client is answered with what it would have been given; with `verify` the route shares as ever,
+   * and a part of what it shares is compared. An object begins with what the registration has. `report()` tells what was found.
+   * @default false
+   */
+  observe?: boolean | ObserveOptions
 }
 
 /** As a method: so it may say itself which requests it takes. */

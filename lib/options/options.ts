@@ -12,6 +12,7 @@ import { coordinatorOrFalse, store } from './common-options.js'
 import { below, boolean, clock, duration, fail, integer, isName, isObject, listOf, oneOf, optional, read, seconds, type Parser, type Parsers } from './parsers.js'
 import { nearest } from './near.js'
 import { WARNINGS } from '../warnings.js'
+import { observeOfRoutes } from './observe-options.js'
 import { checkLevel, protectionOfRoutes } from './protection-options.js'
 import { ROUTE_DEFAULTS, routeReaders, type RouteSettings } from './route-options.js'
 
@@ -149,6 +150,8 @@ const REGISTRATION_DEFAULTS: Omit<Settings, 'routes'> = Object.freeze({
   cacheControl: undefined
 })
 
+const ALL_READERS = { ...registrationReaders, ...routeReaders, ...protectionOfRoutes, observe: observeOfRoutes }
+
 /** Reads the options of a registration. */
 export function readOptions (options: CoalesceOptions, router: Router): Settings {
   const path = 'coalesce options'
@@ -159,7 +162,7 @@ export function readOptions (options: CoalesceOptions, router: Router): Settings
     global, metrics, warnings, maxFlights, maxWaiters, maxRecordedBytes, clock, store, coordinator, storeTimeout, purgeOnWrite,
     cacheControl, ...routes
   } =
-    read({ ...registrationReaders, ...routeReaders, ...protectionOfRoutes }, own, { ...REGISTRATION_DEFAULTS, ...ROUTE_DEFAULTS }, path)
+    read(ALL_READERS, own, { ...REGISTRATION_DEFAULTS, ...ROUTE_DEFAULTS }, path)
   checkLevel(routes, path)
   return Object.freeze({
     global,

@@ -21,6 +21,7 @@ import {
   below, boolean, callable, duration, durationOr, fail, headers, integer, isHeaderName, isObject, listOf, names, oneOf, optional, read,
   span, type Parser, type Parsers
 } from './parsers.js'
+import { observe, type ObserveSettings } from './observe-options.js'
 import { checkProtection, PROTECTION_DEFAULTS, protectionReaders, type ProtectionSettings } from './protection-options.js'
 
 type RouteProtection = ProtectionSettings<[request: FastifyRequest], [request: FastifyRequest, reply: FastifyReply, reason: ShedReason]>
@@ -44,6 +45,8 @@ export interface RouteSettings extends KeySettings<FastifyRequest>, FunctionSett
   readonly respectRequestCacheControl: boolean
   /** The name of the cache in Cache-Status; undefined: no such field. */
   readonly cacheStatus: string | undefined
+  /** Undefined: what is shared is not compared with anything. */
+  readonly observe: ObserveSettings | undefined
 }
 
 /** A `ttl` function of the app, whose answers are checked. In milliseconds; undefined: the response is not cached. */
@@ -151,6 +154,7 @@ export const routeReaders: Parsers<UserRouteSettings> = {
   tags: names,
   tagHeaders: headers,
   respectRequestCacheControl: boolean,
+  observe,
   cacheStatus: (value, name) => {
     if (value === true) return CACHE_NAME
     if (value === false) return undefined
@@ -186,7 +190,8 @@ export const ROUTE_DEFAULTS: UserRouteSettings = Object.freeze({
   tags: Object.freeze([]),
   tagHeaders: Object.freeze([]),
   respectRequestCacheControl: false,
-  cacheStatus: undefined
+  cacheStatus: undefined,
+  observe: undefined
 })
 
 /** What has no effect where nothing is cached. */

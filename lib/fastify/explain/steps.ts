@@ -14,7 +14,7 @@ import { decides, goesOn, inWords } from './words.js'
 
 /** What is asked before a request boards: the reasons for which it does not, and what is said if it goes on. */
 const ASKED: ReadonlyArray<readonly [step: ExplainedStep['step'], against: readonly BypassReason[], ok: string]> = [
-  ['enabled', ['disabled'], 'coalescing is on'],
+  ['enabled', ['disabled', 'observed'], 'coalescing is on'],
   ['method', ['method'], 'it is a method that only reads'],
   ['body', ['request-body'], 'it has no body where there should be none'],
   ['range', ['range'], 'it is not for a part of what another method answers'],
@@ -33,6 +33,7 @@ type Told = Exclude<BypassReason, ToldApart> | 'vary'
 /** Why a request does not take part, or gets nothing. */
 const WHY: Readonly<Record<Told, string>> = {
   disabled: 'app.coalesce.disable() has switched coalescing off, for this route or for all',
+  observed: 'the route is observed: nothing of it is shared, and what it is answered is compared with what it would have been given',
   method: 'only GET and HEAD are coalesced, and QUERY and POST with body: true',
   'request-body': 'a GET or HEAD has a body',
   range: 'it is for a part (Range), and no whole response is in the air or cached; or its method is not GET or HEAD',
