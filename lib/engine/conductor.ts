@@ -90,7 +90,7 @@ export class Conductor<R> {
   /** Has one that does not board run for itself, once protection lets it. True: it runs now; false: it waits. */
   passBy (participant: Participant<R>, reason: BypassReason, detail?: Detail): boolean {
     participant.tally.requests++
-    participant.leaderId = participant.id
+    participant.ledBy(participant)
     participant.waitingSince = this.clock.now()
     return this.#endings.solos.pass(participant, { type: 'solo', startedAt: 0 }, { outcome: 'bypass', reason, detail }) === 'run'
   }

@@ -61,7 +61,7 @@ export class Departures<R> {
     }
     const boarding = flights.board(flightKey, participant, participant.limits.maxWaitersPerKey, now)
     if (boarding === 'leader') {
-      participant.leaderId = participant.id
+      participant.ledBy(participant)
       if (!(lookup instanceof Promise)) return this.takeOffs.begin(participant)
       // Both are asked at once: a miss costs one round trip.
       const claim = this.takeOffs.claim(participant)
@@ -72,7 +72,7 @@ export class Departures<R> {
       participant.role = FOLLOWER
       const { leader, followers } = participant.flight as Flight<R, Participant<R>>
       // Who leads in another process is known when it has landed.
-      participant.leaderId = leader?.id || undefined
+      participant.ledBy(leader?.role.type === 'peer' ? undefined : leader)
       observer.joined(participant, followers, leader?.role.type === 'peer')
       return 'park'
     }

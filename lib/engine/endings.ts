@@ -75,13 +75,14 @@ export class Endings<R> implements Arrivals<R>, FlightListener<R, P<R>, F<R>> {
       case 'shared':
       case 'failed': {
         const leader = flight.leader ?? flight.lastLeader
-        participant.leaderId = leader?.id
+        participant.ledBy(leader)
         participant.tally.saved += flight.took
         if (leader?.refusal === undefined) this.#give(participant, ending.recording, 'follower', ending.type)
         else this.#give(participant, ending.recording, 'shed', 'fallback')
         return
       }
       case 'peer':
+        participant.ledBy(undefined)
         participant.leaderId = ending.leaderId
         participant.tally.saveMean()
         this.#give(participant, ending.recording, 'peer', ending.reason)
@@ -99,7 +100,7 @@ export class Endings<R> implements Arrivals<R>, FlightListener<R, P<R>, F<R>> {
       case 'promoted':
         // It asks who leads before whoever led is told of the end: it must not be told to wait for that run.
         flight.lastLeader?.lease.release()
-        participant.leaderId = participant.id
+        participant.ledBy(participant)
         this.#inherit(participant, flight)
         this.solos.goOn(participant, this.departures.takeOffs.begin(participant, flight.promotions > MOST_ASKED ? LEADS : undefined))
         return
@@ -223,6 +224,8 @@ export class Endings<R> implements Arrivals<R>, FlightListener<R, P<R>, F<R>> {
       flight?.leader?.joined()
       // The flight may have its answer already.
       flight?.answer(participant)
+    } else {
+      this.#parts.observer.held(participant)
     }
   }
 
@@ -260,7 +263,7 @@ export class Endings<R> implements Arrivals<R>, FlightListener<R, P<R>, F<R>> {
         finished()
         return
       }
-      participant.leaderId = participant.id
+      participant.ledBy(participant)
       this.solos.goOn(participant, this.solos.pass(participant, { type: 'alone', finished }, { outcome: 'alone', reason }))
     })
   }

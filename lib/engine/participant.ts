@@ -61,6 +61,7 @@ export abstract class Participant<R> implements Passenger<R, Participant<R>>, Se
   /** Its run was refused, and its fallback answers in the place of the run. */
   refusal: Refusal | undefined
   leaderId: string | undefined
+  leaderRequest: object | undefined
   outcome: Outcome | undefined
   outcomeReason: Reason | undefined
   /** More of that reason. */
@@ -77,6 +78,7 @@ export abstract class Participant<R> implements Passenger<R, Participant<R>>, Se
   storedFor: number | undefined
 
   abstract readonly id: string
+  abstract readonly request: object | undefined
   abstract readonly log: Log
   abstract readonly tally: Tally
   abstract readonly limits: Limits
@@ -96,6 +98,12 @@ export abstract class Participant<R> implements Passenger<R, Participant<R>>, Se
   abstract readonly refreshable: boolean
   /** Something answers in the place of its run, if that is refused. */
   abstract readonly hasFallback: boolean
+
+  /** It runs for itself, or another one does for it; undefined: nobody in this process. */
+  ledBy (leader: Participant<R> | undefined): void {
+    this.leaderId = leader?.id
+    this.leaderRequest = leader?.request
+  }
 
   abstract refuses (recording: R): 'vary' | 'rejected' | undefined
   abstract suits (recording: R, found: Found): Suitability

@@ -20,7 +20,7 @@ import { NO_LEASE, type Lease } from './coordinators/lease.js'
 
 /** What a flight, and those on board, ask of who leads but does not run. */
 type Leading<R> = Pick<Participant<R>,
-'flight' | 'role' | 'key' | 'boardedKey' | 'missed' | 'id' | 'leaderId' | 'log' | 'tally' | 'cache' | 'limits' | 'origin' | 'labels' | 'fleet' | 'mayLead' | 'flightTimeout' |
+'flight' | 'role' | 'key' | 'boardedKey' | 'missed' | 'id' | 'leaderId' | 'request' | 'log' | 'tally' | 'cache' | 'limits' | 'origin' | 'labels' | 'fleet' | 'mayLead' | 'flightTimeout' |
 'isAwaitedElsewhere' | 'lease' | 'permit' | 'place' | 'refusal' | 'level' | 'joined' | 'cancel' | 'value' | 'learned' | 'tooVaried' | 'sharing' | 'revived'>
 
 export class PeerLeader<R> implements Leading<R> {
@@ -32,6 +32,7 @@ export class PeerLeader<R> implements Leading<R> {
   /** That of the request that runs is not known before its end. */
   readonly id = ''
   readonly leaderId = undefined
+  readonly request = undefined
   readonly cache: ResultCache<R>
   readonly limits: Limits
   readonly origin: object

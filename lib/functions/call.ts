@@ -91,6 +91,7 @@ export class Call<A extends readonly unknown[], R> extends Participant<CallResul
     if (this.#signal !== undefined) onAbort(this.#signal, this.#onAbort)
   }
 
+  get request (): undefined { return undefined }
   get log (): Log { return this.#context.log }
   get tally (): Tally { return this.#context.tally }
   get limits (): Limits { return this.#context.limits }

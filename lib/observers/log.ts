@@ -18,6 +18,7 @@ function write ({ log, tally, leaderId }: Subject, event: string, fields: object
 }
 
 export const logging: Observer = Object.freeze({
+  held () {},
   started (leader) { if (isHeard(leader)) write(leader, 'started', {}) },
   joined (follower, waiters, elsewhere) { if (isHeard(follower)) write(follower, 'joined', { waiters, ...elsewhere && { elsewhere } }) },
   peerLost (heir, reason) { if (isHeard(heir)) write(heir, 'peer lost', { reason }) },

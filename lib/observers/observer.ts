@@ -22,6 +22,12 @@ export interface Subject {
   readonly tally: Tally
   /** The id of the participant that runs for this one: for a leader, its own id. Undefined before boarding. */
   readonly leaderId: string | undefined
+  /** The app's own object that this is: Fastify's request. A call has none. */
+  readonly request?: object | undefined
+  /** The same of the participant that runs for this one. Undefined as well if another process runs. */
+  readonly leaderRequest?: object | undefined
+  /** Its client is known to have left. */
+  readonly gone?: boolean
 }
 
 /** The result of a background refresh. */
@@ -31,6 +37,8 @@ export type RefreshResult = 'refreshed' | 'revalidated' | 'not-kept' | 'failed'
 export type Landing = 'completed' | 'failed' | 'unshareable' | 'abandoned'
 
 export interface Observer {
+  /** `subject` waits before its run, and for nobody else's: for a slow store, a slot, or who leads. May come more than once. */
+  held (subject: Subject): void
   /** `leader` leads a new flight. */
   started (leader: Subject): void
   /** `follower` waits on a flight. `waiters` is the number of its followers now. `elsewhere`: another process runs. */
@@ -71,6 +79,10 @@ export interface StoreListener {
 /** Combines two observers: each event goes to the first, then to the second. */
 export function both (first: Observer, second: Observer): Observer {
   return {
+    held (subject) {
+      first.held(subject)
+      second.held(subject)
+    },
     started (leader) {
       first.started(leader)
       second.started(leader)

@@ -134,6 +134,7 @@ export class Silence implements Watch {
 
 /** The observer that tells each route's watch, while there is one. */
 export const advising: Observer = Object.freeze({
+  held () {},
   started () {},
   joined () {},
   peerLost () {},

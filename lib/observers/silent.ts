@@ -8,6 +8,7 @@ import type { Observer, StoreListener } from './observer.js'
 const ignore = (): void => {}
 
 export const SILENT: Observer & StoreListener = Object.freeze({
+  held: ignore,
   started: ignore,
   joined: ignore,
   peerLost: ignore,

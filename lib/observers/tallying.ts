@@ -9,6 +9,7 @@ import type { Observer } from './observer.js'
 const SERVED: ReadonlySet<string> = new Set(['shared', 'failed'])
 
 export const tallying: Observer = Object.freeze({
+  held () {},
   started () {},
   joined () {},
   peerLost ({ tally }, reason) { tally.losePeer(reason) },

@@ -149,6 +149,7 @@ const TALLY = new Tally('TEST', 'test')
 /** One who arrives at a process. */
 export class Traveller extends Participant<string> {
   readonly id: string
+  readonly request = undefined
   readonly log = SILENT
   readonly tally = TALLY
   readonly limits: Limits

@@ -18,6 +18,7 @@ const LIMITS: Limits = {
 
 export class TestParticipant extends Participant<string> {
   readonly id: string
+  readonly request = undefined
   readonly log = SILENT
   readonly tally = new Tally('TEST', 'test')
   limits = LIMITS

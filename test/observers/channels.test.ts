@@ -3,7 +3,7 @@ import t from 'tap'
 import { publishing } from '../../lib/observers/channels.js'
 import { TestSubject } from './subjects.js'
 
-const CHANNELS = ['fastify-coalesce:board', 'fastify-coalesce:land', 'fastify-coalesce:cut', 'fastify-coalesce:settle', 'fastify-coalesce:refresh', 'fastify-coalesce:peer-lost']
+const CHANNELS = ['fastify-coalesce:hold', 'fastify-coalesce:board', 'fastify-coalesce:land', 'fastify-coalesce:cut', 'fastify-coalesce:settle', 'fastify-coalesce:refresh', 'fastify-coalesce:peer-lost']
 
 t.test('channels tell of boardings, landings and outcomes, with ids and closed sets of names', async t => {
   const heard: unknown[] = []
@@ -12,7 +12,9 @@ t.test('channels tell of boardings, landings and outcomes, with ids and closed s
   t.teardown(() => { for (const name of CHANNELS) unsubscribe(name, listen) })
   const leader = new TestSubject('req-1')
   const follower = new TestSubject('req-2', 'req-1')
+  follower.leaderRequest = leader.request
 
+  publishing.held(leader)
   publishing.started(leader)
   publishing.joined(follower, 1, false)
   publishing.joined(follower, 2, true)
@@ -21,20 +23,26 @@ t.test('channels tell of boardings, landings and outcomes, with ids and closed s
   publishing.cleanedUp(leader)
   publishing.cutOff(follower, 'vary')
   publishing.settled(follower, 'follower', 'shared', 1.5, undefined)
+  follower.gone = true
+  publishing.settled(follower, 'follower', 'client-left', 1.5, undefined)
   publishing.refreshed(leader, 'failed', new Error('secret'))
 
-  const route = { method: 'GET', route: '/word/:word' }
-  const [board, land, cut, settle, refresh, lost] = CHANNELS
+  const route = { method: 'GET', route: '/word/:word', leaderRequest: leader.request }
+  const leads = { id: 'req-1', leaderId: 'req-1', ...route, request: leader.request }
+  const follows = { id: 'req-2', leaderId: 'req-1', ...route, request: follower.request }
+  const [hold, board, land, cut, settle, refresh, lost] = CHANNELS
   t.strictSame(heard, [
-    [board, { id: 'req-1', leaderId: 'req-1', ...route, role: 'leader', waiters: 0 }],
-    [board, { id: 'req-2', leaderId: 'req-1', ...route, role: 'follower', waiters: 1 }],
-    [board, { id: 'req-2', leaderId: 'req-1', ...route, role: 'follower', waiters: 2, elsewhere: true }],
-    [lost, { id: 'req-1', leaderId: 'req-1', ...route, reason: 'unreachable' }],
-    [land, { id: 'req-1', leaderId: 'req-1', ...route, landing: 'completed', reason: 'shared', followers: 1 }],
-    [land, { id: 'req-1', leaderId: 'req-1', ...route, landing: 'timed-out', reason: 'flight-timeout', followers: 0 }],
-    [cut, { id: 'req-2', leaderId: 'req-1', ...route, reason: 'vary' }],
-    [settle, { id: 'req-2', leaderId: 'req-1', ...route, outcome: 'follower', reason: 'shared', waited: 1.5 }],
-    [refresh, { id: 'req-1', leaderId: 'req-1', ...route, result: 'failed' }]
+    [hold, leads],
+    [board, { ...leads, role: 'leader', waiters: 0 }],
+    [board, { ...follows, role: 'follower', waiters: 1 }],
+    [board, { ...follows, role: 'follower', waiters: 2, elsewhere: true }],
+    [lost, { ...leads, reason: 'unreachable' }],
+    [land, { ...leads, landing: 'completed', reason: 'shared', followers: 1 }],
+    [land, { ...leads, landing: 'timed-out', reason: 'flight-timeout', followers: 0 }],
+    [cut, { ...follows, reason: 'vary' }],
+    [settle, { ...follows, outcome: 'follower', reason: 'shared', waited: 1.5 }],
+    [settle, { ...follows, outcome: 'follower', reason: 'client-left', waited: 1.5, gone: true }],
+    [refresh, { ...leads, result: 'failed' }]
   ])
 })
 
@@ -44,6 +52,7 @@ t.test('without subscribers no subject is looked at', async t => {
   })
 
   t.doesNotThrow(() => {
+    publishing.held(subject)
     publishing.started(subject)
     publishing.joined(subject, 1, false)
     publishing.peerLost(subject, 'gone')

@@ -87,6 +87,7 @@ t.test('a refresh is told of at debug level, and one that failed is warned of, w
 t.test('two observers are both told everything, in their order', async t => {
   const heard: unknown[][] = []
   const hearing = (name: string): Observer => ({
+    held (...told) { heard.push([name, 'held', ...told]) },
     cutOff (...told) { heard.push([name, 'cutOff', ...told]) },
     started (...told) { heard.push([name, 'started', ...told]) },
     joined (...told) { heard.push([name, 'joined', ...told]) },
@@ -99,6 +100,7 @@ t.test('two observers are both told everything, in their order', async t => {
   const subject = new TestSubject('req-1')
 
   const pair = both(hearing('one'), hearing('two'))
+  pair.held(subject)
   pair.started(subject)
   pair.joined(subject, 3, true)
   pair.peerLost(subject, 'gone')
@@ -108,7 +110,7 @@ t.test('two observers are both told everything, in their order', async t => {
   pair.refreshed(subject, 'failed', 'down')
 
   t.strictSame(heard.map(([name, event, , ...rest]) => [name, event, ...rest.map(part => (part as { cause?: string } | undefined)?.cause ?? part)].join(' ')), [
-    'one started', 'two started', 'one joined 3 true', 'two joined 3 true', 'one peerLost gone', 'two peerLost gone', 'one landed failed failed 4 5', 'two landed failed failed 4 5',
+    'one held', 'two held', 'one started', 'two started', 'one joined 3 true', 'two joined 3 true', 'one peerLost gone', 'two peerLost gone', 'one landed failed failed 4 5', 'two landed failed failed 4 5',
     'one cleanedUp', 'two cleanedUp', 'one settled leader split 5 cookie', 'two settled leader split 5 cookie',
     'one refreshed failed down', 'two refreshed failed down'
   ])

@@ -16,6 +16,9 @@ export class TestSubject implements Subject {
   readonly lines: Line[] = []
   readonly id: string
   readonly leaderId: string | undefined
+  readonly request = { url: '/word/secret' }
+  leaderRequest: object | undefined = this.request
+  gone = false
   readonly log: Log
 
   constructor (id: string, leaderId = id, isLevelEnabled?: (level: string) => boolean) {

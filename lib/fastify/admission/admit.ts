@@ -50,7 +50,8 @@ export function admit (
     if (route.tally.watch !== undefined) noteOverlap(route, request, reply, reason, detail)
     if (route.protection !== NO_PROTECTION) return passBy(requests, route, request, reply, reason, detail)
     setParticipant(request, new Bypass(route, reason, detail))
-    requests.conductor.bypass({ id: request.id, log: request.log, tally: route.tally, leaderId: request.id }, reason, detail)
+    const { id, log } = request
+    requests.conductor.bypass({ id, log, request, tally: route.tally, leaderId: id, leaderRequest: request }, reason, detail)
     return undefined
   }
   const participant = new RequestParticipant(requests, route, request, reply)
