@@ -168,10 +168,10 @@ t.test('the package', { timeout: 300_000 }, async t => {
   const built = paths.filter(path => path.startsWith('dist/'))
   const manifest = JSON.parse(await readFile(join(clone, 'package.json'), 'utf8')) as Manifest
 
-  await t.test('has its licence, what its sources are built to, its pages and examples, and nothing else', async t => {
+  await t.test('has its licence, what its sources are built to, its pages, examples, dashboard and rules, and nothing else', async t => {
     const expected = (await sources('lib', 'types')).flatMap(path => ['.js', '.d.ts'].map(end => `dist/${path.replace(/\.ts$/, end)}`))
       .concat(['dist/lib/commonjs', 'dist/lib/redis/commonjs'].flatMap(path => [`${path}.cjs`, `${path}.d.cts`]))
-    const pages = (await Promise.all(['docs', 'examples'].map(async folder => (await readdir(join(root, folder))).map(name => `${folder}/${name}`)))).flat()
+    const pages = (await Promise.all(['docs', 'examples', 'grafana', 'prometheus'].map(async folder => (await readdir(join(root, folder))).map(name => `${folder}/${name}`)))).flat()
     t.ok(pages.includes('docs/getting-started.md') && pages.includes('examples/basic.js'))
     t.same([...paths].sort(), [...expected, ...pages, 'CHANGELOG.md', 'LICENSE', 'README.md', 'package.json'].sort())
   })

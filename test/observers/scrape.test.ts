@@ -1,13 +1,12 @@
 /**
  * "A scrape is prom-client's text, in slices between which requests get their turn, and Prometheus has nothing to say against it."
  */
-import { spawnSync } from 'node:child_process'
-import { readFileSync } from 'node:fs'
 import Fastify, { type FastifyInstance } from 'fastify'
 import { Counter, Histogram, Registry } from 'prom-client'
 import t, { type Test } from 'tap'
 import coalesce from '../../lib/index.js'
 import type { MetricsOptions } from '../../types/index.js'
+import { promtool } from '../fixtures/prometheus.js'
 
 const OPEN_METRICS = 'application/openmetrics-text'
 
@@ -112,54 +111,5 @@ t.test('names, types and units are as Prometheus wants them', async t => {
   const labels = new Set([...text.matchAll(/[{,](\w+)="/g)].map(([, label]) => label))
   t.strictSame([...labels].sort(), ['le', 'method', 'outcome', 'reason', 'result', 'route'])
 
-  const { status, stdout, stderr, error } = spawnSync('promtool', ['check', 'metrics'], { input: text, encoding: 'utf8' })
-  if (error === undefined) t.strictSame({ status, stdout, stderr }, { status: 0, stdout: '', stderr: '' })
-  else t.comment('NOT RUN: promtool check metrics, because there is no promtool here (Debian: apt-get install prometheus)')
-})
-
-t.test('the alerts of the docs are rules that Prometheus takes, and fire at the first event', async t => {
-  const page = readFileSync(new URL('../../docs/metrics.md', import.meta.url), 'utf8')
-  const files = [...page.matchAll(/^```yaml\n([\s\S]+?)^```/gm)].map(([, rules = '']) => rules)
-  const rules = files.join('')
-  const alerts = [...rules.matchAll(/alert: (\w+)/g)].map(([, name]) => name)
-  t.ok(alerts.length > 15)
-  t.equal(new Set(alerts).size, alerts.length, 'each by a name of its own')
-  /** Of a counter that is there from the start. */
-  const counted = (series: string, labels = ''): { series: string, values: string, labels: string } => ({ series, values: '0x20 1x20', labels })
-  const route = 'route="/word"'
-  const first: Record<string, { series: string, values: string, labels: string, at?: string }> = {
-    CoalesceQueueSaturated: { series: 'coalesce_queue_waiting{queue="db",level="low"}', values: '0x20 1x20', labels: 'queue: db', at: '16m' },
-    CoalesceQueueSheds: counted('coalesce_shed_total{queue="db",level="low",reason="queue-full"}', 'queue: db, reason: queue-full'),
-    CoalesceBreakerOpen: counted('coalesce_breaker_transitions_total{breaker="db",to="open"}', 'breaker: db'),
-    CoalesceFlightTimeouts: { series: `coalesce_requests_total{${route},outcome="leader",reason="flight-timeout"}`, values: '0x20 1x20', labels: 'route: /word' },
-    CoalesceLimitsReached: { series: `coalesce_requests_total{${route},outcome="bypass",reason="max-flights"}`, values: '_x20 1x20', labels: 'route: /word, reason: max-flights' },
-    CoalesceKeyFails: { series: `coalesce_requests_total{${route},outcome="bypass",reason="key-threw"}`, values: '_x20 1x20', labels: 'route: /word' },
-    CoalesceCoordinatorDown: { series: 'coalesce_coordinator_circuits_open{instance="a"}', values: '0x20 1x20', labels: 'instance: a' },
-    CoalesceCoordinatorComesAndGoes: { series: 'coalesce_coordinator_circuit_openings_total{cause="closed"}', values: '0x20 5x20', labels: 'cause: closed' },
-    CoalesceCoordinatorTimeouts: counted('coalesce_coordinator_timeouts_total'),
-    CoalesceTakeovers: counted('coalesce_coordinator_takeovers_total'),
-    CoalesceLeasesLost: counted('coalesce_coordinator_leases_lost_total'),
-    CoalesceCoordinatorRejects: counted('coalesce_coordinator_rejected_total'),
-    CoalescePurgesMissed: counted('coalesce_coordinator_purges_total{event="missed"}', 'event: missed'),
-    CoalescePeersLost: { series: `coalesce_peers_lost_total{${route},reason="gone"}`, values: '_x20 1x20', labels: 'route: /word, reason: gone' },
-    CoalesceRunsAfterLosingPeers: { series: `coalesce_requests_total{${route},outcome="alone",reason="peer-lost"}`, values: '_x20 1x20', labels: 'route: /word' },
-    CoalesceHandOffsFail: counted('coalesce_coordinator_hand_offs_failed_total'),
-    CoalesceSharedStoreFails: counted('coalesce_shared_store_failed_total'),
-    CoalesceStoreFails: { series: 'coalesce_store_errors_total{operation="get",reason="error"}', values: '_x20 1x20', labels: 'operation: get, reason: error' }
-  }
-  const tests = Object.entries(first).map(([alert, { series, values, labels, at = '12m' }]) => `
-  - interval: 30s
-    input_series:
-      - { series: '${series}', values: '${values}' }
-      - { series: coalesce_coordinator_too_large_total, values: '0x40' }
-      - { series: coalesce_shared_store_rejected_total, values: '0x40' }
-    alert_rule_test:
-      - { eval_time: 9m, alertname: ${alert} }
-      - { eval_time: ${at}, alertname: ${alert}, exp_alerts: [{ exp_labels: { ${labels} } }] }
-      - { eval_time: 9m, alertname: CoalesceRefreshesFail }`)
-  const names = files.map((_rules, index) => `rules-${index}.yml`)
-  const folder = t.testdir({ ...Object.fromEntries(names.map((name, index) => [name, files[index] as string])), 'test.yml': `rule_files: [${names.join()}]\ntests:${tests.join('')}\n` })
-  const { status, stdout, stderr, error } = spawnSync('promtool', ['test', 'rules', `${folder}/test.yml`], { encoding: 'utf8' })
-  if (error === undefined) t.equal(status, 0, stdout + stderr)
-  else t.comment('NOT RUN: promtool test rules, because there is no promtool here (Debian: apt-get install prometheus)')
+  promtool(t, ['check', 'metrics'], text)
 })
