@@ -10,7 +10,7 @@ import type { CoalesceRouteOptions } from './route-options.js'
  * - `equal`: byte for byte the same
  * - `noise`: they differ in times, ids, nonces, or as much for one client as between clients
  * - `echo`: they differ in what is of their own request, such as its id or its nonce, which must not be shared
- * - `unknown`: they differ, and no client was seen twice, so that it is not known whether that says who is asking
+ * - `unknown`: they differ, and no client was seen often enough to know whether that says who is asking
  * - `differs`: they differ between clients: sharing would leak
  */
 export type Verdict = 'too-few' | 'equal' | 'noise' | 'echo' | 'unknown' | 'differs'

@@ -1,7 +1,15 @@
 /**
  * What comparing may cost: time and bytes. One for all routes of a registration.
+ *
+ * Invariant: one half of the bytes is for responses, the other for what was learned of them, so that neither crowds the other out.
  */
 import type { Clock } from '../../types/index.js'
+import { Room } from './room.js'
+import { Shelf } from './shelf.js'
+import { TimeBudget } from './time-budget.js'
+
+/** How many of the largest responses there is room for. */
+const LARGEST = 4
 
 export interface AllowanceSettings {
   /** The part of one core, from 0 to 1. */
@@ -13,11 +21,36 @@ export interface AllowanceSettings {
 }
 
 export class Allowance {
-  /** What comparing took, in seconds. */
-  seconds = 0
+  readonly time: TimeBudget
+  /** For what was learned. */
+  readonly room: Room
+  readonly shelf: Shelf
+  /** The most bytes of one response. */
+  readonly largest: number
+  readonly #clock: Clock
+  readonly #start: number
 
-  constructor (_settings: AllowanceSettings) { this.seconds = 0 }
+  constructor ({ budget, maxBytes, clock, stopwatch = () => performance.now() }: AllowanceSettings) {
+    this.time = new TimeBudget(budget, clock.now, stopwatch)
+    this.room = new Room(maxBytes / 2)
+    this.shelf = new Shelf(clock, new Room(maxBytes / 2))
+    this.largest = maxBytes / 2 / LARGEST
+    this.#clock = clock
+    this.#start = Date.now() - clock.now()
+  }
+
+  /** What comparing took, in seconds. */
+  get seconds (): number {
+    return this.time.seconds
+  }
+
+  /** Milliseconds since 1970. */
+  get wall (): number {
+    return this.#clock.wall?.() ?? this.#start + this.#clock.now()
+  }
 
   /** The app closes: nothing is held any more, no timer is left. */
-  close (): void {}
+  close (): void {
+    this.shelf.clear()
+  }
 }

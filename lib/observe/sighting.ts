@@ -21,6 +21,8 @@ export interface Sighting {
   readonly client: string | undefined
   readonly status: number
   readonly type: string | undefined
+  /** The headers that clients act on, such as `Location` and `Content-Disposition`, as one text. Not those of a single reply, such as `Date` or a limit that is left. */
+  readonly headers?: string
   readonly body: string | Uint8Array | null
   /** What is of this request only: its id, its nonces. */
   readonly own: readonly string[]
