@@ -112,10 +112,11 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   cli: ['fastify/internals'],
   'fastify/replies': ['fastify/internals', 'http', 'options'],
   'fastify/dependencies': ['fastify/internals', 'http', 'observers', 'options'],
+  'fastify/observe': ['fastify/internals', 'fastify/dependencies', 'http', 'observe', 'observers', 'options'],
   'fastify/cache': ['codec', 'fastify/internals', 'fastify/replies', 'fastify/dependencies', 'engine', 'engine/cache', 'engine/coordinators', 'http', 'options'],
   'fastify/request': [
-    'fastify/internals', 'fastify/replies', 'fastify/dependencies', 'fastify/cache', 'engine', 'engine/cache', 'engine/coordinators', 'engine/flights',
-    'protection', 'http', 'observers', 'options'
+    'fastify/internals', 'fastify/replies', 'fastify/dependencies', 'fastify/cache', 'fastify/observe', 'engine', 'engine/cache', 'engine/coordinators',
+    'engine/flights', 'protection', 'http', 'observe', 'observers', 'options'
   ],
   'fastify/explain': [
     'fastify/internals', 'fastify/dependencies', 'fastify/cache', 'fastify/request', 'engine', 'engine/cache', 'engine/coordinators',
@@ -125,7 +126,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
     'fastify/replies', 'fastify/dependencies', 'fastify/cache', 'fastify/request', 'fastify/explain', 'protection', 'http', 'observers'
   ],
   'fastify/scope': [
-    'fastify/dependencies', 'fastify/cache', 'fastify/request', 'fastify/explain', 'functions', 'engine', 'engine/cache', 'engine/coordinators',
+    'fastify/dependencies', 'fastify/observe', 'fastify/cache', 'fastify/request', 'fastify/explain', 'functions', 'engine', 'engine/cache', 'engine/coordinators',
     'protection', 'http', 'observers', 'options', 'stores'
   ],
   'fastify/hooks': [
@@ -133,7 +134,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
     'engine/cache', 'http'
   ],
   'fastify/routes': [
-    'fastify/internals', 'fastify/dependencies', 'fastify/request', 'fastify/admission', 'fastify/scope', 'fastify/hooks', 'engine/flights', 'protection',
+    'fastify/internals', 'fastify/dependencies', 'fastify/observe', 'fastify/request', 'fastify/admission', 'fastify/scope', 'fastify/hooks', 'engine/flights', 'protection',
     'http', 'observers', 'options'
   ],
   fastify: [

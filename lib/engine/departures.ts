@@ -50,9 +50,10 @@ export class Departures<R> {
     const lookup = flights.has(flightKey) ? undefined : participant.cache.lookUp(participant.boardedKey, participant)
     if (lookup !== undefined && !(lookup instanceof Promise)) {
       if (lookup.type === 'hit') {
+        const verifies = lookup.reason === 'fresh' && participant.verifies(lookup.recording)
         participant.role = { type: 'served', cached: lookup }
         if (lookup.refresh) caching.refresh(participant, lookup.recording)
-        return 'park'
+        return verifies ? this.#solos.verify(participant) : 'park'
       }
       if (lookup.type === 'miss') this.#missed(participant, lookup)
       else if (participant.boardings++ < MAX_BOARDINGS && this.#tellApart(participant, lookup.names)) {
@@ -97,7 +98,7 @@ export class Departures<R> {
       case 'hit':
         participant.role = ANSWERED
         flight?.land(participant, { type: 'cached', recording: lookup.recording, reason: lookup.reason })
-        this.#arrivals.serve(participant, lookup)
+        if (lookup.reason !== 'fresh' || !this.#solos.verifies(participant, lookup.recording)) this.#arrivals.serve(participant, lookup)
         if (lookup.refresh) this.#parts.caching.refresh(participant, lookup.recording)
         return
       case 'variants':

@@ -75,6 +75,7 @@ export class Endings<R> implements Arrivals<R>, FlightListener<R, P<R>, F<R>> {
       case 'shared':
       case 'failed': {
         const leader = flight.leader ?? flight.lastLeader
+        if (leader?.refusal === undefined && this.solos.verifies(participant, ending.recording)) return
         participant.ledBy(leader)
         participant.tally.saved += flight.took
         if (leader?.refusal === undefined) this.#give(participant, ending.recording, 'follower', ending.type)
@@ -82,13 +83,14 @@ export class Endings<R> implements Arrivals<R>, FlightListener<R, P<R>, F<R>> {
         return
       }
       case 'peer':
+        if (this.solos.verifies(participant, ending.recording)) return
         participant.ledBy(undefined)
         participant.leaderId = ending.leaderId
         participant.tally.saveMean()
         this.#give(participant, ending.recording, 'peer', ending.reason)
         return
       case 'cached':
-        this.serve(participant, ending)
+        if (ending.reason !== 'fresh' || !this.solos.verifies(participant, ending.recording)) this.serve(participant, ending)
         return
       case 'unshareable':
       case 'abandoned':

@@ -145,6 +145,11 @@ export abstract class Participant<R> implements Passenger<R, Participant<R>>, Se
   /** It was learned just now that results of its key depend on these as well. */
   learned (_names: readonly string[]): void {}
 
+  /** Whether it runs for itself instead of being given a result, so that the two can be compared. It is then told nothing more of that result. */
+  verifies (_recording: R): boolean {
+    return false
+  }
+
   /** Results of its key depend on more names than can be remembered, so that for a while nothing is shared. */
   tooVaried (): void {}
 

@@ -9,7 +9,10 @@ import { NobodyWaitsError } from '../errors.js'
 import type { Participant } from './participant.js'
 import type { Arrivals, Parts } from './parts.js'
 import { giveBack, NO_PROTECTION, type Permission, type Refusal } from '../protection/permits.js'
-import { LANDED, type Queued, type ServedAs } from './role.js'
+import { type Alone, LANDED, type Queued, type ServedAs } from './role.js'
+
+/** Nobody waits for its turn. */
+const VERIFIES: Alone = Object.freeze({ type: 'alone', finished () {} })
 
 export class Solos<R> {
   readonly #parts: Pick<Parts<R>, 'outcomes'>
@@ -32,6 +35,19 @@ export class Solos<R> {
     if (answer.type !== 'waits') return this.#answered(participant, role, answer)
     participant.place = answer
     return 'park'
+  }
+
+  /** Whether one that would be given a result runs for itself instead. */
+  verifies (participant: Participant<R>, recording: R): boolean {
+    const verifies = participant.verifies(recording)
+    if (verifies) this.goOn(participant, this.verify(participant))
+    return verifies
+  }
+
+  /** Has one run that would be given a result. */
+  verify (participant: Participant<R>): 'run' | 'park' {
+    participant.ledBy(participant)
+    return this.pass(participant, VERIFIES, { outcome: 'alone', reason: 'verified' })
   }
 
   /** A leader has lost its flight before its run took off. Its own client may still wait. */

@@ -37,6 +37,7 @@ import { Tally, totalOf } from '../observers/tally.js'
 import { advising } from '../observers/silence.js'
 import { tallying } from '../observers/tallying.js'
 import { quiet } from '../observers/warn.js'
+import { OBSERVE } from '../options/observe-options.js'
 import type { Settings } from '../options/options.js'
 import { readPurge } from '../options/purge-options.js'
 import type { RouteSettings } from '../options/route-options.js'
@@ -47,6 +48,8 @@ import { recordingFormat } from './cache/recording-codec.js'
 import { ResponseCodec } from './cache/response-cache.js'
 import { explain } from './explain/explain.js'
 import { Warnings } from './dependencies/warnings.js'
+import type { ObservedRoute } from './observe/observed-route.js'
+import { Observing } from './observe/observing.js'
 import type { Requests } from './request/requests.js'
 import type { CoalescedRoute } from './request/route.js'
 
@@ -83,6 +86,12 @@ export interface Scope {
   readonly coordinator: Coordinator | false | undefined
   /** Protects a route, by its name. */
   readonly protect: (settings: Protecting<[FastifyRequest]>, name: string) => Protected<[FastifyRequest]>
+  /** Switches a route off, with the HEAD route of the same handler. */
+  readonly switchOff: (route: CoalescedRoute) => void
+  /** What its observed routes have together: made for the first. */
+  readonly observing: () => Observing
+  /** What is found on the routes that are observed, or verified. */
+  readonly observed: Iterable<ObservedRoute>
   readonly instruments: Instruments | undefined
   readonly api: Coalesce
   /** What there is to reach can be reached, or cannot. Rejects if it never can. */
@@ -123,6 +132,7 @@ export function createScope (
     budget: new Budget(settings.maxRecordedBytes),
     barrier: new Barrier(conductor, guarded, settings.purgeOnWrite, coordinator),
     warnings: new Warnings(warnings),
+    observing: undefined,
     silenced: warnings
   }
   const allRequests = (around?.allRequests ?? new Set<Requests>()).add(requests)
@@ -190,10 +200,11 @@ export function createScope (
     const chosen = routes.filter(({ urls: own, methods }) =>
       own.some(url => urls.has(url)) && (selector.method === undefined || methods.includes(selector.method.toUpperCase())))
     if (chosen.length === 0) throw new UnknownRouteError(`${selector.method ?? '*'} ${selector.url}`)
-    for (const route of chosen) {
-      route.disabled = disabled
-      if (disabled) conductor.release(leadersOf(route))
-    }
+    for (const route of chosen) setRouteDisabled(route, disabled)
+  }
+  const setRouteDisabled = (route: CoalescedRoute, disabled: boolean): void => {
+    route.disabled = disabled
+    if (disabled) conductor.release(leadersOf(route))
   }
   const api: Coalesce = Object.freeze<Coalesce>({
     stats () {
@@ -246,6 +257,10 @@ export function createScope (
     names,
     coordinator: given,
     protect: (settings, name) => protections.of(settings, name),
+    switchOff ({ keyHead }) { for (const each of routes) if (each.keyHead === keyHead) setRouteDisabled(each, true) },
+    observing: () => (requests.observing ??= new Observing(settings.routes.observe ?? OBSERVE, clock)),
+    // HEAD rides along with GET.
+    get observed () { return (requests.observing?.routes ?? []).filter(({ tally: { method } }) => method !== 'HEAD') },
     instruments,
     api,
     async ready () {
@@ -259,6 +274,7 @@ export function createScope (
         flights.deadlines.sweep()
       }
       protections.close()
+      requests.observing?.close()
       instruments?.remove(source)
       await Promise.all([members.close(), ...allStores().map(async store => { await store.close() })])
     }

@@ -10,9 +10,14 @@
  * - `bytes`: there was no room to keep it for others to be compared with
  * - `too-large`: its body is larger than one response may be
  * - `stream`: its body is a stream, or was written past Fastify
- * - `unfinished`: its run or its client ended before there was a whole response
+ * - `unfinished`: its run or its client ended before there was a whole response, or it answers a condition or a range of its own request
+ * - `failed`: its run failed, so that it says nothing of what others would be answered
+ * - `busy`: with `verify`, its run would have had to wait for a slot, or would have been refused
  * - `clean-threw`: the option `clean` threw, or gave no text
+ * - `error`: something else of comparing has failed
  */
-export const SKIP_REASONS = Object.freeze(['not-sampled', 'budget', 'bytes', 'too-large', 'stream', 'unfinished', 'clean-threw'] as const)
+export const SKIP_REASONS = Object.freeze([
+  'not-sampled', 'budget', 'bytes', 'too-large', 'stream', 'unfinished', 'failed', 'busy', 'clean-threw', 'error'
+] as const)
 
 export type SkipReason = typeof SKIP_REASONS[number]

@@ -15,9 +15,11 @@ import { inquiryOf } from '../explain/inquiry.js'
 import { show } from '../explain/show.js'
 import { Bypass, setParticipant } from '../request/view.js'
 import { noteOverlap } from './overlap.js'
+import { isObserved, keyOfObserved, observe, OBSERVED } from './observe.js'
 import { RequestParticipant } from '../request/participant.js'
 import type { Requests } from '../request/requests.js'
 import type { CoalescedRoute } from '../request/route.js'
+import { VerifiedRequest } from '../request/verified-request.js'
 import { keyOrRefusal } from './question.js'
 
 /** Asks whether a request may board, and lets it. Undefined: it bypasses; null: it is answered. */
@@ -28,10 +30,12 @@ export function admit (
   endHookReads(request)
   const run = refreshOf(request)
   const demands = route.settings.respectRequestCacheControl ? requestDirectives(request.headers) : undefined
-  const key = keyOrRefusal(requests, route, request, demands)
+  const observes = route.observed?.mode === 'observe'
+  const key = observes ? keyOfObserved(requests, route, request, demands) : keyOrRefusal(requests, route, request, demands)
+  const onlyObserves = observes && isObserved(key)
   const inquiry = inquiryOf(request)
   if (inquiry !== undefined) {
-    show(inquiry, { requests, route, request, reply, demands }, key)
+    show(inquiry, { requests, route, request, reply, demands }, key, onlyObserves ? OBSERVED : key)
     return null
   }
   if (typeof key !== 'string') {
@@ -47,6 +51,7 @@ export function admit (
       quiet(request.log, requests.silenced).warn({ err: error, coalesce: { event: reason, route: route.url } },
         `coalesce: the ${nameOf(reason)} function of the route throws, and such requests run by themselves (fastify-coalesce/docs/why-is-nothing-shared.md#${reason})`)
     }
+    if (onlyObserves) return observe(requests, route, request, reply, key)
     if (route.tally.watch !== undefined) noteOverlap(route, request, reply, reason, detail)
     if (route.protection !== NO_PROTECTION) return passBy(requests, route, request, reply, reason, detail)
     setParticipant(request, new Bypass(route, reason, detail))
@@ -54,7 +59,9 @@ export function admit (
     requests.conductor.bypass({ id, log, request, tally: route.tally, leaderId: id, leaderRequest: request }, reason, detail)
     return undefined
   }
-  const participant = new RequestParticipant(requests, route, request, reply)
+  if (onlyObserves) return observe(requests, route, request, reply, key)
+  const Participant = route.observed === undefined ? RequestParticipant : VerifiedRequest
+  const participant = new Participant(requests, route, request, reply)
   if (demands !== undefined) participant.directives = demands
   if (run !== undefined && !takesRefresh(participant, run, key)) {
     return turnAway(run, reply, 'it has another key than its client, which is made of what it does not carry')

@@ -242,6 +242,14 @@ export function queryWatchOf (request: FastifyRequest): QueryWatch | undefined {
   return hooksOf(request)?.query
 }
 
+/** Has a request go on with its query as hooks and validation have left it. What reads it from now on is not noticed. */
+export function endQueryWatch (request: FastifyRequest): void {
+  const hooks = hooksOf(request)
+  if (hooks?.query === undefined) return
+  hooks.query.end()
+  hooks.query = undefined
+}
+
 /** Any part of the query that the key does not cover may have been read: all of it counts. */
 export function noteRest (request: FastifyRequest): void {
   const watch = hooksOf(request)

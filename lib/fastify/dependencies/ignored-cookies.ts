@@ -9,7 +9,7 @@ import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { withoutCookies } from '../../http/cookies.js'
 import type { RouteSettings } from '../../options/route-options.js'
 import { dropHook, instanceHooks, prependHook, unbound } from '../internals.js'
-import { hookedRouteOf } from './hook-reads.js'
+import { hookedRouteOf, hooksOf } from './hook-reads.js'
 
 /** The hook that takes them. Where it has nothing to do it removes itself from the route. */
 export function takeCookies (request: FastifyRequest, _reply: unknown, done: () => void): void {
@@ -20,6 +20,22 @@ export function takeCookies (request: FastifyRequest, _reply: unknown, done: () 
   done()
 }
 unbound(takeCookies)
+
+/** Asks of a request as it would be without the cookies that its route ignores; afterwards it is as before. `ask` must not throw. */
+export function asIfTaken<T> (request: FastifyRequest, isIgnored: (name: string) => boolean, ask: () => T): T {
+  const { headers } = request.raw
+  const { cookie } = headers
+  const left = cookie === undefined ? undefined : withoutCookies(cookie, isIgnored)
+  if (left === cookie) return ask()
+  const originals = hooksOf(request)?.originals as Map<string, unknown> | undefined
+  const original = originals?.get('cookie')
+  headers.cookie = left
+  if (original === cookie) originals?.set('cookie', left)
+  const answer = ask()
+  headers.cookie = cookie
+  if (original === cookie) originals?.set('cookie', cookie)
+  return answer
+}
 
 /** Has the ignored cookies of an instance's routes taken, as long as nobody puts a hook before ours. */
 export function prepareIgnoredCookies (fastify: FastifyInstance, { cookies }: Pick<RouteSettings, 'cookies'>): void {

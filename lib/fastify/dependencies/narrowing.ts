@@ -8,7 +8,7 @@
 import { isDeepStrictEqual } from 'node:util'
 import { parse } from 'fast-querystring'
 import type { FastifyRequest } from 'fastify'
-import { queryWatchOf } from './hook-reads.js'
+import { endQueryWatch, queryWatchOf } from './hook-reads.js'
 import { changeUrl, originalUrlOf, replacedUrl } from './replaced-by-hooks.js'
 import { atOnce } from '../../http/at-once.js'
 import { isPlainObject, textOf } from '../../http/body-digest.js'
@@ -205,6 +205,23 @@ export function narrow (request: FastifyRequest, settings: Settings): string | u
 /** Restores a request's whole query. */
 export function widen (request: FastifyRequest): void {
   (request as unknown as Narrowed)[kNarrowing]?.widen()
+}
+
+/** Has a request go on with its whole query, which nobody watches any more. */
+export function showWhole (request: FastifyRequest): void {
+  widen(request)
+  endQueryWatch(request)
+}
+
+/** The parameters of the query as it was sent, with their raw values, and whether the key covers them. */
+export function parametersOf (request: FastifyRequest, settings: Settings): Array<readonly [name: string, value: string, isCovered: boolean]> {
+  const parser = parserOf(request, settings)
+  const covers: Covers = typeof settings.query === 'object' ? settings.query.covers : () => true
+  return sentQuery(request, settings).split('&').filter(pair => pair !== '').map(pair => {
+    const own = namesOf(pair, parser)
+    const end = pair.indexOf('=')
+    return [own[0] as string, end < 0 ? '' : pair.slice(end + 1), covers(own)]
+  })
 }
 
 /** Asks, with the whole query, what is no part of the key. `ask` must not throw. */

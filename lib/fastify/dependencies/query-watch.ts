@@ -95,6 +95,12 @@ export class QueryWatch {
     this.#putBack = []
   }
 
+  /** Leaves the request with what hooks and validation have made of its query, unwatched. */
+  end (): void {
+    this.stop()
+    Object.defineProperty(this.#request, 'query', { value: this.query, configurable: true, enumerable: true, writable: true })
+  }
+
   /** Has a validation look at the query. What it makes something else of: whoever looks at that looks at all of the query. */
   validate (validation: (query: unknown) => unknown): unknown {
     this.#isValidating = true

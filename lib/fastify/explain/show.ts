@@ -34,8 +34,13 @@ interface Refusal {
   readonly detail: Detail | undefined
 }
 
-/** Answers a request that is made only to be explained. `answer`: its key, or why it does not board. */
-export function show (inquiry: Inquiry, shown: Shown, answer: string | Refusal): void {
+/**
+ * Answers a request that is made only to be explained.
+ *
+ * @param key its key, or why it has none
+ * @param answer the same, or why it does not board although it has a key
+ */
+export function show (inquiry: Inquiry, shown: Shown, key: string | Refusal, answer: string | Refusal): void {
   const { demands, reply, request, requests, route } = shown
   const scout = new RequestScout(requests, route, request, reply, demands ?? NO_REQUEST_DIRECTIVES)
   const end = (): void => { reply.code(204).send() }
@@ -51,6 +56,7 @@ export function show (inquiry: Inquiry, shown: Shown, answer: string | Refusal):
     outcome: foreseen.outcome,
     reason: foreseen.reason,
     cause: foreseen.detail?.cause,
+    key: typeof key === 'string' ? partsToTell(inquiry, key, route) : undefined,
     outside: outsideOf(request, route.settings, [])
   }))
   end()
@@ -68,7 +74,7 @@ async function tellKey (inquiry: Inquiry, scout: RequestScout, key: string): Pro
     outcome,
     reason,
     cause: detail?.cause,
-    key: partsOf(key, settings).map(({ value, ...part }) => inquiry.values ? { ...part, value } : part),
+    key: partsToTell(inquiry, key, route),
     outside: outsideOf(request, settings, names),
     variant: variantOf(names, route.learned.all, inquiry.values ? name => scout.value(name) : undefined),
     unshareable: unshareableFor === undefined ? undefined : { cause: String(scout.unshareableFor), remaining: unshareableFor },
@@ -76,6 +82,10 @@ async function tellKey (inquiry: Inquiry, scout: RequestScout, key: string): Pro
     coordinator: steps.some(({ step }) => step === 'coordinator') ? { isDown: coordinator.isDown } : undefined,
     cached: scout.found === undefined ? undefined : entryOf(scout.found, requests.guarded.now())
   }))
+}
+
+function partsToTell ({ values }: Inquiry, key: string, { settings }: CoalescedRoute): Explanation['key'] {
+  return partsOf(key, settings).map(({ value, ...part }) => values ? { ...part, value } : part)
 }
 
 function summed (told: Partial<Explanation> & Pick<Explanation, 'steps' | 'outcome' | 'reason' | 'cause'>): Partial<Explanation> {

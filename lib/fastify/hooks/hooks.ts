@@ -17,7 +17,6 @@ import { originalUrlOf } from '../dependencies/replaced-by-hooks.js'
 import { widen } from '../dependencies/narrowing.js'
 import { dropHook, headersOf, unbound } from '../internals.js'
 import { flows } from '../replies/payload.js'
-import { isEnded } from '../replies/queued-reply.js'
 import { scopeOf } from '../scope.js'
 import { Bypass, bypassOf, participantOf } from '../request/view.js'
 import { RequestParticipant } from '../request/participant.js'
@@ -94,11 +93,8 @@ export function noteError (request: FastifyRequest, _reply: FastifyReply, error:
   done()
 }
 
-/** Who has led until its reply was sent was answered past what others could have: its place is free. */
-export function noteSent (request: FastifyRequest, reply: FastifyReply, done: () => void): void {
-  const participant = participantOf(request)
-  // One whose client has left may be answered yet, over HTTP/2.
-  if (participant?.leads === true && isEnded(reply.raw)) participant.closed()
+export function noteSent (request: FastifyRequest, _reply: FastifyReply, done: () => void): void {
+  participantOf(request)?.sent()
   done()
 }
 

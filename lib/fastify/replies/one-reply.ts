@@ -52,6 +52,11 @@ export function ownReason ({ request, reply, route }: Marked, capture: Searched,
   return !capture.failed && !ignore.includes(ID) && holdsId(capture.body, String(request.id)) ? 'request-id' : undefined
 }
 
+/** What belongs to a reply only: the id of its request, and its nonces. */
+export function marksOf (reply: FastifyReply): readonly string[] {
+  return [String(reply.request.id), ...noncesIn(reply)]
+}
+
 /** The names of the request headers whose value is the request id: the client chose the id by them. */
 export function idHeaders ({ id, headers }: FastifyRequest): string[] {
   return Object.keys(headers).filter(name => headers[name] === id)

@@ -10,7 +10,7 @@ import type { Relayed, Revived, RevivedListener } from '../../engine/relayed.js'
 import type { Headers } from '../../http/headers.js'
 import type { Recording } from '../../http/recording.js'
 import { breakOff, discard, restoreHeaders } from '../replies/payload.js'
-import { onClose } from '../replies/queued-reply.js'
+import { isEnded, onClose } from '../replies/queued-reply.js'
 import { holdEncodings, shareEncodings } from '../replies/shared-zlib.js'
 import { relayedOf, revive } from './relayed-stream.js'
 import { RequestFacts } from './facts.js'
@@ -97,6 +97,12 @@ export abstract class AnsweredRequest extends RequestFacts implements Listener {
     this.conductor.cutOff(this, reason)
     breakOff(this.reply)
     return cause ?? (reason === 'vary' ? new OtherVariantError() : new FellBehindError())
+  }
+
+  /** Its reply was sent. Who has led until then was answered past what others could have: its place is free. */
+  sent (): void {
+    // One whose client has left may be answered yet, over HTTP/2.
+    if (this.leads && isEnded(this.reply.raw)) this.closed()
   }
 
   /** From now on it is noticed when its client leaves. */

@@ -66,10 +66,10 @@ export class RequestParticipant extends AnsweredRequest {
 
   /** What its run was seen to read; undefined without a run that counts, or where the route trusts the response. */
   get reads (): Reads | undefined {
-    return this.#dependencies?.reads
+    return this.dependencies?.reads
   }
 
-  get #dependencies (): Dependencies | undefined {
+  protected get dependencies (): Dependencies | undefined {
     return this.#run?.dependencies ?? this.#head?.dependencies
   }
 
@@ -157,7 +157,7 @@ export class RequestParticipant extends AnsweredRequest {
     // Fastify's own log of an error, and an app's, read the address after the handler has failed. That is not the response's doing.
     if (this.failed && !isHandlingError(this.reply)) return
     this.addressOnce()
-    this.#dependencies?.reads?.address()
+    this.dependencies?.reads?.address()
   }
 
   /** Its handler read the connection. */
@@ -168,12 +168,12 @@ export class RequestParticipant extends AnsweredRequest {
 
   /** Declares what the response depends on. */
   varyOn (names: readonly string[]): void {
-    this.#dependencies?.declare(names)
+    this.dependencies?.declare(names)
   }
 
   override learned (names: readonly string[]): void {
     super.learned(names)
-    const dependencies = this.#dependencies
+    const { dependencies } = this
     for (const name of names) {
       this.route.learned.note(name, () => dependencies === undefined ? 'earlier' : dependencies.sourceOf(name) ?? 'vary')
     }

@@ -10,6 +10,7 @@ import type { Budget } from '../../engine/budget.js'
 import type { Recording } from '../../http/recording.js'
 import type { Barrier } from '../cache/barrier.js'
 import type { Warnings } from '../dependencies/warnings.js'
+import type { Observing } from '../observe/observing.js'
 
 export interface Requests {
   readonly conductor: Conductor<Recording>
@@ -21,6 +22,8 @@ export interface Requests {
   readonly budget: Budget
   readonly barrier: Barrier
   readonly warnings: Warnings
+  /** What those of observed routes have together; undefined if there are none. */
+  observing: Observing | undefined
   /** The names of warnings that the app does not want. */
   readonly silenced: ReadonlySet<string>
 }

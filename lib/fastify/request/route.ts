@@ -16,6 +16,7 @@ import type { Tally } from '../../observers/tally.js'
 import type { RouteSettings } from '../../options/route-options.js'
 import type { Strategies } from '../dependencies/constraints.js'
 import type { LearnedNames } from '../dependencies/learned-names.js'
+import type { ObservedRoute } from '../observe/observed-route.js'
 
 export interface CoalescedRoute {
   readonly methods: readonly string[]
@@ -60,6 +61,10 @@ export interface CoalescedRoute {
   tellsValidation: boolean
   /** What its responses were seen to depend on. */
   readonly learned: LearnedNames
+  /** Undefined: it is neither observed nor verified. */
+  observed: ObservedRoute | undefined
+  /** The cookies that it ignores stay in its requests, and are left out of what is asked of them. */
+  setsCookiesAside: boolean
   /** What was warned of already. */
   readonly warned: Set<string>
   /** Decides where to park, once all hooks are known. */

@@ -28,6 +28,7 @@ import { RequestParticipant } from '../request/participant.js'
 import type { Scope } from '../scope.js'
 import { checkChoice, methodsOf, routeName } from './chosen-routes.js'
 import { strategiesOf, unknownOf } from '../dependencies/constraints.js'
+import { observedOf } from './observed-of.js'
 import { append, chooseParking } from './parking.js'
 import type { CoalescedRoute } from '../request/route.js'
 
@@ -51,8 +52,6 @@ export function adoptRoute (fastify: FastifyInstance, scope: Scope, options: Rou
   // Fastify makes HEAD routes of GET routes, with their config.
   const chosen = choice !== undefined && methods.some(method => method !== 'HEAD')
   const tally = new Tally(methods.join(','), options.url, { buckets: scope.buckets, caches: settings.ttl !== undefined, chosen })
-  // HEAD rides along with GET, or runs by itself.
-  if (methods.some(method => method !== 'HEAD')) tally.watch = new Silence(tally, scope.settings.warnings)
   const strategies = strategiesOf(fastify)
   const constraints = options.constraints ?? {}
   const unknown = unknownOf(constraints, strategies)
@@ -84,6 +83,8 @@ export function adoptRoute (fastify: FastifyInstance, scope: Scope, options: Rou
     tellsValidation: options.attachValidation === true,
     takesCookies: false,
     learned: new LearnedNames(),
+    observed: undefined,
+    setsCookiesAside: false,
     warned: new Set(),
     constraints,
     strategies: unknown.length > 0 ? undefined : strategies,
@@ -92,6 +93,10 @@ export function adoptRoute (fastify: FastifyInstance, scope: Scope, options: Rou
     settle
   }
   scope.routes.push(route)
+  route.observed = observedOf(scope, route, fastify.log)
+  const isObserved = route.observed?.mode === 'observe'
+  // HEAD rides along with GET, or runs by itself.
+  if (!isObserved && methods.some(method => method !== 'HEAD')) tally.watch = new Silence(tally, scope.settings.warnings)
   if (settings.ttl !== undefined) scope.requests.barrier.caches = true
   scope.tallies.push(tally)
 
@@ -110,7 +115,7 @@ export function adoptRoute (fastify: FastifyInstance, scope: Scope, options: Rou
   }
   const coalescedHandler: Handler = function coalescedHandler (request, reply) {
     const known = participantOf(request)
-    if (skipsGates && narrow(request, settings) !== undefined) noteRest(request)
+    if (skipsGates && !isObserved && narrow(request, settings) !== undefined) noteRest(request)
     if (known !== undefined) return runHandler.call(this, known, request, reply)
     if (route.parksAt !== 'preHandler') return handler.call(this, request, reply)
     countTracers(request, route)
@@ -143,11 +148,13 @@ export function adoptRoute (fastify: FastifyInstance, scope: Scope, options: Rou
     const ours = { hooks: [parkOnRequest, takeCookies], handler: coalescedHandler, hasBody, narrows }
     route.watchesHooks &&= hasOthersBefore(parksAt, instanceHooks(fastify), options, ours) || (narrows && skipsGates)
     route.tellsValidation ||= skipsGates
-    route.takesCookies = settings.cookies.ignores !== undefined && canTakeCookies(fastify)
+    const canTake = settings.cookies.ignores !== undefined && canTakeCookies(fastify)
+    route.takesCookies = canTake && !isObserved
+    route.setsCookiesAside = canTake && isObserved
     route.decidesAtOnce = [...instanceHooks(fastify)?.onSend ?? [undefined], ...options.onSend as unknown[]]
       .every(hook => hook === captureResponse || hook === decideResponse)
     route.decidesLast = (options.onSend as unknown[]).at(-1) === decideResponse
-    if (settings.cookies.ignores !== undefined && !route.takesCookies) {
+    if (settings.cookies.ignores !== undefined && !canTake) {
       log.warn({ coalesce: { event: 'cookies-not-ignored', route: name } },
         'coalesce: the cookies that this route ignores cannot be taken out of its requests, because a hook of others comes first; they count as all others do')
     }

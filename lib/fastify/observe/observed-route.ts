@@ -1,0 +1,119 @@
+/**
+ * A route that is observed or verified: what would become of its requests, and what came of comparing their responses.
+ *
+ * Invariant: bounded. Outcomes, reasons and verdicts are closed sets of names.
+ */
+import type { Clock } from '../../../types/index.js'
+import type { Allowance } from '../../observe/allowance.js'
+import { Comparison, type PairVerdict } from '../../observe/comparison.js'
+import { Sampler } from '../../observe/sampler.js'
+import { increase, type Tally } from '../../observers/tally.js'
+import type { Log } from '../../observers/observer.js'
+import { quiet, warn } from '../../observers/warn.js'
+import type { ObserveSettings } from '../../options/observe-options.js'
+import type { Reason } from '../../reasons.js'
+
+/** What would have become of a request. */
+export type Would = 'leader' | 'follower' | 'hit' | 'bypass' | 'unshareable' | 'shed'
+export type Verdict = Exclude<PairVerdict, 'skipped'>
+
+/** A difference is warned of once in so many milliseconds. */
+const HOUR = 3_600_000
+
+/** What there is to tell from the start, at 0: a count that is born at 1 is no increase. */
+const VERDICTS: readonly Verdict[] = ['equal', 'noise', 'echo', 'differs']
+const STARTS: ReadonlyArray<readonly [Would, Reason]> = [['leader', 'shared'], ['follower', 'shared']]
+
+/** What a route has besides. */
+export interface Surroundings {
+  readonly allowance: Allowance
+  readonly clock: Clock
+  readonly log: Log
+  /** The names of warnings that the app does not want. */
+  readonly silenced: ReadonlySet<string>
+  /** Its responses are cached. */
+  readonly caches: boolean
+  /** Switches the route off. */
+  readonly switchOff: () => void
+}
+
+export class ObservedRoute {
+  readonly tally: Tally
+  /** `observe`: nothing of it is shared. */
+  readonly mode: 'observe' | 'verify'
+  readonly comparison: Comparison
+  /** Picks the requests that are compared. */
+  readonly sampler: Sampler
+  /** What would have become of requests, as `'follower shared'`. Of a route that is verified it is empty: that is what became of them. */
+  readonly outcomes = new Map<string, number>()
+  /** How pairs of responses compared. */
+  readonly verdicts = new Map<Verdict, number>(VERDICTS.map(verdict => [verdict, 0]))
+  readonly #settings: ObserveSettings
+  readonly #surroundings: Surroundings
+  readonly #log: Log
+  /** Something of comparing has failed, and that was told. */
+  #hasFailed = false
+  #differences = 0
+  #warnedAt = -Infinity
+
+  constructor (tally: Tally, settings: ObserveSettings, surroundings: Surroundings) {
+    this.tally = tally
+    this.#settings = settings
+    this.#surroundings = surroundings
+    const { allowance, caches, log, silenced } = surroundings
+    const { clean, ignore, rate, verify, window } = settings
+    this.#log = quiet(log, silenced)
+    this.mode = verify > 0 ? 'verify' : 'observe'
+    this.sampler = new Sampler(verify > 0 ? verify : rate)
+    const own = clean as ConstructorParameters<typeof Comparison>[0]['clean']
+    this.comparison = new Comparison({ window, ignore, clean: own, cleanThrew: error => { this.#failed(error) } }, allowance)
+    if (this.mode === 'verify') return
+    for (const [would, reason] of STARTS) this.outcomes.set(`${would} ${reason}`, 0)
+    if (caches) this.outcomes.set('hit fresh', 0)
+  }
+
+  /** Counts what would have become of a request. */
+  count (would: Would, reason: Reason): void {
+    increase(this.outcomes, `${would} ${reason}`, 1)
+  }
+
+  /** Compares, and counts how that went. `differs` is asked of a pair that differs: whether that may be another client's. */
+  compare (compared: () => PairVerdict | undefined, differs: () => boolean): void {
+    try {
+      const verdict = compared()
+      if (verdict === undefined || verdict === 'skipped') return
+      increase(this.verdicts, verdict, 1)
+      if (verdict === 'differs' && differs()) this.#differs()
+    } catch (error) {
+      this.comparison.skip('error')
+      this.#failed(error)
+    }
+  }
+
+  /** Somebody would have been given, or is given, what is not theirs. */
+  #differs (): void {
+    const { clock, switchOff } = this.#surroundings
+    const { method, route } = this.tally
+    const fields = { event: 'observed-difference', method, route }
+    this.#differences++
+    if (this.#settings.onMismatch === 'disable') {
+      switchOff()
+      this.#log.error({ coalesce: { ...fields, differences: this.#differences } },
+        'coalesce: the response to a request differs from the one that it would have been given, so this route is switched off, as by coalesce.disable')
+      this.#differences = 0
+    } else if (clock.now() - this.#warnedAt >= HOUR) {
+      this.#warnedAt = clock.now()
+      this.#log.warn({ coalesce: { ...fields, differences: this.#differences } },
+        'coalesce: the response to a request differs from the one that it would have been given; coalesce.report() says where ' +
+        '(fastify-coalesce/docs/observe.md)')
+      this.#differences = 0
+    }
+  }
+
+  #failed (error: unknown): void {
+    if (this.#hasFailed) return
+    this.#hasFailed = true
+    const { method, route } = this.tally
+    warn(this.#log, error, { event: 'observe-failed', method, route }, 'coalesce: a response could not be compared')
+  }
+}
