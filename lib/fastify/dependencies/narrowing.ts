@@ -214,7 +214,9 @@ export function showWhole (request: FastifyRequest): void {
 }
 
 /** The parameters of the query as it was sent, with their raw values, and whether the key covers them. */
-export function parametersOf (request: FastifyRequest, settings: Settings): Array<readonly [name: string, value: string, isCovered: boolean]> {
+export function parametersOf (
+  request: FastifyRequest, settings: Settings
+): Array<readonly [name: string, value: string, isCovered: boolean]> {
   const parser = parserOf(request, settings)
   const covers: Covers = typeof settings.query === 'object' ? settings.query.covers : () => true
   return sentQuery(request, settings).split('&').filter(pair => pair !== '').map(pair => {

@@ -77,20 +77,20 @@ export class ObservedRoute {
     increase(this.outcomes, `${would} ${reason}`, 1)
   }
 
-  /** Compares, and counts how that went. `differs` is asked of a pair that differs: whether that may be another client's. */
-  compare (compared: () => PairVerdict | undefined, differs: () => boolean): void {
+  /** Compares, and counts how that went. */
+  compare (compared: () => PairVerdict | undefined): void {
     try {
       const verdict = compared()
       if (verdict === undefined || verdict === 'skipped') return
       increase(this.verdicts, verdict, 1)
-      if (verdict === 'differs' && differs()) this.#differs()
+      if (verdict === 'differs' && this.mode === 'verify') this.#differs()
     } catch (error) {
       this.comparison.skip('error')
       this.#failed(error)
     }
   }
 
-  /** Somebody would have been given, or is given, what is not theirs. */
+  /** Clients are given what is not theirs. */
   #differs (): void {
     const { clock, switchOff } = this.#surroundings
     const { method, route } = this.tally

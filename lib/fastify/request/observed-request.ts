@@ -6,7 +6,7 @@
  */
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { isFailure } from '../../http/failure.js'
-import { headerDelta } from '../../http/headers.js'
+import { headerDelta, type Headers } from '../../http/headers.js'
 import { shareReason } from '../../http/policy.js'
 import { byteLength, isLarger, type Body } from '../../http/recording.js'
 import { parseVary } from '../../http/vary.js'
@@ -16,7 +16,7 @@ import type { Reason, UnshareableReason } from '../../reasons.js'
 import { variantOf, type Varying } from '../../variant.js'
 import { Dependencies, NO_NAMES } from '../dependencies/dependencies.js'
 import { watchForwarding, type Forwarded } from '../dependencies/forwarding.js'
-import { hasTrailers, headersOf } from '../internals.js'
+import { hasTrailers, headersOf, snapshotHeaders } from '../internals.js'
 import { clientOf, outsideOf, partsOf } from '../observe/inputs.js'
 import type { ObservedRoute, Would } from '../observe/observed-route.js'
 import type { Observing } from '../observe/observing.js'
@@ -43,6 +43,8 @@ export class ObservedRequest extends RequestParticipant {
   /** When its run began, by the clock, and by the store's time. */
   #at = 0
   #startedAt = 0
+  /** The reply's headers before its handler. */
+  #before: Headers = {}
   #taken: Taken | SkipReason | undefined
   /** Its own status, and its body, if that is whole. */
   #status = 0
@@ -90,6 +92,7 @@ export class ObservedRequest extends RequestParticipant {
     const { guarded } = this.requests
     this.#at = this.#observing.clock.now()
     this.#startedAt = guarded.now()
+    this.#before = snapshotHeaders(this.reply)
     const { reads } = this.#dependencies = new Dependencies(this.request, this.route.settings, this)
     if (reads !== undefined) reads.runner = this
     watchForwarding(this.#forwarding, this, reads)
@@ -134,11 +137,12 @@ export class ObservedRequest extends RequestParticipant {
     const status = this.#status = reply.statusCode
     const isOwn = isResponse(payload)
     const headers = isOwn ? { ...headersOf(reply), ...Object.fromEntries(payload.headers) } : headersOf(reply)
-    this.#reason = shareReason({ status: isOwn ? payload.status : status, headers, trailers: hasTrailers(reply), failed }, settings.statuses)
+    const facts = { status: isOwn ? payload.status : status, headers, trailers: hasTrailers(reply), failed }
+    this.#reason = shareReason(facts, settings.statuses)
     if (this.forwarded?.answered(headers['cache-control']) === 'private') this.#reason ??= 'authorization'
     const whole = wholeBody(payload, status)
     this.#flows = whole === undefined
-    this.#taken = this.#isSampled ? take(reply, whole, failed, settings.maxBodyBytes) : 'not-sampled'
+    this.#taken = this.#isSampled ? take(reply, whole, this.#before, failed, settings.maxBodyBytes) : 'not-sampled'
     if (whole === undefined) return
     if (isLarger(whole, settings.maxBodyBytes)) this.#reason ??= 'too-large'
     this.#whole = whole as Body
@@ -194,23 +198,21 @@ export class ObservedRequest extends RequestParticipant {
     return [would, would === 'hit' ? 'fresh' : this.failed || isFailure(this.#status) ? 'failed' : 'shared']
   }
 
-  #compare ({ status, type, body }: Taken): void {
+  #compare (taken: Taken): void {
     const { key, reply } = this
     const { comparison } = this.#observed
     this.#observed.compare(() => {
       const names = this.conductor.variants.namesOf(key)
       return comparison.see({
+        ...taken,
         at: this.#at,
         key: this.conductor.variants.keyOf(this),
         parts: () => partsOf(this, names),
         outside: () => outsideOf(this, names),
         client: clientOf(this),
-        status,
-        type,
-        body,
         own: marksOf(reply)
       })
-    }, () => false)
+    })
   }
 
   /** Its response would be cached. */
@@ -222,8 +224,9 @@ export class ObservedRequest extends RequestParticipant {
     const headers = headersOf(reply)
     const { variants } = this.conductor
     const variant = variantOf(this, variants.namesOf(this.key))
-    const recording = { status, headers: headerDelta({}, headers), body, bytes: byteLength(body), leaderId: undefined, variant }
-    const { entry } = this.planFor(recording, { status, headers, failed: false, tags: [], inherited: [] }, this.#startedAt, this.requests.guarded.now())
+    const recording = { status, headers: headerDelta(this.#before, headers), body, bytes: byteLength(body), leaderId: undefined, variant }
+    const response = { status, headers, failed: false, tags: [], inherited: [] }
+    const { entry } = this.planFor(recording, response, this.#startedAt, this.requests.guarded.now())
     if (entry !== undefined) this.#observing.keep(variants.keyOf(this), entry.freshFor)
   }
 }

@@ -14,7 +14,7 @@ import type { SkipReason } from '../../observe/skip-reasons.js'
 import { snapshotHeaders } from '../internals.js'
 import { clientOf, outsideOf, partsOf } from '../observe/inputs.js'
 import type { ObservedRoute } from '../observe/observed-route.js'
-import { take, typeOf, type Taken } from '../observe/taken.js'
+import { take, textsOf, type Taken } from '../observe/taken.js'
 import { marksOf } from '../replies/one-reply.js'
 import { wholeBody } from './capture.js'
 import { RequestParticipant } from './participant.js'
@@ -42,8 +42,9 @@ export class VerifiedRequest extends RequestParticipant {
 
   override verifies (recording: Recording): boolean {
     const { comparison, sampler } = this.#observed
-    // A failure that is passed on is no reason to try what has failed once more, and what a HEAD or a part would be answered is no whole response.
-    if (this.#shown !== undefined || this.followsOnly !== undefined || this.onlyIfCached || this.gone || isFailure(recording.status)) return false
+    // What has failed just now is not tried once more for this, and what a HEAD or a part would be answered is no whole response.
+    const mayRun = this.followsOnly === undefined && !this.onlyIfCached && !this.gone && !isFailure(recording.status)
+    if (!mayRun || this.#shown !== undefined) return false
     const reason = sampler.next() ? this.#hindrance(recording) : 'not-sampled'
     if (reason !== undefined) {
       comparison.skip(reason)
@@ -69,14 +70,13 @@ export class VerifiedRequest extends RequestParticipant {
 
   override capture (payload: unknown, last: boolean): unknown {
     const shown = this.#shown
+    const before = this.#before
+    if (shown === undefined || before === undefined) return super.capture(payload, last)
+    const { failed, reply, route: { settings: { maxBodyBytes } } } = this
     const isFirst = this.#taken === undefined
-    if (shown !== undefined && this.#before !== undefined) {
-      const { failed, reply, route: { settings: { maxBodyBytes } } } = this
-      this.#taken = isFirst ? take(reply, wholeBody(payload, reply.statusCode), failed, maxBodyBytes) : 'unfinished'
-    }
+    this.#taken = isFirst ? take(reply, wholeBody(payload, reply.statusCode), before, failed, maxBodyBytes) : 'unfinished'
     const passed = super.capture(payload, last)
-    if (!isFirst || shown === undefined || this.#before === undefined || !isFailure(this.reply.statusCode) || this.replay !== undefined) return passed
-    return this.replaceResponse(shown, passed, this.#before)
+    return isFirst && isFailure(reply.statusCode) && this.replay === undefined ? this.replaceResponse(shown, passed, before) : passed
   }
 
   override sent (): void {
@@ -98,37 +98,30 @@ export class VerifiedRequest extends RequestParticipant {
     else this.#compare(shown, taken)
   }
 
-  #compare (shown: Recording, { status, type, body }: Taken): void {
+  #compare (shown: Recording, taken: Taken): void {
     const { boardedKey, conductor, key, reply } = this
     const observed = this.#observed
-    let offered: Offered | undefined
-    let client: string | undefined
     observed.compare(() => {
       const names = conductor.variants.namesOf(key)
-      offered = offeredOf(shown, names)
-      client = clientOf(this)
-      return observed.comparison.pair(offered, {
+      return observed.comparison.pair(offeredOf(shown, names), {
+        ...taken,
         at: this.#at,
         key: boardedKey,
         parts: () => partsOf(this, names),
         outside: () => outsideOf(this, names),
-        client,
-        status,
-        type,
-        body,
+        client: clientOf(this),
         own: marksOf(reply)
       })
-      // What one and the same client is answered at two times says nothing of others.
-    }, () => client === undefined || client !== offered?.client)
+    })
   }
 }
 
 function offeredOf (recording: Recording, names: readonly string[]): Offered {
-  const { body, headers: { set }, leaderId, status } = recording
+  const { body, headers, leaderId, status } = recording
   const runner = runners.get(recording)
   return {
     status,
-    type: typeOf(set.find(([name]) => name === 'content-type')?.[1]),
+    ...textsOf(headers),
     body: body as Exclude<typeof body, Broadcast>,
     client: runner === undefined ? undefined : clientOf(runner),
     outside: runner === undefined ? undefined : () => outsideOf(runner, names),
