@@ -91,7 +91,7 @@ const compiled = ts.createProgram([...Object.keys(TYPES), ...files].map(file => 
   typeRoots: [join(ROOT, 'node_modules/@types')],
   types: ['node'],
   // As it is, not as it was when it was last built.
-  paths: { 'fastify-coalesce': [join(ROOT, 'lib/index.ts')], 'fastify-coalesce/redis': [join(ROOT, 'lib/redis/index.ts')] }
+  paths: { 'fastify-coalesce': [join(ROOT, 'lib/index.ts')], 'fastify-coalesce/redis': [join(ROOT, 'lib/redis/index.ts')], 'fastify-coalesce/otel': [join(ROOT, 'lib/otel/index.ts')] }
 })
 
 t.test('every snippet compiles in strict mode', t => {

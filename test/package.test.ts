@@ -20,7 +20,7 @@ interface Manifest {
   readonly main: string
   readonly types: string
   readonly bin: Record<string, string>
-  readonly exports: Readonly<Record<'.' | './redis', Record<'import' | 'require', Record<'types' | 'default', string>>>>
+  readonly exports: Readonly<Record<'.' | './redis' | './otel', Record<'import' | 'require', Record<'types' | 'default', string>>>>
   readonly dependencies: Record<string, string>
   readonly peerDependencies: Record<string, string>
 }
@@ -114,6 +114,18 @@ try {
 export {}
 `
 
+/** The entry for OpenTelemetry, without it. */
+const otelProgram = (imports: string, options: string): string => `
+${imports}
+const options: ${options} = { waits: false }
+try {
+  traceCoalescing({} as never, options)
+} catch (error) {
+  console.log((error as Error).message.slice(0, 19))
+}
+export {}
+`
+
 /** Compiles a user's programs. Answers what is wrong with them, or with the package's own declarations. */
 function compile (files: readonly string[], options: ts.CompilerOptions): string[] {
   const program = ts.createProgram(files, {
@@ -170,14 +182,14 @@ t.test('the package', { timeout: 300_000 }, async t => {
 
   await t.test('has its licence, what its sources are built to, its pages, examples, dashboard and rules, and nothing else', async t => {
     const expected = (await sources('lib', 'types')).flatMap(path => ['.js', '.d.ts'].map(end => `dist/${path.replace(/\.ts$/, end)}`))
-      .concat(['dist/lib/commonjs', 'dist/lib/redis/commonjs'].flatMap(path => [`${path}.cjs`, `${path}.d.cts`]))
+      .concat(['dist/lib/commonjs', 'dist/lib/redis/commonjs', 'dist/lib/otel/commonjs'].flatMap(path => [`${path}.cjs`, `${path}.d.cts`]))
     const pages = (await Promise.all(['docs', 'examples', 'grafana', 'prometheus'].map(async folder => (await readdir(join(root, folder))).map(name => `${folder}/${name}`)))).flat()
     t.ok(pages.includes('docs/getting-started.md') && pages.includes('examples/basic.js'))
     t.same([...paths].sort(), [...expected, ...pages, 'CHANGELOG.md', 'LICENSE', 'README.md', 'package.json'].sort())
   })
 
   await t.test('has what its manifest points to', async t => {
-    const targets = [manifest.main, manifest.types, ...Object.values(manifest.bin), ...[manifest.exports['.'], manifest.exports['./redis']].flatMap(entry => Object.values(entry).flatMap(Object.values))] as string[]
+    const targets = [manifest.main, manifest.types, ...Object.values(manifest.bin), ...[manifest.exports['.'], manifest.exports['./redis'], manifest.exports['./otel']].flatMap(entry => Object.values(entry).flatMap(Object.values))] as string[]
     t.same(targets.filter(target => !paths.includes(target.replace('./', ''))), [])
   })
 
@@ -203,6 +215,8 @@ t.test('the package', { timeout: 300_000 }, async t => {
     'interop.ts': program(imports, typed, 'options'),
     'redis.mts': redisProgram("import { redisCoordinator, redisStore, type RedisCoordinatorOptions } from 'fastify-coalesce/redis'", 'RedisCoordinatorOptions'),
     'redis.cts': redisProgram("import redis = require('fastify-coalesce/redis')\nconst { redisCoordinator, redisStore } = redis", 'redis.RedisCoordinatorOptions'),
+    'otel.mts': otelProgram("import { traceCoalescing, type TraceOptions } from 'fastify-coalesce/otel'", 'TraceOptions'),
+    'otel.cts': otelProgram("import otel = require('fastify-coalesce/otel')\nconst { traceCoalescing } = otel", 'otel.TraceOptions'),
     'library.mts': "import * as front from 'fastify-coalesce'\n" + Object.entries({
       plugin: 'front.fastifyCoalesce',
       store: 'front.memoryStore()',
@@ -247,7 +261,7 @@ t.test('the package', { timeout: 300_000 }, async t => {
     t.equal(await run(consumer, process.execPath, '--no-warnings', 'commonjs.cjs'), 'function true serendipity function\n')
   })
 
-  for (const entry of ['.', './redis'] as const) {
+  for (const entry of ['.', './redis', './otel'] as const) {
     await t.test(`has the same types for import and for require of ${entry}`, async t => {
       const files = [manifest.exports[entry].import.types, manifest.exports[entry].require.types]
         .map(path => join(consumer, 'node_modules/fastify-coalesce', path))
@@ -258,7 +272,7 @@ t.test('the package', { timeout: 300_000 }, async t => {
         return checker.getExportsOfModule(module).map(symbol => symbol.flags & ts.SymbolFlags.Alias ? [symbol.name, checker.getAliasedSymbol(symbol)] as const : [symbol.name, symbol] as const)
           .filter(([, { flags }]) => (flags & ts.SymbolFlags.Type) !== 0).map(([name]) => name).sort()
       })
-      t.ok(esm?.includes(entry === '.' ? 'CoalesceRouteOptions' : 'RedisStoreOptions'))
+      t.ok(esm?.includes({ '.': 'CoalesceRouteOptions', './redis': 'RedisStoreOptions', './otel': 'TraceOptions' }[entry]))
       t.same(cjs, esm)
     })
   }
@@ -267,6 +281,13 @@ t.test('the package', { timeout: 300_000 }, async t => {
     for (const name of ['redis.mts', 'redis.cts']) {
       t.same(compile([join(consumer, name)], NODENEXT), [])
       t.equal(await run(consumer, process.execPath, '--no-warnings', name.replace('ts', 'js')), 'function function 0\nredisCoordinator options.lease\n')
+    }
+  })
+
+  await t.test('has an entry for OpenTelemetry that needs nothing of it to be installed, by import and by require', async t => {
+    for (const name of ['otel.mts', 'otel.cts']) {
+      t.same(compile([join(consumer, name)], NODENEXT), [])
+      t.equal(await run(consumer, process.execPath, '--no-warnings', name.replace('ts', 'js')), 'traceCoalescing api\n')
     }
   })
 

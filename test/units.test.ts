@@ -1,3 +1,3 @@
 import { together } from './fixtures/together.js'
 
-await together(folder => folder !== 'http' && folder !== 'behaviour' && folder !== 'redis')
+await together(folder => folder !== 'http' && folder !== 'behaviour' && folder !== 'redis' && folder !== 'otel')
