@@ -169,6 +169,13 @@ const PRINTS: Record<string, ReadonlyArray<string | RegExp>> = {
     '/greeting: 20 clients, the upstream was asked 2 times: Good day, Guten Tag',
     '/basket: 20 clients, the upstream was asked 20 times: your basket'
   ],
+  'tracing.js': [
+    'coalesce wait: outcome=follower reason=shared role=follower, links to the request that ran',
+    'coalesce wait: outcome=follower reason=shared role=follower, links to the request that ran',
+    'request: followers=2 outcome=leader reason=shared role=leader',
+    'request: outcome=follower reason=shared role=follower, links to the request that ran',
+    'request: outcome=follower reason=shared role=follower, links to the request that ran'
+  ],
   'metrics.js': [
     'without the token: 401',
     'with it: 200',
