@@ -86,3 +86,16 @@ export const QueueTimeoutError: FastifyErrorConstructor<{ code: string }, [queue
 /** A circuit breaker lets no run begin, because those before it failed. The message has its name, and in how many seconds it is worth trying again. */
 export const BreakerOpenError: FastifyErrorConstructor<{ code: string }, OpenBreaker> = createError<OpenBreaker>(
   'FST_COALESCE_BREAKER_OPEN', 'circuit breaker %s lets no run begin; try again in %d s', 503)
+
+/** The live page would be open to everybody. The message says what to write. */
+export const UnguardedPageError: FastifyErrorConstructor<{ code: string }, [option: string]> = createError<[option: string]>(
+  'FST_COALESCE_UNGUARDED_PAGE', '%s must hold a hook that lets only those see the live page who may, such as { onRequest: checkAdmin }, even if the ' +
+  'instance has it as well; or write public: true for clients on this machine only')
+
+/** The live page does not answer a request. The message says why. */
+export const PageRefusedError: FastifyErrorConstructor<{ code: string }, [why: string]> = createError<[why: string]>(
+  'FST_COALESCE_PAGE_REFUSED', '%s', 403)
+
+/** The live page was to open or close a circuit breaker that there is not. */
+export const UnknownBreakerError: FastifyErrorConstructor<{ code: string }, [name: string]> = createError<[name: string]>(
+  'FST_COALESCE_UNKNOWN_BREAKER', 'no circuit breaker %s', 404)

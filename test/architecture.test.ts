@@ -133,13 +133,14 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
     'fastify/internals', 'fastify/replies', 'fastify/dependencies', 'fastify/cache', 'fastify/request', 'fastify/explain', 'fastify/scope',
     'engine/cache', 'http'
   ],
+  'fastify/page': ['fastify/cache', 'fastify/request', 'fastify/scope', 'engine', 'engine/cache', 'observers', 'options', 'page'],
   'fastify/routes': [
     'fastify/internals', 'fastify/dependencies', 'fastify/observe', 'fastify/request', 'fastify/admission', 'fastify/scope', 'fastify/hooks', 'engine/flights', 'protection',
     'http', 'observers', 'options'
   ],
   fastify: [
-    'fastify/internals', 'fastify/dependencies', 'fastify/cache', 'fastify/request', 'fastify/scope', 'fastify/hooks', 'fastify/routes',
-    'observers', 'options'
+    'fastify/internals', 'fastify/dependencies', 'fastify/cache', 'fastify/request', 'fastify/scope', 'fastify/hooks', 'fastify/page',
+    'fastify/routes', 'observers', 'options'
   ]
 }
 /** What every room may use. */

@@ -161,6 +161,7 @@ t.test('the options page has every option of the types, and no other', t => {
     BreakerOptions: options.section('breaker'),
     ObserveOptions: options.section('observe'),
     MetricsOptions: options.section('metrics'),
+    DashboardOptions: options.section('dashboard'),
     CacheControlOptions: options.section('cacheControl'),
     DeduplicateOptions: options.section('Options of a function'),
     BatchedOptions: options.section('Options of a batched function'),

@@ -22,7 +22,10 @@ t.test('each error has a code of its own, a status and a message that says what 
     new errors.BatchResultError('find answered 3 results for 4 keys'),
     new errors.QueueFullError('database'),
     new errors.QueueTimeoutError('database', 5000),
-    new errors.BreakerOpenError('users', 5)
+    new errors.BreakerOpenError('users', 5),
+    new errors.UnguardedPageError('coalesce options.dashboard.routeOptions'),
+    new errors.PageRefusedError('no'),
+    new errors.UnknownBreakerError('users')
   ]
   t.equal(made.length, Object.keys(errors).length, 'no error is left out')
   t.strictSame(made.map(({ code, statusCode, message }) => [code, statusCode, message]), [
@@ -45,7 +48,15 @@ t.test('each error has a code of its own, a status and a message that says what 
     ['FST_COALESCE_BATCH_RESULT', 500, 'find answered 3 results for 4 keys'],
     ['FST_COALESCE_QUEUE_FULL', 503, 'too many runs wait in the queue database'],
     ['FST_COALESCE_QUEUE_TIMEOUT', 503, 'no run of the queue database could begin within 5000 ms'],
-    ['FST_COALESCE_BREAKER_OPEN', 503, 'circuit breaker users lets no run begin; try again in 5 s']
+    ['FST_COALESCE_BREAKER_OPEN', 503, 'circuit breaker users lets no run begin; try again in 5 s'],
+    [
+      'FST_COALESCE_UNGUARDED_PAGE',
+      500,
+      'coalesce options.dashboard.routeOptions must hold a hook that lets only those see the live page who may, such as { onRequest: checkAdmin }, even if the ' +
+        'instance has it as well; or write public: true for clients on this machine only'
+    ],
+    ['FST_COALESCE_PAGE_REFUSED', 403, 'no'],
+    ['FST_COALESCE_UNKNOWN_BREAKER', 404, 'no circuit breaker users']
   ])
   t.strictSame(made.map(error => error instanceof Error), made.map(() => true))
   t.ok(made[0] instanceof TypeError)

@@ -10,20 +10,24 @@ export interface DashboardOptions {
    * @default '/coalesce'
    */
   path?: string
-  /** Options of its routes. They must hold a hook that runs before the handler and guards it, unless the instance has one, or `public` is set. */
+  /**
+   * Options of its routes. They must hold a hook that runs before the handler and lets only those pass who may see the page, unless `public` is
+   * set. If a hook of the instance guards it, name that here as well: nobody can tell it from one that sets headers.
+   */
   routeOptions?: RouteShorthandOptions
   /**
    * Whether it may be without a guard. Then only clients on this machine are answered, who name it by a loopback address, `localhost` or one of
-   * `hosts`.
+   * `hosts`, and of whom nothing says that a proxy asks for somebody else.
    * @default false
    */
   public?: boolean
   /**
-   * Names by which it may be asked for, with or without a port, so that no other site's name can be made to lead to it. Default: any with a guard; loopback names without.
+   * Names by which it may be asked for, with or without a port, so that no other site's name can be made to lead to it. Default: any with a
+   * guard; loopback names without.
    */
   hosts?: readonly string[]
   /**
-   * What it shows of requests: `'ids'` of those that run, `'keys'` of flights and of what is cached, `'values'` in explanations.
+   * What it shows of requests: `'ids'` of those that run, `'keys'` of flights and of what is cached, and tags, `'values'` in explanations.
    * @default []
    */
   reveal?: ReadonlyArray<'ids' | 'keys' | 'values'>

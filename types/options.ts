@@ -4,6 +4,7 @@
 import type { RouteShorthandOptions } from 'fastify'
 import type { Registry } from 'prom-client'
 import type { Coordinator } from './coordination.js'
+import type { DashboardOptions } from './dashboard.js'
 import type { CoalesceRouteOptions } from './route-options.js'
 import type { Store } from './store.js'
 import type { Clock, Duration } from './values.js'
@@ -21,6 +22,11 @@ export interface CoalesceOptions extends CoalesceRouteOptions {
    * @default false
    */
   metrics?: boolean | MetricsOptions
+  /**
+   * A page that shows live what is coalesced, why the rest is not, and what waits. It has to be guarded, or is for clients on this machine only.
+   * @default false
+   */
+  dashboard?: false | DashboardOptions
   /**
    * Names of warnings that are not logged; `false`: none is. docs/why-is-nothing-shared.md lists them.
    * @default []

@@ -45,12 +45,15 @@ export interface Store {
   set: (entry: Entry, keepFor: number) => void | PromiseLike<void>
   /** Removes the entry of `key`. */
   delete: (key: string) => void | PromiseLike<void>
-  /** How much it holds, if it can tell. `evictions` counts entries that were removed before their time to make room. */
-  readonly size?: { readonly entries: number, readonly bytes: number, readonly evictions: number }
+  /**
+   * How much it holds, if it can tell. `evictions` counts entries that were removed before their time to make room; `maxBytes` is the most
+   * bytes that it holds.
+   */
+  readonly size?: { readonly entries: number, readonly bytes: number, readonly evictions: number, readonly maxBytes?: number }
   /** What it counted so far, for metrics, if other processes use it as well. Must not throw. */
   figures?: () => StoreFigures
-  /** All entries, if it can list them. */
-  entries?: () => Iterable<Entry>
+  /** All entries, if it can list them; no fewer than `most` of them, if that is given. */
+  entries?: (most?: number) => Iterable<Entry>
   /**
    * Called by each user of it, a registration for example, before anything else. Only a store that other processes use as well has this.
    * What it returns is used in its place.

@@ -36,6 +36,7 @@ export async function coalesce (fastify: FastifyInstance, options: CoalesceOptio
   collectRoutes(fastify, settings.warnings)
   const scope = createScope(fastify, settings, around, await instrumentsOf(settings, around))
   setScope(fastify, scope)
+  around?.inside.push(scope)
   fastify.decorate('coalesce', scope.api)
   if (around === undefined) {
     decorateRequests(fastify)
@@ -47,6 +48,10 @@ export async function coalesce (fastify: FastifyInstance, options: CoalesceOptio
   if (settings.metrics && scope.instruments !== undefined) {
     const { serveMetrics } = await prometheus()
     serveMetrics(fastify, settings.metrics, scope.instruments)
+  }
+  if (settings.dashboard !== false) {
+    const { openPage } = await import('./page/open.js')
+    openPage(fastify, settings.dashboard, scope)
   }
 }
 

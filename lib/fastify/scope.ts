@@ -30,7 +30,7 @@ import { loggingWithout } from '../observers/log.js'
 import { both } from '../observers/observer.js'
 import { processFiguresOf } from '../observers/process-figures.js'
 import { protectionFiguresOf } from '../observers/protection-figures.js'
-import type { Instruments } from '../observers/prometheus.js'
+import type { Instruments, Source } from '../observers/prometheus.js'
 import { StoreTally } from '../observers/store-tally.js'
 import { BUCKETS, type Buckets } from '../observers/distribution.js'
 import { Tally, totalOf } from '../observers/tally.js'
@@ -67,6 +67,14 @@ interface Functions {
 
 export interface Scope {
   readonly settings: Settings
+  /** Those of contexts directly inside its own. */
+  readonly inside: Scope[]
+  /** What is read of it by metrics. */
+  readonly source: Source
+  /** Who leads a flight now. */
+  readonly leaders: () => Array<Participant<unknown>>
+  /** Where responses and results are cached. */
+  readonly stores: () => GuardedStore[]
   readonly requests: Requests
   /** Those of this registration, of the ones around it and inside it. */
   readonly allRequests: Set<Requests>
@@ -157,7 +165,7 @@ export function createScope (
     queues: () => protections.queues,
     breakers: () => protections.breakers,
     batches: () => batches
-  }
+  } satisfies Source
   instruments?.add(source)
   const buckets = instruments?.buckets ?? BUCKETS
 
@@ -246,6 +254,10 @@ export function createScope (
   })
   return {
     settings,
+    inside: [],
+    source,
+    leaders: () => [...conductor.flights.leaders(), ...calls.flights.leaders()] as Array<Participant<unknown>>,
+    stores: allStores,
     requests,
     allRequests,
     allFunctions,

@@ -23,7 +23,7 @@ const FRAMING = [
 ] as const
 
 /** The client's address, and the way that the request came. Forwarded says more, and counts for that. */
-const FORWARDING = [
+export const FORWARDING: readonly string[] = [
   'x-forwarded-for', 'forwarded-for', 'x-real-ip', 'x-client-ip', 'x-cluster-client-ip', 'x-envoy-external-address', 'via',
   'cf-connecting-ip', 'cf-connecting-ipv6', 'true-client-ip', 'fastly-client-ip', 'fly-client-ip', 'do-connecting-ip',
   'x-appengine-user-ip', 'x-azure-clientip', 'x-azure-socketip'

@@ -9,6 +9,7 @@ import type { Clock, CoalesceOptions, Coordinator, MetricsOptions, Store } from 
 import { systemClock } from '../clock.js'
 import type { Router } from '../http/key.js'
 import { coordinatorOrFalse, store } from './common-options.js'
+import { dashboard, type DashboardSettings } from './dashboard-options.js'
 import { below, boolean, clock, duration, fail, integer, isName, isObject, listOf, oneOf, optional, read, seconds, type Parser, type Parsers } from './parsers.js'
 import { nearest } from './near.js'
 import { WARNINGS } from '../warnings.js'
@@ -19,6 +20,7 @@ import { ROUTE_DEFAULTS, routeReaders, type RouteSettings } from './route-option
 export interface Settings {
   readonly routes: RouteSettings
   readonly global: boolean
+  readonly dashboard: DashboardSettings | false
   /** Undefined: as in the context around this one. */
   readonly metrics: MetricsSettings | false | undefined
   /** The names of those that are silenced. */
@@ -118,6 +120,7 @@ const ALL_WARNINGS: ReadonlySet<string> = Object.freeze(new Set(WARNINGS))
 
 const registrationReaders: Parsers<Omit<Settings, 'routes'>> = {
   global: boolean,
+  dashboard,
   metrics,
   warnings,
   maxFlights: integer(0),
@@ -137,6 +140,7 @@ const METRICS: MetricsSettings = Object.freeze({
 
 const REGISTRATION_DEFAULTS: Omit<Settings, 'routes'> = Object.freeze({
   global: false,
+  dashboard: false,
   metrics: undefined,
   warnings: Object.freeze(new Set<string>()),
   maxFlights: 10_000,
@@ -159,13 +163,14 @@ export function readOptions (options: CoalesceOptions, router: Router): Settings
   // These options of a registration are Fastify's.
   const { prefix, logLevel, logSerializers, ...own } = options as Record<string, unknown>
   const {
-    global, metrics, warnings, maxFlights, maxWaiters, maxRecordedBytes, clock, store, coordinator, storeTimeout, purgeOnWrite,
+    global, dashboard, metrics, warnings, maxFlights, maxWaiters, maxRecordedBytes, clock, store, coordinator, storeTimeout, purgeOnWrite,
     cacheControl, ...routes
   } =
     read(ALL_READERS, own, { ...REGISTRATION_DEFAULTS, ...ROUTE_DEFAULTS }, path)
   checkLevel(routes, path)
   return Object.freeze({
     global,
+    dashboard,
     metrics,
     warnings,
     maxFlights,

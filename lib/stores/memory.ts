@@ -33,7 +33,7 @@ export interface MemoryStore extends Store {
   delete: (key: string) => void
   readonly size: NonNullable<Store['size']>
   /** A new list, the most recently used first. */
-  entries: () => readonly Entry[]
+  entries: (most?: number) => readonly Entry[]
 }
 
 /** The most entries of a Map. */
@@ -77,13 +77,21 @@ export function memoryStore (options: MemoryStoreOptions = {}): MemoryStore {
     },
     delete: (key: string) => { cache.delete(key) },
     get size () {
-      return { entries: cache.size, bytes: cache.calculatedSize, evictions }
+      return { entries: cache.size, bytes: cache.calculatedSize, evictions, maxBytes }
     },
-    entries: () => [...cache.values()]
+    entries: (most = Infinity) => [...first(cache.values(), most)]
   })
 }
 
 /** The size of an entry in bytes. A character counts as two, which is the most that it takes. */
 function sizeOf ({ bytes, key, labels }: Entry): number {
   return labels.reduce((sum, label) => sum + 2 * label.length + 16, Math.ceil(bytes) + 2 * key.length + OVERHEAD)
+}
+
+function * first<T> (all: Iterable<T>, most: number): Iterable<T> {
+  let left = most
+  for (const each of all) {
+    if (left-- <= 0) return
+    yield each
+  }
 }

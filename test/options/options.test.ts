@@ -32,7 +32,7 @@ function verdict (read: (options: unknown) => unknown, options: unknown): string
 
 t.test('without options there are complete settings, safe and frozen', async t => {
   const { clock, routes, ...rest } = DEFAULTS
-  t.strictSame(rest, { global: false, metrics: undefined, warnings: new Set(), maxFlights: 10_000, maxWaiters: 50_000, maxRecordedBytes: 268_435_456, store: undefined, coordinator: undefined, storeTimeout: 250, purgeOnWrite: true, cacheControl: undefined })
+  t.strictSame(rest, { global: false, dashboard: false, metrics: undefined, warnings: new Set(), maxFlights: 10_000, maxWaiters: 50_000, maxRecordedBytes: 268_435_456, store: undefined, coordinator: undefined, storeTimeout: 250, purgeOnWrite: true, cacheControl: undefined })
   t.strictSame(Object.keys(clock), ['now', 'wall', 'setTimeout', 'clearTimeout'])
   t.strictSame({ ...routes }, {
     hook: 'auto',

@@ -182,12 +182,18 @@ export class GuardedStore {
     else this.#pendingWrites.clear()
   }
 
-  /** All entries that were not purged; undefined if the store cannot list them. */
-  entries (): readonly Listed[] | undefined {
+  /**
+   * All entries that were not purged; undefined if the store cannot list them.
+   *
+   * @param most looks at no more than so many
+   */
+  entries (most = Infinity): readonly Listed[] | undefined {
     const found: Listed[] = []
+    let left = most
     try {
       if (this.store.entries === undefined) return undefined
-      for (const given of this.store.entries()) {
+      for (const given of this.store.entries(most)) {
+        if (left-- <= 0) break
         const entry = listed(given)
         if (entry !== undefined && !this.isPurged(entry)) found.push({ entry, outdated: this.#isOutdated(entry) })
       }

@@ -1,0 +1,70 @@
+/**
+ * What is posted to the live page in; what to do out.
+ *
+ * Invariant: as for options: anything unknown or wrong throws `FST_COALESCE_INVALID_OPTION` with its name. Nothing is repaired.
+ */
+import type { InjectOptions } from 'fastify'
+import type { RouteSelector } from '../../types/index.js'
+import { below, boolean, fail, isHeaderName, isName, isObject, names, oneOf, optional, read, type Parser } from '../options/parsers.js'
+import type { PageAction, PageQuestion } from './state.js'
+
+type Purging = Extract<PageAction, { readonly action: 'purge' }>['purge']
+
+/** What a form may send, in characters: it is for people. */
+const MOST = 8_192
+const METHOD = /^[A-Z-]{1,32}$/
+const LOCAL_URL = /^\/[\x21-\x7e]*$/
+
+const text: Parser<string> = (value, name) => isName(value) && value.length <= MOST
+  ? value
+  : fail(name, `a non-empty string of at most ${MOST} characters`, value)
+
+const method: Parser<string> = (value, name) => typeof value === 'string' && METHOD.test(value.toUpperCase())
+  ? value.toUpperCase()
+  : fail(name, 'an HTTP method', value)
+
+const selector: Parser<Required<RouteSelector>> = (value, name) => {
+  if (!isObject(value)) return fail(name, '{ url, method }', value)
+  return read<Required<RouteSelector>>({ url: text, method: text }, value, {}, name)
+}
+
+const purging: Parser<Purging> = (value, name) => {
+  if (!isObject(value)) return fail(name, '{ tags, route, url, soft }', value)
+  return read<Purging>({ tags: optional(names), route: optional(text), url: optional(text), soft: optional(boolean) }, value, {}, name)
+}
+
+/** @throws FST_COALESCE_INVALID_OPTION */
+export function readAction (given: unknown): PageAction {
+  if (!isObject(given)) return fail('action', 'an object as JSON', given)
+  const action = oneOf('disable', 'enable', 'purge', 'open', 'close')(given.action, 'action.action')
+  const own: Parser<typeof action> = () => action
+  if (action === 'purge') return read<Extract<PageAction, { action: typeof action }>>({ action: own as Parser<'purge'>, purge: purging }, given, {}, 'action')
+  if (action === 'open' || action === 'close') {
+    return read({ action: own as Parser<'open' | 'close'>, breaker: text }, given, {}, 'action')
+  }
+  return read({ action: own as Parser<'disable' | 'enable'>, route: optional(selector) }, given, {}, 'action')
+}
+
+const headers: Parser<Record<string, string>> = (value, name) => {
+  if (!isObject(value)) return fail(name, 'an object of header names and values', value)
+  for (const [header, own] of Object.entries(value)) {
+    if (!isHeaderName(header)) fail(name, 'an object of header names and values', header)
+    if (typeof own !== 'string' || /[^\t\x20-\x7e]/.test(own)) fail(below(name, header), 'a string without line breaks', own)
+  }
+  return value as Record<string, string>
+}
+
+/** @throws FST_COALESCE_INVALID_OPTION */
+export function readQuestion (given: unknown): InjectOptions {
+  if (!isObject(given)) return fail('question', 'an object as JSON', given)
+  const asked = read<Required<PageQuestion>>({
+    method,
+    url: (value, name) => typeof value === 'string' && value.length <= MOST && LOCAL_URL.test(value)
+      ? value
+      : fail(name, `a path such as '/search?q=a', of at most ${MOST} characters`, value),
+    headers,
+    body: (value, name) => typeof value === 'string' ? value : fail(name, 'a string', value)
+  }, given, { method: 'GET', headers: {}, body: '' }, 'question')
+  const { body, ...request } = asked
+  return { ...request, method: request.method as NonNullable<InjectOptions['method']>, ...body === '' ? {} : { payload: body } }
+}
