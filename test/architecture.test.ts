@@ -7,6 +7,8 @@ import ts from 'typescript'
 
 const ROOT = fileURLToPath(new URL('..', import.meta.url))
 const MAX_LINES = 300
+/** What runs in a browser is no module of the package: `lib/page/assets.ts` has it as a text. */
+const BROWSER = 'page/browser/'
 
 interface Import {
   /** A path below the root for a module of ours, else a package. */
@@ -56,7 +58,7 @@ const modules: readonly Module[] = sources('lib').concat(sources('types'))
 const lib = modules.filter(({ path }) => path.startsWith('lib/'))
 
 function sources (folder: string): Module[] {
-  return readdirSync(posix.join(ROOT, folder), { recursive: true, encoding: 'utf8' }).filter(name => name.endsWith('.ts')).map(name => {
+  return readdirSync(posix.join(ROOT, folder), { recursive: true, encoding: 'utf8' }).filter(name => name.endsWith('.ts') && !name.startsWith(BROWSER)).map(name => {
     const path = posix.join(folder, name)
     const text = readFileSync(posix.join(ROOT, path), 'utf8')
     return { path, text, imports: importsOf(path, text) }
@@ -241,6 +243,16 @@ t.test('what is imported is declared in package.json', async t => {
 
   t.strictSame(builtin.filter(name => !builtinModules.includes(name.slice('node:'.length).replace(/\/.*/, ''))), [])
   t.strictSame([...packages].filter(name => !builtin.includes(name) && !declared.includes(name)), [])
+})
+
+t.test('what runs in a browser imports but its own modules, types, and the contract that it has with the server', async t => {
+  const folder = posix.join('lib', BROWSER)
+  const sources = readdirSync(posix.join(ROOT, folder)).filter(name => name.endsWith('.ts')).map(name => ({ path: posix.join(folder, name), text: readFileSync(posix.join(ROOT, folder, name), 'utf8') }))
+  const strays = sources.flatMap(({ path, text }) => importsOf(path, text).filter(({ target, typeOnly }) => !(target.startsWith(folder) || typeOnly || target === 'lib/page/state.ts')).map(({ target }) => `${path} imports ${target}`))
+  t.ok(sources.length > 5)
+  t.strictSame(strays, [])
+  t.strictSame(lib.filter(({ imports }) => imports.some(({ target }) => target.startsWith(folder))).map(({ path }) => path), [])
+  t.strictSame(sources.filter(({ text }) => !text.startsWith('/**\n * ') || text.split('\n').length - 1 > MAX_LINES).map(({ path }) => path), [])
 })
 
 t.test('each module says first what it is for, and is short', async t => {

@@ -1,0 +1,112 @@
+/**
+ * "A sentence at the top of the live page says what is wrong, the worst first."
+ */
+import t from 'tap'
+import { counters, problems } from '../../lib/page/browser/problems.js'
+import type { PageState } from '../../lib/page/state.js'
+import type { BreakerFigures, CoordinationFigures, QueueFigures, RouteReport, StoreFigures } from '../../types/index.js'
+import { route, state } from '../fixtures/page-states.js'
+
+function told (more: Partial<PageState>, grown: Readonly<Record<string, number>> = {}): string[] {
+  return problems(state(more), name => grown[name] ?? 0).map(({ level, text }) => `${level} ${text.replaceAll(/[\u2068\u2069]/g, '')}`)
+}
+
+const breaker = (more: Partial<BreakerFigures>): BreakerFigures => ({
+  name: 'db',
+  state: 'open',
+  retryAfter: 3600,
+  states: { open: 1, closed: 0, 'half-open': 0 },
+  transitions: { open: 1, closed: 0, 'half-open': 0 },
+  runs: { good: 0, failed: 0, neutral: 0 },
+  shed: { open: 0, probing: 0 },
+  ...more
+})
+const queue = (waiting: number): QueueFigures => ({
+  name: 'db',
+  running: 20,
+  waiting,
+  limit: 20,
+  raised: 0,
+  meanRun: 0,
+  levels: [{ level: 'normal', waiting, runs: 0, waited: { count: 0, sum: 0, buckets: [] }, shed: { full: 1, timeout: 2, evicted: 4 } }]
+})
+const coordinator = (isOpen: boolean): CoordinationFigures => ({ isOpen, timeouts: 2, joins: { skipped: 3 } }) as unknown as CoordinationFigures
+const store = (isOpen: boolean): StoreFigures => ({ errors: 1, skipped: 4, link: { isOpen } }) as StoreFigures
+const observed = (verdict: RouteReport['verdict'], paths: readonly string[] = []): RouteReport => ({ verdict, differences: paths.map(path => ({ path })) }) as unknown as RouteReport
+const bypassed = [{ outcome: 'bypass', reason: 'unshareable', cause: 'reads-all-headers', count: 90 }, { outcome: 'alone', reason: 'reads-all-headers', count: 5 }] as const
+
+t.test('nothing is said where nothing is wrong', async t => {
+  t.strictSame(told({}), [])
+  t.strictSame(told({ breakers: [breaker({ state: 'closed' })], queues: [queue(0)], coordinators: [coordinator(false)], stores: [store(false)] }), [])
+})
+
+t.test('a route that shares nothing says why, once it had enough requests', async t => {
+  const counts = [0, 0, 0, 0, 1, 90, 5, 0]
+  t.strictSame(told({ routes: [route({ counts, reasons: bypassed })] }), ['warn GET /word shares nothing: reads-all-headers, 99 % of 96 requests'])
+  t.strictSame(told({ routes: [route({ counts: [9, ...counts.slice(1)], reasons: bypassed })] }), ['warn GET /word shares little: reads-all-headers, 90 % of 105 requests'])
+  t.strictSame(told({ routes: [route({ counts: [0, 0, 0, 0, 0, 19, 0, 0], reasons: [{ outcome: 'bypass', reason: 'method', count: 19 }] })] }), [])
+  t.strictSame(told({ routes: [route({ counts, reasons: bypassed, state: 'observes' })] }), [])
+  t.strictSame(told({ routes: [route({ counts: [100, 0, 0, 0, 1, 90, 5, 0], reasons: bypassed })] }), [])
+})
+
+t.test('a leak comes before all else', async t => {
+  const routes = [route({ route: '/a', state: 'off' }), route({ route: '/b', state: 'observes', observed: observed('differs', ['$.hero']) }), route({ route: '/c', state: 'verifies', observed: observed('differs') }),
+    route({ route: '/d', observed: observed('echo') }), route({ route: '/e' })]
+  t.strictSame(told({ routes, breakers: [breaker({})], advice: [{ kind: 'leak', method: 'GET', route: '/e' } as PageState['advice'][number]] }), [
+    'bad GET /b would leak: $.hero differs between clients', 'bad GET /c LEAKS: what is answered differs between clients',
+    'bad GET /d sends back what is of its own request: it must not be shared', 'bad GET /e LEAKS: what is answered differs between clients',
+    'bad Breaker db is open, tries again in 4 s', 'warn GET /a is switched off'
+  ])
+})
+
+t.test('no route, and routes that are switched off, are told', async t => {
+  t.strictSame(told({ routes: [] }), ['warn No route is coalesced yet'])
+  t.strictSame(told({ mode: 'off', routes: [route({ state: 'off' })] }), ['bad Coalescing is switched off: each request runs its own handler'])
+})
+
+t.test('a breaker says when it tries again, and of how many circuits', async t => {
+  t.strictSame(told({ breakers: [breaker({ retryAfter: 0 }), breaker({ retryAfter: null as unknown as number }), breaker({ state: 'half-open' }), breaker({ states: { open: 2, closed: 7, 'half-open': 1 } })] }), [
+    'bad Breaker db is open, the next run tries', 'bad Breaker db is open, until it is closed by hand', 'bad Breaker db is open for 2 of 10, tries again in 4 s',
+    'warn Breaker db is half-open, one run tries at a time'
+  ])
+})
+
+t.test('a queue in which runs wait is told, and one that refuses is a problem', async t => {
+  t.strictSame(told({ queues: [queue(1)] }), ['warn 1 run waits in queue db: 20 of 20 are under way'])
+  t.strictSame(told({ queues: [queue(1)] }, { 'queue db': 7 }), ['bad Queue db refused 7 runs in the last minute'])
+})
+
+t.test('a coordinator and a store that cannot be asked, or fail, are told', async t => {
+  t.strictSame(told({ coordinators: [coordinator(true)], stores: [store(true), store(false)] }, { 'store 1': 1 }), [
+    'bad The coordinator cannot be asked: each process runs for itself', 'bad The store cannot be asked: what it keeps is neither read nor written',
+    'warn The store did not answer 1 time in the last minute'
+  ])
+})
+
+t.test('what is near its limit, and a run that takes long while others wait, are told', async t => {
+  const totals = { ...state().totals, flights: 79, waiters: 80, bytes: 100 }
+  t.strictSame(told({ totals, flights: [{ method: 'GET', route: '/feed', age: 20_000, waiters: 9, phase: 'streams' }, { method: 'GET', route: '/word', age: 12_000, waiters: 1, phase: 'runs' }] }), [
+    'bad 100 of at most 100 bytes of streams (maxRecordedBytes)', 'warn 80 of at most 100 waiting requests (maxWaiters)',
+    'warn 1 request waits for a run of GET /word that takes 12 s already'
+  ])
+})
+
+t.test('of what went wrong long ago nothing is said, and of what goes wrong just now only if it is a part that counts', async t => {
+  t.strictSame(told({}, { 'wait-timeout GET /word': 3, 'requests GET /word': 200 }), ['warn GET /word: wait-timeout, 3 times in the last minute'])
+  t.strictSame(told({}, { 'wait-timeout GET /word': 2, 'requests GET /word': 200 }), [])
+})
+
+t.test('what should not grow is counted by name', async t => {
+  const reasons = [{ outcome: 'alone', reason: 'wait-timeout', count: 2 }, { outcome: 'follower', reason: 'wait-timeout', count: 3 }] as const
+  const counted = counters(state({ stores: [store(false)], coordinators: [coordinator(false)], queues: [queue(0)], routes: [route({ reasons, counts: [5, 0, 0, 0, 0, 0, 0, 0] })] }))
+  t.strictSame(Object.fromEntries(counted), {
+    'store 0': 5, 'coordinator 0': 5, 'queue db': 7, 'requests GET /word': 5, 'max-flights GET /word': 0, 'max-waiters GET /word': 0, 'wait-timeout GET /word': 5, 'flight-timeout GET /word': 0
+  })
+})
+
+t.test('names of others are cut, and at most forty sentences are made', async t => {
+  const routes = Array.from({ length: 60 }, (_, index) => route({ route: `/${index}`.padEnd(2000, 'x'), state: 'off' }))
+  const found = problems(state({ routes }), () => 0)
+  t.equal(found.length, 40)
+  t.ok(found.every(({ text }) => text.length < 120))
+})
