@@ -3,7 +3,7 @@ import { once } from 'node:events'
 import { Readable } from 'node:stream'
 import { held, times } from '../fixtures/crowd.js'
 import { leave, waiting } from '../fixtures/endings.js'
-import { gate, TestClock, timersGone } from '../fixtures/gate.js'
+import { gate, PATIENCE, TestClock, timersGone } from '../fixtures/gate.js'
 import { serve } from '../fixtures/server.js'
 
 // A connection that is kept alive is for Fastify to close, in its own time.
@@ -126,7 +126,7 @@ t.test('closing when a client has had the last byte of a stream does not wait fo
   // A file, or an upstream, says only later that there is no more.
   for (let turns = 0; turns < 50; turns++) await new Promise(resolve => setImmediate(resolve))
   source.push(null)
-  const late = new Promise<string>(resolve => setTimeout(resolve, 5000, 'late').unref())
+  const late = new Promise<string>(resolve => setTimeout(resolve, PATIENCE, 'late').unref())
   t.equal(await Promise.race([closed, late]), undefined)
   t.same(new Set((await Promise.all(answers)).map(({ body }) => body)), new Set(['first second']))
 })

@@ -34,7 +34,7 @@ import Fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest }
 import t from 'tap'
 import coalesce from '../../lib/index.js'
 import type { CoalesceRouteOptions } from '../../types/index.js'
-import { gate, until } from '../fixtures/gate.js'
+import { gate, PATIENCE, until } from '../fixtures/gate.js'
 import { lines } from '../fixtures/lines.js'
 import { listen, metric, type Answer, type GetOptions } from '../fixtures/server.js'
 
@@ -197,7 +197,7 @@ async function burst (t: Anything, plugin: Case, order: Order): Promise<{ answer
     await until(() => arrived > index, 'the arrival of a request')
   }
   // Each is at the handler, waits for it, or did not pass its own gates.
-  const deadline = performance.now() + 5000
+  const deadline = performance.now() + PATIENCE
   while (runs + answered + (order === 'without' ? 0 : await metric(app, 'coalesce_waiters')) < asked.length) {
     if (performance.now() > deadline) throw new Error('not all clients met')
     await new Promise(resolve => setImmediate(resolve))

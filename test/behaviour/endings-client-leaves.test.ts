@@ -273,11 +273,11 @@ t.test('the leader\'s client leaves after its answer, which the others have', as
 
 t.test('the leader\'s connection times out, and those who came later are answered', async t => {
   const handler = held(() => 'hello')
-  const server = await serve(t, app => { app.get('/', { config: { coalesce: true } }, handler) }, {}, { connectionTimeout: 400 })
+  const server = await serve(t, app => { app.get('/', { config: { coalesce: true } }, handler) }, {}, { connectionTimeout: 1_000 })
   const leader = server.get('/')
   const cut = leader.then(() => 'answered', () => 'cut')
   await server.arrived(1)
-  await new Promise(resolve => setTimeout(resolve, 200))
+  await new Promise(resolve => setTimeout(resolve, 500))
   const follower = server.get('/')
   await server.arrived(2)
   t.equal(await cut, 'cut')

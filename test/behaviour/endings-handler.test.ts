@@ -294,7 +294,7 @@ t.test('Fastify\'s handlerTimeout of the leader is its own, and its run is abort
   let reason: unknown
   const opening = gate()
   const server = await serve(t, app => {
-    app.get('/', { config: { coalesce: true }, handlerTimeout: 400 }, async request => {
+    app.get('/', { config: { coalesce: true }, handlerTimeout: 1_000 }, async request => {
       const run = ++runs
       if (run > 1) return `run ${run}`
       const { signal } = request
@@ -305,7 +305,7 @@ t.test('Fastify\'s handlerTimeout of the leader is its own, and its run is abort
   })
   const leader = server.get('/')
   await server.arrived(1)
-  await new Promise(resolve => setTimeout(resolve, 200))
+  await new Promise(resolve => setTimeout(resolve, 500))
   const others = times(3, server, '/').map(send => send())
   await server.arrived(4)
   t.equal((await leader).status, 503)

@@ -296,10 +296,10 @@ t.test('whatever answers a request that waits for a slow store, one of those who
 })
 
 t.test('a request whose time ends while a slow store is asked is told so, and one of those who wait with it takes over', async t => {
-  const server = await looking(t, false, { fastify: { handlerTimeout: 200 } })
+  const server = await looking(t, false, { fastify: { handlerTimeout: 1_000 } })
   const first = server.get('/thing/1')
   await server.arrived(1)
-  await new Promise(resolve => setTimeout(resolve, 100))
+  await new Promise(resolve => setTimeout(resolve, 500))
   const others = times(3, server, '/thing/1').map(send => send())
   t.match(await first, { status: 503, body: /FST_ERR_HANDLER_TIMEOUT/ })
   t.strictSame(bodies(await Promise.all(others)), ['{"run":1}'])

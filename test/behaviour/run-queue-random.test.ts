@@ -133,7 +133,7 @@ t.test('2,000 requests and calls of all kinds', async t => {
       const patience = setTimeout(() => {
         impatient++
         answer.request.destroy()
-      }, 3000)
+      }, 6_000)
       await answer.then(({ status }) => { if (status === 503) refused++ }, () => {})
       clearTimeout(patience)
       answered++

@@ -1,5 +1,6 @@
 import t from 'tap'
 import { combined, directives, lines, tokenList } from '../../lib/http/fields.js'
+import { cpuTime } from '../fixtures/cpu-time.js'
 
 t.test('the lines of a field are one list', async t => {
   t.equal(combined(undefined), '')
@@ -29,9 +30,10 @@ t.test('a list of tokens has no arguments', async t => {
 })
 
 t.test('a long field is read in time that grows with its length', async t => {
-  const started = performance.now()
-  directives(`x="${'\\a'.repeat(100_000)}`)
-  directives(`${' '.repeat(100_000)}x${' '.repeat(100_000)};`)
-  tokenList(','.repeat(100_000))
-  t.ok(performance.now() - started < 2000)
+  const time = cpuTime(() => {
+    directives(`x="${'\\a'.repeat(100_000)}`)
+    directives(`${' '.repeat(100_000)}x${' '.repeat(100_000)};`)
+    tokenList(','.repeat(100_000))
+  })
+  t.ok(time < 2000, `${time} ms`)
 })

@@ -35,6 +35,7 @@ import { namesFrom, responseFrom, variantFrom } from '../../lib/http/response-re
 import { tagsOf } from '../../lib/http/tags.js'
 import { holds, holdsId, noncesOf } from '../../lib/http/own-marks.js'
 import { parseVary } from '../../lib/http/vary.js'
+import { cpuTime } from '../fixtures/cpu-time.js'
 
 /** Given a text in the place of what a client or an upstream sends. */
 type Parser = (text: string) => unknown
@@ -193,16 +194,8 @@ function textOf ({ repeated, before, after }: Shape, kilobytes: number): string 
   return before + repeated.repeat(Math.ceil(kilobytes * 1024 / repeated.length)) + after
 }
 
-/** Milliseconds of this process's own, whatever else the machine does. */
-function spent (): number {
-  const { user, system } = process.cpuUsage()
-  return (user + system) / 1000
-}
-
 function timeOf (parse: Parser, text: string): number {
-  const began = spent()
-  parse(text)
-  return spent() - began
+  return cpuTime(() => parse(text))
 }
 
 /** The least of a few, unless one is little enough, or there can be no doubt: collecting garbage takes time of its own. */

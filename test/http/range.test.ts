@@ -2,6 +2,7 @@ import t from 'tap'
 import fc from 'fast-check'
 import { validatorsOf } from '../../lib/http/conditional.js'
 import { MAX_RANGES, contentRange, ifRangeHolds, multipart, parseRange, type Span } from '../../lib/http/range.js'
+import { cpuTime } from '../fixtures/cpu-time.js'
 import { anyText } from './arbitraries.js'
 
 const spansOf = (value: string, length = 10): string | undefined => parseRange(value, length)?.map(({ start, end }) => `${start}-${end}`).join()
@@ -41,11 +42,12 @@ t.test('too many ranges, and ranges that overlap, are not heeded', async t => {
 })
 
 t.test('a long Range costs no more than its length', async t => {
-  const started = performance.now()
-  parseRange(`bytes=0-1${' '.repeat(100_000)}x`, 10)
-  parseRange(`bytes=${','.repeat(100_000)}`, 10)
-  parseRange(`bytes=${'0'.repeat(100_000)}-${'0'.repeat(100_000)}`, 10)
-  t.ok(performance.now() - started < 2000, 'a quadratic look at it would take a minute')
+  const time = cpuTime(() => {
+    parseRange(`bytes=0-1${' '.repeat(100_000)}x`, 10)
+    parseRange(`bytes=${','.repeat(100_000)}`, 10)
+    parseRange(`bytes=${'0'.repeat(100_000)}-${'0'.repeat(100_000)}`, 10)
+  })
+  t.ok(time < 2000, `${time} ms: a quadratic look at it would take a minute`)
 })
 
 t.test('If-Range holds for this very representation only', async t => {

@@ -2,6 +2,7 @@ import t from 'tap'
 import fc from 'fast-check'
 import { parseDictionary as parseWhole } from 'structured-headers'
 import { parseDictionary, tokenOrString } from '../../lib/http/structured-fields.js'
+import { cpuTime } from '../fixtures/cpu-time.js'
 import { anyText, textOf } from './arbitraries.js'
 
 const read = (value: Parameters<typeof parseDictionary>[0]) => {
@@ -51,9 +52,8 @@ t.test('no text throws, or takes long', async t => {
     tokenOrString(String(value))
   }), { numRuns: 20_000 })
   for (const long of ['a'.repeat(50_000) + '\0', 'a=("x" '.padEnd(50_000, 'b ') + '\0', 'a' + ';b'.repeat(25_000) + '\0', 'a="' + '\\"'.repeat(25_000), ' '.repeat(50_000) + '\0']) {
-    const began = performance.now()
-    t.equal(parseDictionary(long), undefined)
-    t.ok(performance.now() - began < 1000, 'within a second')
+    const time = cpuTime(() => { t.equal(parseDictionary(long), undefined) })
+    t.ok(time < 1000, `${time} ms`)
   }
 })
 

@@ -5,7 +5,7 @@ import { Redis } from 'ioredis'
 import t from 'tap'
 import { deduplicate } from '../../lib/index.js'
 import { redisCoordinator } from '../../lib/redis/coordinator.js'
-import { until } from '../fixtures/gate.js'
+import { PATIENCE, until } from '../fixtures/gate.js'
 import { empty, following, inShort, leftIn, message, peersOf, type Peer } from '../fixtures/redis/peers.js'
 import { redisServer, withServer } from '../fixtures/redis/server.js'
 
@@ -161,7 +161,7 @@ t.test('a coordinator of functions without an app keeps its connections until it
   let runs = 0
   const find = deduplicate(async (id: string) => `${id}${++runs}`, { key: id => id, name: 'find', coordinator })
   const listens = async (wanted: boolean): Promise<void> => {
-    const deadline = performance.now() + 5_000
+    const deadline = performance.now() + PATIENCE
     while (((await leftIn(server)).channels.length > 0) !== wanted) if (performance.now() > deadline) throw new Error(`it ${wanted ? 'does not listen' : 'listens'}`)
   }
   await listens(true)

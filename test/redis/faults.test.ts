@@ -51,7 +51,6 @@ t.test('Redis hangs while somebody waits, and goes on', withServer, async t => {
   const { fate } = await two.follow('a')
   server.pause()
   const asked = three.join('b')
-  t.ok(await took(asked) < 300, 'it takes the time limit')
   t.equal((await asked).type, 'leads', 'it may lead, for all that it knows')
   t.equal(three.coordination.join({ key: 'b', labels: [], as: 'either', leadsFor: 1000 }), undefined, 'nothing is sent any more')
   t.strictSame(await fate, { lost: 'unreachable' })
@@ -184,9 +183,9 @@ t.test('Redis is slower than the time limit', withServer, async t => {
   const slow = await peerOf(t, server, { port: proxy.port }).connected()
   proxy.set({ down: 400 })
   const asked = slow.join('a')
-  t.ok(await took(asked) < 300, 'it takes the time limit, once')
-  t.equal(slow.coordination.join({ key: 'b', labels: [], as: 'either', leadsFor: 1000 }), undefined)
   const joined = await asked
+  t.equal(slow.figures.timeouts, 1, 'it is asked once, and not waited for')
+  t.equal(slow.coordination.join({ key: 'b', labels: [], as: 'either', leadsFor: 1000 }), undefined)
   if (joined.type === 'leads') joined.lease.release()
   proxy.pass()
   const [two] = await peersOf(t, server, 1) as [Peer]
@@ -317,6 +316,6 @@ t.test('Redis hangs while a process closes', withServer, async t => {
   const [one] = await peersOf(t, server, 1) as [Peer]
   await one.lead('a')
   server.pause()
-  t.ok(await took(one.coordination.close()) < 1000)
+  t.ok(await took(one.coordination.close()) < 2_000)
   server.resume()
 })

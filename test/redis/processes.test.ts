@@ -16,7 +16,7 @@ const LEASE = 2_000
 /** Long, since on a busy machine nothing is quick. */
 const OP_TIMEOUT = 1_000
 /** What a machine that is busy may add, in milliseconds. */
-const BUSY = 1_500
+const BUSY = 5_000
 
 const OPTIONS: AppOptions = { coordinator: { lease: LEASE, opTimeout: OP_TIMEOUT, livenessInterval: 500, maxMessageBytes: 2_000_000 } }
 
@@ -103,7 +103,7 @@ t.test('three processes', withServer, async t => {
     const { id, a, b, c } = gathering
     await trio.a.kill()
     const time = await takeover(trio, gathering)
-    t.ok(time < 1_000, `after ${time.toFixed(0)} ms`)
+    t.ok(time < LEASE + BUSY, `after ${time.toFixed(0)} ms`)
     t.match(await all(b, c), [/^[bc]:/])
     t.equal(trio.b.runs(id) + trio.c.runs(id), 1)
     await t.rejects(a)
@@ -124,7 +124,7 @@ t.test('three processes', withServer, async t => {
     const late = await gather(trio)
     await trio.a.kill()
     const time = await takeover(trio, late)
-    t.ok(time < 1_000, `after ${time.toFixed(0)} ms`)
+    t.ok(time < LEASE + BUSY, `after ${time.toFixed(0)} ms`)
     t.match(await all(late.b, late.c), [/^[bc]:/])
     await t.rejects(late.a)
     await trio.again('a')

@@ -21,7 +21,7 @@ t.test('a server that is away is not waited for, and is met once it is there', w
   const start = performance.now()
   await peer.coordination.ready()
   const took = performance.now() - start
-  t.ok(took < 600, `${took} ms`)
+  t.ok(took < 2_500, `${took} ms`)
   t.equal(peer.coordination.join({ key: 'a', labels: [], as: 'either', leadsFor: 1000 }), undefined)
   t.match(peer.log, [{ level: 'warn', fields: { coalesce: { event: 'coordinator-failed' }, err: { message: /ECONNREFUSED/ } } }])
   await server.start()

@@ -10,7 +10,7 @@ import { redisCoordinator } from '../../lib/redis/coordinator.js'
 import type { RedisCoordinatorOptions } from '../../lib/redis/options.js'
 import type { CoalesceOptions, CoalesceRouteOptions, Coordination, CoordinationFigures, CoordinationMember } from '../../types/index.js'
 import { grounded as landed } from '../fixtures/endings.js'
-import { until } from '../fixtures/gate.js'
+import { PATIENCE, until } from '../fixtures/gate.js'
 import { leftIn } from '../fixtures/redis/peers.js'
 import { tcpProxy } from '../fixtures/redis/proxy.js'
 import { redisServer, withServer, type RedisServer } from '../fixtures/redis/server.js'
@@ -112,7 +112,7 @@ const keysOf = async (server: RedisServer): Promise<string[]> => (await leftIn(s
 /** Nothing is left in Redis, and no bytes are held. */
 async function grounded (server: RedisServer, apps: readonly App[]): Promise<void> {
   let left = ['?']
-  const deadline = performance.now() + 5_000
+  const deadline = performance.now() + PATIENCE
   while (left.length > 0) {
     left = await keysOf(server)
     if (performance.now() > deadline) throw new Error(`this is left: ${left.join()}`)
