@@ -107,6 +107,7 @@ both('a request that is promoted ends its wait and leads, and those who wait on 
   ])
   t.strictSame([two, three].map(spans.links), [[ids[0]], ids])
   t.strictSame(spans.waits().map(spans.links), [[ids[0]], ids])
+  t.strictSame(spans.said(spans.waits()), [{ role: 'follower' }, SHARED])
 })
 
 both('those who run alone, or get an error after their wait, say so', async (t, first) => {

@@ -154,20 +154,24 @@ t.test('spans without addLink, as before 1.9 of the API, have their links by the
   t.equal(spans.waits().flatMap(spans.links).length, 1)
 })
 
-t.test('spans that are not recorded cost no link', async t => {
+t.test('a leader whose span is none is linked to by nobody', async t => {
   trace(t)
   const handler = held()
   const app = Fastify() as unknown as FastifyInstance
-  const none = api.trace.wrapSpanContext(api.INVALID_SPAN_CONTEXT)
+  const request = tracer.startSpan('request')
+  const own = [api.trace.wrapSpanContext(api.INVALID_SPAN_CONTEXT), request]
   await app.register(coalesce, { metrics: true })
-  app.addHook('onRequest', (_request, _reply, done) => { api.context.with(api.trace.setSpan(api.context.active(), none), done) })
+  app.addHook('onRequest', (_request, _reply, done) => {
+    api.context.with(api.trace.setSpan(api.context.active(), own.shift() as api.Span), done)
+  })
   app.get('/', { config: { coalesce: true } }, handler)
   const server = await listen(t, app)
   const answers = await queue(server, times(2, server, '/'))
   handler.gate.open()
   await Promise.all(answers)
+  request.end()
   await spans.ended()
-  t.strictSame(spans.waits().flatMap(spans.links), [])
+  t.strictSame([...spans.requests(), ...spans.waits()].map(spans.links), [[], []])
 })
 
 t.test('what is wrong in the arguments is told at once', async t => {
