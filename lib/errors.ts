@@ -67,6 +67,10 @@ export const NotKeptError: FastifyErrorConstructor<{ code: string }, []> = creat
 export const NotExplainableError: FastifyErrorConstructor<{ code: string }, []> = createError<[]>(
   'FST_COALESCE_NOT_EXPLAINABLE', 'this version of Fastify does not let requests be explained')
 
+/** What was compared may not be shared, or nothing was compared. The message names routes, where responses differ, and why. */
+export const UnsafeError: FastifyErrorConstructor<{ code: string }, [what: string]> = createError<[what: string]>(
+  'FST_COALESCE_UNSAFE', '%s', 500)
+
 /** Redis is configured so that it can never be used as a coordinator or store. The message says what is wrong, and what to change. */
 export const RedisUnusableError: FastifyErrorConstructor<{ code: string }, [what: string]> = createError<[what: string]>(
   'FST_COALESCE_REDIS_UNUSABLE', '%s', 500)

@@ -16,8 +16,13 @@ export const NOTHING_SHARED = Object.freeze([
 
 export type NothingShared = typeof NOTHING_SHARED[number]
 
+/** What is advised, by its kind. What is advised of routes that share nothing has the names above. */
+export const ADVICE = Object.freeze([
+  'advice-leak', 'advice-too-narrow', 'advice-too-broad', 'advice-ttl', 'advice-placement', 'advice-limits'
+] as const)
+
 export const WARNINGS: readonly string[] = Object.freeze([
-  ...NOTHING_SHARED, 'reads-all-headers', 'varies-too-much', 'reads-query', 'csp-nonce', 'request-id', 'no-identity', 'identity-threw',
+  ...NOTHING_SHARED, ...ADVICE, 'reads-all-headers', 'varies-too-much', 'reads-query', 'csp-nonce', 'request-id', 'no-identity', 'identity-threw',
   'no-key', 'key-threw', 'ttl-threw', 'not-kept', 'does-not-travel', 'refresh-failed', 'store-failed', 'entry-rejected', 'misspelled', 'misplaced',
   'unheard-route', 'no-refresh', 'skips-gates', 'cookies-not-ignored', 'coordinator-down', 'coordinator-up', 'coordinator-failed', 'coordinator-no-secret',
   'coordinator-rejected', 'coordinator-missed-purges', 'coordinator-purges-lost', 'breaker-open', 'breaker-closed', 'priority-unknown', 'priority-threw',

@@ -118,7 +118,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   'fastify/cache': ['codec', 'fastify/internals', 'fastify/replies', 'fastify/dependencies', 'engine', 'engine/cache', 'engine/coordinators', 'http', 'options'],
   'fastify/request': [
     'fastify/internals', 'fastify/replies', 'fastify/dependencies', 'fastify/cache', 'fastify/observe', 'engine', 'engine/cache', 'engine/coordinators',
-    'engine/flights', 'protection', 'http', 'observe', 'observers', 'options'
+    'engine/flights', 'protection', 'http', 'observe', 'observers', 'options', 'report'
   ],
   'fastify/explain': [
     'fastify/internals', 'fastify/dependencies', 'fastify/cache', 'fastify/request', 'engine', 'engine/cache', 'engine/coordinators',
@@ -129,7 +129,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   ],
   'fastify/scope': [
     'fastify/dependencies', 'fastify/observe', 'fastify/cache', 'fastify/request', 'fastify/explain', 'functions', 'engine', 'engine/cache', 'engine/coordinators',
-    'protection', 'http', 'observers', 'options', 'stores'
+    'protection', 'http', 'observers', 'options', 'report', 'stores'
   ],
   'fastify/hooks': [
     'fastify/internals', 'fastify/replies', 'fastify/dependencies', 'fastify/cache', 'fastify/request', 'fastify/explain', 'fastify/scope',

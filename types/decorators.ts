@@ -7,6 +7,7 @@ import type { ExplainOptions, Explanation } from './explanation.js'
 import type { CoalesceStats } from './figures.js'
 import type { Batched, Deduplicate } from './functions.js'
 import type { Outcome } from './outcome.js'
+import type { Report } from './report.js'
 
 /** What `fastify.coalesce` is. */
 export interface Coalesce {
@@ -51,6 +52,13 @@ export interface Coalesce {
    * console.log((await app.coalesce.explain({ url: '/search?q=a', headers: { cookie: '_ga=1' } })).summary)
    */
   explain: (request: InjectOptions | string, options?: ExplainOptions) => Promise<Explanation>
+  /**
+   * What was found where observe mode is on, and what is advised for all routes of this registration, the most urgent first. Advice changes no option.
+   *
+   * @example
+   * for (const { method, route, text } of app.coalesce.report().advice) console.log(method, route, text)
+   */
+  report: () => Report
   /** The registry that the metrics are in; `undefined` without metrics. */
   readonly registry: Registry | undefined
 }

@@ -116,7 +116,8 @@ export interface Report {
   /**
    * For test suites: throws unless what was compared may be shared.
    *
-   * @throws FST_COALESCE_UNSAFE if a route's verdict is `differs`, `unknown` or `echo`; and if no pair of responses was compared at all
+   * @throws FST_COALESCE_UNSAFE if a route's verdict is `differs`, `unknown` or `echo`; if there are too few pairs for a verdict, and some differ in
+   * what is no time or id; and if no responses of different clients were compared at all
    */
   assertSafe (): void
 }

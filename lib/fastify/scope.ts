@@ -4,7 +4,7 @@
  * Invariant: nothing here is shared with another registration but what that one asked for: its metrics.
  */
 import type { FastifyInstance, FastifyRequest } from 'fastify'
-import type { Coalesce, Coordination, Coordinator, RouteSelector } from '../../types/index.js'
+import type { Coalesce, Coordination, Coordinator } from '../../types/index.js'
 import { Budget } from '../engine/budget.js'
 import { Cache, NO_CACHE, type ResultCache } from '../engine/cache/cache.js'
 import { GuardedStore } from '../engine/cache/guarded-store.js'
@@ -16,7 +16,7 @@ import { MessageCodec } from '../engine/coordinators/message-codec.js'
 import { fence, Peers } from '../engine/coordinators/peers.js'
 import type { Participant } from '../engine/participant.js'
 import { Protections, type Protected, type Protecting } from '../engine/protections.js'
-import { NotListableError, UnknownRouteError } from '../errors.js'
+import { NotListableError } from '../errors.js'
 import { STORED } from '../functions/call.js'
 import type { BatchCounts } from '../functions/batch-counts.js'
 import { batcher } from '../functions/batched.js'
@@ -41,6 +41,8 @@ import { OBSERVE } from '../options/observe-options.js'
 import type { Settings } from '../options/options.js'
 import { readPurge } from '../options/purge-options.js'
 import type { RouteSettings } from '../options/route-options.js'
+import { AdviceLog } from '../report/advice-log.js'
+import { reportOf } from '../report/report.js'
 import { memoryStore } from '../stores/memory.js'
 import { Barrier } from './cache/barrier.js'
 import { inventory } from './cache/inventory.js'
@@ -50,13 +52,10 @@ import { explain } from './explain/explain.js'
 import { Warnings } from './dependencies/warnings.js'
 import type { ObservedRoute } from './observe/observed-route.js'
 import { Observing } from './observe/observing.js'
+import { setDisabled, setRouteDisabled } from './request/kill-switch.js'
 import type { Requests } from './request/requests.js'
+import { factsOf, isWritten, routeFiguresOf } from './request/route-figures.js'
 import type { CoalescedRoute } from './request/route.js'
-
-/** Those who lead a flight of a route now. */
-function leadersOf ({ fleet }: CoalescedRoute): Array<Participant<Recording>> {
-  return fleet.flights().map(({ leader }) => leader as Participant<Recording>)
-}
 
 /** What a registration's deduplicated functions cache, and their runs in the air. */
 interface Functions {
@@ -101,6 +100,8 @@ export interface Scope {
   /** What is found on the routes that are observed, or verified. */
   readonly observed: Iterable<ObservedRoute>
   readonly instruments: Instruments | undefined
+  /** What is told why requests of a route were served as they were, for advice; undefined if nobody wants to know. */
+  readonly alarmOf: (route: CoalescedRoute) => Tally['alarm']
   readonly api: Coalesce
   /** What there is to reach can be reached, or cannot. Rejects if it never can. */
   readonly ready: () => Promise<void>
@@ -197,38 +198,22 @@ export function createScope (
     },
     names: at => namesAt(names, at)
   }
-  const setDisabled = (disabled: boolean, selector: RouteSelector | undefined): void => {
-    if (selector === undefined) {
-      conductor.disabled = disabled
-      if (disabled) conductor.release(conductor.flights.leaders())
-      return
-    }
-    // Of one that has two URLs either names both, and the HEAD routes of both.
-    const urls = new Set(routes.filter(route => route.urls.includes(selector.url)).flatMap(route => route.urls))
-    const chosen = routes.filter(({ urls: own, methods }) =>
-      own.some(url => urls.has(url)) && (selector.method === undefined || methods.includes(selector.method.toUpperCase())))
-    if (chosen.length === 0) throw new UnknownRouteError(`${selector.method ?? '*'} ${selector.url}`)
-    for (const route of chosen) setRouteDisabled(route, disabled)
-  }
-  const setRouteDisabled = (route: CoalescedRoute, disabled: boolean): void => {
-    route.disabled = disabled
-    if (disabled) conductor.release(leadersOf(route))
-  }
+  const adviceLog = new AdviceLog(clock, log, warnings, factsOf)
   const api: Coalesce = Object.freeze<Coalesce>({
     stats () {
-      const known = new Map(routes.map(route => [route.tally, { variesOn: route.learned.all, parking: route.parking }]))
+      const known = new Map(routes.map(route => [route.tally, routeFiguresOf(route)]))
       return {
         ...totalOf(tallies),
         handlerTimeSaved: tallies.reduce((sum, { saved }) => sum + saved, 0),
         ...processFiguresOf(members.figures(), source.stores()),
         ...protectionFiguresOf(source),
-        routes: tallies.map(tally => ({ ...figuresOf(tally), variesOn: [], ...known.get(tally) }))
+        routes: tallies.map(tally => known.get(tally) ?? { ...figuresOf(tally), variesOn: [] })
       }
     },
     deduplicate: deduplicator(() => functions),
     batched: batcher(() => functions),
-    disable (selector) { setDisabled(true, selector) },
-    enable (selector) { setDisabled(false, selector) },
+    disable (selector) { setDisabled(conductor, routes, true, selector) },
+    enable (selector) { setDisabled(conductor, routes, false, selector) },
     invalidate (purge) {
       const { labels, soft } = readPurge(purge, settings.routes.router)
       // Of the registrations around this one and inside it as well, as with a write: they may share its store.
@@ -250,6 +235,7 @@ export function createScope (
     async explain (request, options = {}) {
       return await explain(fastify, request, options, server => scopeOf(server) as Scope | undefined)
     },
+    report: () => reportOf(routes.filter(isWritten).map(factsOf), warnings),
     get registry () { return instruments?.registry }
   })
   return {
@@ -269,16 +255,18 @@ export function createScope (
     names,
     coordinator: given,
     protect: (settings, name) => protections.of(settings, name),
-    switchOff ({ keyHead }) { for (const each of routes) if (each.keyHead === keyHead) setRouteDisabled(each, true) },
+    switchOff ({ keyHead }) { for (const each of routes) if (each.keyHead === keyHead) setRouteDisabled(conductor, each, true) },
     observing: () => (requests.observing ??= new Observing(settings.routes.observe ?? OBSERVE, clock)),
     // HEAD rides along with GET.
     get observed () { return (requests.observing?.routes ?? []).filter(({ tally: { method } }) => method !== 'HEAD') },
     instruments,
+    alarmOf: route => isWritten(route) ? adviceLog.alarmOf(route) : undefined,
     api,
     async ready () {
       await Promise.all([members.ready(), ...allStores().map(async store => { await store.ready() })])
     },
     async close () {
+      adviceLog.close()
       refreshes.close()
       functions.refreshes.close()
       for (const { caching, flights } of [conductor, calls]) {

@@ -35,6 +35,8 @@ export interface CookieSettings {
   readonly key: readonly string[]
   /** Tells those that nobody is to see; undefined: there are none. */
   readonly ignores: ((name: string) => boolean) | undefined
+  /** The same, as the option lists them. */
+  readonly ignored: readonly string[]
 }
 
 /**

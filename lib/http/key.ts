@@ -23,8 +23,15 @@ export interface Router {
   readonly trustsByAddress: boolean
 }
 
+/** Which parameters of a query are covered, and the names that the option lists: only these, or all but these. */
+export interface NarrowedQuery {
+  readonly covers: Covers
+  readonly only?: readonly string[]
+  readonly ignore?: readonly string[]
+}
+
 export interface KeySettings<S> {
-  readonly query: 'sorted' | 'raw' | { readonly covers: Covers }
+  readonly query: 'sorted' | 'raw' | NarrowedQuery
   readonly headers: readonly string[]
   readonly cookies: Pick<CookieSettings, 'key'>
   readonly identity: ((request: S) => unknown) | undefined

@@ -27,7 +27,7 @@ export function shown (name: string): string {
 }
 
 /** As a list of JavaScript. */
-function quoted (names: readonly string[]): string {
+export function quoted (names: readonly string[]): string {
   return `[${names.map(name => `'${name}'`).join(', ')}]`
 }
 
@@ -37,10 +37,13 @@ const ignored = (names: readonly string[]): string => `learnVary: { ignore: ${qu
 /** Whether a cookie is one of the well-known ones that no server makes a page from. */
 const isAnalytics = namedBy(ANALYTICS_COOKIES)
 
-/** The `cookies` option for these: those that a page may be made from belong in the key. */
+/** What the `cookies` option says best of these: those that a page may be made from belong in the key. */
+export function sortCookies (names: readonly string[]): Record<'key' | 'ignore', string[]> {
+  return { key: names.filter(name => !isAnalytics(name)), ignore: names.filter(isAnalytics) }
+}
+
 function cookiesOption (names: readonly string[]): string {
-  const key = names.filter(name => !isAnalytics(name))
-  const ignore = names.filter(isAnalytics)
+  const { key, ignore } = sortCookies(names)
   if (key.length === 0) return `cookies: { ignore: ${quoted(ignore)} } takes these out of the requests and shares them, if neither the handler nor a hook uses them`
   return ignore.length === 0
     ? `cookies: ${quoted(key)} shares among requests in which these are the same`
@@ -98,8 +101,12 @@ const TEXTS: Readonly<Record<NothingShared, (names: readonly string[]) => string
   'nothing-shared-wait-timeout': () => 'runs take longer than waitTimeout: a longer one lets more share, for the price of longer waits'
 }
 
-/** The warning, in words. */
+/** What was seen, why, and what to do. */
 export function adviceText (advice: NothingShared, count: number, names: readonly string[]): string {
-  return `coalesce: ${count} requests of this route came while an identical one was being answered, and none was shared, because ${TEXTS[advice](names)} ` +
-    `(fastify-coalesce/docs/why-is-nothing-shared.md#${advice})`
+  return `${count} requests of this route came while an identical one was being answered, and none was shared, because ${TEXTS[advice](names)}`
+}
+
+/** The same as a warning. */
+export function warningText (advice: NothingShared, count: number, names: readonly string[]): string {
+  return `coalesce: ${adviceText(advice, count, names)} (fastify-coalesce/docs/why-is-nothing-shared.md#${advice})`
 }

@@ -7,7 +7,7 @@
 import type { Outcome } from '../../types/index.js'
 import type { Detail, Reason } from '../reasons.js'
 import type { NothingShared } from '../warnings.js'
-import { adviceOf, adviceText, MOST_NAMES, shown } from './advice.js'
+import { adviceOf, warningText, MOST_NAMES, shown } from './advice.js'
 import type { Observer } from './observer.js'
 import type { Tally, Warner, Watch } from './tally.js'
 
@@ -119,11 +119,12 @@ export class Silence implements Watch {
     for (const cause of this.#causes.values()) if (cause.count > (most?.count ?? 0)) most = cause
     const { advice, names } = most as Cause
     this.#end()
-    if (this.#silenced.has(advice)) return
     const { method, route } = this.#tally
     const all = [...names]
+    this.#tally.unshared = { name: advice, overlapped: this.#overlapped, names: all }
+    if (this.#silenced.has(advice)) return
     const fields = { event: advice, method, route, ...all.length > 0 && { names: all } }
-    log.warn({ coalesce: fields }, adviceText(advice, this.#overlapped, all))
+    log.warn({ coalesce: fields }, warningText(advice, this.#overlapped, all))
   }
 
   #end (): void {
@@ -143,6 +144,9 @@ export const advising: Observer = Object.freeze({
   },
   cleanedUp () {},
   cutOff () {},
-  settled ({ log, tally }, outcome, reason, _waited, detail) { tally.watch?.settled(log, outcome, reason, detail) },
+  settled ({ log, tally }, outcome, reason, _waited, detail) {
+    tally.watch?.settled(log, outcome, reason, detail)
+    if (reason !== 'shared' && reason !== 'fresh') tally.alarm?.(reason)
+  },
   refreshed () {}
 } satisfies Observer)

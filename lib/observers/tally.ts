@@ -6,6 +6,7 @@
  */
 import type { CoalesceFigures, Outcome } from '../../types/index.js'
 import type { Detail, Reason } from '../reasons.js'
+import type { NothingShared } from '../warnings.js'
 import { BUCKETS, Distribution, type Buckets } from './distribution.js'
 
 /** How often requests had one outcome, reason and cause. */
@@ -23,6 +24,15 @@ export interface Watch {
   landed (): void
   /** A request bypasses; `url` tells it from those that are not identical. Answers what to call once it has been answered, if anything. */
   bypassed (log: Warner, reason: Reason, detail: Detail | undefined, names: () => Iterable<string>, url: string): (() => void) | undefined
+}
+
+/** What is known of a route of which nothing was shared although requests overlapped. */
+export interface Unshared {
+  readonly name: NothingShared
+  /** How many came while an identical one was being answered. */
+  readonly overlapped: number
+  /** Of headers or cookies, as they are shown. */
+  readonly names: readonly string[]
 }
 
 /** The part of a log that is warned by. */
@@ -76,6 +86,10 @@ export class Tally {
 
   /** Watches the route until something of it was shared. */
   watch: Watch | undefined
+  /** What that has found. */
+  unshared: Unshared | undefined
+  /** Is told why a request was served as it was, unless it was shared. */
+  alarm: ((reason: Reason) => void) | undefined
 
   constructor (method: string, route: string, { buckets = BUCKETS, caches = false, chosen = false }: Counted = {}) {
     this.method = method

@@ -61,10 +61,13 @@ const isShareableStatus = (value: unknown): value is number =>
 const query: Parser<KeySettings<FastifyRequest>['query']> = (value, name) => {
   if (value === true) return 'sorted'
   if (value === 'raw') return 'raw'
-  if (Array.isArray(value)) return Object.freeze({ covers: coversOnly(names(value, name)) })
+  if (Array.isArray(value)) {
+    const only = names(value, name)
+    return Object.freeze({ covers: coversOnly(only), only })
+  }
   if (!isObject(value)) return fail(name, "true, 'raw', an array of names or { ignore: [names] }", value)
   const { ignore } = read({ ignore: names }, value, {}, name)
-  return Object.freeze({ covers: coversAllBut(ignore) })
+  return Object.freeze({ covers: coversAllBut(ignore), ignore })
 }
 
 const body: Parser<KeySettings<FastifyRequest>['body']> = (value, name) => {
@@ -75,11 +78,11 @@ const body: Parser<KeySettings<FastifyRequest>['body']> = (value, name) => {
 }
 
 const cookies: Parser<CookieSettings> = (value, name) => {
-  if (Array.isArray(value)) return Object.freeze({ key: names(value, name), ignores: undefined })
+  if (Array.isArray(value)) return Object.freeze({ ...NO_COOKIES, key: names(value, name) })
   if (!isObject(value)) return fail(name, 'an array of names or { ignore: [names], key: [names] }', value)
   const { ignore, key } = read<Record<'ignore' | 'key', readonly string[]>>({ ignore: names, key: names }, value, { key: NO_COOKIES.key }, name)
   const isIgnored = namedBy(ignore)
-  return Object.freeze({ key, ignores: (cookie: string) => isIgnored(cookie) && !key.includes(cookie) })
+  return Object.freeze({ key, ignores: (cookie: string) => isIgnored(cookie) && !key.includes(cookie), ignored: ignore })
 }
 
 /** Added to, or taken away from, what the registration has, or the default. */
@@ -162,7 +165,7 @@ export const routeReaders: Parsers<UserRouteSettings> = {
   }
 }
 
-const NO_COOKIES: CookieSettings = Object.freeze({ key: Object.freeze([]), ignores: undefined })
+const NO_COOKIES: CookieSettings = Object.freeze({ key: Object.freeze([]), ignores: undefined, ignored: Object.freeze([]) })
 const BODY = Object.freeze({ maxBytes: 1_048_576 })
 const LEARN_ALL = Object.freeze({ ignore: Object.freeze([]) })
 

@@ -1,18 +1,18 @@
 import t from 'tap'
-import { adviceOf, adviceText, shown } from '../../lib/observers/advice.js'
+import { adviceOf, warningText, shown } from '../../lib/observers/advice.js'
 import { credentialDetail, detailOf } from '../../lib/reasons.js'
 import { NOTHING_SHARED, WARNINGS } from '../../lib/warnings.js'
 
 t.test('each advice says what was seen, why, and where to read on', t => {
   for (const advice of NOTHING_SHARED) {
     for (const names of [[], ['x-a', 'ip']]) {
-      const text = adviceText(advice, 50, names)
+      const text = warningText(advice, 50, names)
       t.match(text, /^coalesce: 50 requests of this route came while an identical one was being answered, and none was shared, because \S/)
       t.ok(text.endsWith(`(fastify-coalesce/docs/why-is-nothing-shared.md#${advice})`))
       t.notMatch(text, /undefined|\[object/)
     }
   }
-  const cookies = (...names: string[]): string => adviceText('nothing-shared-credentials-cookie', 50, names)
+  const cookies = (...names: string[]): string => warningText('nothing-shared-credentials-cookie', 50, names)
   t.ok(cookies('_ga', '_gid').includes("cookies: { ignore: ['_ga', '_gid'] }"))
   t.ok(cookies('_ga', 'theme').includes("cookies: { key: ['theme'], ignore: ['_ga'] }"), 'a page may be made from one that is not known')
   t.ok(cookies('theme').includes("cookies: ['theme'] shares"))

@@ -24,6 +24,7 @@ import { instanceHooks } from '../internals.js'
 import { captureResponse, decideResponse, noteSent } from '../hooks/hooks.js'
 import { parkHandler } from '../request/parked-handler.js'
 import { participantOf } from '../request/view.js'
+import { isWritten } from '../request/route-figures.js'
 import { RequestParticipant } from '../request/participant.js'
 import type { Scope } from '../scope.js'
 import { checkChoice, methodsOf, routeName } from './chosen-routes.js'
@@ -96,9 +97,10 @@ export function adoptRoute (fastify: FastifyInstance, scope: Scope, options: Rou
   route.observed = observedOf(scope, route, fastify.log)
   const isObserved = route.observed?.mode === 'observe'
   // HEAD rides along with GET, or runs by itself.
-  if (!isObserved && methods.some(method => method !== 'HEAD')) tally.watch = new Silence(tally, scope.settings.warnings)
+  if (!isObserved && isWritten(route)) tally.watch = new Silence(tally, scope.settings.warnings)
   if (settings.ttl !== undefined) scope.requests.barrier.caches = true
   scope.tallies.push(tally)
+  tally.alarm = scope.alarmOf(route)
 
   /** Gates come after it has boarded. */
   let skipsGates = false

@@ -1,0 +1,54 @@
+/**
+ * The report of a registration: what was found, what is advised, and whether what was compared may be shared.
+ */
+import type { Report, RouteReport } from '../../types/index.js'
+import { UnsafeError } from '../errors.js'
+import { advise } from './advise.js'
+import type { RouteFacts } from './facts.js'
+import { placesOf, UNSAFE } from './leak.js'
+import { count, total } from './words.js'
+
+/** The most routes that an error names. */
+const MOST = 20
+
+export function reportOf (facts: readonly RouteFacts[], silenced: ReadonlySet<string>): Report {
+  const routes = facts.flatMap(({ observed }) => observed === undefined ? [] : [observed])
+  return Object.freeze<Report>({
+    routes,
+    advice: advise(facts, silenced),
+    assertSafe () {
+      const why = unsafe(routes)
+      if (why !== undefined) throw new UnsafeError(why)
+    }
+  })
+}
+
+/** Why what was compared may not be shared. */
+function unsafe (routes: readonly RouteReport[]): string | undefined {
+  const wrong = routes.filter(isUnsafe)
+  if (wrong.length > 0) {
+    const more = wrong.length > MOST ? [`and ${wrong.length - MOST} more routes`] : []
+    return [...wrong.slice(0, MOST).map(sentenceOf), ...more].join('\n')
+  }
+  if (routes.length === 0) return 'no route is observed, so nothing was compared: observe: true for routes, or for the registration'
+  if (routes.every(({ pairs: { between } }) => total(between) === 0)) return 'no two responses that one run would have answered were of different clients, so nothing was compared'
+  return undefined
+}
+
+/** With too few pairs to tell what is noise, whatever differs is taken to count. */
+function isUnsafe ({ pairs: { between }, verdict }: RouteReport): boolean {
+  return UNSAFE.has(verdict) || (verdict === 'too-few' && between.differs + between.echo > 0)
+}
+
+const VERDICTS: Readonly<Record<string, string>> = {
+  differs: 'responses differ between clients',
+  unknown: 'responses differ, and no client was seen twice',
+  echo: 'responses hold what is of their own request',
+  'too-few': 'responses differ'
+}
+
+function sentenceOf (report: RouteReport): string {
+  const { method, pairs: { between }, route, verdict } = report
+  const places = placesOf(report)
+  return `${method} ${route}: ${VERDICTS[verdict] as string} (${count(between.differs + between.echo)} of ${count(total(between))} pairs)${places.length === 0 ? '' : `: ${places.join('. ')}`}`
+}
