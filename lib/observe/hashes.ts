@@ -40,6 +40,16 @@ export function digestOfBytes (head: string, bytes: Uint8Array): number {
   return createHash('sha256').update(SALT + head).update(bytes).digest().readUIntBE(0, 6)
 }
 
+/** One that stands for both, in this order: sums of them tell apart which belongs to which. */
+export function mixed (one: number, other: number): number {
+  let low = Math.imul((one >>> 0) ^ Math.imul((other / 65536) >>> 0, 0x9e3779b1), 0x297a2d39)
+  low ^= low >>> 15
+  let high = Math.imul(((one / 65536) >>> 0) ^ Math.imul(other >>> 0, 0x85ebca6b), 0x2c1b3c6d)
+  high = Math.imul(high ^ (high >>> 15) ^ low, 0xc2b2ae35)
+  high ^= high >>> 13
+  return (high >>> 0) * 65536 + ((low >>> 0) & 0xffff)
+}
+
 /** A salted hash of what shows who is asking, so that it is never held itself. */
 export function clientOf (text: string): string {
   return hash('sha256', `${SALT} ${text}`, 'base64url').slice(0, 16)

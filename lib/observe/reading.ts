@@ -4,7 +4,7 @@
  * Invariant: linear, and bounded in places; what is past the bound is one place with all of it, so that no difference is lost. What is `ignore`d is
  * no leaf. A place that holds ids has further ones for these, since one may be of the user and the next of the response.
  */
-import { hashOf, MODULUS, plus } from './hashes.js'
+import { hashOf, mixed, MODULUS, plus } from './hashes.js'
 import { jsonLeaves } from './json-leaves.js'
 import { mask, type Moment } from './masks.js'
 
@@ -105,7 +105,7 @@ export function sumOf ({ leaves }: Reading, without: ReadonlySet<string>): numbe
   let left = 0
   for (const [place, value] of leaves) {
     if (without.has(place)) continue
-    sum = plus(sum, (hashOf(place) * 7 + value) % MODULUS)
+    sum = plus(sum, mixed(hashOf(place), value))
     if (place.startsWith('$') || place.startsWith('<text>')) left++
   }
   return left === 0 ? undefined : sum
