@@ -8,7 +8,7 @@ import { Room } from './room.js'
 import { Shelf } from './shelf.js'
 import { TimeBudget } from './time-budget.js'
 
-/** How many of the largest responses there is room for. */
+/** How many of the largest responses there is room for, with what their requests say, which is less than a fifth of the half. */
 const LARGEST = 4
 
 export interface AllowanceSettings {

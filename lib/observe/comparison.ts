@@ -67,7 +67,7 @@ export class Comparison {
     this.#settings = settings
     this.#allowance = allowance
     this.#isIgnored = namedBy(settings.ignore)
-    this.#section = new Section(allowance.shelf, settings.window)
+    this.#section = new Section(allowance.shelf, settings.window, exemplar => { if (!exemplar.wasCompared) this.skip('bytes') })
     this.#counts = new PairCounts(allowance.room)
     this.#differences = new Differences(allowance.room)
     this.#inert = new Inert(settings.window, allowance.room)
@@ -159,7 +159,7 @@ export class Comparison {
       this.#compareParts(sighting, now, ttls)
       this.#differences.meet(now)
       now.rest()
-      if (!this.#section.put(now)) this.skip('bytes')
+      this.#section.put(now)
       return answer
     } finally {
       time.end()
@@ -197,6 +197,7 @@ export class Comparison {
   }
 
   #compare (kind: Kind, one: Exemplar, other: Exemplar): Compared {
+    one.wasCompared = other.wasCompared = true
     const isEqual = one.digest === other.digest
     const [reading, otherReading] = isEqual ? [] : [one.reading(this.#isIgnored), other.reading(this.#isIgnored)]
     const names = reading === undefined || otherReading === undefined ? [] : differing(reading, otherReading)
@@ -217,7 +218,8 @@ export class Comparison {
     ttls?.see(now.key, now.at, outcome ?? 0)
     // Where all of a body is noise nothing is left to compare.
     if (outcome === undefined) return
-    this.#inert.see(now.at, parts(), outcome, Array.from(this.#noise, name => leaves?.leaves.get(name) ?? 0))
+    const noise = leaves === undefined ? [] : Array.from(this.#noise, name => leaves.leaves.get(name) ?? 0)
+    this.#inert.see(now.at, parts(), outcome, noise)
   }
 
   #learn (): void {
@@ -239,7 +241,8 @@ export class Comparison {
   }
 
   #skippedPart (): number {
-    const skipped = Object.values(this.#skipped).reduce((sum, count) => sum + count, 0)
+    // What was let go for want of room was seen.
+    const skipped = Object.values(this.#skipped).reduce((sum, count) => sum + count, -this.#skipped.bytes)
     return skipped / Math.max(1, skipped + this.#requests)
   }
 }

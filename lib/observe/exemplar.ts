@@ -36,6 +36,7 @@ export class Exemplar implements Readable {
   readonly own: readonly string[]
   /** Stands for every byte of it. */
   readonly digest: number
+  wasCompared = false
   readonly #body: string | Uint8Array
   #outside: (() => Inputs) | undefined
   #inputs: Hashes | undefined

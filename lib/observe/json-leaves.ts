@@ -1,12 +1,15 @@
 /**
  * Reads JSON as leaves: paths with the texts of their values.
  *
- * Invariant: linear, and without recursion, however deep the text is. No character of a value is lost: numbers are not rounded, and of
+ * Invariant: linear, and without recursion. No character of a value is lost: numbers are not rounded, and of
  * names that stand twice both are told. Names are never keys of objects.
  */
 
 /** What is deeper or longer is told together under `.…`. */
 const LONGEST_PATH = 200
+
+/** What is deeper is read as a text: it costs less, and nobody answers that. */
+const DEEPEST = 500
 
 const SCALAR = /^(?:true|false|null|-?\d[\d.eE+-]*)$/
 
@@ -47,7 +50,7 @@ export function jsonLeaves (text: string, leaf: (path: string, value: string) =>
       const container = { path, end: first === '{' ? OBJECT : ARRAY, size: 0 }
       at = past(text, at + 1)
       if (text.charCodeAt(at) !== container.end) {
-        open.push(container)
+        if (open.push(container) > DEEPEST) return false
         if (!enter(container)) return false
         continue
       }

@@ -15,6 +15,7 @@ const MOST_TWINS = 256
 const MOST_ROWS = 512
 const LARGEST_SET = 6
 const MOST_SETS = 4
+const MOST_REFUTED = 64
 /** How often parts have to differ together before they are tried together. */
 const OFTEN = 8
 /** Requests after which it is thought over which sets are tried. */
@@ -39,6 +40,8 @@ export class PartSets {
   /** Labels of sets that were seen to differ together. */
   readonly #seen: Names
   #tried: readonly Tried[] = []
+  /** Labels of sets that make a difference, which are tried no more. */
+  readonly #refuted = new Set<string>()
   #requests = 0
 
   constructor (window: number, room: Room) {
@@ -62,6 +65,7 @@ export class PartSets {
   reset (): void {
     this.#twins.clear()
     this.#seen.clear()
+    this.#refuted.clear()
     for (const { rows } of this.#tried) rows.drop()
     this.#tried = []
   }
@@ -104,7 +108,8 @@ export class PartSets {
   }
 
   #choose (): void {
-    const often = Array.from(this.#seen).filter(({ count }) => count >= OFTEN)
+    for (const { label, differ } of this.#tried) if (differ > 0 && this.#refuted.size < MOST_REFUTED) this.#refuted.add(label)
+    const often = Array.from(this.#seen).filter(({ name, count }) => count >= OFTEN && !this.#refuted.has(name))
       .sort((one, other) => other.count - one.count).slice(0, MOST_SETS)
     const labels = new Set(often.map(({ name }) => name))
     const kept = this.#tried.filter(({ label }) => labels.has(label))

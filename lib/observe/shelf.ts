@@ -34,10 +34,9 @@ export class Shelf {
     return this.#kept.size
   }
 
-  /** @returns undefined if there is no room for it, even without the others */
-  put (section: Section, exemplar: Exemplar, window: number): Kept | undefined {
+  /** @param exemplar of no more bytes than there is room for */
+  put (section: Section, exemplar: Exemplar, window: number): Kept {
     const { bytes } = exemplar
-    if (bytes > this.#room.max) return undefined
     while (this.#kept.size >= MOST || !this.#room.take(bytes)) this.#makeRoom()
     const kept = { section, exemplar, bytes, until: this.#clock.now() + window }
     this.#kept.add(kept)
@@ -62,7 +61,9 @@ export class Shelf {
       if (worst === undefined || kept.section.size > worst.section.size) worst = kept
       if (++seen === CANDIDATES) break
     }
+    const { section, exemplar } = worst as Kept
     this.#forget(worst as Kept)
+    section.evicted(exemplar)
   }
 
   #forget (kept: Kept): void {
@@ -85,12 +86,15 @@ export class Shelf {
 export class Section {
   readonly #shelf: Shelf
   readonly #window: number
+  /** Told of each one that had to make room. */
+  readonly evicted: (exemplar: Exemplar) => void
   readonly #last = new Map<number, Kept>()
   readonly #byClient = new Map<string, Kept>()
 
-  constructor (shelf: Shelf, window: number) {
+  constructor (shelf: Shelf, window: number, evicted: (exemplar: Exemplar) => void) {
     this.#shelf = shelf
     this.#window = window
+    this.evicted = evicted
   }
 
   get size (): number {
@@ -107,8 +111,8 @@ export class Section {
     return this.#unlessOld(this.#byClient.get(nameOf(key, client)), at)
   }
 
-  /** @returns false if there is no room for it */
-  put (exemplar: Exemplar): boolean {
+  /** @param exemplar of no more bytes than there is room for */
+  put (exemplar: Exemplar): void {
     const name = nameOf(exemplar.key, exemplar.client)
     const old = this.#byClient.get(name)
     if (old !== undefined) {
@@ -116,10 +120,8 @@ export class Section {
       this.forget(old)
     }
     const kept = this.#shelf.put(this, exemplar, this.#window)
-    if (kept === undefined) return false
     this.#byClient.set(name, kept)
     this.#last.set(exemplar.key, kept)
-    return true
   }
 
   /** It stands on the shelf no more. */

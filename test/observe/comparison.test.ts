@@ -230,7 +230,7 @@ t.test('what is past the allowance is skipped and counted by reason', async t =>
   t.equal(busy.see({ client: 'c' }), undefined)
 })
 
-t.test('a response that there is no room for is compared, but not held', async t => {
+t.test('whatever requests say, there is room for their responses', async t => {
   const route = new Route({}, { maxBytes: 6000 })
   route.see({ client: 'a', outside: {}, body: '1' })
   route.see({ client: 'b', outside: {}, body: '2' })
@@ -239,6 +239,21 @@ t.test('a response that there is no room for is compared, but not held', async t
     route.see({ client: 'c', body: '3', outside: Object.fromEntries(Object.keys(many).map(name => [`${name}${round % 8}`, '1'])) })
   }
   t.ok(route.allowance.shelf.size > 0)
+})
+
+t.test('a noisy place that is not always there is noise all the same', async t => {
+  const route = new Route()
+  for (let count = 0; count < 100; count++) route.see({ client: `c${count % 7}`, parts: { '?a': `${count % 3}` }, body: JSON.stringify({ ok: 1, ...count % 2 === 0 && { took: count } }) })
+  t.match(route.comparison.findings(), { verdict: 'noise', noise: ['$.took'], inert: [{ names: ['?a'] }] })
+})
+
+t.test('time is taken from the clock of the registration, and what comparing takes from that of the machine', async t => {
+  const clock = Object.assign(new TestClock(), { wall: () => 7 })
+  const allowance = new Allowance({ budget: 1, maxBytes: 1000, clock })
+  t.equal(allowance.wall, 7)
+  t.ok(allowance.time.begin())
+  allowance.time.end()
+  t.ok(allowance.seconds >= 0 && allowance.seconds < 1)
 })
 
 t.test('hits are not simulated if many requests were not seen', async t => {
@@ -258,6 +273,8 @@ t.test('at most 256 responses are held, and a busy route does not crowd out anot
   for (let count = 0; count < 3; count++) quiet.see(seen('k', `c${count}`))
   for (let count = 0; count < 2000; count++) busy.see(seen(`k${count}`, 'c'))
   t.equal(allowance.shelf.size, 256)
+  t.match([busy.findings().skipped, quiet.findings().skipped], [{ bytes: 2000 + 3 - 256 }, {}])
+  t.equal(busy.findings().ttls.length, 4, 'hits are simulated of all that was seen')
   t.equal(quiet.see(seen('k', 'd')), 'equal')
   t.equal(busy.see(seen('k1999', 'd')), 'equal')
 })
