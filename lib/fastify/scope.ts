@@ -14,7 +14,6 @@ import { LOCAL } from '../engine/coordinators/coordinator.js'
 import { Members, toldOf } from '../engine/coordinators/members.js'
 import { MessageCodec } from '../engine/coordinators/message-codec.js'
 import { fence, Peers } from '../engine/coordinators/peers.js'
-import type { Participant } from '../engine/participant.js'
 import { Protections, type Protected, type Protecting } from '../engine/protections.js'
 import { NotListableError } from '../errors.js'
 import { STORED } from '../functions/call.js'
@@ -165,9 +164,15 @@ export function createScope (
     coordinations: () => members.figures(),
     queues: () => protections.queues,
     breakers: () => protections.breakers,
-    batches: () => batches
+    batches: () => batches,
+    observing: () => requests.observing
   } satisfies Source
   instruments?.add(source)
+  const observing = (): Observing => {
+    instruments?.observe()
+    return (requests.observing ??= new Observing(settings.routes.observe ?? OBSERVE, clock))
+  }
+  if (settings.routes.observe !== undefined) observing()
   const buckets = instruments?.buckets ?? BUCKETS
 
   const names = around?.names ?? new WeakMap<object, Set<string>>()
@@ -256,7 +261,7 @@ export function createScope (
     coordinator: given,
     protect: (settings, name) => protections.of(settings, name),
     switchOff ({ keyHead }) { for (const each of routes) if (each.keyHead === keyHead) setRouteDisabled(conductor, each, true) },
-    observing: () => (requests.observing ??= new Observing(settings.routes.observe ?? OBSERVE, clock)),
+    observing,
     // HEAD rides along with GET.
     get observed () { return (requests.observing?.routes ?? []).filter(({ tally: { method } }) => method !== 'HEAD') },
     instruments,

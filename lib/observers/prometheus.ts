@@ -13,9 +13,10 @@ import { InvalidOptionError, MetricTakenError } from '../errors.js'
 import type { MetricsSettings } from '../options/options.js'
 import { BUCKETS, type Buckets } from './distribution.js'
 import { metricsOf } from './metrics.js'
+import { ObserveMetrics, type ObservedTogether } from './observe-metrics.js'
 import { ProcessMetrics } from './process-metrics.js'
 import { ProtectionMetrics, type Protected } from './protection-metrics.js'
-import { ReadMetric, type Read } from './read-metric.js'
+import { ReadMetric, type Definition, type Read } from './read-metric.js'
 import { AllSeries, type TallySource } from './series.js'
 import { StoreTally } from './store-tally.js'
 import { StoresSeen } from './stores-seen.js'
@@ -31,6 +32,8 @@ export interface Source extends TallySource, Protected {
   stores (): Iterable<Store>
   /** What the coordinators that it takes part in have counted. */
   coordinations (): Iterable<CoordinationFigures>
+  /** What its observed routes have counted; undefined if there are none. */
+  observing (): ObservedTogether | undefined
 }
 
 const instrumentsOf = new WeakMap<Registry, Map<string, Instruments>>()
@@ -45,7 +48,11 @@ export class Instruments {
   readonly #stores = new StoresSeen()
   readonly #processes: ProcessMetrics
   readonly #protection: ProtectionMetrics
-  readonly #metrics: readonly Metric[]
+  readonly #observe: ObserveMetrics
+  readonly #prefix: string
+  #metrics: readonly Metric[]
+  /** Something is observed. */
+  #observes = false
 
   /** The metrics of a registry and prefix, made when they are first asked for. */
   static in (settings: MetricsSettings, around: Registry | undefined): Instruments {
@@ -83,15 +90,26 @@ export class Instruments {
       storeTally: () => this.#storeTally()
     })
     const others = [this.#processes, this.#protection].flatMap(each => each.definitions(`${prefix}coalesce_`))
-    this.#metrics = [...metrics, ...others].map(metric => new ReadMetric(metric)) as unknown as readonly Metric[]
-    this.#register()
+    this.#observe = new ObserveMetrics(() => all(source => [source.observing() ?? []].flat()))
+    this.#prefix = prefix
+    this.#metrics = made([...metrics, ...others])
+    this.#register(this.#metrics)
   }
 
-  #register (): void {
-    for (const { name } of this.#metrics as ReadonlyArray<Metric & { readonly name: string }>) {
+  /** Something of a source is observed. */
+  observe (): void {
+    if (this.#observes) return
+    this.#observes = true
+    const metrics = made(this.#observe.definitions(`${this.#prefix}coalesce_`))
+    this.#register(metrics)
+    this.#metrics = [...this.#metrics, ...metrics]
+  }
+
+  #register (metrics: readonly Metric[]): void {
+    for (const { name } of metrics as ReadonlyArray<Metric & { readonly name: string }>) {
       if (this.registry.getSingleMetric(name) !== undefined) throw new MetricTakenError(name)
     }
-    for (const metric of this.#metrics) this.registry.registerMetric(metric)
+    for (const metric of metrics) this.registry.registerMetric(metric)
   }
 
   /** Somebody may have cleared the registry since: then what has ended by then is not counted any more. */
@@ -101,11 +119,12 @@ export class Instruments {
     }
     const there = new Set(this.registry.getMetricsAsArray() as unknown[])
     if (this.#metrics.some(metric => there.has(metric))) return
-    this.#register()
+    this.#register(this.#metrics)
     this.#series.forgetEnded()
     this.#endedStores = new StoreTally()
     this.#processes.forget()
     this.#protection.forget()
+    this.#observe.forget()
   }
 
   add (source: Source): void {
@@ -117,6 +136,7 @@ export class Instruments {
     this.#stores.evictions(source.stores())
     this.#processes.note()
     this.#protection.note()
+    this.#observe.note()
     this.#sources.delete(source)
     this.#series.remove(source)
     this.#endedStores.add(source.store)
@@ -128,6 +148,10 @@ export class Instruments {
     for (const { store } of this.#sources) total.add(store)
     return total
   }
+}
+
+function made (definitions: readonly Definition[]): readonly Metric[] {
+  return definitions.map(metric => new ReadMetric(metric)) as unknown as readonly Metric[]
 }
 
 function bucketsOf (given: MetricsSettings['buckets'], others: Buckets): Buckets {

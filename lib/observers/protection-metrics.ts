@@ -5,7 +5,7 @@
  * one series together, and one that several registrations use counts once. Without any there is no series.
  */
 import type { BatchFigures, BreakerFigures, BreakerState, QueueFigures } from '../../types/index.js'
-import { FiguresSeen } from './figures-seen.js'
+import { Counted, samplesOf } from './counted.js'
 import { histogramOf, type Definition, type Labels, type Sample } from './read-metric.js'
 
 /** Who counts. */
@@ -26,32 +26,6 @@ type Histogram = BatchFigures['durations']
 const STATES: readonly BreakerState[] = Object.freeze(['closed', 'open', 'half-open'])
 const RESULTS = Object.freeze(['good', 'failed', 'neutral'] as const)
 const FAILURES = Object.freeze(['batch', 'key', 'result'] as const)
-
-/** What is counted of those that have the same labels. `F`: what one of them says. */
-class Counted<F> {
-  readonly #numbersOf: (figures: F) => readonly number[]
-  readonly #series = new Map<string, { readonly labels: Labels, readonly seen: FiguresSeen }>()
-
-  constructor (numbersOf: (figures: F) => readonly number[]) {
-    this.#numbersOf = numbersOf
-  }
-
-  note (who: object, labels: Labels, figures: F): void {
-    const key = JSON.stringify(labels)
-    let series = this.#series.get(key)
-    if (series === undefined) this.#series.set(key, series = { labels, seen: new FiguresSeen() })
-    series.seen.sums([[who, this.#numbersOf(figures)]])
-  }
-
-  /** The labels of each series, and what was counted of it, of those that have ended as well. */
-  * [Symbol.iterator] (): Iterator<readonly [labels: Labels, numbers: readonly number[]]> {
-    for (const { labels, seen } of this.#series.values()) yield [labels, seen.sums([]) as readonly number[]]
-  }
-
-  forget (): void {
-    this.#series.clear()
-  }
-}
 
 /** How many of each are there now. */
 class Gauge {
@@ -216,12 +190,5 @@ export class ProtectionMetrics {
       const count = counts.reduce((sum, number) => sum + number, 0)
       if (count > 0) yield histogramOf(name, labels, { bounds, counts, count, sum: numbers.at(-1) as number / per })
     }
-  }
-}
-
-/** One sample for each of some numbers of each series. @param from the place of the first */
-function * samplesOf (counted: Counted<never>, more: readonly Labels[], from = 0): Iterable<readonly Sample[]> {
-  for (const [labels, numbers] of counted) {
-    yield more.map((each, place) => ({ labels: { ...labels, ...each }, value: numbers[from + place] as number }))
   }
 }

@@ -2,7 +2,7 @@
  * What a request says, as comparing is told: what its key is made of, what the key leaves out, and who seems to be asking.
  *
  * Invariant: bounded, whatever a client sends. Long values are told as salted digests. Two requests count as one client's only if all that
- * could tell their clients apart is the same, and something was said that is a client's own.
+ * could tell their clients apart is the same, and what they ask for besides the key, and if something was said that is a client's own.
  */
 import { createHash, randomBytes } from 'node:crypto'
 import type { FastifyRequest } from 'fastify'
@@ -125,7 +125,11 @@ export function clientOf (compared: Compared): string | undefined {
     if (value.length >= SHORTEST_SESSION && !isAnalytics(name)) own.push(`cookie ${name} ${value}`)
   }
   if (own.length === 0) return undefined
-  return digest([...own, String(compared.value(CLIENT_ADDRESS)), ...OF_A_CLIENT.map(name => String(headerOf(headers, name)))])
+  // One client that asks for something else, which the key does not tell apart, shows no noise.
+  const asked = settings.key === undefined
+    ? parametersOf(request, settings).filter(([, , isCovered]) => !isCovered).flat().map(String)
+    : [request.url]
+  return digest([...own, ...asked, String(compared.value(CLIENT_ADDRESS)), ...OF_A_CLIENT.map(name => String(headerOf(headers, name)))])
 }
 
 function cookiesOf ({ headers }: FastifyRequest): ReturnType<typeof cookiePairs> {

@@ -10,6 +10,12 @@ import type { ObserveSettings } from '../../options/observe-options.js'
 import type { Varying } from '../../variant.js'
 import type { ObservedRoute } from './observed-route.js'
 
+/** Who would lead. */
+export interface Ahead extends Varying {
+  /** The keys, with their variants, of those who would have followed it, had they not turned out to be other variants: they would have led. */
+  splits: Set<string> | undefined
+}
+
 /** The most responses of which it is known for how long they would be cached. */
 const MOST_KEPT = 4_096
 
@@ -18,7 +24,7 @@ export class Observing {
   readonly allowance: Allowance
   readonly routes: ObservedRoute[] = []
   /** Who would lead, by key and variant. */
-  readonly #leaders = new Map<string, Varying>()
+  readonly #leaders = new Map<string, Ahead>()
   /** Until when a response would be cached, by the clock. */
   readonly #kept = new Map<string, number>()
 
@@ -27,16 +33,16 @@ export class Observing {
     this.allowance = new Allowance({ budget, maxBytes, clock })
   }
 
-  leaderOf (key: string): Varying | undefined {
+  leaderOf (key: string): Ahead | undefined {
     return this.#leaders.get(key)
   }
 
-  lead (key: string, leader: Varying): void {
+  lead (key: string, leader: Ahead): void {
     this.#leaders.set(key, leader)
   }
 
   /** Newcomers would not follow it any more. */
-  land (key: string, leader: Varying): void {
+  land (key: string, leader: Ahead): void {
     if (this.#leaders.get(key) === leader) this.#leaders.delete(key)
   }
 

@@ -13,13 +13,13 @@ import { parseVary } from '../../http/vary.js'
 import { withoutCookies } from '../../http/cookies.js'
 import type { SkipReason } from '../../observe/skip-reasons.js'
 import type { Reason, UnshareableReason } from '../../reasons.js'
-import { variantOf, type Varying } from '../../variant.js'
+import { variantOf } from '../../variant.js'
 import { Dependencies, NO_NAMES } from '../dependencies/dependencies.js'
 import { watchForwarding, type Forwarded } from '../dependencies/forwarding.js'
 import { hasTrailers, headersOf, snapshotHeaders } from '../internals.js'
 import { clientOf, outsideOf, partsOf } from '../observe/inputs.js'
 import type { ObservedRoute, Would } from '../observe/observed-route.js'
-import type { Observing } from '../observe/observing.js'
+import type { Ahead, Observing } from '../observe/observing.js'
 import { take, type Taken } from '../observe/taken.js'
 import { marksOf, ownReason } from '../replies/one-reply.js'
 import { isResponse, restrictionOf } from '../replies/payload.js'
@@ -29,7 +29,8 @@ import { RequestParticipant } from './participant.js'
 import type { Requests } from './requests.js'
 import type { CoalescedRoute } from './route.js'
 
-export class ObservedRequest extends RequestParticipant {
+export class ObservedRequest extends RequestParticipant implements Ahead {
+  splits: Set<string> | undefined
   readonly #forwarding: { forwarded: Forwarded | undefined } = { forwarded: undefined }
   #dependencies: Dependencies | undefined
   readonly #observed: ObservedRoute
@@ -37,7 +38,7 @@ export class ObservedRequest extends RequestParticipant {
   /** What it would have boarded under. */
   readonly #boards: string
   /** Who would have led it. */
-  #ahead: Varying | undefined
+  #ahead: Ahead | undefined
   readonly #isHit: boolean
   readonly #isSampled: boolean
   /** When its run began, by the clock, and by the store's time. */
@@ -52,6 +53,7 @@ export class ObservedRequest extends RequestParticipant {
   #flows = false
   /** Why nobody else would have had its response. */
   #reason: UnshareableReason | undefined
+  #hookFailed = false
   #isDecided = false
   #isOver = false
 
@@ -130,8 +132,8 @@ export class ObservedRequest extends RequestParticipant {
     const { failed, reply, route: { settings } } = this
     this.#dependencies?.stop()
     if (this.#taken !== undefined) {
-      // A hook has failed: others would not get this response.
-      this.#taken = 'unfinished'
+      // Others would not get this response.
+      this.#hookFailed = true
       return
     }
     const status = this.#status = reply.statusCode
@@ -176,26 +178,34 @@ export class ObservedRequest extends RequestParticipant {
     const [would, reason] = this.#outcome()
     this.#observed.count(would, reason)
     this.#ahead = undefined
-    const taken = this.#taken
+    const taken = this.#hookFailed || !this.#isDecided ? 'unfinished' : this.#taken as Taken | SkipReason
     if (this.#reason === 'too-large') this.#observed.comparison.skip('too-large')
     if (this.followsOnly !== undefined || would === 'shed' || would === 'unshareable') return
-    if (!this.#isDecided || taken === undefined) this.#observed.comparison.skip('unfinished')
-    else if (typeof taken === 'string') this.#observed.comparison.skip(taken)
+    if (typeof taken === 'string') this.#observed.comparison.skip(taken)
     else this.#compare(taken)
     if (would === 'leader' && reason === 'shared') this.#keep()
   }
 
   /** What would have become of it. */
   #outcome (): readonly [Would, Reason] {
-    const names = this.conductor.variants.namesOf(this.key)
-    const follows = this.#ahead !== undefined && names.every(name => this.#ahead?.value(name) === this.value(name))
-    const would = follows ? 'follower' : this.#isHit ? 'hit' : 'leader'
+    const would = this.#ahead !== undefined && this.#follows(this.#ahead) ? 'follower' : this.#isHit ? 'hit' : 'leader'
     if (this.followsOnly !== undefined) return would === 'leader' ? ['bypass', this.followsOnly] : [would, would === 'hit' ? 'fresh' : 'shared']
     // It was answered in the place of its run.
     if (this.outcome === 'shed') return ['shed', this.outcomeReason as Reason]
+    if (this.#hookFailed) return [would, 'hook-failed']
     if (this.#reason !== undefined) return ['unshareable', this.#reason]
     if (!this.#isDecided) return isEnded(this.reply.raw) ? ['unshareable', 'unrecorded'] : [would, 'client-left']
     return [would, would === 'hit' ? 'fresh' : this.failed || isFailure(this.#status) ? 'failed' : 'shared']
+  }
+
+  /** Whether it would have had the response of who was ahead, or of another one that would have been released with it. */
+  #follows (ahead: Ahead): boolean {
+    const { variants } = this.conductor
+    if (variants.namesOf(this.key).every(name => ahead.value(name) === this.value(name))) return true
+    const key = variants.keyOf(this)
+    const hasOthers = ahead.splits?.has(key) === true
+    ahead.splits = (ahead.splits ?? new Set()).add(key)
+    return hasOthers
   }
 
   #compare (taken: Taken): void {
