@@ -66,6 +66,7 @@ export class VerifiedRequest extends RequestParticipant {
     if (this.#shown === undefined) return
     this.#before = snapshotHeaders(this.reply)
     this.#at = this.requests.conductor.clock.now()
+    this.watchClient()
   }
 
   override capture (payload: unknown, last: boolean): unknown {
