@@ -294,7 +294,8 @@ t.test('every warning of a route has a section of "Why is nothing shared?"', t =
 
 t.test('the metrics page has every metric of a scrape with its type, and no other', async t => {
   const app = Fastify()
-  await app.register(coalesce, { metrics: true, observe: true })
+  await app.register(coalesce, { metrics: true })
+  app.get('/', { config: { coalesce: { observe: true } } }, async () => 'ok')
   const { body } = await app.inject('/metrics')
   const served = [...body.matchAll(/^# TYPE (\w+) (\w+)$/gm)].map(([, name, type]) => `${name} ${type}`)
   const documented = [...page('docs/metrics.md').section('Prometheus').matchAll(/^\| `(\w+)` \| (\w+) \|/gm)].map(([, name, type]) => `${name} ${type}`)

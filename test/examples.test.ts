@@ -110,6 +110,12 @@ const PRINTS: Record<string, ReadonlyArray<string | RegExp>> = {
     '  token-of-ada got 200 the account of ada',
     '  token-of-grace got 200 the account of grace'
   ],
+  'observe.js': [
+    'GET /search: noise, 400 requests compared',
+    '  ?utm_source makes no difference',
+    'GET /home: differs, 400 requests compared',
+    '  $.layout differs between clients, by header user-agent'
+  ],
   'caching.js': [
     /^a hit: 200 serendipity, age [1-9], public, max-age=60$/,
     'HEAD: 200, 11 bytes to come, 0 came',

@@ -95,8 +95,6 @@ export interface Scope {
   readonly protect: (settings: Protecting<[FastifyRequest]>, name: string) => Protected<[FastifyRequest]>
   /** Switches a route off, with the HEAD route of the same handler. */
   readonly switchOff: (route: CoalescedRoute) => void
-  /** What its observed routes have together: made for the first. */
-  readonly observing: () => Observing
   /** What is found on the routes that are observed, or verified. */
   readonly observed: Iterable<ObservedRoute>
   readonly instruments: Instruments | undefined
@@ -141,7 +139,7 @@ export function createScope (
     budget: new Budget(settings.maxRecordedBytes),
     barrier: new Barrier(conductor, guarded, settings.purgeOnWrite, coordinator),
     warnings: new Warnings(warnings),
-    observing: undefined,
+    observing: new Observing(settings.routes.observe ?? OBSERVE, clock),
     silenced: warnings
   }
   const allRequests = (around?.allRequests ?? new Set<Requests>()).add(requests)
@@ -166,14 +164,9 @@ export function createScope (
     queues: () => protections.queues,
     breakers: () => protections.breakers,
     batches: () => batches,
-    observing: () => requests.observing
+    observing: requests.observing
   } satisfies Source
   instruments?.add(source)
-  const observing = (): Observing => {
-    instruments?.observe()
-    return (requests.observing ??= new Observing(settings.routes.observe ?? OBSERVE, clock))
-  }
-  if (settings.routes.observe !== undefined) observing()
   const buckets = instruments?.buckets ?? BUCKETS
 
   const names = around?.names ?? new WeakMap<object, Set<string>>()
@@ -262,9 +255,7 @@ export function createScope (
     coordinator: given,
     protect: (settings, name) => protections.of(settings, name),
     switchOff ({ keyHead }) { for (const each of routes) if (each.keyHead === keyHead) setRouteDisabled(conductor, each, true) },
-    observing,
-    // HEAD rides along with GET.
-    get observed () { return (requests.observing?.routes ?? []).filter(({ tally: { method } }) => method !== 'HEAD') },
+    observed: requests.observing.compared,
     instruments,
     alarmOf: route => isWritten(route) ? adviceLog.alarmOf(route) : undefined,
     api,
@@ -280,7 +271,7 @@ export function createScope (
         flights.deadlines.sweep()
       }
       protections.close()
-      requests.observing?.close()
+      requests.observing.close()
       instruments?.remove(source)
       await Promise.all([members.close(), ...allStores().map(async store => { await store.close() })])
     }

@@ -32,8 +32,8 @@ export interface Source extends TallySource, Protected {
   stores (): Iterable<Store>
   /** What the coordinators that it takes part in have counted. */
   coordinations (): Iterable<CoordinationFigures>
-  /** What its observed routes have counted; undefined if there are none. */
-  observing (): ObservedTogether | undefined
+  /** What its observed routes have counted. */
+  readonly observing: ObservedTogether
 }
 
 const instrumentsOf = new WeakMap<Registry, Map<string, Instruments>>()
@@ -90,7 +90,7 @@ export class Instruments {
       storeTally: () => this.#storeTally()
     })
     const others = [this.#processes, this.#protection].flatMap(each => each.definitions(`${prefix}coalesce_`))
-    this.#observe = new ObserveMetrics(() => all(source => [source.observing() ?? []].flat()))
+    this.#observe = new ObserveMetrics(() => all(source => [source.observing]))
     this.#prefix = prefix
     this.#metrics = made([...metrics, ...others])
     this.#register(this.#metrics)

@@ -23,6 +23,8 @@ export class Observing {
   readonly clock: Clock
   readonly allowance: Allowance
   readonly routes: ObservedRoute[] = []
+  /** Those whose responses are compared: HEAD rides along with GET. */
+  readonly compared: ObservedRoute[] = []
   /** Who would lead, by key and variant. */
   readonly #leaders = new Map<string, Ahead>()
   /** Until when a response would be cached, by the clock. */
@@ -31,6 +33,11 @@ export class Observing {
   constructor ({ budget, maxBytes }: Pick<ObserveSettings, 'budget' | 'maxBytes'>, clock: Clock) {
     this.clock = clock
     this.allowance = new Allowance({ budget, maxBytes, clock })
+  }
+
+  add (route: ObservedRoute): void {
+    this.routes.push(route)
+    if (route.tally.method !== 'HEAD') this.compared.push(route)
   }
 
   leaderOf (key: string): Ahead | undefined {

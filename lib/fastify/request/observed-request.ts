@@ -59,7 +59,7 @@ export class ObservedRequest extends RequestParticipant implements Ahead {
 
   constructor (requests: Requests, route: CoalescedRoute, request: FastifyRequest, reply: FastifyReply, key: string) {
     super(requests, route, request, reply)
-    const observing = this.#observing = requests.observing as Observing
+    const observing = this.#observing = requests.observing
     const observed = this.#observed = route.observed as ObservedRoute
     this.bypasses = true
     this.key = key

@@ -22,8 +22,8 @@ export interface Requests {
   readonly budget: Budget
   readonly barrier: Barrier
   readonly warnings: Warnings
-  /** What those of observed routes have together; undefined if there are none. */
-  observing: Observing | undefined
+  /** What those of observed routes have together. */
+  readonly observing: Observing
   /** The names of warnings that the app does not want. */
   readonly silenced: ReadonlySet<string>
 }

@@ -12,7 +12,8 @@ import type { Scope } from '../scope.js'
 export function observedOf (scope: Scope, route: CoalescedRoute, log: Log): ObservedRoute | undefined {
   const { observe, ttl } = route.settings
   if (observe === undefined) return undefined
-  const { allowance, clock, routes } = scope.observing()
+  const { observing } = scope.requests
+  const { allowance, clock } = observing
   const observed = new ObservedRoute(route.tally, observe, {
     allowance,
     clock,
@@ -21,6 +22,7 @@ export function observedOf (scope: Scope, route: CoalescedRoute, log: Log): Obse
     caches: ttl !== undefined,
     switchOff: () => { scope.switchOff(route) }
   })
-  routes.push(observed)
+  observing.add(observed)
+  scope.instruments?.observe()
   return observed
 }
