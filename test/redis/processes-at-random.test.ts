@@ -3,6 +3,7 @@
  * afterwards." FAULT_FLIGHTS and FAULT_SEED say how many flights, and which faults.
  */
 import t from 'tap'
+import { PATIENCE } from '../fixtures/gate.js'
 import { KeptConnection } from '../fixtures/kept-connection.js'
 import { eventually, startApp, type App } from '../fixtures/redis/apps.js'
 import { tcpProxy, type TcpProxy } from '../fixtures/redis/proxy.js'
@@ -56,7 +57,7 @@ t.test(`${FLIGHTS} flights (seed ${SEED})`, withServer, async t => {
     const connection = idle.pop() ?? new KeptConnection(app.port)
     counts.requests++
     try {
-      const answer = await connection.request('GET', `/random/${id}`, { host: 'app.test', authorization: user }, 20_000)
+      const answer = await connection.request('GET', `/random/${id}`, { host: 'app.test', authorization: user }, PATIENCE)
       const body = answer.slice(answer.indexOf('\r\n\r\n') + 4)
       if (!answer.startsWith('HTTP/1.1 200 ') || !body.startsWith(`${id}:${user}:`) || body.indexOf(';') !== body.lastIndexOf(';')) {
         wrong.push(`${app.name} answers ${id} of ${user}: ${answer.slice(0, 12)} ${body.slice(0, 60)}`)
