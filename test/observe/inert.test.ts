@@ -1,5 +1,6 @@
 import t from 'tap'
 import { ENOUGH, Inert } from '../../lib/observe/inert.js'
+import { PartSets, WIDTH } from '../../lib/observe/part-sets.js'
 import { Room } from '../../lib/observe/room.js'
 import { random } from '../fixtures/heap.js'
 
@@ -44,17 +45,26 @@ t.test('few pairs are not enough, nor are those of long ago', async t => {
   t.strictSame(names(inert), [])
 })
 
-t.test('parts that come and go together are found as one, unless one of them hides behind the others', async t => {
+t.test('parts that come and go together are found as one', async t => {
   const together = tryParts(next => {
     const [q, utm] = [next(2), next(3)]
     return { key: { '?q': String(q), ...utm > 0 && { '?utm_a': `a${utm}`, '?utm_b': `b${utm}` } }, outcome: q }
   }, 800)
   t.strictSame(names(together), ['?utm_a+?utm_b'])
-  const hidden = tryParts((next, count) => {
-    const rare = count % 100 === 0 ? 1 : 0
-    return { key: { '?rare': String(rare), '?a': String(next(2) + rare * 10) }, outcome: count % 100 === 50 ? 9 : 1 }
-  }, 800)
-  t.notOk(names(hidden).some(name => name.includes('?rare')))
+})
+
+t.test('a pair counts for a set only if all of its parts differ', async t => {
+  const sets = new PartSets(WINDOW, new Room(2 ** 20))
+  const see = (at: number, one: number, other: number): void => {
+    const parts = new Float64Array(WIDTH)
+    parts.set([one, other])
+    sets.see(at, parts, one + other, 1)
+  }
+  for (let count = 0; count < 64; count++) see(count, count % 2 + 1, count % 2 + 1)
+  for (let count = 0; count < 60; count++) see(count, 1, count)
+  t.strictSame(sets.findings(), [{ indexes: [0, 1], pairs: 0 }])
+  for (let count = 0; count < 60; count++) see(count, count, count)
+  t.ok((sets.findings()[0]?.pairs ?? 0) >= 58)
 })
 
 t.test('sets that make a difference give way to others', async t => {
