@@ -1,13 +1,16 @@
 /**
- * What the command line says: `fastify-coalesce explain <app file> [method] <url>`.
+ * What the command line says: `fastify-coalesce explain <app file> [method] <url>`, and `fastify-coalesce report <url of the live page>`.
  *
  * Invariant: it never throws. What went wrong is said in one line on standard error, and by the exit code.
  */
 import { createRequire } from 'node:module'
-import { parseArgs } from 'node:util'
-import type { InjectOptions } from 'fastify'
 import type { Explanation } from '../../types/index.js'
+import { askPage, pageOf } from './ask-page.js'
+import { Misuse, read, type AskReport, type Explain } from './command-line.js'
+import { harmlessJson } from './harmless.js'
 import { loadApp } from './load-app.js'
+import { leaksOf, toldBy } from './page-state.js'
+import { printedReport } from './print-report.js'
 import { printed } from './print.js'
 
 /** What of a process is used. */
@@ -21,11 +24,12 @@ interface Output {
   write (text: string, written: () => void): unknown
 }
 
-export const EXIT = Object.freeze({ explained: 0, failed: 1, misused: 2 })
+export const EXIT = Object.freeze({ done: 0, failed: 1, misused: 2 })
 
 export const USAGE = `Usage: fastify-coalesce explain <app file> [method] <url> [options]
+       fastify-coalesce report <url of the live page> [options]
 
-Tells what would happen to a request, and why. The hooks of its route run, its handler does not.
+explain tells what would happen to a request, and why. The hooks of its route run, its handler does not.
 
 <app file>  a module that exports a plugin, as for fastify-cli, or a Fastify instance, or as \`build\` a function that makes one
 [method]    GET unless said otherwise
@@ -36,29 +40,38 @@ Tells what would happen to a request, and why. The hooks of its route run, its h
       --values                 show values as well, not only names
       --json                   all that is known, as JSON
       --options                make the app with the \`options\` that the file exports (of a plugin)
+
+report tells of a running app what each route does, and what is advised.
+
+<url>       of its live page (dashboard: true), such as http://localhost:3000/coalesce
+
+  -H, --header 'name: value'   a header for the page's guard, such as 'authorization: …'; may be repeated
+      --json                   all that the page knows, as JSON
+      --check                  exit with 1 if a route leaks, or would
+
   -h, --help                   this text
   -v, --version                the version
 
-Exit codes: 0 it is explained, 1 the app cannot be loaded or asked, 2 the command is wrong
+Exit codes: 0 it is told, 1 the app or page cannot be loaded or asked, or --check found a leak, 2 the command is wrong
 
-Example: npx fastify-coalesce explain app.js GET '/search?q=a' -H 'cookie: _ga=1'
+Examples: npx fastify-coalesce explain app.js GET '/search?q=a' -H 'cookie: _ga=1'
+          npx fastify-coalesce report http://localhost:3000/coalesce --check
 `
 
-class Misuse extends Error {}
-
-interface Command {
-  readonly file: string
-  readonly request: InjectOptions
-  readonly json: boolean
-  readonly values: boolean
-  readonly options: boolean
+/** What there is to say, and what is wrong with it. */
+interface Said {
+  readonly text: string
+  readonly wrong?: string | undefined
 }
 
 /** Does what the arguments say. Returns the exit code. */
 export async function main (args: readonly string[], { cwd, stderr, stdout }: Terminal): Promise<number> {
   try {
-    await write(stdout, await answer(args, cwd()))
-    return EXIT.explained
+    const { text, wrong } = await answer(args, cwd())
+    await write(stdout, text)
+    if (wrong === undefined) return EXIT.done
+    await write(stderr, `fastify-coalesce: ${wrong}\n`)
+    return EXIT.failed
   } catch (error) {
     const misused = error instanceof Misuse
     await write(stderr, `fastify-coalesce: ${messageOf(error)}\n${misused ? `\n${USAGE}` : ''}`)
@@ -66,11 +79,21 @@ export async function main (args: readonly string[], { cwd, stderr, stdout }: Te
   }
 }
 
-async function answer (args: readonly string[], cwd: string): Promise<string> {
+async function answer (args: readonly string[], cwd: string): Promise<Said> {
   const command = read(args)
-  if (command === 'help') return USAGE
-  if (command === 'version') return `${version()}\n`
-  const { file, json, options, request, values } = command
+  switch (command.name) {
+    case 'help':
+      return { text: USAGE }
+    case 'version':
+      return { text: `${version()}\n` }
+    case 'explain':
+      return { text: await explained(command, cwd) }
+    case 'report':
+      return await reported(command)
+  }
+}
+
+async function explained ({ file, json, options, request, values }: Explain, cwd: string): Promise<string> {
   const { close, explain } = await loadApp(file, cwd, options)
   try {
     const explanation: Explanation = await explain(request, { values })
@@ -80,60 +103,12 @@ async function answer (args: readonly string[], cwd: string): Promise<string> {
   }
 }
 
-function read (args: readonly string[]): Command | 'help' | 'version' {
-  const { positionals: [name, file, ...target], values } = parsed(args)
-  if (values.help === true) return 'help'
-  if (values.version === true) return 'version'
-  if (name === undefined) throw new Misuse('say what to do: explain')
-  if (name !== 'explain') throw new Misuse(`there is no command ${name}`)
-  if (file === undefined) throw new Misuse('say which file the app is in')
-  if (target.length > 2) throw new Misuse(`too many arguments: ${target.slice(2).join(' ')}`)
-  const url = target.pop()
-  const [method = 'GET'] = target
-  if (url === undefined) throw new Misuse('say which URL to ask for')
-  if (!/^(?:\/|https?:\/\/)/.test(url)) throw new Misuse(`a URL begins with '/' or 'http://', and ${url} does not`)
-  return {
-    file,
-    request: {
-      method: method.toUpperCase() as NonNullable<InjectOptions['method']>,
-      url,
-      headers: headersOf(values.header ?? []),
-      ...values.data === undefined ? {} : { payload: values.data }
-    },
-    json: values.json === true,
-    values: values.values === true,
-    options: values.options === true
-  }
-}
-
-function parsed (args: readonly string[]) {
-  try {
-    return parseArgs({
-      args: [...args],
-      allowPositionals: true,
-      options: {
-        header: { type: 'string', short: 'H', multiple: true },
-        data: { type: 'string', short: 'd' },
-        values: { type: 'boolean' },
-        json: { type: 'boolean' },
-        options: { type: 'boolean' },
-        help: { type: 'boolean', short: 'h' },
-        version: { type: 'boolean', short: 'v' }
-      }
-    })
-  } catch (error) {
-    throw new Misuse(messageOf(error))
-  }
-}
-
-function headersOf (lines: readonly string[]): Record<string, string | string[]> {
-  const headers = new Map<string, string[]>()
-  for (const line of lines) {
-    const [, name, value] = /^([^\s:]+):\s*(.*)$/.exec(line) ?? []
-    if (name === undefined || value === undefined) throw new Misuse(`a header is 'name: value', and ${JSON.stringify(line)} is not`)
-    headers.set(name.toLowerCase(), [...headers.get(name.toLowerCase()) ?? [], value])
-  }
-  return Object.fromEntries([...headers].map(([name, values]) => [name, values.length === 1 ? values[0] as string : values]))
+async function reported ({ check, headers, json, url }: AskReport): Promise<Said> {
+  const state = await askPage(url, headers)
+  const page = pageOf(url)
+  const told = toldBy(state, page)
+  const leaks = check ? leaksOf(told) : []
+  return { text: json ? `${harmlessJson(state)}\n` : printedReport(page, told), wrong: leaks.length > 0 ? `it leaks, or would: ${leaks.join(', ')}` : undefined }
 }
 
 function version (): string {

@@ -133,6 +133,7 @@ leader: it runs
 const misuses: ReadonlyArray<readonly [args: string[], says: RegExp]> = [
   [[], /say what to do: explain/],
   [['explian', 'a.js', '/'], /there is no command explian/],
+  [['explain', 'plugin.js', '/', '--check'], /explain has no option --check/],
   [['explain'], /say which file the app is in/],
   [['explain', 'plugin.js'], /say which URL to ask for/],
   [['explain', 'plugin.js', 'GET', 'search'], /a URL begins with '\/' or 'http:\/\/', and search does not/],
