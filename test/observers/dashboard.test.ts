@@ -35,8 +35,6 @@ interface Dashboard {
 }
 
 const KNOWN = new Set([...Object.keys(REASONS), ...Object.values(REASONS).flat()])
-/** Names of what observe mode counts. */
-const OBSERVED = /coalesce_observe/
 
 const text = readFileSync(join(ROOT, 'grafana/dashboard.json'), 'utf8')
 const dashboard = JSON.parse(text) as Dashboard
@@ -83,9 +81,8 @@ t.test('every metric, label and value in its queries is there in a scrape', asyn
   const asked = queries.concat(dashboard.templating.list.flatMap(({ query }) => (query as { query?: string } | undefined)?.query ?? []))
   t.ok(asked.every(query => query.includes(`${PREFIX}coalesce_`) || query.includes('ALERTS')), 'each name has the prefix')
   t.notMatch(asked.join('\n').replaceAll(`${PREFIX}coalesce_`, ''), 'coalesce_')
-  const counted = asked.filter(query => !OBSERVED.test(query))
-  t.same(wrongUses(counted.map(query => filledIn(query)), await everything(t), KNOWN), [])
-  t.same(wrongUses(counted.map(query => filledIn(query, { ...VARIABLES, [PREFIX]: 'shop_' })), await everything(t, 'shop_'), KNOWN), [], 'with a prefix')
+  t.same(wrongUses(asked.map(query => filledIn(query)), await everything(t), KNOWN), [])
+  t.same(wrongUses(asked.map(query => filledIn(query, { ...VARIABLES, [PREFIX]: 'shop_' })), await everything(t, 'shop_'), KNOWN), [], 'with a prefix')
 })
 
 t.test('what is picked by a variable is what its queries show', async t => {

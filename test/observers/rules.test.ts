@@ -12,8 +12,6 @@ import { promtool, rules, wrongUses } from '../fixtures/prometheus.js'
 
 const FILE = join(ROOT, 'prometheus/rules.yml')
 const KNOWN = new Set([...Object.keys(REASONS), ...Object.values(REASONS).flat()])
-/** Names of what observe mode counts. */
-const OBSERVED = /coalesce_observe/
 
 const all = rules()
 const alerts = all.filter(({ type }) => type === 'alert')
@@ -42,7 +40,7 @@ t.test('each of them is tested, and each alert to be silent as well', async t =>
 })
 
 t.test('every metric, label and value in them is there in a scrape', async t => {
-  const queries = all.map(({ query }) => query).filter(query => !OBSERVED.test(query))
+  const queries = all.map(({ query }) => query)
   t.ok(queries.every(query => query.includes('coalesce_')))
   t.same(wrongUses(queries, await everything(t), KNOWN), [])
 })
@@ -66,6 +64,6 @@ t.test('the docs have each alert with its severity, and no other', async t => {
 t.test('with a prefix they are made by the command that the docs give', async t => {
   const [, script = ''] = /^sed '(.*)' /m.exec(page('docs/grafana.md').text) ?? []
   const text = execFileSync('sed', [script, FILE], { encoding: 'utf8' })
-  t.same(wrongUses(rules(text).map(({ query }) => query).filter(query => !OBSERVED.test(query)), await everything(t, 'shop_'), KNOWN), [])
+  t.same(wrongUses(rules(text).map(({ query }) => query), await everything(t, 'shop_'), KNOWN), [])
   promtool(t, ['check', 'rules', `${t.testdir({ 'rules.yml': text })}/rules.yml`])
 })
