@@ -4,34 +4,14 @@
 import t from 'tap'
 import { counters, problems } from '../../lib/page/browser/problems.js'
 import type { PageState } from '../../lib/page/state.js'
-import type { BreakerFigures, CoordinationFigures, QueueFigures, RouteReport, StoreFigures } from '../../types/index.js'
-import { route, state } from '../fixtures/page-states.js'
+import type { RouteReport } from '../../types/index.js'
+import { breaker, coordinator, queue, route, state, store } from '../fixtures/page-states.js'
 
 function told (more: Partial<PageState>, grown: Readonly<Record<string, number>> = {}): string[] {
   return problems(state(more), name => grown[name] ?? 0).map(({ level, text }) => `${level} ${text.replaceAll(/[\u2068\u2069]/g, '')}`)
 }
 
-const breaker = (more: Partial<BreakerFigures>): BreakerFigures => ({
-  name: 'db',
-  state: 'open',
-  retryAfter: 3600,
-  states: { open: 1, closed: 0, 'half-open': 0 },
-  transitions: { open: 1, closed: 0, 'half-open': 0 },
-  runs: { good: 0, failed: 0, neutral: 0 },
-  shed: { open: 0, probing: 0 },
-  ...more
-})
-const queue = (waiting: number): QueueFigures => ({
-  name: 'db',
-  running: 20,
-  waiting,
-  limit: 20,
-  raised: 0,
-  meanRun: 0,
-  levels: [{ level: 'normal', waiting, runs: 0, waited: { count: 0, sum: 0, buckets: [] }, shed: { full: 1, timeout: 2, evicted: 4 } }]
-})
-const coordinator = (isOpen: boolean): CoordinationFigures => ({ isOpen, timeouts: 2, joins: { skipped: 3 } }) as unknown as CoordinationFigures
-const store = (isOpen: boolean): StoreFigures => ({ errors: 1, skipped: 4, link: { isOpen } }) as StoreFigures
+const FEW = { flights: 100, waiters: 100, bytes: 100 }
 const observed = (verdict: RouteReport['verdict'], paths: readonly string[] = []): RouteReport => ({ verdict, differences: paths.map(path => ({ path })) }) as unknown as RouteReport
 const bypassed = [{ outcome: 'bypass', reason: 'unshareable', cause: 'reads-all-headers', count: 90 }, { outcome: 'alone', reason: 'reads-all-headers', count: 5 }] as const
 
@@ -85,7 +65,7 @@ t.test('a coordinator and a store that cannot be asked, or fail, are told', asyn
 
 t.test('what is near its limit, and a run that takes long while others wait, are told', async t => {
   const totals = { ...state().totals, flights: 79, waiters: 80, bytes: 100 }
-  t.strictSame(told({ totals, flights: [{ method: 'GET', route: '/feed', age: 20_000, waiters: 9, phase: 'streams' }, { method: 'GET', route: '/word', age: 12_000, waiters: 1, phase: 'runs' }] }), [
+  t.strictSame(told({ totals, limits: FEW, flights: [{ method: 'GET', route: '/feed', age: 20_000, waiters: 9, phase: 'streams' }, { method: 'GET', route: '/word', age: 12_000, waiters: 1, phase: 'runs' }] }), [
     'bad 100 of at most 100 bytes of streams (maxRecordedBytes)', 'warn 80 of at most 100 waiting requests (maxWaiters)',
     'warn 1 request waits for a run of GET /word that takes 12 s already'
   ])
@@ -98,9 +78,9 @@ t.test('of what went wrong long ago nothing is said, and of what goes wrong just
 
 t.test('what should not grow is counted by name', async t => {
   const reasons = [{ outcome: 'alone', reason: 'wait-timeout', count: 2 }, { outcome: 'follower', reason: 'wait-timeout', count: 3 }] as const
-  const counted = counters(state({ stores: [store(false)], coordinators: [coordinator(false)], queues: [queue(0)], routes: [route({ reasons, counts: [5, 0, 0, 0, 0, 0, 0, 0] })] }))
+  const counted = counters(state({ stores: [store(false, 3)], coordinators: [coordinator(false)], queues: [queue(0, 7)], routes: [route({ reasons, counts: [5, 0, 0, 0, 0, 0, 0, 0] })] }))
   t.strictSame(Object.fromEntries(counted), {
-    'store 0': 5, 'coordinator 0': 5, 'queue db': 7, 'requests GET /word': 5, 'max-flights GET /word': 0, 'max-waiters GET /word': 0, 'wait-timeout GET /word': 5, 'flight-timeout GET /word': 0
+    'store 0': 6, 'coordinator 0': 2, 'queue db': 7, 'requests GET /word': 5, 'max-flights GET /word': 0, 'max-waiters GET /word': 0, 'wait-timeout GET /word': 5, 'flight-timeout GET /word': 0
   })
 })
 

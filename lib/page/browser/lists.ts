@@ -12,11 +12,11 @@ import { refused } from './problems.js'
 
 const PHASES = { prepares: 'looks around', runs: 'runs', queued: 'waits for a slot', elsewhere: 'another process runs', streams: 'streams' }
 
-function summary ({ entries, bytes: size, maxBytes }: PageState['kept']): string {
+function summary ({ entries, bytes: size, maxBytes, list }: PageState['kept']): string {
   if (entries === 0) return "Nothing. A route caches with coalesce: { ttl: '1m' }."
   return entries === undefined
     ? 'The store does not tell how much it holds.'
-    : `${plural(entries, 'response')}${size === undefined ? '' : `, ${bytes(size)}`}${maxBytes === undefined ? '' : ` of at most ${bytes(maxBytes)}`}. The last used:`
+    : `${plural(entries, 'response')}${size === undefined ? '' : `, ${bytes(size)}`}${maxBytes === undefined ? '' : ` of at most ${bytes(maxBytes)}`}.${list.length > 0 ? ' The last used:' : ''}`
 }
 
 interface Server { what: string, isOpen: boolean | undefined, hits: number, skipped: number, failed: number }
