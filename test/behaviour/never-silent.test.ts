@@ -205,5 +205,5 @@ t.test('names of warnings that there are none of are refused', async t => {
   }
   t.equal(await message(true), 'coalesce options.warnings must be false or an array of names of warnings, got true')
   t.equal(await message(['reads-al-headers']), 'coalesce options.warnings must be made of names of warnings, such as reads-all-headers, got "reads-al-headers"')
-  t.match(await message(['everything']), /^coalesce options\.warnings must be made of nothing-shared-.*, priority-threw, got "everything"$/)
+  t.match(await message(['everything']), /^coalesce options\.warnings must be made of nothing-shared-.*, observe-failed, got "everything"$/)
 })

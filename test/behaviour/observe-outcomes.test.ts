@@ -2,7 +2,9 @@
  * An observed route shares nothing, and counts what would have become of its requests.
  */
 import { Readable } from 'node:stream'
-import type { FastifyReply, FastifyRequest } from 'fastify'
+import replyFrom from '@fastify/reply-from'
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import type { Registry } from 'prom-client'
 import t from 'tap'
 import type { CoalesceRouteOptions } from '../../types/index.js'
 import { held, meet, queue, times } from '../fixtures/crowd.js'
@@ -125,6 +127,17 @@ t.test('what nobody else would have been given is told with its reason', async t
   }
 })
 
+t.test('so is what was forwarded for one user only', async t => {
+  const upstream = await serve(t, app => { app.get('/', async () => 'ok') })
+  const server = await serve(t, async app => {
+    await app.register(replyFrom, { base: `http://127.0.0.1:${upstream.port}` })
+    app.get('/', { config: { coalesce: { ...OBSERVE, identity: () => 'ada' } } }, (_request, reply) => reply.from('/'))
+  })
+  await server.get('/', { headers: { authorization: 'Bearer x' } })
+  await server.get('/', { headers: { 'x-any': '1' } })
+  t.same(await outcomes(server.app), { 'unshareable authorization': 1, 'leader shared': 1 })
+})
+
 t.test('so is what a hook of others makes unshareable after the handler', async t => {
   const server = await serve(t, app => {
     app.addHook('onSend', async (_request, reply) => { reply.header('set-cookie', 'a=1') })
@@ -224,4 +237,16 @@ t.test('explain says that the route is observed, and what the key is made of', a
 t.test('an app that observes nothing has no metrics of that', async t => {
   const server = await serve(t, app => { app.get('/', { config: { coalesce: true } }, async () => 'ok') })
   t.notMatch((await server.get('/metrics')).body, /observe/)
+})
+
+t.test('what has ended is not told of in a registry that was cleared', async t => {
+  const routes = (app: FastifyInstance): void => { app.get('/', { config: { coalesce: OBSERVE } }, async () => 'ok') }
+  const first = await serve(t, routes)
+  const registry = first.app.coalesce.registry as Registry
+  await first.get('/')
+  await first.close()
+  registry.clear()
+  const second = await serve(t, routes, { metrics: { registry } })
+  await second.get('/')
+  t.same(await outcomes(second.app), { 'leader shared': 1 })
 })

@@ -107,6 +107,18 @@ t.test('and not where what is behind a breaker is down', async t => {
   t.equal(reasons(server)['hit fresh'], 1)
 })
 
+t.test('what stands in for a run that was refused is not verified, although a slot has become free', async t => {
+  const [running, standing] = [held(() => 'run'), held(() => 'fallback')]
+  const server = await app(t, running, {}, { queue: { maxRuns: 1, maxQueued: 0 }, fallback: standing })
+  const [first] = await queue(server, times(1, server, '/?first'))
+  const others = await queue(server, times(2, server, '/'))
+  running.gate.open()
+  await first
+  standing.gate.open()
+  t.same((await Promise.all(others)).map(({ body }) => body), ['fallback', 'fallback'])
+  t.equal(reasons(server)['alone verified'], undefined)
+})
+
 t.test('streams, parts, HEAD, failures and what is stale are not verified', async t => {
   const clock = new TestClock()
   const opening = gate()
