@@ -114,7 +114,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   cli: ['fastify/internals'],
   'fastify/replies': ['fastify/internals', 'http', 'options'],
   'fastify/dependencies': ['fastify/internals', 'http', 'observers', 'options'],
-  'fastify/observe': ['fastify/internals', 'fastify/dependencies', 'http', 'observe', 'observers', 'options'],
+  'fastify/observe': ['fastify/internals', 'fastify/replies', 'fastify/dependencies', 'http', 'observe', 'observers', 'options'],
   'fastify/cache': ['codec', 'fastify/internals', 'fastify/replies', 'fastify/dependencies', 'engine', 'engine/cache', 'engine/coordinators', 'http', 'options'],
   'fastify/request': [
     'fastify/internals', 'fastify/replies', 'fastify/dependencies', 'fastify/cache', 'fastify/observe', 'engine', 'engine/cache', 'engine/coordinators',

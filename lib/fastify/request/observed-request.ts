@@ -17,11 +17,11 @@ import { variantOf } from '../../variant.js'
 import { Dependencies, NO_NAMES } from '../dependencies/dependencies.js'
 import { watchForwarding, type Forwarded } from '../dependencies/forwarding.js'
 import { hasTrailers, headersOf, snapshotHeaders } from '../internals.js'
-import { clientOf, outsideOf, partsOf } from '../observe/inputs.js'
 import type { ObservedRoute, Would } from '../observe/observed-route.js'
 import type { Ahead, Observing } from '../observe/observing.js'
+import { sightingOf } from '../observe/sighting-of.js'
 import { take, type Taken } from '../observe/taken.js'
-import { marksOf, ownReason } from '../replies/one-reply.js'
+import { ownReason } from '../replies/one-reply.js'
 import { isResponse, restrictionOf } from '../replies/payload.js'
 import { isEnded } from '../replies/queued-reply.js'
 import { wholeBody } from './capture.js'
@@ -209,19 +209,10 @@ export class ObservedRequest extends RequestParticipant implements Ahead {
   }
 
   #compare (taken: Taken): void {
-    const { key, reply } = this
-    const { comparison } = this.#observed
     this.#observed.compare(() => {
-      const names = this.conductor.variants.namesOf(key)
-      return comparison.see({
-        ...taken,
-        at: this.#at,
-        key: this.conductor.variants.keyOf(this),
-        parts: () => partsOf(this, names),
-        outside: () => outsideOf(this, names),
-        client: clientOf(this),
-        own: marksOf(reply)
-      })
+      const { key, conductor: { variants } } = this
+      const sighting = sightingOf(this, taken, variants.namesOf(key), { at: this.#at, key: variants.keyOf(this) })
+      return this.#observed.comparison.see(sighting)
     })
   }
 

@@ -12,8 +12,9 @@ import type { Recording } from '../../http/recording.js'
 import type { Offered } from '../../observe/comparison.js'
 import type { SkipReason } from '../../observe/skip-reasons.js'
 import { snapshotHeaders } from '../internals.js'
-import { clientOf, outsideOf, partsOf } from '../observe/inputs.js'
+import { clientOf, outsideOf } from '../observe/inputs.js'
 import type { ObservedRoute } from '../observe/observed-route.js'
+import { sightingOf } from '../observe/sighting-of.js'
 import { take, textsOf, type Taken } from '../observe/taken.js'
 import { marksOf } from '../replies/one-reply.js'
 import { wholeBody } from './capture.js'
@@ -100,19 +101,10 @@ export class VerifiedRequest extends RequestParticipant {
   }
 
   #compare (shown: Recording, taken: Taken): void {
-    const { boardedKey, conductor, key, reply } = this
-    const observed = this.#observed
-    observed.compare(() => {
-      const names = conductor.variants.namesOf(key)
-      return observed.comparison.pair(offeredOf(shown, names), {
-        ...taken,
-        at: this.#at,
-        key: boardedKey,
-        parts: () => partsOf(this, names),
-        outside: () => outsideOf(this, names),
-        client: clientOf(this),
-        own: marksOf(reply)
-      })
+    const { comparison } = this.#observed
+    this.#observed.compare(() => {
+      const names = this.conductor.variants.namesOf(this.key)
+      return comparison.pair(offeredOf(shown, names), sightingOf(this, taken, names, { at: this.#at, key: this.boardedKey }))
     })
   }
 }
@@ -124,8 +116,8 @@ function offeredOf (recording: Recording, names: readonly string[]): Offered {
     status,
     ...textsOf(headers),
     body: body as Exclude<typeof body, Broadcast>,
-    client: runner === undefined ? undefined : clientOf(runner),
+    get client () { return runner === undefined ? undefined : clientOf(runner) },
     outside: runner === undefined ? undefined : () => outsideOf(runner, names),
-    own: runner === undefined ? leaderId === undefined ? [] : [leaderId] : marksOf(runner.reply)
+    get own () { return runner !== undefined ? marksOf(runner.reply) : leaderId === undefined ? [] : [leaderId] }
   }
 }
