@@ -109,6 +109,8 @@ t.test('a difference is unknown without a baseline, and differs with one', async
   for (let count = 0; count < 40; count++) route.see({ client: `c${count}`, body: body(`c${count}`) })
   t.equal(route.verdict, 'unknown')
   t.match(route.comparison.findings().differences, [{ path: '$.user', between: 1, within: undefined }])
+  for (let count = 0; count < 9; count++) route.see({ client: `c${count}`, body: body(`c${count}`) })
+  t.equal(route.verdict, 'unknown', 'nine pairs of one client are none')
   for (let count = 0; count < 12; count++) route.see({ client: `c${count}`, body: body(`c${count}`) })
   t.equal(route.verdict, 'differs')
   t.match(route.comparison.findings().differences, [{ path: '$.user', between: 1, within: 0 }])

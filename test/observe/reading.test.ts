@@ -115,6 +115,8 @@ t.test('no difference is lost, however many places there are, and whichever one 
 t.test('places past the bound are one, and deep ones as well', async t => {
   const wide = JSON.stringify(Object.fromEntries(Array.from({ length: 600 }, (_, index) => [`k${index}`, index])))
   t.ok(reading(wide).leaves.has(OTHERS))
+  t.equal(leavesOf('['.repeat(502) + ']'.repeat(502)), undefined, 'what is very deep is a text')
+  t.not(leavesOf('['.repeat(500) + ']'.repeat(500)), undefined)
   const deep = (value: number): string => '{"abcdefghij":'.repeat(40) + value + '}'.repeat(40)
   t.equal(differ(deep(1), deep(2)).length, 1)
   t.ok((differ(deep(1), deep(2))[0] as string).endsWith('.…'))
