@@ -3,6 +3,7 @@
  *
  * Invariant: as for options: anything unknown or wrong throws `FST_COALESCE_INVALID_OPTION` with its name. Nothing is repaired.
  */
+import { METHODS } from 'node:http'
 import type { InjectOptions } from 'fastify'
 import type { RouteSelector } from '../../types/index.js'
 import { below, boolean, fail, isHeaderName, isName, isObject, names, oneOf, optional, read, type Parser } from '../options/parsers.js'
@@ -12,14 +13,13 @@ type Purging = Extract<PageAction, { readonly action: 'purge' }>['purge']
 
 /** What a form may send, in characters: it is for people. */
 const MOST = 8_192
-const METHOD = /^[A-Z-]{1,32}$/
 const LOCAL_URL = /^\/[\x21-\x7e]*$/
 
 const text: Parser<string> = (value, name) => isName(value) && value.length <= MOST
   ? value
   : fail(name, `a non-empty string of at most ${MOST} characters`, value)
 
-const method: Parser<string> = (value, name) => typeof value === 'string' && METHOD.test(value.toUpperCase())
+const method: Parser<string> = (value, name) => typeof value === 'string' && METHODS.includes(value.toUpperCase())
   ? value.toUpperCase()
   : fail(name, 'an HTTP method', value)
 
@@ -54,8 +54,11 @@ const headers: Parser<Record<string, string>> = (value, name) => {
   return value as Record<string, string>
 }
 
-/** @throws FST_COALESCE_INVALID_OPTION */
-export function readQuestion (given: unknown): InjectOptions {
+/**
+ * @param host by which the page was asked for: keys have it, and whoever asks means requests like those that come in
+ * @throws FST_COALESCE_INVALID_OPTION
+ */
+export function readQuestion (given: unknown, host: string): InjectOptions {
   if (!isObject(given)) return fail('question', 'an object as JSON', given)
   const asked = read<Required<PageQuestion>>({
     method,
@@ -65,6 +68,8 @@ export function readQuestion (given: unknown): InjectOptions {
     headers,
     body: (value, name) => typeof value === 'string' ? value : fail(name, 'a string', value)
   }, given, { method: 'GET', headers: {}, body: '' }, 'question')
-  const { body, ...request } = asked
-  return { ...request, method: request.method as NonNullable<InjectOptions['method']>, ...body === '' ? {} : { payload: body } }
+  const { body, url } = asked
+  const method = asked.method as NonNullable<InjectOptions['method']>
+  // Written in whatever case, the last one counts.
+  return { method, url, headers: { host, ...asked.headers }, ...body === '' ? {} : { payload: body } }
 }

@@ -68,7 +68,11 @@ export function servePage (fastify: FastifyInstance, settings: DashboardSettings
       await send(reply, JSON_TYPE, stateText(source, history, settings, since > 0 ? since : 0))
     })
     route('POST', '/explain', 'deed', async (request, reply) => {
-      await answer(reply, async () => explanationText(await source.explain(readQuestion(parsed(request)), reveal.includes('values')), reveal))
+      const { host, ':authority': authority = '' } = request.raw.headers
+      await answer(reply, async () => {
+        const question = readQuestion(parsed(request), host ?? authority)
+        return explanationText(await source.explain(question, reveal.includes('values')), reveal)
+      })
     })
     if (!settings.actions) return
     route('POST', '/actions', 'deed', async (request, reply) => {

@@ -42,9 +42,9 @@ t.test('a wrong action says what is wrong', async t => {
 })
 
 t.test('a question is what inject takes', async t => {
-  t.strictSame(readQuestion({ url: '/search?q=a' }), { method: 'GET', url: '/search?q=a', headers: {} })
-  t.strictSame(readQuestion({ url: '/search', method: 'query', headers: { Cookie: 'a=b' }, body: '{}' }), {
-    method: 'QUERY', url: '/search', headers: { Cookie: 'a=b' }, payload: '{}'
+  t.strictSame(readQuestion({ url: '/search?q=a' }, 'localhost:3000'), { method: 'GET', url: '/search?q=a', headers: { host: 'localhost:3000' } })
+  t.strictSame(readQuestion({ url: '/search', method: 'query', headers: { Cookie: 'a=b', Host: 'example.com' }, body: '{}' }, 'localhost'), {
+    method: 'QUERY', url: '/search', headers: { host: 'localhost', Cookie: 'a=b', Host: 'example.com' }, payload: '{}'
   })
 })
 
@@ -57,6 +57,7 @@ t.test('a wrong question says what is wrong', async t => {
     [{ url: '/a b' }, `${path}"/a b"`],
     [{ url: '/a\r\nx: y' }, `${path}"/a\\r\\nx: y"`],
     [{ url: '/', method: 'G T' }, 'question.method must be an HTTP method, got "G T"'],
+    [{ url: '/', method: 'BREW' }, 'question.method must be an HTTP method, got "BREW"'],
     [{ url: '/', method: 7 }, 'question.method must be an HTTP method, got 7'],
     [{ url: '/', headers: [] }, 'question.headers must be an object of header names and values, got []'],
     [{ url: '/', headers: { 'a b': 'c' } }, 'question.headers must be an object of header names and values, got "a b"'],
@@ -64,5 +65,5 @@ t.test('a wrong question says what is wrong', async t => {
     [{ url: '/', headers: { a: 'b\r\nc: d' } }, 'question.headers.a must be a string without line breaks, got "b\\r\\nc: d"'],
     [{ url: '/', body: {} }, 'question.body must be a string, got {}'],
     [{ url: '/', values: true }, 'question must be made of method, url, headers, body, got "values"']
-  ] as const) t.equal(wrong(readQuestion, given), message)
+  ] as const) t.equal(wrong(each => readQuestion(each, 'localhost'), given), message)
 })

@@ -47,12 +47,11 @@ class Row {
     const tally = this.#tally()
     const counts = countsOf(tally)
     const { deduplicated, requests, runs, runTimes, saved, waits } = tally
-    const { disabled } = this.#scope.requests.conductor
-    const isOff = this.#counted.every(({ route }) => route !== undefined && (disabled || route.disabled))
+    const state = this.#state()
     const variesOn = this.#counted.flatMap(({ route }) => route?.learned.all ?? [])
     // What is counted only ever grows.
-    const seen = [requests, runs, deduplicated, saved, waits.count, runTimes.count, variesOn.length, Number(isOff), ...counts]
-    if (this.#shown !== undefined && seen.every((number, place) => number === this.#seen[place])) return this.#shown
+    const seen = [requests, runs, deduplicated, saved, waits.count, runTimes.count, variesOn.length, ...counts]
+    if (this.#shown?.state === state && seen.every((number, place) => number === this.#seen[place])) return this.#shown
     this.#seen = seen
     const figures = figuresOf(tally)
     const parking = this.#counted[0]?.route?.parking
@@ -61,10 +60,17 @@ class Row {
       reasons: figures.reasons.slice(0, MOST),
       variesOn: variesOn.slice(0, MOST),
       ...parking !== undefined && { parking },
-      state: isOff ? 'off' : 'shares',
+      state,
       counts
     }
     return this.#shown
+  }
+
+  #state (): PageRoute['state'] {
+    const { disabled } = this.#scope.requests.conductor
+    if (this.#counted.every(({ route }) => route !== undefined && (disabled || route.disabled))) return 'off'
+    const mode = this.#counted.map(({ route }) => route?.observed?.mode).find(each => each !== undefined)
+    return mode === undefined ? 'shares' : mode === 'observe' ? 'observes' : 'verifies'
   }
 
   #tally (): Tally {

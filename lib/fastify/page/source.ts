@@ -53,7 +53,7 @@ export function pageSource (own: Scope): PageSource {
       const p99 = waitOf(scopes)
       const sum = (read: (scope: Scope) => number): number => scopes.reduce((total, scope) => total + read(scope), 0)
       return {
-        mode: scopes.every(({ requests }) => requests.conductor.disabled) ? 'off' : 'share',
+        mode: modeOf(scopes),
         totals: {
           counts,
           runs,
@@ -95,6 +95,12 @@ export function pageSource (own: Scope): PageSource {
     breakers: name => breakersOf(scopesOf(own)).filter(breaker => breaker.name === name)
   }
   return source
+}
+
+function modeOf (scopes: readonly Scope[]): PageFigures['mode'] {
+  if (scopes.every(({ requests }) => requests.conductor.disabled)) return 'off'
+  const routes = scopes.flatMap(({ routes }) => routes)
+  return routes.length > 0 && routes.every(({ observed }) => observed?.mode === 'observe') ? 'observe' : 'share'
 }
 
 /** False if there is no such route. */
