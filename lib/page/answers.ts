@@ -1,26 +1,17 @@
 /**
  * The live page's JSON, and what of an explanation is shown.
  *
- * Invariant: what did not change since the last look is not written anew. Nothing of a request is told that `reveal` does not name.
+ * Invariant: nothing of a request is told that `reveal` does not name.
  */
 import { hostname } from 'node:os'
 import type { Explanation } from '../../types/index.js'
 import type { DashboardSettings } from '../options/dashboard-options.js'
 import { EVERY, type History } from './history.js'
 import type { PageSource } from './source.js'
-import type { PageRoute, PageState } from './state.js'
+import type { PageState } from './state.js'
 
 const INSTANCE = `${hostname()}:${process.pid}`
 const STARTED_AT = Date.now() - process.uptime() * 1000
-
-/** The texts of routes, which are the same objects while nothing happens there. */
-const texts = new WeakMap<PageRoute, string>()
-
-function textOf (route: PageRoute): string {
-  let text = texts.get(route)
-  if (text === undefined) texts.set(route, text = JSON.stringify(route))
-  return text
-}
 
 /** @param since of the samples before the page has all */
 export function stateText (source: PageSource, history: History, { actions, reveal }: DashboardSettings, since: number): string {
@@ -35,7 +26,7 @@ export function stateText (source: PageSource, history: History, { actions, reve
     history: { every: EVERY, samples: history.since(since) },
     ...figures
   }
-  return `${JSON.stringify(state).slice(0, -1)},"routes":[${routes.map(textOf).join(',')}]}`
+  return `${JSON.stringify(state).slice(0, -1)},"routes":[${routes.join(',')}]}`
 }
 
 export function explanationText ({ cached, flight, ...explanation }: Explanation, reveal: DashboardSettings['reveal']): string {

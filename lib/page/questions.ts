@@ -19,7 +19,7 @@ const text: Parser<string> = (value, name) => isName(value) && value.length <= M
   ? value
   : fail(name, `a non-empty string of at most ${MOST} characters`, value)
 
-const method: Parser<string> = (value, name) => typeof value === 'string' && METHODS.includes(value.toUpperCase())
+const httpMethod: Parser<string> = (value, name) => typeof value === 'string' && METHODS.includes(value.toUpperCase())
   ? value.toUpperCase()
   : fail(name, 'an HTTP method', value)
 
@@ -61,7 +61,7 @@ const headers: Parser<Record<string, string>> = (value, name) => {
 export function readQuestion (given: unknown, host: string): InjectOptions {
   if (!isObject(given)) return fail('question', 'an object as JSON', given)
   const asked = read<Required<PageQuestion>>({
-    method,
+    method: httpMethod,
     url: (value, name) => typeof value === 'string' && value.length <= MOST && LOCAL_URL.test(value)
       ? value
       : fail(name, `a path such as '/search?q=a', of at most ${MOST} characters`, value),

@@ -68,9 +68,9 @@ export function servePage (fastify: FastifyInstance, settings: DashboardSettings
       await send(reply, JSON_TYPE, stateText(source, history, settings, since > 0 ? since : 0))
     })
     route('POST', '/explain', 'deed', async (request, reply) => {
-      const { host, ':authority': authority = '' } = request.raw.headers
+      const { host, ':authority': authority } = request.raw.headers
       await answer(reply, async () => {
-        const question = readQuestion(parsed(request), host ?? authority)
+        const question = readQuestion(parsed(request), String(host ?? authority))
         return explanationText(await source.explain(question, reveal.includes('values')), reveal)
       })
     })

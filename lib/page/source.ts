@@ -1,14 +1,17 @@
 /**
  * What the live page is given: figures to tell, and what its forms and buttons do.
  *
- * Invariant: to read figures changes nothing. A route that is the same object as at the last look has the same figures.
+ * Invariant: to read figures changes nothing.
  */
 import type { InjectOptions } from 'fastify'
 import type { Clock, Explanation, Purge, RouteSelector } from '../../types/index.js'
 import type { PageSample, PageState } from './state.js'
 
 /** All that is told but for what the page knows itself. */
-export type PageFigures = Omit<PageState, 'version' | 'instance' | 'startedAt' | 'at' | 'actions' | 'reveal' | 'history'>
+export interface PageFigures extends Omit<PageState, 'version' | 'instance' | 'startedAt' | 'at' | 'actions' | 'reveal' | 'history' | 'routes'> {
+  /** Each a `PageRoute` as JSON: most are the same as at the last look. */
+  readonly routes: readonly string[]
+}
 
 /** What of requests is shown. */
 export interface Revealed {

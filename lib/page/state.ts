@@ -98,6 +98,7 @@ export interface PageState {
   readonly limits: { readonly flights: number, readonly waiters: number, readonly bytes: number }
   /** Every so many milliseconds one sample of all outcomes so far and of those who wait; the oldest first, five minutes at most. */
   readonly history: { readonly every: number, readonly samples: readonly PageSample[] }
+  /** Of more than 40 that are busy, reasons and times may be those of some looks before. */
   readonly routes: readonly PageRoute[]
   /** Those with the most waiters first; at most 20. */
   readonly flights: readonly PageFlight[]
@@ -106,6 +107,7 @@ export interface PageState {
   readonly breakers: readonly BreakerFigures[]
   readonly coordinators: readonly CoordinationFigures[]
   readonly stores: readonly StoreFigures[]
+  /** At most 100, the most urgent of each registration first; a few seconds old. */
   readonly advice: readonly Advice[]
 }
 

@@ -215,3 +215,17 @@ t.test('of very many queues and breakers those are told that matter most', async
   const { breakers, queues } = await stateOf(server)
   t.strictSame([queues.length, breakers.length, breakers[0]?.name, breakers[0]?.state], [50, 50, 'GET /59', 'open'])
 })
+
+t.test('advice and what observing finds are told, worked out every few seconds at most', async t => {
+  const clock = new TestClock()
+  let names = 0
+  const server = await serve(t, app => {
+    app.get('/home', { config: { coalesce: { observe: true } } }, async () => ({ name: `name ${names++}` }))
+  }, page({}, { clock }))
+  t.match(rowOf(await stateOf(server), '/home'), { state: 'observes', observed: { verdict: 'too-few', requests: 0 } })
+  for (let request = 0; request < 40; request++) await server.get('/home')
+  t.equal(rowOf(await stateOf(server), '/home')?.observed?.requests, 0, 'not worked out anew')
+  clock.advance(3_000)
+  t.ok(rowOf(await stateOf(server), '/home')?.observed?.requests as number > 0)
+  t.ok(Array.isArray((await stateOf(server)).advice))
+})

@@ -13,6 +13,10 @@ const MOST_CHARACTERS = 64
 export class LearnedNames {
   #names: Map<string, VariesOn> | undefined
 
+  get size (): number {
+    return this.#names?.size ?? 0
+  }
+
   get all (): readonly VariesOn[] {
     return [...this.#names?.values() ?? []]
   }

@@ -4,7 +4,7 @@
  * Invariant: bounded, and so is the work, however much is cached. A store that fails has nothing to tell. Keys and tags only if they are to be
  * shown.
  */
-import type { GuardedStore } from '../../engine/cache/guarded-store.js'
+import type { GuardedStore, Listed } from '../../engine/cache/guarded-store.js'
 import type { Revealed } from '../../page/source.js'
 import type { PageKept } from '../../page/state.js'
 import { inventory } from '../cache/inventory.js'
@@ -43,7 +43,12 @@ function add (sizes: Sizes, { store }: GuardedStore): void {
 }
 
 function entriesOf (guarded: GuardedStore, keys: boolean): Entries {
-  const found = inventory(guarded.entries(MOST_LOOKED_AT) ?? [], false, guarded.now()).slice(0, MOST)
+  const now = guarded.now()
+  const looked = (most: number): readonly Listed[] => guarded.entries(most) ?? []
+  const first = looked(MOST)
+  const some = inventory(first, false, now)
+  // Fewer than there may be: some were results of functions.
+  const found = some.length < first.length ? inventory(looked(MOST_LOOKED_AT), false, now).slice(0, MOST) : some
   return found.map(({ age, bytes, fresh, key, route, status, tags }) => ({
     route,
     status,

@@ -10,9 +10,10 @@ import { figuresOfStore } from '../../observers/process-figures.js'
 import type { PageFigures, PageSource, Revealed } from '../../page/source.js'
 import { SERIES } from '../../page/state.js'
 import type { Scope } from '../scope.js'
+import { Findings } from './findings.js'
 import { flightsOf } from './flights.js'
 import { keptOf } from './kept.js'
-import { countsOf, Rows } from './routes.js'
+import { Rows } from './routes.js'
 
 /** The most queues, breakers, coordinators and stores of each kind. */
 const MOST = 50
@@ -25,10 +26,11 @@ function scopesOf (scope: Scope): Scope[] {
 /** @param own of the context that has the page */
 export function pageSource (own: Scope): PageSource {
   const { clock, maxFlights, maxRecordedBytes, maxWaiters } = own.settings
+  const findings = new Findings(clock, () => scopesOf(own))
   const rows = new Map<Scope, Rows>()
   const rowsOf = (scope: Scope): Rows => {
     let found = rows.get(scope)
-    if (found === undefined) rows.set(scope, found = new Rows(scope))
+    if (found === undefined) rows.set(scope, found = new Rows(scope, findings))
     return found
   }
 
@@ -38,12 +40,10 @@ export function pageSource (own: Scope): PageSource {
     sample () {
       const counts = SERIES.map(() => 0)
       let [runs, waiters] = [0, 0]
-      for (const { source, tallies } of scopesOf(own)) {
-        waiters += source.waiters()
-        for (const tally of tallies) {
-          runs += tally.runs
-          for (const [place, count] of countsOf(tally).entries()) counts[place]! += count
-        }
+      for (const scope of scopesOf(own)) {
+        waiters += scope.source.waiters()
+        for (const tally of scope.tallies) runs += tally.runs
+        rowsOf(scope).addTo(counts)
       }
       return { counts, runs, waiters }
     },
@@ -64,14 +64,14 @@ export function pageSource (own: Scope): PageSource {
           bytes: sum(({ source }) => source.recordedBytes())
         },
         limits: { flights: maxFlights, waiters: maxWaiters, bytes: maxRecordedBytes },
-        routes: scopes.flatMap(scope => rowsOf(scope).shown()),
+        routes: scopes.flatMap(scope => rowsOf(scope).texts()),
         flights: flightsOf(scopes.flatMap(({ leaders }) => leaders()), clock.now(), revealed),
         kept: keptOf(scopes.flatMap(({ stores }) => stores()), revealed),
         queues: urgent(figuresOf(distinct(scopes, ({ source }) => source.queues())), ({ running, waiting }) => running + waiting),
         breakers: urgent(figuresOf(breakersOf(scopes)), ({ state }) => state === 'closed' ? 0 : 1),
         coordinators: distinct(scopes, ({ source }) => source.coordinations()).slice(0, MOST),
         stores: distinct(scopes, ({ source }) => source.stores()).flatMap(store => figuresOfStore(store) ?? []).slice(0, MOST),
-        advice: []
+        advice: findings.advice()
       }
     },
     async explain (request, values) {
@@ -99,8 +99,8 @@ export function pageSource (own: Scope): PageSource {
 
 function modeOf (scopes: readonly Scope[]): PageFigures['mode'] {
   if (scopes.every(({ requests }) => requests.conductor.disabled)) return 'off'
-  const routes = scopes.flatMap(({ routes }) => routes)
-  return routes.length > 0 && routes.every(({ observed }) => observed?.mode === 'observe') ? 'observe' : 'share'
+  const isObserved = ({ routes }: Scope): boolean => routes.every(({ observed }) => observed?.mode === 'observe')
+  return scopes.some(({ routes }) => routes.length > 0) && scopes.every(isObserved) ? 'observe' : 'share'
 }
 
 /** False if there is no such route. */
@@ -135,7 +135,7 @@ function urgent<T> (all: T[], weight: (one: T) => number): T[] {
 function waitOf (scopes: readonly Scope[]): number | undefined {
   const waits = scopes.flatMap(({ buckets, tallies }) => {
     const all = new Distribution(buckets.wait)
-    for (const tally of tallies) all.add(tally.waits)
+    for (const { waits } of tallies) if (waits.count > 0) all.add(waits)
     return all.count === 0 ? [] : [all.quantile(0.99) * 1000]
   })
   return waits.length === 0 ? undefined : Math.max(...waits)
