@@ -45,7 +45,7 @@ async function answerOf (target: URL, headers: Headers, patience: number, most: 
   return await new Promise<Answer>((resolve, reject) => {
     const failed = (error: Error & { readonly code?: string }): void => {
       clearTimeout(late)
-      reject(error.code === undefined ? error : new Error(`${origin} cannot be asked (is the app running there?): ${harmless(error.message === '' ? error.code : error.message)}`))
+      reject(error.code === undefined ? error : new Error(`${origin} cannot be asked (is the app running there?): ${error.code}`))
     }
     const asked = (target.protocol === 'https:' ? secure : plain)(target, { headers: { accept: 'application/json', ...headers } as Record<string, string>, agent: false })
     const late = setTimeout(() => { giveUp(`${origin} does not answer within ${patience / 1000} s`) }, patience)

@@ -119,8 +119,24 @@ t.test('a route that shares nothing is advised what its warning says, and is war
   const { advice: [advice] } = server.app.coalesce.report()
   t.match(advice, { id: 'nothing-shared/credentials-cookie', patch: { cookies: { ignore: ['_ga'] } } })
   t.ok(log.event('nothing-shared-credentials-cookie')[0]?.msg.includes(String(advice?.text.slice(0, -1))), 'in the same words')
+  clock.advance(2000)
+  t.equal(clock.timers, 0, 'of which nothing more is to be said')
+})
+
+t.test('a route whose runs all split is warned of once only as well', async t => {
+  const clock = new TestClock()
+  const log = lines('warn')
+  const handler = held()
+  const server = await serve(t, app => {
+    app.get('/word', { config: { coalesce: true } }, async (request, reply) => {
+      await handler(request, reply)
+      return request.headers['accept-language']
+    })
+  }, { clock }, { logger: log.logger })
+  await meet(server, handler, Array.from({ length: 120 }, (_, index) => () => server.get('/word', { headers: { 'accept-language': `l${index}` } })))
   clock.advance(HOUR)
-  t.equal(log.all.length, 1)
+  t.strictSame(log.all.map(({ coalesce }) => coalesce?.event), ['nothing-shared-split-header'])
+  t.strictSame(server.app.coalesce.report().advice.map(({ id }) => id), ['nothing-shared/split-header'])
 })
 
 t.test('that advice is silenced by the name of the warning', async t => {
@@ -173,6 +189,7 @@ t.test('a route whose response depends on a cookie is told of as a leak, by repo
 
 t.test('a route whose response is the same for all is safe, and what makes no difference is advised to be ignored', async t => {
   const server = await serve(t, app => { app.get('/home', { config: { coalesce: { credentials: { remove: ['cookie'] } } } }, async () => ({ hero: 'sea' })) }, { clock: new TestClock(), ...BUDGET })
+  t.match(server.app.coalesce.report(), { routes: [{ verdict: 'too-few', shareable: 0 }], advice: [] }, 'before the first request')
   await observe(server)
   const { advice, assertSafe, routes } = server.app.coalesce.report()
   t.match(routes, [{ verdict: 'equal' }])

@@ -92,6 +92,14 @@ GET /search
 `)
 })
 
+t.test('no timer is left of a page that has answered', async t => {
+  const timers = (): number => process.getActiveResourcesInfo().filter(name => name === 'Timeout').length
+  const origin = await answers(t, 200, state)
+  const before = timers()
+  await askPage(new URL(origin), {}, 600_000)
+  t.equal(timers(), before)
+})
+
 t.test('an app of which all is well has a short one', async t => {
   const origin = await answers(t, 200, { ...state, mode: 'asleep', routes: [], advice: [] })
   t.equal((await run(origin)).out, `${origin}/coalesce: host:1, asleep\n\nNo route is coalesced.\n\nNothing is advised.\n`)
@@ -104,6 +112,8 @@ t.test('with --json all that the page knows is printed, with --check a leak make
   const checked = await run(origin, '--check')
   t.same([checked.code, checked.err], [1, 'fastify-coalesce: it leaks, or would: GET /home, GET /unknown, GET /echo\n'])
   t.match(checked.out, /^route /m, 'the report is there as well')
+  const advised = await answers(t, 200, { ...state, routes: [route('/plain')] })
+  t.same([(await run(advised, '--check')).code, (await run(advised)).code], [1, 0])
   const silenced = await answers(t, 200, { ...state, routes: [route('/plain')], advice: [] })
   t.equal((await run(silenced, '--check')).code, 0)
 })

@@ -101,6 +101,7 @@ t.test('followers that skip gates are told of', t => {
   })
   t.equal(only({ figures: { parking } }), undefined)
   t.equal(only({ options: { hook: 'onRequest' } }), undefined)
+  t.equal(only({ options: { hook: 'onRequest' }, figures: { parking: undefined } as never }), undefined, 'where it is not known')
   t.equal(only({ options: { hook: 'onRequest' }, figures: { parking, totalRequests: 99 } }), undefined)
   t.equal(only({ options: { hook: 'onRequest' }, figures: { parking, deduplicatedRequests: 0 } }), undefined)
   t.end()

@@ -104,6 +104,11 @@ t.test('what is of its own request is never shared, whatever the key is', t => {
   t.end()
 })
 
+t.test('of what is of its own request nothing in the key helps', t => {
+  t.equal(leakOf([difference('cookie ab')], {}, { verdict: 'echo' }).patch, undefined)
+  t.end()
+})
+
 t.test('of many places a few are named, and their names are made harmless', t => {
   const { text } = leakOf(Array.from({ length: 9 }, (_, index) => difference(undefined, { path: `$.\u001b[3${index}m\u202e` })))
   t.equal([...text.matchAll(/differs for/g)].length, 4)

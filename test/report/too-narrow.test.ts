@@ -68,6 +68,11 @@ t.test('what may say who is asking is never advised to be left out', t => {
   t.end()
 })
 
+t.test('a header that means credentials stays in the key: without it requests would not take part', t => {
+  t.strictSame(narrow([part(['header x-tenant'])], { headers: ['x-tenant'], credentials: { add: ['x-tenant'] } }), [])
+  t.end()
+})
+
 t.test('too few pairs, and a key that lacks something, are no reason to leave anything out', t => {
   t.strictSame(narrow([part(['?x'], { pairs: 29 }), part(['?y'], { upTo: 0.11 })]), [])
   for (const verdict of ['differs', 'unknown', 'echo'] as const) {
