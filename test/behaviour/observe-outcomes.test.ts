@@ -1,6 +1,7 @@
 /**
  * An observed route shares nothing, and counts what would have become of its requests.
  */
+import { connect } from 'node:net'
 import { Readable } from 'node:stream'
 import replyFrom from '@fastify/reply-from'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
@@ -9,7 +10,7 @@ import t from 'tap'
 import type { CoalesceRouteOptions } from '../../types/index.js'
 import { held, meet, queue, times } from '../fixtures/crowd.js'
 import { gate, TestClock, until } from '../fixtures/gate.js'
-import { outcomes } from '../fixtures/observed.js'
+import { observedRoute, outcomes } from '../fixtures/observed.js'
 import { serve, type TestServer } from '../fixtures/server.js'
 
 const OBSERVE = { observe: true } as const
@@ -19,6 +20,12 @@ async function app (
   t: Parameters<typeof serve>[0], handler: (request: FastifyRequest, reply: FastifyReply) => unknown, config: CoalesceRouteOptions = {}, more: Parameters<typeof serve>[2] = {}
 ): Promise<TestServer> {
   return await serve(t, app => { app.get('/', { config: { coalesce: { ...OBSERVE, ...config } } }, handler as never) }, more)
+}
+
+/** Waits until it is known what would have become of so many requests. */
+async function counted (server: TestServer, count = 1): Promise<void> {
+  const { outcomes } = observedRoute(server.app, '/')
+  await until(() => [...outcomes.values()].reduce((sum, each) => sum + each, 0) >= count)
 }
 
 t.test('of requests at the same time each runs its handler, one would have led and the others followed', async t => {
@@ -50,6 +57,18 @@ t.test('who comes after the one that would have led was answered would lead itse
   gates[2]?.open()
   await Promise.all([first[1], third])
   t.same(await outcomes(server.app), { 'leader shared': 2, 'follower shared': 1 })
+})
+
+t.test('a client that reads slowly keeps nobody from leading: its response is there already', async t => {
+  const server = await app(t, () => 'x'.repeat(30_000_000), { maxBodyBytes: 100_000_000 })
+  const slow = connect(server.port, '127.0.0.1')
+  t.teardown(() => { slow.destroy() })
+  slow.pause()
+  slow.write(`GET / HTTP/1.1\r\nHost: 127.0.0.1:${server.port}\r\n\r\n`)
+  await server.arrived(1)
+  await server.get('/')
+  await counted(server)
+  t.same(await outcomes(server.app), { 'leader shared': 1 })
 })
 
 t.test('who comes within ttl would have hit', async t => {
@@ -171,7 +190,7 @@ t.test('a failure would have been shared as such, and a client that leaves is to
   waiting.request.destroy()
   await t.rejects(waiting)
   await until(() => server.app.coalesce.stats().totalRequests === 2)
-  for (let turn = 0; turn < 100 && (await outcomes(server.app))['leader client-left'] === undefined; turn++) await new Promise(resolve => setImmediate(resolve))
+  await counted(server, 2)
   t.same(await outcomes(server.app), { 'leader failed': 1, 'leader client-left': 1 })
 })
 
@@ -217,13 +236,20 @@ t.test('values of headers that a handler reads would have told responses apart',
   t.same(server.app.coalesce.stats().routes[0]?.variesOn, [{ name: 'accept-language', learnedFrom: 'handler' }])
 })
 
-t.test('cookies that the route ignores are seen by its handler, and do not count', async t => {
-  const handler = held((request: FastifyRequest) => request.headers.cookie ?? 'none')
-  const server = await app(t, handler, { cookies: { ignore: ['_ga'] } })
-  const answers = await meet(server, handler, ['_ga=1', '_ga=2', 'b=1'].map(cookie => () => server.get('/', { headers: { cookie } })))
-  t.same(answers.map(({ body }) => body), ['_ga=1', '_ga=2', 'b=1'])
-  t.same(await outcomes(server.app), { 'leader shared': 1, 'follower shared': 1, 'bypass credentials': 1 })
-})
+for (const reads of [false, true]) {
+  t.test(`cookies that the route ignores are seen by its handler, and do not count${reads ? ', although a hook reads them' : ''}`, async t => {
+    const handler = held((request: FastifyRequest) => request.headers.cookie ?? 'none')
+    const seen: unknown[] = []
+    const server = await serve(t, app => {
+      if (reads) app.addHook('onRequest', async request => { seen.push(request.headers.cookie) })
+      app.get('/', { config: { coalesce: { ...OBSERVE, cookies: { ignore: ['_ga'] } } } }, handler)
+    })
+    const answers = await meet(server, handler, ['_ga=1', '_ga=2', 'b=1'].map(cookie => () => server.get('/', { headers: { cookie } })))
+    t.same(answers.map(({ body }) => body), ['_ga=1', '_ga=2', 'b=1'])
+    t.same(await outcomes(server.app), { 'leader shared': 1, 'follower shared': 1, 'bypass credentials': 1 })
+    t.equal(seen.length, reads ? 3 : 0)
+  })
+}
 
 t.test('explain says that the route is observed, and what the key is made of', async t => {
   const server = await app(t, () => 'ok')

@@ -85,11 +85,15 @@ t.test('if its own run fails, a request gets what it would have been given', asy
 })
 
 t.test('a request verifies only where its run may begin at once', async t => {
-  const handler = held(() => 'ok')
-  const server = await app(t, handler, {}, { queue: { maxRuns: 1 }, ttl: '1m' })
-  await meet(server, handler, times(3, server, '/'))
-  t.same(reasons(server), { 'follower shared': 2, 'leader shared': 1 }, 'the slot is not free yet')
-  t.equal(observedRoute(server.app, '/').comparison.skipped.busy, 2)
+  const slow = held(() => 'slow')
+  const server = await app(t, (request, reply) => 'slow' in (request.query as object) ? slow(request, reply) : 'ok', {}, { queue: { maxRuns: 1 }, ttl: '1m' })
+  await server.get('/')
+  const [running] = await queue(server, times(1, server, '/?slow'))
+  t.equal((await server.get('/')).body, 'ok')
+  t.same(reasons(server), { 'hit fresh': 1, 'leader shared': 1 }, 'there is no slot')
+  t.equal(observedRoute(server.app, '/').comparison.skipped.busy, 1)
+  slow.gate.open()
+  await running
   await server.get('/')
   t.equal(reasons(server)['alone verified'], 1)
 })
