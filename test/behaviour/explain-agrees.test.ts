@@ -103,6 +103,10 @@ const rows: readonly Row[] = [
   { expected: 'bypass/body-unknown', route: { method: ['POST'] }, coalesce: { body: { maxBytes: 1 } }, request: { method: 'POST', payload: { a: 'long' } } },
   { expected: 'bypass/disabled', before: ({ app }) => { app.coalesce.disable() } },
   { expected: 'bypass/disabled', before: ({ app }) => { app.coalesce.disable({ url: '/' }) } },
+  { expected: 'bypass/observed', coalesce: { observe: true } },
+  { expected: 'bypass/observed', coalesce: { observe: true }, request: { headers: { authorization: 'Bearer x' } } },
+  { expected: 'bypass/disabled', coalesce: { observe: true }, before: ({ app }) => { app.coalesce.disable() } },
+  { expected: 'shed/queue-full', coalesce: { ...full, observe: true }, before: busy },
   { expected: 'bypass/max-flights', options: { maxFlights: 0 } },
   { ...held, expected: 'bypass/max-waiters', options: { maxWaiters: 0 } },
   { ...held, expected: 'bypass/max-waiters-per-key', coalesce: { maxWaitersPerKey: 0 } },
@@ -230,7 +234,7 @@ const rows: readonly Row[] = [
 /** Only a run tells. */
 const AFTER = [
   'shared', 'failed', 'split', 'client-left', 'answered-elsewhere', 'cut-off', 'unheard', 'no-reply', 'hook-failed', 'handler-timeout',
-  'flight-timeout', 'wait-timeout', 'vary', 'peer-lost', 'queue-timeout', 'evicted'
+  'flight-timeout', 'wait-timeout', 'vary', 'peer-lost', 'queue-timeout', 'evicted', 'verified'
 ]
 
 async function certified ({ raw }: FastifyRequest): Promise<void> {
