@@ -110,6 +110,11 @@ t.test('the page opens over HTTP/2', async t => {
   t.match(await get('/coalesce/'), { status: 200, body: /<!doctype html>/i })
   t.equal(JSON.parse((await get('/coalesce/state')).body).version, 1)
   t.equal((await get('/coalesce/', { ':authority': 'evil.example' })).status, 403)
+  const stream = session.request({ ':path': '/coalesce/explain', ':method': 'POST', 'content-type': 'application/json', 'x-coalesce-page': '1' })
+  stream.end('{"url":"/nowhere"}')
+  let explained = ''
+  for await (const chunk of stream) explained += String(chunk)
+  t.match(JSON.parse(explained), { summary: 'no route of the app matches' })
 })
 
 t.test('the page is neither coalesced nor counted, is no page of an API, and is not logged', async t => {

@@ -12,29 +12,31 @@ const MOST = 20
 export const LONGEST_KEY = 512
 
 type Leader = Participant<unknown>
+type Flight = NonNullable<Leader['flight']>
 
 /** @param now by the clock of the registration */
 export function flightsOf (leaders: readonly Leader[], now: number, { ids, keys }: Revealed): PageFlight[] {
   return busiest(leaders).map(leader => {
-    const { flight, id, tally: { method, route } } = leader
+    const { id, tally: { method, route } } = leader
+    const flight = leader.flight as Flight
     return {
       method,
       route,
-      age: now - (flight?.since ?? now),
-      waiters: flight?.followers ?? 0,
+      age: now - flight.since,
+      waiters: flight.followers,
       phase: phaseOf(leader),
       // What stands in for another process has none.
       ...ids && id !== '' && { leaderId: id },
-      ...keys && flight !== undefined && { key: flight.key.slice(0, LONGEST_KEY) }
+      ...keys && { key: flight.key.slice(0, LONGEST_KEY) }
     }
   })
 }
 
 function busiest (leaders: readonly Leader[]): Leader[] {
-  const waiters = (leader: Leader | undefined): number => leader?.flight?.followers ?? -1
+  const waiters = ({ flight }: Leader): number => (flight as Flight).followers
   let found: Leader[] = []
   for (const leader of leaders) {
-    if (found.length >= MOST && waiters(leader) <= waiters(found[MOST - 1])) continue
+    if (found.length >= MOST && waiters(leader) <= waiters(found[MOST - 1] as Leader)) continue
     found.push(leader)
     // Seldom: most have fewer than those that were found.
     found = found.sort((one, other) => waiters(other) - waiters(one)).slice(0, MOST)

@@ -88,8 +88,9 @@ export function pageSource (own: Scope): PageSource {
       const methods = selector.method.split(',')
       // Its HEAD route is a part of it, and mostly not to be seen.
       if (methods.includes('GET')) methods.push('HEAD')
-      const done = scopes.flatMap(scope => methods.map(method => isDone(() => { change(scope, { url, method }) })))
-      if (!done.includes(true)) throw new UnknownRouteError(`${selector.method} ${url}`)
+      const found = scopes.flatMap(scope => methods.filter(method => hasRoute(scope, url, method)).map(method => [scope, method] as const))
+      if (found.length === 0) throw new UnknownRouteError(`${selector.method} ${url}`)
+      for (const [scope, method] of found) change(scope, { url, method })
     },
     purge (purge) { own.api.invalidate(purge) },
     breakers: name => breakersOf(scopesOf(own)).filter(breaker => breaker.name === name)
@@ -103,15 +104,8 @@ function modeOf (scopes: readonly Scope[]): PageFigures['mode'] {
   return scopes.some(({ routes }) => routes.length > 0) && scopes.every(isObserved) ? 'observe' : 'share'
 }
 
-/** False if there is no such route. */
-function isDone (change: () => void): boolean {
-  try {
-    change()
-    return true
-  } catch (error) {
-    if (error instanceof UnknownRouteError) return false
-    throw error
-  }
+function hasRoute ({ routes }: Scope, url: string, method: string): boolean {
+  return routes.some(({ methods, urls }) => urls.includes(url) && methods.includes(method))
 }
 
 function distinct<T> (scopes: readonly Scope[], read: (scope: Scope) => Iterable<T>): T[] {
