@@ -21,7 +21,8 @@ expectType<
   'FlightTimeoutError' | 'MetricTakenError' | 'FellBehindError' | 'OtherVariantError' | 'WrongLengthError' |
   'NotListableError' | 'NotKeptError' | 'RefreshError' | 'NotExplainableError' | 'RedisUnusableError' |
   'BatchResultError' |
-  'QueueFullError' | 'QueueTimeoutError' | 'BreakerOpenError'
+  'QueueFullError' | 'QueueTimeoutError' | 'BreakerOpenError' |
+  'UnsafeError' | 'UnguardedPageError' | 'PageRefusedError' | 'UnknownBreakerError'
 >({} as keyof typeof errors)
 
 // Errors are errors, made with what their messages need.
