@@ -3,7 +3,7 @@
  * The example server and what it is about: 500 clients ask for the same word at once, with and without coalescing. A third route is
  * protected as well, and the database can be broken and mended, to see what clients get meanwhile.
  *
- * Its page at / shows live figures to a browser, and the same as JSON to curl.
+ * The live page is at /coalesce. The page at / has commands to try and a few figures, and the same as JSON for curl.
  *
  * Run it: npm start
  *         npm start -- --port 3001   on another port (or PORT=3001 npm start)
@@ -115,7 +115,7 @@ export async function build (database = new Database()) {
   const app = Fastify()
   // For terminals.
   app.setReplySerializer(payload => `${JSON.stringify(payload)}\n`)
-  await app.register(coalesce, { metrics: true })
+  await app.register(coalesce, { metrics: true, dashboard: { public: true, actions: true } })
 
   /** @param {import('fastify').FastifyRequest} request */
   async function lookUp (request) {
@@ -171,7 +171,7 @@ export async function build (database = new Database()) {
     const { state, retryAfter, shed } = breaker.figures()
     return {
       about: 'fastify-coalesce: of identical concurrent requests one runs the handler',
-      try: [COALESCED, UNCOALESCED, PROTECTED, BATCHED, '/metrics'].map(route => urlOf(origin, route)),
+      try: ['/coalesce', COALESCED, UNCOALESCED, PROTECTED, BATCHED, '/metrics'].map(route => urlOf(origin, route)),
       fiftyClients: {
         coalesced: fiftyClients(origin, COALESCED),
         uncoalesced: fiftyClients(origin, UNCOALESCED),
@@ -344,7 +344,8 @@ async function main () {
   }
 
   console.log(`
-The server is up. Its page shows live figures: ${origin}/
+The server is up. See what goes on in it live: ${origin}/coalesce
+Commands to try, in a browser: ${origin}/
 
 What do 50 clients at once cost? Their number, and which query answered them:
 
