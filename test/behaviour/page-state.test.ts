@@ -97,16 +97,18 @@ t.test('stores that cannot tell, or fail, have nothing to tell, and one of sever
     entries (): never { throw new Error('no') }
   }
   const shared = memoryStore()
+  let three: () => Promise<unknown> = async () => {}
   const endless: Store = { ...shared, size: undefined as never, entries: function * () { for (;;) yield {} as Entry } }
   const server = await serve(t, app => {
     app.get('/', { config: { coalesce: { ttl: '1m' } } }, async () => 'body')
     app.coalesce.deduplicate(async () => 1, { key: () => 'key', name: 'one', ttl: '1m', store: broken })
     app.coalesce.deduplicate(async () => 1, { key: () => 'key', name: 'two', ttl: '1m', store: endless })
-    app.coalesce.deduplicate(async () => 1, { key: () => 'key', name: 'three', ttl: '1m' })
+    three = app.coalesce.deduplicate(async () => 1, { key: () => 'key', name: 'three', ttl: '1m' })
   }, page({}, { store: shared, warnings: false }))
   await server.get('/')
+  await three()
   const { kept, routes } = await stateOf(server)
-  t.match(kept, { entries: 1, list: [{ route: '/' }] })
+  t.match(kept, { entries: 2, list: [{ route: '/' }] }, 'results of functions are counted, and not listed')
   t.equal(kept.list.length, 1)
   t.strictSame(routes.filter(({ method }) => method === 'FUNCTION').map(({ route, state }) => [route, state]), [['one', 'shares'], ['two', 'shares'], ['three', 'shares']])
 })
