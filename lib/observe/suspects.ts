@@ -13,6 +13,8 @@ import type { Inputs } from './sighting.js'
 const FEWEST = 5
 const FEWEST_SAME = 10
 const LEAST = 0.02
+/** Of what differs in nearly every pair nothing is known, unless the place does so as well. */
+const NEARLY_ALL = 0.9
 const MOST_CAUSES = 2
 
 /** Of a pair: what two requests say besides their key. */
@@ -67,7 +69,8 @@ export class Suspects {
 
 /** Those that explain a place best, the best first. */
 export function causesOf (suspects: Suspects, place: number): readonly DifferenceCause[] {
-  const lift = ({ whenDiffers, whenSame = whenDiffers / 2 }: DifferenceCause): number => whenDiffers - whenSame
+  const lift = ({ whenDiffers, whenSame = whenDiffers < NEARLY_ALL ? whenDiffers : whenDiffers / 2 }: DifferenceCause): number =>
+    whenDiffers - whenSame
   return suspects.causes(place).filter(cause => cause.whenDiffers > LEAST && lift(cause) > 0)
     .sort((one, other) => lift(other) - lift(one)).slice(0, MOST_CAUSES)
 }

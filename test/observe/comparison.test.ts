@@ -160,6 +160,14 @@ t.test('the input that goes with a difference is named', async t => {
   t.notOk(JSON.stringify(difference).includes('header accept'))
 })
 
+t.test('what differs in all pairs explains nothing that differs in some of them', async t => {
+  const route = new Route()
+  for (let count = 0; count < 100; count++) {
+    route.see({ client: undefined, outside: { 'header user-agent': `agent ${count}` }, body: JSON.stringify({ hero: count % 4 < 2 }) })
+  }
+  t.match(route.comparison.findings().differences, [{ path: '$.hero', causes: [] }])
+})
+
 t.test('inputs are asked for only once responses have differed', async t => {
   const route = new Route()
   let asked = 0

@@ -94,8 +94,10 @@ export function outsideOf (compared: Compared, names: readonly string[]): Inputs
   const { headers } = request
   const collected = new Collected()
   if (!names.includes(CLIENT_ADDRESS)) collected.add('address', String(compared.value(CLIENT_ADDRESS)))
-  if (!names.includes('cookie')) {
-    for (const [name, value] of cookiesOf(request)) if (!settings.cookies.key.includes(name)) collected.add(`cookie ${name}`, value)
+  for (const [name, value] of cookiesOf(request)) {
+    // Those that the route ignores tell no variants apart, whatever reads them.
+    const isOutside = !names.includes('cookie') || settings.cookies.ignores?.(name) === true
+    if (isOutside && !settings.cookies.key.includes(name)) collected.add(`cookie ${name}`, value)
   }
   for (const [name, value, isCovered] of parametersOf(request, settings)) {
     if (!isCovered || settings.key !== undefined) collected.add(parameter(name), value)

@@ -7,6 +7,7 @@ import type { Clock } from '../../../types/index.js'
 import type { Allowance } from '../../observe/allowance.js'
 import { Comparison, type PairVerdict } from '../../observe/comparison.js'
 import { Sampler } from '../../observe/sampler.js'
+import { shown } from '../../observers/advice.js'
 import { increase, type Tally } from '../../observers/tally.js'
 import type { Log } from '../../observers/observer.js'
 import { quiet, warn } from '../../observers/warn.js'
@@ -93,21 +94,24 @@ export class ObservedRoute {
   /** Clients are given what is not theirs. */
   #differs (): void {
     const { clock, switchOff } = this.#surroundings
-    const { method, route } = this.tally
-    const fields = { event: 'observed-difference', method, route }
+    const isOff = this.#settings.onMismatch === 'disable'
     this.#differences++
-    if (this.#settings.onMismatch === 'disable') {
-      switchOff()
-      this.#log.error({ coalesce: { ...fields, differences: this.#differences } },
-        'coalesce: the response to a request differs from the one that it would have been given, so this route is switched off, as by coalesce.disable')
-      this.#differences = 0
-    } else if (clock.now() - this.#warnedAt >= HOUR) {
-      this.#warnedAt = clock.now()
-      this.#log.warn({ coalesce: { ...fields, differences: this.#differences } },
-        'coalesce: the response to a request differs from the one that it would have been given; coalesce.report() says where ' +
-        '(fastify-coalesce/docs/observe.md)')
-      this.#differences = 0
-    }
+    if (isOff) switchOff()
+    else if (clock.now() - this.#warnedAt < HOUR) return
+    this.#warnedAt = clock.now()
+    const { method, route } = this.tally
+    const fields = { event: 'observed-difference', method, route, differences: this.#differences, ...this.#worst() }
+    this.#differences = 0
+    const what = 'coalesce: the response to a request differs from the one that it would have been given'
+    const where = 'coalesce.report() says where (fastify-coalesce/docs/observe.md)'
+    if (isOff) this.#log.error({ coalesce: fields }, `${what}, so this route is switched off, as by coalesce.disable; ${where}`)
+    else this.#log.warn({ coalesce: fields }, `${what}; ${where}`)
+  }
+
+  /** Where responses differ most, and what goes with it. */
+  #worst (): { readonly path?: string, readonly causes?: readonly string[] } {
+    const [worst] = this.comparison.findings().differences
+    return worst === undefined ? {} : { path: shown(worst.path), causes: worst.causes.map(({ name }) => shown(name)) }
   }
 
   #failed (error: unknown): void {

@@ -31,6 +31,8 @@ t.test('parts of a key and what it leaves out have names', async t => {
   const outside = outsideOf(of, ['accept-language'])
   t.same([...outside.keys()].filter(name => name !== 'header user-agent').sort(), ['?seen', 'address', 'cookie ab', 'header x-other'])
   t.notOk(outsideOf(of, ['cookie', '(ip)']).has('cookie ab'), 'what tells variants apart is in the key')
+  const ignoring = await compared('/7', { cookie: 'theme=dark; ab=a; lang=de' }, { cookies: { key: ['theme'], ignore: ['ab'] } })
+  t.same([...outsideOf(ignoring, ['cookie']).keys()].filter(name => name.startsWith('cookie')), ['cookie ab'], 'ignored cookies tell no variants apart')
 })
 
 t.test('names are at most 64, and long names and values are shortened, without making values the same', async t => {
