@@ -1,6 +1,6 @@
 import { runInNewContext } from 'node:vm'
 import t from 'tap'
-import { History, inVain, Minute, reasonText, whyNot } from '../../lib/page/browser/figures.js'
+import { History, inVain, Minute, reasonText, whyNot, whyNotText } from '../../lib/page/browser/figures.js'
 import { bytes, count, duration, named, percent, plural, rate, seconds, source } from '../../lib/page/browser/format.js'
 import { NONE, route } from '../fixtures/page-states.js'
 
@@ -63,4 +63,12 @@ t.test('the top reason why not is the first that is no good one', async t => {
   t.equal(inVain(route({ reasons })), 13)
   t.equal(whyNot(route()), undefined)
   t.strictSame([{ reason: 'split', cause: 'address' }, { reason: 'unshareable', cause: 'set-cookie' }, { reason: 'method' }].map(reasonText), ['split (address)', 'set-cookie', 'method'])
+})
+
+t.test('why not is what most requests came to, and that they fail is said as well', async t => {
+  const text = (failed: number, bypassed: number, total = 100): string | undefined => whyNotText(route({
+    totalRequests: total,
+    reasons: [{ outcome: 'bypass', reason: 'method', count: bypassed }, { outcome: 'follower', reason: 'failed', count: failed }, { outcome: 'leader', reason: 'failed', count: failed }].filter(({ count }) => count > 0) as never
+  }))
+  t.strictSame([text(48, 0), text(2, 4), text(2, 3), text(0, 0, 0), text(0, 1), text(0, 30)], ['fails 96 %', 'method 4 %', 'fails 4 %', undefined, undefined, 'method 30 %'])
 })

@@ -32,11 +32,34 @@ t.test('a route that shares nothing says why, once it had enough requests', asyn
 t.test('a leak comes before all else', async t => {
   const routes = [route({ route: '/a', state: 'off' }), route({ route: '/b', state: 'observes', observed: observed('differs', ['$.hero']) }), route({ route: '/c', state: 'verifies', observed: observed('differs') }),
     route({ route: '/d', observed: observed('echo') }), route({ route: '/e' })]
-  t.strictSame(told({ routes, breakers: [breaker({})], advice: [{ kind: 'leak', method: 'GET', route: '/e' } as PageState['advice'][number]] }), [
-    'bad GET /b would leak: $.hero differs between clients', 'bad GET /c LEAKS: what is answered differs between clients',
-    'bad GET /d sends back what is of its own request: it must not be shared', 'bad GET /e LEAKS: what is answered differs between clients',
+  t.strictSame(told({ routes, breakers: [breaker({})], advice: [{ id: 'leak/differs', kind: 'leak', method: 'GET', route: '/e' } as PageState['advice'][number]] }), [
+    'bad GET /b would leak: $.hero differs between clients', 'bad GET /c leaks: the response differs between clients',
+    'bad GET /d sends back what is of one request: it must not be shared', 'bad GET /e leaks: the response differs between clients',
     'bad Breaker db is open, tries again in 4 s', 'warn GET /a is switched off'
   ])
+})
+
+t.test('what may be a leak is a look, what is one a problem', async t => {
+  const unknown = { id: 'leak/unknown', kind: 'leak', method: 'GET', route: '/f' } as PageState['advice'][number]
+  const routes = [route({ route: '/f' }), route({ route: '/g', state: 'verifies', observed: observed('unknown', ['$.at']) }), route({ route: '/h', state: 'observes', observed: observed('unknown') })]
+  t.strictSame(told({ routes, advice: [unknown], queues: [queue(1)] }), [
+    'warn GET /f may leak: the response differs between clients', 'warn GET /g may leak: $.at differs between clients', 'warn GET /h may leak: the response differs between clients',
+    'warn 1 run waits in queue db: 20 of 20 run'
+  ])
+})
+
+t.test('a route whose requests fail is a problem, and so is one that refuses them', async t => {
+  const failed = [{ outcome: 'follower', reason: 'failed', count: 470 }, { outcome: 'leader', reason: 'failed', count: 120 }, { outcome: 'leader', reason: 'shared', count: 20 }] as const
+  const fails = route({ counts: [470, 0, 0, 0, 140, 0, 0, 0], reasons: failed })
+  t.strictSame(told({ routes: [fails] }), ['bad GET /word fails: 97 % of 610 requests'])
+  t.strictSame(told({ routes: [route({ counts: [0, 0, 0, 0, 19, 0, 0, 0], reasons: [{ outcome: 'leader', reason: 'failed', count: 19 }] })] }), [], 'of too few requests')
+  t.strictSame(told({ routes: [route({ counts: [0, 0, 0, 0, 40, 0, 0, 0], reasons: [{ outcome: 'leader', reason: 'failed', count: 20 }] })] }), [], 'half of them')
+  t.strictSame(told({ routes: [route({ counts: [0, 0, 100, 0, 0, 0, 0, 0], reasons: [{ outcome: 'stale', reason: 'stale-if-error', count: 80 }] })] }), ['bad GET /word fails behind its cache: 80 % of 100 requests'])
+  const shed = [{ outcome: 'shed', reason: 'breaker-open', count: 80 }, { outcome: 'leader', reason: 'shared', count: 17 }, { outcome: 'shed', reason: 'queue-full', count: 3 }] as const
+  t.strictSame(told({ routes: [route({ counts: [0, 0, 0, 0, 17, 0, 0, 83], reasons: shed })] }), ['bad GET /word refuses 83 %: breaker-open'])
+
+  t.strictSame(told({ routes: [fails] }, { 'requests GET /word': 100 }), [], 'that was long ago')
+  t.strictSame(told({ routes: [route({ counts: [9000, 0, 0, 0, 0, 0, 0, 0] })] }, { 'requests GET /word': 100, 'failed GET /word': 51 }), ['bad GET /word fails: 51 % of 100 requests'])
 })
 
 t.test('no route, and routes that are switched off, are told', async t => {
@@ -52,13 +75,13 @@ t.test('a breaker says when it tries again, and of how many circuits', async t =
 })
 
 t.test('a queue in which runs wait is told, and one that refuses is a problem', async t => {
-  t.strictSame(told({ queues: [queue(1)] }), ['warn 1 run waits in queue db: 20 of 20 are under way'])
+  t.strictSame(told({ queues: [queue(1)] }), ['warn 1 run waits in queue db: 20 of 20 run'])
   t.strictSame(told({ queues: [queue(1)] }, { 'queue db': 7 }), ['bad Queue db refused 7 runs in the last minute'])
 })
 
 t.test('a coordinator and a store that cannot be asked, or fail, are told', async t => {
   t.strictSame(told({ coordinators: [coordinator(true)], stores: [store(true), store(false)] }, { 'store 1': 1 }), [
-    'bad The coordinator cannot be asked: each process runs for itself', 'bad The store cannot be asked: what it keeps is neither read nor written',
+    'bad The coordinator cannot be asked: each process runs for itself', 'bad The store cannot be asked: nothing is read or written',
     'warn The store did not answer 1 time in the last minute'
   ])
 })
@@ -67,7 +90,7 @@ t.test('what is near its limit, and a run that takes long while others wait, are
   const totals = { ...state().totals, flights: 79, waiters: 80, bytes: 100 }
   t.strictSame(told({ totals, limits: FEW, flights: [{ method: 'GET', route: '/feed', age: 20_000, waiters: 9, phase: 'streams' }, { method: 'GET', route: '/word', age: 12_000, waiters: 1, phase: 'runs' }] }), [
     'bad 100 of at most 100 bytes of streams (maxRecordedBytes)', 'warn 80 of at most 100 waiting requests (maxWaiters)',
-    'warn 1 request waits for a run of GET /word that takes 12 s already'
+    'warn 1 request waits for a run of GET /word that takes 12 s'
   ])
 })
 
@@ -80,7 +103,7 @@ t.test('what should not grow is counted by name', async t => {
   const reasons = [{ outcome: 'alone', reason: 'wait-timeout', count: 2 }, { outcome: 'follower', reason: 'wait-timeout', count: 3 }] as const
   const counted = counters(state({ stores: [store(false, 3)], coordinators: [coordinator(false)], queues: [queue(0, 7)], routes: [route({ reasons, counts: [5, 0, 0, 0, 0, 0, 0, 0] })] }))
   t.strictSame(Object.fromEntries(counted), {
-    'store 0': 6, 'coordinator 0': 2, 'queue db': 7, 'requests GET /word': 5, 'max-flights GET /word': 0, 'max-waiters GET /word': 0, 'wait-timeout GET /word': 5, 'flight-timeout GET /word': 0
+    'store 0': 6, 'coordinator 0': 2, 'queue db': 7, 'requests GET /word': 5, 'max-flights GET /word': 0, 'max-waiters GET /word': 0, 'wait-timeout GET /word': 5, 'flight-timeout GET /word': 0, 'shed GET /word': 0, 'failed GET /word': 0, 'stale-if-error GET /word': 0
   })
 })
 

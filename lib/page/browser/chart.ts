@@ -58,7 +58,7 @@ export function showChart (history: History): void {
   say('chart-summary', lately && whole > 0
     ? `In the last ${seconds(lately.seconds * 1000)} ${count(whole)} requests and ${count(lately.runs)} runs. ${percent(saved(lately.counts) / whole)} needed no run of their own: ` +
       `${lately.counts.flatMap((value, index) => value > 0 ? `${percent(value / whole)} ${OUTCOMES[index]}` : []).join(', ')}.`
-    : 'No request in the last five minutes.')
+    : 'No request in five minutes.')
 }
 
 /** A line of one minute. */

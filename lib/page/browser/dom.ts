@@ -84,16 +84,16 @@ function remove (node: Element): void {
   heading.focus({ preventScroll: true })
 }
 
-/** A heading of a table, by its place of a column or of a row; with `#` before its name it is one of figures. */
-export function heading (name: string, ...children: Child[]): HTMLTableCellElement {
-  return el('th', name.startsWith('#') ? 'n' : '', ...children)
+/** A cell of a column; with `#` before the column's name it is one of figures. */
+export function cell (tag: 'td' | 'th', name: string, ...children: Child[]): HTMLTableCellElement {
+  return el(tag, name.startsWith('#') ? 'n' : '', ...children)
 }
 
 /** A table in a section, which is hidden while it is empty; then a sentence of the section is there instead. */
 export function table<Item> (section: string, name: string, headings: readonly string[], keyOf: (item: Item, index: number) => string,
   cells: (item: Item, index: number) => readonly string[], buttons?: false | ((latest: () => Item) => readonly HTMLButtonElement[])):
   (items: readonly Item[]) => void {
-  const head = el('tr', '', ...headings.map(name => heading(name, name.replace('#', ''))))
+  const head = el('tr', '', ...headings.map(name => cell('th', name, name.replace('#', ''))))
   const body = el('tbody')
   const scroller = el('div', 'scroll', el('table', '', el('caption', 'unseen', name), el('thead', '', head), body))
   scroller.tabIndex = 0
@@ -103,7 +103,7 @@ export function table<Item> (section: string, name: string, headings: readonly s
   if (buttons) head.append(el('td'))
   const show = rows<readonly [Item, number]>(body, item => keyOf(...item), first => {
     let [latest] = first
-    const made = headings.map((name, index) => index === 0 ? heading(name, el('bdi')) : el('td', name.startsWith('#') ? 'n' : '', el('bdi')))
+    const made = headings.map((name, index) => cell(index === 0 ? 'th' : 'td', name, el('bdi')))
     const node = el('tr', '', ...made)
     if (buttons) node.append(el('td', 'buttons', ...buttons(() => latest)))
     return {

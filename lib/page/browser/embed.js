@@ -14,7 +14,7 @@ const path = name => fileURLToPath(new URL(name, import.meta.url))
 const literal = text => `'${JSON.stringify(text).slice(1, -1).replaceAll('\\"', '"').replaceAll("'", "\\'")}'`
 
 export async function embedded () {
-  const html = (await readFile(path('page.html'), 'utf8')).replaceAll(/\n\s*/g, '\n')
+  const html = (await readFile(path('page.html'), 'utf8')).replaceAll(/\n\s*/g, '\n').replaceAll('>\n<', '><')
   const { code: css } = await transform(await readFile(path('page.css'), 'utf8'), { loader: 'css', minify: true, charset: 'utf8' })
   const { outputFiles: [js] } = await build({
     entryPoints: [path('page.ts')],
@@ -26,7 +26,7 @@ export async function embedded () {
     write: false,
     legalComments: 'none',
     // The sources say of themselves what they are made for.
-    tsconfigRaw: { compilerOptions: { target: 'es2022', useDefineForClassFields: false } }
+    tsconfigRaw: { compilerOptions: { target: 'es2022', useDefineForClassFields: true } }
   })
   return `/**
  * The files of the live page, as texts, so that an app that is bundled into one file serves them as well.

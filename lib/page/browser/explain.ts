@@ -35,6 +35,9 @@ function shown (explanation: Explanation): Node[] {
   ]
 }
 
+/** Also of a whole URL that was copied. */
+const pathOf = (url: string): string => url.replace(/^\w+:\/\/[^/]+/, '') || '/'
+
 const valueOf = (id: string): string => (byId(`explain-${id}`) as HTMLInputElement).value
 
 export function explainForm (): void {
@@ -42,7 +45,7 @@ export function explainForm (): void {
     event.preventDefault()
     let nodes: Node[]
     try {
-      nodes = shown(await post('explain', { method: valueOf('method'), url: valueOf('url'), headers: headersOf(valueOf('headers')) }) as Explanation)
+      nodes = shown(await post('explain', { method: valueOf('method'), url: pathOf(valueOf('url')), headers: headersOf(valueOf('headers')) }) as Explanation)
     } catch (error) {
       nodes = [el('p', 'summary', `Not explained: ${whatIsWrong(error)}`)]
     }

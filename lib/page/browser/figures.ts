@@ -4,6 +4,7 @@
  * Invariant: pure, and bounded: five minutes of all, one minute of each route.
  */
 import type { Counts, PageRoute, PageSample } from '../state.js'
+import { percent } from './format.js'
 
 export const FIVE_MINUTES = 300_000
 const MINUTE = 60_000
@@ -99,9 +100,26 @@ export function whyNot (route: PageRoute): Reason | undefined {
   return route.reasons.find(reason => !isFine(reason))
 }
 
+/** How many requests of the route came to that. */
+export function counted (route: PageRoute, is: (reason: Reason) => boolean): number {
+  return route.reasons.reduce((sum, reason) => is(reason) ? sum + reason.count : sum, 0)
+}
+
+/** By the name of an outcome or of a reason. */
+export const isWhat = (name: string) => ({ outcome, reason }: Reason): boolean => outcome === name || reason === name
+
 /** How many requests of the route were not shared for a reason. */
 export function inVain (route: PageRoute): number {
-  return route.reasons.reduce((sum, reason) => isFine(reason) ? sum : sum + reason.count, 0)
+  return counted(route, reason => !isFine(reason))
+}
+
+/** The column of why not: what most requests came to that failed or were not shared. */
+export function whyNotText (route: PageRoute): string | undefined {
+  const why = whyNot(route)
+  const failed = counted(route, isWhat('failed'))
+  const isWorst = !why || failed > why.count
+  const of = (isWorst ? failed : why.count) / route.totalRequests
+  return of > 0.01 ? `${isWorst ? 'fails' : reasonText(why)} ${percent(of)}` : undefined
 }
 
 /** Of what was remembered, why it was. */

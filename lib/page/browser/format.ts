@@ -6,7 +6,7 @@
 
 /** `1,234`; from a million on `1.2 M`. */
 export function count (value = NaN): string {
-  return Number.isNaN(value) ? '–' : value >= 1e6 ? `${(value / 1e6).toFixed(1)} M` : Math.round(value).toLocaleString('en-US')
+  return isNaN(value) ? '–' : value >= 1e6 ? `${(value / 1e6).toFixed(1)} M` : Math.round(value).toLocaleString('en-US')
 }
 
 /** So many a second. */
@@ -19,12 +19,12 @@ export function percent (part = NaN): string {
   const value = part * 100
   if (value > 0 && value < 0.1) return '< 0.1 %'
   if (value > 99.9 && value < 100) return '> 99.9 %'
-  return Number.isNaN(value) ? '–' : `${value < 10 || value > 99 ? Number(value.toFixed(1)) : Math.round(value)} %`
+  return isNaN(value) ? '–' : `${value < 10 || value > 99 ? Number(value.toFixed(1)) : Math.round(value)} %`
 }
 
 /** Of milliseconds. */
 export function duration (ms = NaN): string {
-  if (Number.isNaN(ms)) return '–'
+  if (isNaN(ms)) return '–'
   if (ms < 999.5) return ms > 0 && ms < 1 ? '< 1 ms' : `${Math.round(ms)} ms`
   const seconds = ms / 1000
   if (seconds < 119.5) return `${seconds < 9.95 ? seconds.toFixed(1) : Math.round(seconds)} s`

@@ -15,7 +15,7 @@ const PHASES = { prepares: 'looks around', runs: 'runs', queued: 'waits for a sl
 function summary ({ entries, bytes: size, maxBytes, list }: PageState['kept']): string {
   if (entries === 0) return "Nothing. A route caches with coalesce: { ttl: '1m' }."
   return entries === undefined
-    ? 'The store does not tell how much it holds.'
+    ? 'The store cannot tell.'
     : `${plural(entries, 'response')}${size === undefined ? '' : `, ${bytes(size)}`}${maxBytes === undefined ? '' : ` of at most ${bytes(maxBytes)}`}.${list.length > 0 ? ' The last used:' : ''}`
 }
 
@@ -50,7 +50,7 @@ function adviceRow ({ kind, method, route, id, patch, silence }: Advice): Row<Ad
     block.tabIndex = 0
     node.append(el('div', 'patch', block, copyButton(code)))
   }
-  node.append(el('p', 'soft', `${id}. To hear no more of it: ${silence}`))
+  node.append(el('p', 'soft', `${id}. To silence it: ${silence}`))
   return {
     node,
     update (advice) {
@@ -75,8 +75,8 @@ export function lists ({ reveal, actions }: PageState): (state: PageState) => vo
     ({ route, status, bytes: size, age, fresh, tags, key = '–' }) =>
       [named(route), `${status}`, bytes(size), duration(age), fresh > 0 ? duration(fresh) : 'stale', ...keys ? [tags.join(', '), key] : []],
     actions && (latest => [
-      actionButton('Purge route', () => [{ action: 'purge', purge: { route: latest().route } }, `${latest().route} is purged`]),
-      actionButton('Mark stale', () => [{ action: 'purge', purge: { route: latest().route, soft: true } }, `what is cached of ${latest().route} is stale`], true)
+      actionButton('Purge this route', () => [{ action: 'purge', purge: { route: latest().route } }, `${latest().route} is purged`]),
+      actionButton('Mark stale', () => [{ action: 'purge', purge: { route: latest().route, soft: true } }, `${latest().route} is stale`], true)
     ])
   )
   const queues = table<PageState['queues'][number]>(
@@ -97,7 +97,7 @@ export function lists ({ reveal, actions }: PageState): (state: PageState) => vo
     ])
   )
   const servers = table<Server>(
-    'processes', 'Where instances meet', ['What', 'State', '#Hits', '#Not asked', '#Failed'], byIndex,
+    'processes', 'Other instances', ['What', 'State', '#Hits', '#Not asked', '#Failed'], byIndex,
     ({ what, isOpen, hits, skipped, failed }) => [what, isOpen ? 'cannot be asked' : 'answers', count(hits), count(skipped), count(failed)]
   )
   const advice = rows<Advice>(byId('advice-list'), ({ id, method, route }) => `${id} ${method} ${route}`, adviceRow)

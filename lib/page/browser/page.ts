@@ -38,7 +38,7 @@ let showsAll = false
 let showLists: ((state: PageState) => void) | undefined
 let said: string | undefined
 
-const disable = actionButton('Disable all', () => [{ action: 'disable' }, 'nothing is coalesced any more'])
+const disable = actionButton('Disable all', () => [{ action: 'disable' }, 'coalescing is disabled'])
 const enable = actionButton('Enable all', () => [{ action: 'enable' }, 'coalescing is enabled'], true)
 const pause = button('Pause', () => { pauseOrResume() })
 const more = button('', () => {
@@ -63,7 +63,7 @@ function take (latest: PageState): void {
   const process = `${latest.startedAt} ${instance}`
   const isOther = state !== undefined && process !== known
   if (isOther) {
-    const text = state?.instance === instance ? `${named(instance)} has begun anew` : `Another instance answers: ${named(instance)}, and before ${named(String(state?.instance))}`
+    const text = state?.instance === instance ? `${named(instance)} has begun anew` : `${named(instance)} answers, and before ${named(String(state?.instance))}`
     news = { text, at: performance.now(), changes: (news?.changes ?? 0) + 1 }
     history = new History()
     growing = new Map()
@@ -102,7 +102,7 @@ function show (latest: PageState): void {
     [percent(savedLately ?? savedSoFar), savedLately === undefined ? 'so far' : `in 5 min; ${percent(savedSoFar)} so far`],
     [duration(time), 'so far'],
     [count(waiters), `for ${plural(flights, 'run')}`],
-    [duration(p99), p99 === undefined ? 'nobody has waited yet' : 'of those who waited']
+    [duration(p99), 'of those who waited']
   ] as const
   TILES.forEach(({ value }, index) => { tiles[index]?.forEach((text, part) => { say(value.childNodes[part] as Node, text) }) })
   showChart(history)
@@ -123,7 +123,7 @@ function tick (): void {
   if (news && time - news.at < NEWS) {
     list.unshift({ id: 'instance', level: 'warn', text: `${news.text}${news.changes > 3 ? '. Several answer in turn: open one by its own address' : ''}` })
   } else news = undefined
-  if (failure) list.unshift({ id: 'failure', level: 'bad', text: `${failure}${age && ` since ${age}: what you see is as old as that`}` })
+  if (failure) list.unshift({ id: 'failure', level: 'bad', text: `${failure}${age && ` since ${age}: what you see is as old`}` })
   showProblems(showsAll ? list : list.slice(0, AT_ONCE))
   more.hidden = list.length <= AT_ONCE
   say(more, showsAll ? 'Show fewer' : `Show ${list.length - AT_ONCE} more`)

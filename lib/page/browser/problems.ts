@@ -4,7 +4,7 @@
  * Invariant: pure; at most one sentence for each thing. What was counted long ago is no problem: counters are looked at by how they have grown.
  */
 import type { PageRoute, PageState } from '../state.js'
-import { inVain, keyOf, reasonText, saved, whyNot } from './figures.js'
+import { counted, inVain, isWhat, keyOf, reasonText, saved, whyNot } from './figures.js'
 import { count, named, percent, plural, seconds } from './format.js'
 
 /** Fewer requests of a route tell nothing. */
@@ -14,12 +14,15 @@ const LONG = 10_000
 const MOST = 40
 /** What a route may have of late, and should not. */
 const OF_LATE = ['max-flights', 'max-waiters', 'wait-timeout', 'flight-timeout']
-/** Urgency; less than `LOOK` is a problem. */
+/** What most requests of a route should not come to, and what is said of it then. */
+const WRONG = { shed: 'refuses', failed: 'fails', 'stale-if-error': 'fails behind its cache' }
+/** Urgency; less than `MAY_LEAK` is a problem. */
 const LEAK = 0
 const OFF = 1
 const DOWN = 2
-const LOOK = 3
-const LATER = 4
+const MAY_LEAK = 3
+const LOOK = 4
+const LATER = 5
 
 export interface Problem {
   readonly level: 'bad' | 'warn'
@@ -41,8 +44,9 @@ export function counters ({ stores, coordinators, queues, routes }: PageState): 
   coordinators.forEach(({ timeouts, joins }, index) => found.set(`coordinator ${index}`, timeouts + joins.skipped))
   for (const queue of queues) found.set(`queue ${queue.name}`, refused(queue))
   for (const route of routes) {
-    found.set(`requests ${keyOf(route)}`, route.totalRequests)
-    for (const name of OF_LATE) found.set(`${name} ${keyOf(route)}`, route.reasons.reduce((sum, { reason, count }) => reason === name ? sum + count : sum, 0))
+    const key = keyOf(route)
+    found.set(`requests ${key}`, route.totalRequests)
+    for (const name of [...OF_LATE, ...Object.keys(WRONG)]) found.set(`${name} ${key}`, counted(route, isWhat(name)))
   }
   return found
 }
@@ -51,30 +55,44 @@ export function counters ({ stores, coordinators, queues, routes }: PageState): 
 export function problems (state: PageState, grown: (name: string) => number): Problem[] {
   const found: Array<Problem & { urgency: number }> = []
   const add = (urgency: number, id: string, text: string, section: string, route?: string): void => {
-    found.push({ urgency, level: urgency < LOOK ? 'bad' : 'warn', id, text, section, route })
+    found.push({ urgency, level: urgency < MAY_LEAK ? 'bad' : 'warn', id, text, section, route })
   }
+  const ofLate = (name: string, what: string): string => `${plural(grown(name), what)} in the last minute`
   const { totals, limits, mode } = state
 
-  const leaks = new Set(state.advice.filter(({ kind }) => kind === 'leak').map(keyOf))
+  const soFar = counters(state)
+  /** Advice has an id such as `leak/unknown`. */
+  const advised = new Set(state.advice.map(advice => `${advice.id} ${keyOf(advice)}`))
   const ofRoute = (route: PageRoute): void => {
     const key = keyOf(route)
     const tell = (urgency: number, id: string, text: string): void => { add(urgency, `${id} ${key}`, `${named(key)}${text}`, 'routes', key) }
     const { observed, reasons, totalRequests } = route
-    const verdict = observed?.verdict
+    const isFound = (verdict: string): boolean => observed?.verdict === verdict || advised.has(`leak/${verdict} ${key}`)
+    const leaks = (urgency: number, how: string): void => {
+      const places = observed?.differences.slice(0, 2).map(({ path }) => named(path, 40)).join(', ')
+      tell(urgency, how, ` ${how}: ${places || 'the response'} differs between clients`)
+    }
+    // Of the last minute, if that tells something.
+    const lately = (name: string): number => (grown(`requests ${key}`) < ENOUGH ? soFar.get(`${name} ${key}`) as number : grown(`${name} ${key}`))
+    const requests = lately('requests')
+    const wrong = Object.entries(WRONG).find(([name]) => requests >= ENOUGH && lately(name) > requests / 2)
     const late = OF_LATE.find(name => grown(`${name} ${key}`) > grown(`requests ${key}`) / 100)
     const why = whyNot(route)
     const vain = inVain(route)
-    if (verdict === 'differs' || leaks.has(key)) {
-      const places = observed?.differences.slice(0, 2).map(({ path }) => named(path, 40)).join(', ')
-      tell(LEAK, 'leak', ` ${route.state === 'observes' ? 'would leak' : 'LEAKS'}: ${places || 'what is answered'} differs between clients`)
-    } else if (verdict === 'echo') tell(LEAK, 'leak', ' sends back what is of its own request: it must not be shared')
-    else if (route.state === 'off') {
+    if (isFound('differs')) leaks(LEAK, route.state === 'observes' ? 'would leak' : 'leaks')
+    else if (isFound('echo')) tell(LEAK, 'leak', ' sends back what is of one request: it must not be shared')
+    else if (isFound('unknown')) leaks(MAY_LEAK, 'may leak')
+    if (route.state === 'off') {
       // With everything switched off one sentence says so.
       if (mode !== 'off') tell(LOOK, 'off', ' is switched off')
+    } else if (wrong) {
+      const [name, does] = wrong
+      const part = percent(lately(name) / requests)
+      tell(DOWN, name, ` ${does}${name === 'shed' ? ` ${part}: ${reasons.find(isWhat(name))?.reason}` : `: ${part} of ${plural(requests, 'request')}`}`)
     } else if (why && totalRequests >= ENOUGH && vain >= totalRequests / 2 && route.state !== 'observes') {
-      const most = reasons.reduce((sum, reason) => reasonText(reason) === reasonText(why) ? sum + reason.count : sum, 0)
+      const most = counted(route, reason => reasonText(reason) === reasonText(why))
       tell(LOOK, 'nothing', ` shares ${saved(route.counts) > 0 ? 'little' : 'nothing'}: ${reasonText(why)}, ${percent(most / totalRequests)} of ${plural(totalRequests, 'request')}`)
-    } else if (late) tell(LATER, late, `: ${late}, ${plural(grown(`${late} ${key}`), 'time')} in the last minute`)
+    } else if (late) tell(LATER, late, `: ${late}, ${ofLate(`${late} ${key}`, 'time')}`)
   }
   if (state.routes.length === 0) add(LOOK, 'none', 'No route is coalesced yet', 'routes')
   if (mode === 'off') add(OFF, 'off', 'Coalescing is switched off: each request runs its own handler', 'routes')
@@ -86,17 +104,16 @@ export function problems (state: PageState, grown: (name: string) => number): Pr
     add(is === 'open' ? DOWN : LOOK, `breaker ${name} ${is}`, `Breaker ${named(name)} is ${is}${circuits > 1 ? ` for ${count(states.open)} of ${count(circuits)}` : ''}, ${next}`, 'protection')
   }
   for (const { name, running, waiting, limit } of state.queues) {
-    const more = grown(`queue ${name}`)
-    if (more > 0) add(DOWN, `queue ${name}`, `Queue ${named(name)} refused ${plural(more, 'run')} in the last minute`, 'protection')
-    else if (waiting > 0) add(LOOK, `queue ${name}`, `${plural(waiting, 'run waits', 'runs wait')} in queue ${named(name)}: ${count(running)} of ${count(limit)} are under way`, 'protection')
+    if (grown(`queue ${name}`) > 0) add(DOWN, `queue ${name}`, `Queue ${named(name)} refused ${ofLate(`queue ${name}`, 'run')}`, 'protection')
+    else if (waiting > 0) add(LOOK, `queue ${name}`, `${plural(waiting, 'run waits', 'runs wait')} in queue ${named(name)}: ${count(running)} of ${count(limit)} run`, 'protection')
   }
   const ofServer = (what: string, index: number, isOpen: boolean | undefined, then: string): void => {
     const name = `${what} ${index}`
     if (isOpen) add(DOWN, name, `The ${what} cannot be asked: ${then}`, 'processes')
-    else if (grown(name) > 0) add(LOOK, name, `The ${what} did not answer ${plural(grown(name), 'time')} in the last minute`, 'processes')
+    else if (grown(name) > 0) add(LOOK, name, `The ${what} did not answer ${ofLate(name, 'time')}`, 'processes')
   }
   state.coordinators.forEach(({ isOpen }, index) => { ofServer('coordinator', index, isOpen, 'each process runs for itself') })
-  state.stores.forEach(({ link }, index) => { ofServer('store', index, link?.isOpen, 'what it keeps is neither read nor written') })
+  state.stores.forEach(({ link }, index) => { ofServer('store', index, link?.isOpen, 'nothing is read or written') })
   for (const [what, now, limit] of [
     ['runs in the air (maxFlights)', totals.flights, limits.flights],
     ['waiting requests (maxWaiters)', totals.waiters, limits.waiters],
@@ -105,8 +122,8 @@ export function problems (state: PageState, grown: (name: string) => number): Pr
     if (now >= limit * 0.8 && limit > 0) add(now < limit ? LOOK : DOWN, what, `${count(now)} of at most ${count(limit)} ${what}`, 'flights')
   }
   const long = state.flights.find(({ age, waiters, phase }) => age >= LONG && waiters > 0 && phase !== 'streams')
-  if (long) add(LOOK, `long ${keyOf(long)}`, `${plural(long.waiters, 'request waits', 'requests wait')} for a run of ${named(keyOf(long))} that takes ${seconds(long.age)} already`, 'flights')
-  for (const route of [...state.routes].sort((a, b) => b.totalRequests - a.totalRequests)) ofRoute(route)
+  if (long) add(LOOK, `long ${keyOf(long)}`, `${plural(long.waiters, 'request waits', 'requests wait')} for a run of ${named(keyOf(long))} that takes ${seconds(long.age)}`, 'flights')
+  for (const route of state.routes.toSorted((a, b) => b.totalRequests - a.totalRequests)) ofRoute(route)
 
   return found.sort((a, b) => a.urgency - b.urgency).slice(0, MOST)
 }

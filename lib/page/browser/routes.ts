@@ -6,13 +6,15 @@
 import { type PageRoute, type PageState, SERIES } from '../state.js'
 import { actionButton } from './actions.js'
 import { sparkline } from './chart.js'
-import { attribute, button, byId, el, heading, pairs, rows, say } from './dom.js'
-import { all, keyOf, Minute, part, reasonText, whyNot } from './figures.js'
+import { attribute, button, byId, cell, el, pairs, rows, say } from './dom.js'
+import { all, keyOf, Minute, part, reasonText, whyNotText } from './figures.js'
 import { count, duration, percent, plural, rate } from './format.js'
 import { OUTCOMES } from './words.js'
 
 /** With fewer there is nothing to look for. */
 const MANY = 8
+
+const STATES = { shares: 'on', observes: 'observe', verifies: 'verify', off: 'off' }
 
 const ofCounts = (first: number, second: number) => ({ latest: { counts, totalRequests } }: RouteRow): number | undefined =>
   part((counts[first] ?? 0) + (counts[second] ?? 0), totalRequests)
@@ -27,12 +29,8 @@ const COLUMNS: readonly Column[] = [
   ['#Shared', ofCounts(0, 3), percent],
   ['#Hits', ofCounts(1, 2), percent],
   ['#p99 wait', ({ latest }) => latest.waits?.p99, duration],
-  ['Why not', ({ latest }) => {
-    const why = whyNot(latest)
-    const of = why && why.count / latest.totalRequests
-    return of && of > 0.01 ? `${reasonText(why)} ${percent(of)}` : undefined
-  }, why => why ?? '–'],
-  ['State', ({ latest: { state, observed } }) => observed ? `${state}: ${observed.verdict}` : state, text => text]
+  ['Why not', ({ latest }) => whyNotText(latest), why => why ?? '–'],
+  ['State', ({ latest: { state, observed } }) => STATES[state] + (observed ? `: ${observed.verdict}` : ''), text => text]
 ]
 
 interface RouteRow {
@@ -53,16 +51,16 @@ function routeRow (first: PageRoute, canAct: boolean): RouteRow {
   const texts = ['Requests', 'Runs', 'Waits', 'Parks', 'Depends on', 'Observed'].map(name => [name, el('dd', '', el('bdi'))] as const)
   const reasons = el('ul')
   const showReasons = rows<string>(reasons, text => text, text => ({ node: el('li', '', text), update () {} }))
-  const cell = el('td', '', pairs(texts), el('h3', '', 'Why'), reasons)
-  cell.colSpan = COLUMNS.length
+  const inside = el('td', '', pairs(texts), el('h3', '', 'Why'), reasons)
+  inside.colSpan = COLUMNS.length
   if (canAct) {
     const at = { url: route, method }
-    cell.append(
+    inside.append(
       actionButton('Disable', () => [{ action: 'disable', route: at }, `${key} is disabled`]), ' ',
       actionButton('Enable', () => [{ action: 'enable', route: at }, `${key} is enabled`], true)
     )
   }
-  const details = el('tr', 'details', cell)
+  const details = el('tr', 'details', inside)
   const open = (isOpen: boolean): void => {
     details.hidden = !isOpen
     opener.ariaExpanded = `${isOpen}`
@@ -71,7 +69,7 @@ function routeRow (first: PageRoute, canAct: boolean): RouteRow {
   const opener = button('', () => { open(details.hidden) })
   opener.className = 'open'
   opener.append(el('b', '', method), ' ', el('bdi', '', route))
-  const cells = COLUMNS.map(([name], index) => index === 0 ? heading(name, opener) : el('td', name.startsWith('#') ? 'n' : '', el('span')))
+  const cells = COLUMNS.map(([name], index) => index === 0 ? cell('th', name, opener) : cell('td', name, el('span')))
   cells[RATE]?.prepend(spark.node)
   const row: RouteRow = {
     key,
@@ -129,7 +127,7 @@ const showRows = rows<RouteRow>(table, ({ key }) => key, ({ node }) => ({ node, 
 let sortedBy = RATE
 let sign = -1
 
-const headings = COLUMNS.map(([name], index) => heading(name, button(name.replace('#', ''), () => {
+const headings = COLUMNS.map(([name], index) => cell('th', name, button(name.replace('#', ''), () => {
   sign = sortedBy === index ? -sign : name.startsWith('#') ? -1 : 1
   sortedBy = index
   place()
