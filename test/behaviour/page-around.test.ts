@@ -79,6 +79,7 @@ t.test('the page opens with what compresses, tags, allows and serializes respons
   await app.register(cors, { origin: true })
   app.setReplySerializer(payload => `wrapped: ${JSON.stringify(payload)}`)
   app.removeAllContentTypeParsers()
+  app.addContentTypeParser('application/json', (_request, _payload, done) => { done(null, 'not parsed') })
   await app.register(coalesce, PAGE)
   const server = await listen(t, app)
   await opens(t, server, '/coalesce')

@@ -231,3 +231,18 @@ t.test('advice and what observing finds are told, worked out every few seconds a
   t.ok(rowOf(await stateOf(server), '/home')?.observed?.requests as number > 0)
   t.ok(Array.isArray((await stateOf(server)).advice))
 })
+
+t.test('a request that had come before a look, and ends after it with nothing shared, is told at the next', async t => {
+  const handler = held((_request, reply) => {
+    reply.header('cache-control', 'private')
+    return 'body'
+  })
+  const server = await serve(t, app => { app.get('/', ON, handler) }, page())
+  const [waiting] = await queue(server, times(1, server, '/'))
+  t.strictSame(rowOf(await stateOf(server), '/')?.counts, [0, 0, 0, 0, 0, 0, 0, 0])
+  handler.gate.open()
+  await waiting
+  const row = rowOf(await stateOf(server), '/')
+  t.equal(row?.counts[SERIES.indexOf('leader')], 1)
+  t.match(row?.reasons, [{ outcome: 'leader', reason: 'private', count: 1 }])
+})

@@ -38,7 +38,7 @@ t.test('without options there are complete settings, safe and frozen', async t =
     hook: 'auto',
     query: 'sorted',
     headers: [],
-    cookies: { key: [], ignores: undefined },
+    cookies: { key: [], ignored: [], ignores: undefined },
     identity: undefined,
     key: undefined,
     body: undefined,
@@ -58,6 +58,7 @@ t.test('without options there are complete settings, safe and frozen', async t =
     unshareableTtl: 120_000,
     learnVary: { ignore: [] },
     ttl: undefined,
+    observe: undefined,
     staleWhileRevalidate: 0,
     staleIfError: 0,
     ttlJitter: 0,
@@ -166,7 +167,7 @@ t.test('options that are defined are given back as they are', async t => {
 })
 
 t.test('which cookies are ignored is compiled, and those of the key never are', async t => {
-  t.strictSame(route({ cookies: ['a'] }).cookies, { key: ['a'], ignores: undefined })
+  t.strictSame(route({ cookies: ['a'] }).cookies, { key: ['a'], ignored: [], ignores: undefined })
   const { key, ignores } = route({ cookies: { ignore: ['_ga', 'x*'], key: ['xa'] } }).cookies
   t.strictSame([key, ['_ga', '_gab', '_GA', 'x', 'xb', 'xa', ''].map(name => ignores?.(name))], [['xa'], [true, false, false, true, true, false, false]])
   t.strictSame(['', 'a'].map(name => route({ cookies: { ignore: ['*'] } }).cookies.ignores?.(name)), [true, true])

@@ -49,3 +49,11 @@ t.test('a history that is closed has no timer', async t => {
   history.close()
   t.equal(clock.timers, 0)
 })
+
+t.test('it is bounded by itself, not only by what it shows', async t => {
+  const clock = new TestClock()
+  const history = new History({ ...source(clock), now: () => 1 })
+  history.begin()
+  clock.advance(200 * EVERY)
+  t.equal(history.since(0).length, 61)
+})
