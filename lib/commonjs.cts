@@ -100,6 +100,7 @@ declare namespace fastifyCoalesce {
   export type StoreUser = front.StoreUser
   export type VariesOn = front.VariesOn
   export type Verdict = front.Verdict
+  export type WouldFigures = front.WouldFigures
 }
 
 export = fastifyCoalesce

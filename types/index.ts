@@ -26,7 +26,7 @@ export type { Outcome } from './outcome.js'
 export type { ComparedResponse, ObserveOptions } from './observe.js'
 export type { DashboardOptions } from './dashboard.js'
 export type {
-  Advice, Difference, DifferenceCause, InertPart, PairFigures, Report, RouteReport, SimulatedTtl, Verdict
+  Advice, Difference, DifferenceCause, InertPart, PairFigures, Report, RouteReport, SimulatedTtl, Verdict, WouldFigures
 } from './report.js'
 export type { CoalesceRouteOptions, CookiesOption, KeptResponseFacts, QueryOption } from './route-options.js'
 export type { Entry, OpenStore, Store, StoreFigures, StoreUser } from './store.js'

@@ -66,6 +66,15 @@ export interface SimulatedTtl {
   readonly wrong: number
 }
 
+/** What would have become of requests that are only observed. */
+export interface WouldFigures {
+  /** `'unshareable'`: it would have led, and nobody else would have been given its response. */
+  readonly outcome: 'leader' | 'follower' | 'hit' | 'bypass' | 'unshareable' | 'shed'
+  /** As in `docs/why-is-nothing-shared.md`. */
+  readonly reason: string
+  readonly count: number
+}
+
 /** What was found on one route. */
 export interface RouteReport {
   readonly method: string
@@ -78,6 +87,8 @@ export interface RouteReport {
   readonly skipped: Readonly<Record<string, number>>
   /** Pairs of requests with one key: of different clients, and of the same client, which is told by identity, credential or cookie. */
   readonly pairs: { readonly between: PairFigures, readonly within: PairFigures }
+  /** What would have become of the requests, the most frequent first; at most 12. Empty with `verify`: `stats()` tells what became of them. */
+  readonly would: readonly WouldFigures[]
   /** The part of the requests that would have followed or hit. With `verify` it is what was shared. */
   readonly shareable: number
   /** Where responses of different clients differ more than those of one. */
@@ -114,10 +125,11 @@ export interface Report {
   /** For all routes, the most urgent first. */
   readonly advice: readonly Advice[]
   /**
-   * For test suites: throws unless what was compared may be shared.
+   * For test suites: throws unless what was compared may be shared. Let all be compared there: `observe: { budget: 1 }` at the registration.
    *
    * @throws FST_COALESCE_UNSAFE if a route's verdict is `differs`, `unknown` or `echo`; if there are too few pairs for a verdict, and some differ in
-   * what is no time or id; and if no responses of different clients were compared at all
+   * what is no time or id, or responses were skipped that may differ (for `budget`, `bytes`, `too-large`, `clean-threw` or `error`); and if no
+   * responses of different clients were compared at all
    */
   assertSafe (): void
 }

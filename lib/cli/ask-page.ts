@@ -72,9 +72,9 @@ function refusal (page: string, { headers: { location }, statusCode: status }: I
   switch (status) {
     case 401:
     case 403:
-      return `${page} answers ${status}${messageOf(body)}; --header 'authorization: …' says who is asking, if its guard wants to know that`
+      return `${page} answers ${status}${messageOf(body)}; --header 'authorization: …' says who is asking, if its guard wants to know that, and so does user:pass@ before the host in the URL`
     case 404:
-      return `there is no live page at ${page} (404): it is where a registration has dashboard: true, at /coalesce below its prefix unless dashboard.path says otherwise`
+      return `there is no live page at ${page} (404): it is where a registration has dashboard: { … }, at /coalesce below its prefix unless dashboard.path says otherwise`
     default:
       return location === undefined
         ? `${page} answers ${String(status)}${messageOf(body)}`

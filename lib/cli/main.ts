@@ -43,7 +43,8 @@ explain tells what would happen to a request, and why. The hooks of its route ru
 
 report tells of a running app what each route does, and what is advised.
 
-<url>       of its live page (dashboard: true), such as http://localhost:3000/coalesce
+<url>       of its live page (dashboard: { … }), such as http://localhost:3000/coalesce;
+            http://user:pass@localhost:3000/coalesce for a guard that asks for a name and a password
 
   -H, --header 'name: value'   a header for the page's guard, such as 'authorization: …'; may be repeated
       --json                   all that the page knows, as JSON

@@ -14,7 +14,23 @@ export interface ToldRoute {
   readonly runs: number
   readonly shared: number
   readonly hits: number
-  readonly observed: { readonly verdict: string, readonly pairs: number } | undefined
+  /** Why requests were not shared, the most frequent first. */
+  readonly reasons: readonly ToldCount[]
+  readonly observed: ToldFindings | undefined
+}
+
+export interface ToldFindings {
+  readonly verdict: string
+  readonly pairs: number
+  readonly skipped: ReadonlyArray<{ readonly reason: string, readonly count: number }>
+  /** What would have become of requests, the most frequent first. */
+  readonly would: readonly ToldCount[]
+}
+
+export interface ToldCount {
+  readonly outcome: string
+  readonly reason: string
+  readonly count: number
 }
 
 export interface Told {
@@ -42,7 +58,7 @@ export function leaksOf ({ advice, routes }: Told): string[] {
 }
 
 function routeOf (told: unknown): ToldRoute {
-  const { actualExecutions, cacheHits, deduplicatedRequests, method, observed, route, state, totalRequests } = fieldsOf(told)
+  const { actualExecutions, cacheHits, deduplicatedRequests, method, observed, reasons, route, state, totalRequests } = fieldsOf(told)
   return {
     method: textOf(method),
     route: textOf(route),
@@ -51,12 +67,43 @@ function routeOf (told: unknown): ToldRoute {
     runs: numberOf(actualExecutions),
     shared: numberOf(deduplicatedRequests),
     hits: numberOf(cacheHits),
-    observed: observed === undefined ? undefined : { verdict: textOf(fieldsOf(observed).verdict), pairs: pairsOf(observed) }
+    reasons: unsharedOf(countsOf(reasons)),
+    observed: observed === undefined ? undefined : findingsOf(fieldsOf(observed))
   }
 }
 
-function pairsOf (observed: unknown): number {
-  const { differs, echo, equal, noise } = fieldsOf(fieldsOf(fieldsOf(observed).pairs).between)
+function findingsOf ({ pairs, skipped, verdict, would }: Readonly<Record<string, unknown>>): ToldFindings {
+  return {
+    verdict: textOf(verdict),
+    pairs: pairsOf(pairs),
+    skipped: Object.entries(fieldsOf(skipped)).map(([reason, count]) => ({ reason: textOf(reason), count: numberOf(count) })),
+    would: countsOf(would)
+  }
+}
+
+function countsOf (counts: unknown): ToldCount[] {
+  return (Array.isArray(counts) ? counts : []).map(fieldsOf).map(({ cause, count, outcome, reason }) => (
+    // Of what was remembered, why it was.
+    { outcome: textOf(outcome), reason: textOf(reason === 'unshareable' ? cause : reason), count: numberOf(count) }
+  ))
+}
+
+/** One reason may have several outcomes. */
+function unsharedOf (counts: readonly ToldCount[]): ToldCount[] {
+  const found = new Map<string, ToldCount>()
+  for (const { count, outcome, reason } of counts) {
+    if (!isFine(outcome, reason)) found.set(reason, { outcome, reason, count: count + (found.get(reason)?.count ?? 0) })
+  }
+  return [...found.values()].sort((one, other) => other.count - one.count)
+}
+
+/** It was shared, or could have been; as on the page. */
+function isFine (outcome: string, reason: string): boolean {
+  return outcome === 'leader' ? reason === 'shared' || reason === 'failed' : /^(?:follower|hit|stale|peer)$/.test(outcome) && reason !== 'wait-timeout'
+}
+
+function pairsOf (pairs: unknown): number {
+  const { differs, echo, equal, noise } = fieldsOf(fieldsOf(pairs).between)
   return numberOf(equal) + numberOf(noise) + numberOf(echo) + numberOf(differs)
 }
 

@@ -5,7 +5,7 @@
  */
 import { inspect } from 'node:util'
 import { harmless } from './harmless.js'
-import type { Told, ToldAdvice, ToldRoute } from './page-state.js'
+import type { Told, ToldAdvice, ToldCount, ToldFindings, ToldRoute } from './page-state.js'
 
 const MODES: Readonly<Record<string, string>> = { share: 'sharing', observe: 'observing: nothing is shared', off: 'coalescing is switched off' }
 const HEAD = ['route', 'requests', 'runs', 'shared', 'cached', 'found']
@@ -30,12 +30,32 @@ function figure (value: number): string {
   return value.toLocaleString('en')
 }
 
-function foundOf ({ observed, state }: ToldRoute): string {
-  if (observed === undefined) return state === 'off' ? 'switched off' : ''
-  const pairs = figure(observed.pairs)
-  switch (observed.verdict) {
+/** What would have become of requests that would not have been shared. */
+const WOULD: Readonly<Record<string, string>> = { bypass: 'would bypass', unshareable: 'would not be shared', shed: 'would be shed' }
+
+function foundOf ({ observed, reasons: [why], requests, state }: ToldRoute): string {
+  if (observed === undefined) return state === 'off' ? 'switched off' : why === undefined ? '' : partOf(why, requests)
+  const { pairs, skipped, would } = observed
+  // Of what the app chose not to compare nothing is missing.
+  const skips = skipped.filter(({ count, reason }) => count > 0 && reason !== 'not-sampled').sort((one, other) => other.count - one.count)
+  const all = would.reduce((sum, { count }) => sum + count, 0)
+  const unshared = would.find(({ outcome }) => Object.hasOwn(WOULD, outcome))
+  return [
+    ...pairs === 0 && unshared !== undefined ? [] : [verdictOf(observed)],
+    ...unshared === undefined ? [] : [`${WOULD[unshared.outcome] as string}: ${partOf(unshared, all)}`],
+    ...skips.map(({ count, reason }) => `${figure(count)} skipped: ${reason}`)
+  ].join('; ')
+}
+
+function partOf ({ count, reason }: ToldCount, all: number): string {
+  return `${reason} ${(count / Math.max(all, count, 1) * 100).toFixed(0)} %`
+}
+
+function verdictOf ({ pairs: between, verdict }: ToldFindings): string {
+  const pairs = figure(between)
+  switch (verdict) {
     case 'equal':
-      return `no difference in ${pairs} pairs of clients with one key (95 %: < ${(300 / observed.pairs).toPrecision(2)} %)`
+      return `no difference in ${pairs} pairs of clients with one key (95 %: < ${(300 / between).toPrecision(2)} %)`
     case 'noise':
       return `nothing but noise differs in ${pairs} pairs of clients with one key`
     case 'too-few':
@@ -47,7 +67,7 @@ function foundOf ({ observed, state }: ToldRoute): string {
     case 'echo':
       return 'LEAK: holds what is of its own request'
     default:
-      return observed.verdict
+      return verdict
   }
 }
 

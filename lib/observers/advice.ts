@@ -101,9 +101,18 @@ const TEXTS: Readonly<Record<NothingShared, (names: readonly string[]) => string
   'nothing-shared-wait-timeout': () => 'runs take longer than waitTimeout: a longer one lets more share, for the price of longer waits'
 }
 
+/** The handler or a hook reads all headers: what the route's own warning says. */
+export const READS_ALL_HEADERS = 'the handler, or a hook before it, reads all request headers (a log of them does at a level that is on), ' +
+  'so the responses are not shared; learnVary: false trusts their own Vary'
+
+/** Why nothing is shared, and what to do. */
+export function whyText (advice: NothingShared, names: readonly string[]): string {
+  return TEXTS[advice](names)
+}
+
 /** What was seen, why, and what to do. */
 export function adviceText (advice: NothingShared, count: number, names: readonly string[]): string {
-  return `${count} requests of this route came while an identical one was being answered, and none was shared, because ${TEXTS[advice](names)}`
+  return `${count} requests of this route came while an identical one was being answered, and none was shared, because ${whyText(advice, names)}`
 }
 
 /** The same as a warning. */

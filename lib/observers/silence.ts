@@ -7,7 +7,8 @@
 import type { Outcome } from '../../types/index.js'
 import type { Detail, Reason } from '../reasons.js'
 import type { NothingShared } from '../warnings.js'
-import { adviceOf, warningText, MOST_NAMES, shown } from './advice.js'
+import { adviceOf, warningText } from './advice.js'
+import { Causes, type Cause } from './causes.js'
 import type { Observer } from './observer.js'
 import type { Tally, Warner, Watch } from './tally.js'
 
@@ -26,18 +27,11 @@ interface Same {
   alone: boolean
 }
 
-/** How many were not shared for one reason, and what is named in that. */
-interface Cause {
-  readonly advice: NothingShared
-  count: number
-  readonly names: Set<string>
-}
-
 export class Silence implements Watch {
   readonly #tally: Tally
   readonly #silenced: ReadonlySet<string>
   readonly #urls = new Map<string, Same>()
-  readonly #causes = new Map<NothingShared, Cause>()
+  readonly #causes = new Causes()
   #overlapped = 0
   #watched = 0
 
@@ -63,10 +57,10 @@ export class Silence implements Watch {
         if (reason === 'shared' || reason === 'failed') this.#end()
         return
       case 'leader':
-        if (reason === 'split') this.#note(log, adviceOf(reason, detail), detail?.names ?? [], 1)
+        if (reason === 'split') this.#note(log, adviceOf(reason, detail), () => detail?.names ?? [], 1)
         return
       case 'alone':
-        this.#note(log, adviceOf(reason, detail), [], 1)
+        this.#note(log, adviceOf(reason, detail), () => [], 1)
     }
   }
 
@@ -90,7 +84,7 @@ export class Silence implements Watch {
       this.#urls.set(url, { count: 1, alone: true })
     } else {
       same.count++
-      this.#note(log, advice, names(), same.alone ? 2 : 1)
+      this.#note(log, advice, names, same.alone ? 2 : 1)
       same.alone = false
     }
     return () => { this.#left(url) }
@@ -101,23 +95,15 @@ export class Silence implements Watch {
     if (same !== undefined && --same.count === 0) this.#urls.delete(url)
   }
 
-  #note (log: Warner, advice: NothingShared | undefined, names: Iterable<string>, count: number): void {
+  #note (log: Warner, advice: NothingShared | undefined, names: () => Iterable<string>, count: number): void {
     if (advice === undefined) return
-    let cause = this.#causes.get(advice)
-    if (cause === undefined) this.#causes.set(advice, cause = { advice, count: 0, names: new Set() })
-    cause.count += count
-    for (const name of names) {
-      if (cause.names.size >= MOST_NAMES) break
-      if (name !== '') cause.names.add(shown(name))
-    }
+    this.#causes.note(advice, names, count)
     this.#overlapped += count
     if (this.#overlapped >= ENOUGH) this.#warn(log)
   }
 
   #warn (log: Warner): void {
-    let most: Cause | undefined
-    for (const cause of this.#causes.values()) if (cause.count > (most?.count ?? 0)) most = cause
-    const { advice, names } = most as Cause
+    const { advice, names } = this.#causes.most as Cause
     this.#end()
     const { method, route } = this.#tally
     const all = [...names]

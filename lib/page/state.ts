@@ -29,7 +29,7 @@ export interface PageRoute extends Omit<RouteFigures, 'reasons' | 'variesOn'> {
   readonly reasons: RouteFigures['reasons']
   readonly variesOn: RouteFigures['variesOn']
   /** What observe mode found, where it is on. */
-  readonly observed?: Pick<RouteReport, 'verdict' | 'pairs' | 'requests' | 'differences' | 'inert' | 'ttls' | 'skipped'>
+  readonly observed?: Pick<RouteReport, 'verdict' | 'pairs' | 'requests' | 'differences' | 'inert' | 'ttls' | 'skipped' | 'would'>
 }
 
 /** All outcomes so far, and those who wait. */

@@ -4,7 +4,7 @@
  * Invariant: pure. What is silenced is not there. The most urgent comes first: what harms clients, then what harms nobody but costs.
  */
 import type { Advice } from '../../types/index.js'
-import type { Draft, RouteFacts } from './facts.js'
+import { READS_ALL, type Draft, type RouteFacts } from './facts.js'
 import { leak } from './leak.js'
 import { limits } from './limits.js'
 import { nothingShared } from './nothing-shared.js'
@@ -34,5 +34,6 @@ export function advise (routes: Iterable<RouteFacts>, silenced: ReadonlySet<stri
 
 /** The name of the warning that says it, and silences it. */
 export function warningOf ({ id, kind }: Pick<Draft, 'id' | 'kind'>): string {
-  return kind === 'nothing-shared' ? id.replace('/', '-') : `advice-${kind}`
+  if (kind !== 'nothing-shared') return `advice-${kind}`
+  return id === `nothing-shared/${READS_ALL}` ? READS_ALL : id.replace('/', '-')
 }

@@ -6,6 +6,7 @@ import { UnsafeError } from '../errors.js'
 import { advise } from './advise.js'
 import type { RouteFacts } from './facts.js'
 import { placesOf, UNSAFE } from './leak.js'
+import { isUnseen, unseenOf } from './unseen.js'
 import { count, total } from './words.js'
 
 /** The most routes that an error names. */
@@ -25,7 +26,7 @@ export function reportOf (facts: readonly RouteFacts[], silenced: ReadonlySet<st
 
 /** Why what was compared may not be shared. */
 function unsafe (routes: readonly RouteReport[]): string | undefined {
-  const wrong = routes.filter(isUnsafe)
+  const wrong = routes.filter(route => isUnsafe(route) || isUnseen(route))
   if (wrong.length > 0) {
     const more = wrong.length > MOST ? [`and ${wrong.length - MOST} more routes`] : []
     return [...wrong.slice(0, MOST).map(sentenceOf), ...more].join('\n')
@@ -49,6 +50,7 @@ const VERDICTS: Readonly<Record<string, string>> = {
 
 function sentenceOf (report: RouteReport): string {
   const { method, pairs: { between }, route, verdict } = report
+  if (!isUnsafe(report)) return `${method} ${route}: ${unseenOf(report)}`
   const places = placesOf(report)
   return `${method} ${route}: ${VERDICTS[verdict] as string} (${count(between.differs + between.echo)} of ${count(total(between))} pairs)${places.length === 0 ? '' : `: ${places.join('. ')}`}`
 }

@@ -139,6 +139,36 @@ t.test('a route whose runs all split is warned of once only as well', async t =>
   t.strictSame(server.app.coalesce.report().advice.map(({ id }) => id), ['nothing-shared/split-header'])
 })
 
+t.test('a route whose handler reads all headers is advised in the words of its warning', async t => {
+  const log = lines('warn')
+  const server = await serve(t, app => { app.get('/word', { config: { coalesce: true } }, async request => Object.keys(request.headers).length) }, {}, { logger: log.logger })
+  for (let index = 0; index < 100; index++) await server.get('/word')
+  const { advice } = server.app.coalesce.report()
+  t.match(advice, [{ id: 'nothing-shared/reads-all-headers', evidence: '100 of 100 requests (100 %)' }])
+  t.ok(log.event('reads-all-headers')[0]?.msg.includes(String(advice[0]?.text.slice(1).split(', at the price')[0])))
+})
+
+t.test('a route that is observed is told why its requests would bypass, or would not be shared, with names that count', async t => {
+  const server = await serve(t, app => {
+    app.get('/word', { config: { coalesce: { cookies: { ignore: ['_ga'] } } } }, async () => 'ok')
+    app.get('/login', { config: { coalesce: true } }, async (_request, reply) => reply.header('set-cookie', 'a=1').send('ok'))
+  }, { clock: new TestClock(), ...BUDGET })
+  for (let index = 0; index < 100; index++) {
+    await server.get('/word', { headers: { cookie: `_ga=${index}; theme=dark` } })
+    await server.get('/login')
+  }
+  const { advice, routes } = server.app.coalesce.report()
+  t.match(routes, [
+    { route: '/word', requests: 0, would: [{ outcome: 'bypass', reason: 'credentials', count: 100 }] },
+    { route: '/login', requests: 0, would: [{ outcome: 'unshareable', reason: 'set-cookie', count: 100 }] }
+  ])
+  t.match(advice, [
+    { id: 'nothing-shared/credentials-cookie', route: '/word', text: /they carry cookies \(theme\), which may say who is asking/, evidence: '100 of 100 requests (100 %)' },
+    { id: 'nothing-shared/set-cookie', route: '/login' }
+  ])
+  t.strictSame(advice[0]?.patch, { cookies: { ignore: ['_ga'], key: ['theme'] } })
+})
+
 t.test('that advice is silenced by the name of the warning', async t => {
   const { log, server } = await unshared(t, { warnings: ['nothing-shared-credentials-cookie'] })
   t.strictSame([server.app.coalesce.report().advice, log.all], [[], []])
@@ -185,6 +215,17 @@ t.test('a route whose response depends on a cookie is told of as a leak, by repo
   t.throws(assertSafe, { code: 'FST_COALESCE_UNSAFE', message: /^GET \/home: .*\$\.hero.*cookie ab/ })
   clock.advance(MINUTE)
   t.match(log.event('advice-leak'), [{ coalesce: { id: advice?.id, method: 'GET', route: '/home' } }])
+})
+
+t.test('a leak of which nothing was compared, because there was no time for it, is not safe', async t => {
+  const server = await serve(t, app => {
+    app.get('/home', { config: { coalesce: { credentials: { remove: ['cookie'] }, learnVary: false } } }, async request => request.headers.cookie)
+    app.get('/other', { config: { coalesce: true } }, async () => 'ok')
+  }, { clock: new TestClock(), observe: { budget: 0 } })
+  await observe(server)
+  t.throws(server.app.coalesce.report().assertSafe, {
+    code: 'FST_COALESCE_UNSAFE', message: /^GET \/home: no verdict, because responses were not compared \(240 skipped: budget\): observe: \{ budget: 1 \} at the registration/
+  })
 })
 
 t.test('a route whose response is the same for all is safe, and what makes no difference is advised to be ignored', async t => {

@@ -107,7 +107,9 @@ t.test('what may not join is told with its reason, and is observed all the same'
   await server.get('/', { method: 'HEAD' })
   t.same(await outcomes(server.app), { 'bypass credentials': 1, 'bypass range': 1 })
   t.same(await outcomes(server.app, 'HEAD'), { 'bypass head': 1 })
-  t.same(reasons, Array(3).fill('observed'))
+  await server.get('/', { headers: { range: 'bytes=0-1' } })
+  t.same(server.app.coalesce.report().routes[0]?.would, [{ outcome: 'bypass', reason: 'range', count: 2 }, { outcome: 'bypass', reason: 'credentials', count: 1 }], 'the most frequent first')
+  t.same(reasons, Array(4).fill('observed'))
 })
 
 t.test('a HEAD and a part would have followed a GET, or hit', async t => {

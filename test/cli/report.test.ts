@@ -47,6 +47,15 @@ const state = {
     route('/unknown', { observed: { verdict: 'unknown', pairs: pairs({ differs: 50 }) } }),
     route('/echo', { observed: { verdict: 'echo', pairs: pairs({ echo: 50 }) } }),
     route('/later', { observed: { verdict: 'a-new-one', pairs: pairs({}) } }),
+    route('/skips', { observed: { verdict: 'too-few', pairs: pairs({ equal: 3 }), skipped: { stream: 1, 'not-sampled': 9, bytes: 0, budget: 12 }, would: [{ outcome: 'leader', reason: 'shared', count: 9 }] } }),
+    route('/mine', { observed: { verdict: 'too-few', pairs: pairs({}), skipped: {}, would: [{ outcome: 'bypass', reason: 'credentials', count: 2000 }] } }),
+    route('/sets', { observed: { verdict: 'too-few', pairs: pairs({ equal: 3 }), would: [{ outcome: 'leader', reason: 'shared', count: 6 }, { outcome: 'unshareable', reason: 'set-cookie', count: 2 }] } }),
+    route('/logs', {
+      reasons: [
+        { outcome: 'follower', reason: 'shared', count: 2000 }, { outcome: 'leader', reason: 'shared', count: 1990 }, { outcome: 'follower', reason: 'wait-timeout', count: 5 }, { outcome: 'leader', reason: 'failed', count: 1990 }, { outcome: 'alone', reason: 'credentials', count: 60 },
+        { outcome: 'bypass', reason: 'unshareable', cause: 'reads-all-headers', count: 900 }, { outcome: 'leader', reason: 'reads-all-headers', count: 1060 }
+      ]
+    }),
     route('/off', { state: 'off' }),
     route('/plain')
   ],
@@ -74,6 +83,10 @@ GET /noise       2,000  1,200  38.0 %   2.0 %  nothing but noise differs in 50 p
 GET /unknown     2,000  1,200  38.0 %   2.0 %  differs in 50 pairs, perhaps between clients: no client was seen twice
 GET /echo        2,000  1,200  38.0 %   2.0 %  LEAK: holds what is of its own request
 GET /later       2,000  1,200  38.0 %   2.0 %  a-new-one
+GET /skips       2,000  1,200  38.0 %   2.0 %  too few pairs yet: 3; 12 skipped: budget; 1 skipped: stream
+GET /mine        2,000  1,200  38.0 %   2.0 %  would bypass: credentials 100 %
+GET /sets        2,000  1,200  38.0 %   2.0 %  too few pairs yet: 3; would not be shared: set-cookie 25 %
+GET /logs        2,000  1,200  38.0 %   2.0 %  reads-all-headers 98 %
 GET /off         2,000  1,200  38.0 %   2.0 %  switched off
 GET /plain       2,000  1,200  38.0 %   2.0 %
 
@@ -90,6 +103,12 @@ GET /search
 
 2 advised. What each means: docs/advice.md
 `)
+})
+
+t.test('the help says how the live page is switched on, and how a guard is told a name and a password', async t => {
+  const { out } = await run('--help')
+  t.match(out, /its live page \(dashboard: \{ … \}\)/)
+  t.match(out, /http:\/\/user:pass@localhost/)
 })
 
 t.test('no timer is left of a page that has answered', async t => {
@@ -159,9 +178,9 @@ t.test('headers are sent, a URL of a page may be of any depth, and may have a na
 })
 
 const refusals: ReadonlyArray<readonly [status: number, body: unknown, says: RegExp, headers?: Record<string, string>]> = [
-  [401, 'Unauthorized', /\/coalesce answers 401; --header 'authorization: …' says who is asking/],
+  [401, 'Unauthorized', /\/coalesce answers 401; --header 'authorization: …' says who is asking.*user:pass@/],
   [403, { message: 'the live page may not be asked for by this name' }, /answers 403 \(the live page may not be asked for by this name\); --header/],
-  [404, { message: 'Route GET:/coalesce/state not found' }, /there is no live page at http:\S+\/coalesce \(404\): it is where a registration has dashboard: true/],
+  [404, { message: 'Route GET:/coalesce/state not found' }, /there is no live page at http:\S+\/coalesce \(404\): it is where a registration has dashboard: \{ … \}, at/],
   [500, { message: 5 }, /answers 500\n$/],
   [302, '', /answers 302 and leads to \/login: ask there, or say who is asking with --header 'cookie: …'/, { location: '/login' }],
   [200, '<!doctype html>', /is not of a live page of fastify-coalesce\n$/],

@@ -1,5 +1,6 @@
 import t from 'tap'
 import { adviceOf, warningText, shown } from '../../lib/observers/advice.js'
+import { Causes } from '../../lib/observers/causes.js'
 import { credentialDetail, detailOf } from '../../lib/reasons.js'
 import { NOTHING_SHARED, WARNINGS } from '../../lib/warnings.js'
 
@@ -28,6 +29,17 @@ t.test('a reason has its advice by its cause, or none', t => {
   const others = [adviceOf('unshareable', undefined), adviceOf('unshareable', detailOf('reads-all-headers')), adviceOf('csp-nonce', undefined), adviceOf('range', undefined), adviceOf('disabled', undefined)]
   t.strictSame(others, others.map(() => undefined))
   t.equal(new Set(WARNINGS).size, WARNINGS.length)
+  t.end()
+})
+
+t.test('of causes the most frequent is told, with a few names, which are not asked for once they are known', t => {
+  const causes = new Causes()
+  t.equal(causes.most, undefined)
+  causes.note('nothing-shared-private', () => [], 2)
+  causes.note('nothing-shared-vary', () => ['', 'a\n', ...'bcdefghijk'], 2)
+  causes.note('nothing-shared-vary', () => { throw new Error('asked for') }, 1)
+  causes.note('nothing-shared-no-store', () => [], 1)
+  t.strictSame(causes.most, { advice: 'nothing-shared-vary', count: 3, names: new Set(['a?', ...'bcdefgh']) })
   t.end()
 })
 

@@ -119,6 +119,61 @@ t.test('with too few pairs for a verdict whatever differs counts', t => {
   t.end()
 })
 
+t.test('a route without a verdict of which responses were skipped that may differ is not safe', t => {
+  const few = (given: Given['observed']): Given => ({ observed: { verdict: 'too-few', ...given } })
+  const error = asserted(few({ skipped: { budget: 12 } }), {})
+  t.equal(error.code, 'FST_COALESCE_UNSAFE')
+  t.equal(error.message, 'GET /x: no verdict, because responses were not compared (12 skipped: budget): observe: { budget: 1 } at the registration, in tests, has all of them compared')
+  t.match(asserted(few({ skipped: { bytes: 1, 'too-large': 2 } })).message, /\(1 skipped: bytes, 2 skipped: too-large\): a larger maxBytes .* to compare with; a larger maxBytes/)
+  t.match(asserted(few({ skipped: { 'clean-threw': 3, error: 1 } })).message, /\(3 skipped: clean-threw, 1 skipped: error\): clean has to .*observe-failed/)
+  const own = [{ outcome: 'unshareable', reason: 'too-large', count: 2 }, { outcome: 'leader', reason: 'too-large', count: 1 }] as const
+  for (const [what, hides] of [
+    ['what others would not be given, or is not to be compared', few({ skipped: { stream: 9, failed: 9, unfinished: 9, busy: 9, 'not-sampled': 9 } })],
+    ['what is larger than may be shared', few({ skipped: { 'too-large': 2 }, would: own })],
+    ['a verdict was found all the same', { observed: { verdict: 'equal', skipped: { budget: 12 } } }]
+  ] as const) t.equal(asserted(hides).message, 'nothing was thrown', what)
+  t.match(asserted(few({ skipped: { 'too-large': 3 }, would: own })).message, /\(1 skipped: too-large\)/)
+  t.end()
+})
+
+t.test('a route whose handler reads all headers is told so, and what to do, and is silenced by the name of its warning', t => {
+  const reads: Given = {
+    figures: {
+      reasons: [
+        { outcome: 'bypass', reason: 'unshareable', cause: 'reads-all-headers', count: 400 }, { outcome: 'leader', reason: 'reads-all-headers', count: 100 }, { outcome: 'bypass', reason: 'unshareable', cause: 'private', count: 300 }
+      ]
+    }
+  }
+  const [advice, ...others] = advised(reads)
+  t.strictSame(others, [])
+  t.match(advice, {
+    id: 'nothing-shared/reads-all-headers',
+    kind: 'nothing-shared',
+    confidence: 'high',
+    evidence: '500 of 1,000 requests (50 %)',
+    silence: "warnings: ['reads-all-headers'] of the registration",
+    text: /^The handler, or a hook before it, reads all request headers .* learnVary: false trusts their own Vary, at the price .* Read, or log, headers by name; .*onResponse/
+  })
+  t.notOk('patch' in (advice as object), 'learnVary: false may share what must not be')
+  t.strictSame(advised(reads, ['reads-all-headers']), [])
+  t.strictSame(advised({ figures: { ...reads.figures, totalRequests: 1001 } }), [], 'fewer than half')
+  t.strictSame(advised({ figures: { reasons: [{ outcome: 'leader', reason: 'reads-all-headers', count: 99 }], totalRequests: 99 } }), [], 'too few to tell')
+  t.match(advised({ observed: { would: [{ outcome: 'unshareable', reason: 'reads-all-headers', count: 900 }] } }), [{ id: 'nothing-shared/reads-all-headers' }])
+  t.end()
+})
+
+t.test('what would keep most requests of an observed route from being shared is advised as where nothing is shared', t => {
+  const barred = { advice: 'nothing-shared-credentials-other', count: 500, names: new Set(['x-api-key']) } as const
+  t.match(advised({ observed: {}, barred }), [{
+    id: 'nothing-shared/credentials-other', evidence: '500 of 1,000 requests (50 %)', patch: { headers: ['x-api-key'] }, text: /^Most requests of this route, which is observed, would not be shared, because they carry credentials \(x-api-key\): /
+  }])
+  const [bare] = advised({ observed: {}, barred: { ...barred, advice: 'nothing-shared-set-cookie' } })
+  t.notOk('patch' in (bare as object))
+  t.strictSame(advised({ observed: {}, barred: { ...barred, count: 499 } }), [])
+  t.strictSame(advised({ observed: {}, barred }, ['nothing-shared-credentials-other']), [])
+  t.end()
+})
+
 t.test('of many routes the first are named', t => {
   const { message } = asserted(...Array.from({ length: 23 }, () => leak))
   t.equal(message.split('\n').length, 21)

@@ -36,6 +36,7 @@ export const observed: RouteReport = {
   verdict: 'equal',
   requests: 1000,
   skipped: {},
+  would: [],
   pairs: { between: pairs({ equal: 400 }), within: pairs({ equal: 400 }) },
   shareable: 0.5,
   differences: [],
@@ -48,6 +49,7 @@ export interface Given {
   readonly figures?: Partial<RouteFigures>
   readonly options?: CoalesceRouteOptions
   readonly unshared?: RouteFacts['unshared']
+  readonly barred?: RouteFacts['barred']
   readonly observed?: Partial<RouteReport>
 }
 
@@ -56,6 +58,7 @@ export function facts (given: Given = {}): RouteFacts {
     figures: { ...figures, ...given.figures },
     settings: settingsOf(given.options),
     unshared: given.unshared,
+    barred: given.barred,
     observed: given.observed === undefined ? undefined : { ...observed, ...given.observed }
   }
 }

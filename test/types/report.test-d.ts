@@ -1,6 +1,6 @@
 import Fastify from 'fastify'
 import { expectAssignable, expectError, expectType } from 'tsd'
-import { errors, type Advice, type CoalesceRouteOptions, type Report, type RouteReport, type Verdict } from '../../dist/lib/index.js'
+import { errors, type Advice, type CoalesceRouteOptions, type Report, type RouteReport, type Verdict, type WouldFigures } from '../../dist/lib/index.js'
 
 const app = Fastify()
 
@@ -18,12 +18,13 @@ for (const { confidence, evidence, id, kind, method, patch, route, silence, text
   expectType<CoalesceRouteOptions | undefined>(patch)
 }
 
-for (const { differences, inert, pairs, ttls, verdict } of report.routes) {
+for (const { differences, inert, pairs, ttls, verdict, would } of report.routes) {
   expectType<Verdict>(verdict)
   expectType<number>(pairs.between.differs)
   expectType<number | undefined>(differences[0]?.within)
   expectType<readonly string[] | undefined>(inert[0]?.names)
   expectType<number | undefined>(ttls[0]?.wrong)
+  expectType<readonly WouldFigures[]>(would)
 }
 
 expectError(report.advice.push())

@@ -12,6 +12,7 @@ import { RequestParticipant } from '../request/participant.js'
 import type { Requests } from '../request/requests.js'
 import type { CoalescedRoute } from '../request/route.js'
 import { setParticipant } from '../request/view.js'
+import { namesOf } from './overlap.js'
 import { keyOrRefusal, type Refusal } from './question.js'
 
 /** Why it does not board. */
@@ -41,7 +42,8 @@ export function observe (
   } else {
     participant = new RequestParticipant(requests, route, request, reply)
     participant.bypasses = true
-    route.observed?.count('bypass', answer.reason)
+    const { detail, reason } = answer
+    route.observed?.count('bypass', reason, detail, () => namesOf(route.settings, request, detail))
   }
   showWhole(request)
   setParticipant(request, participant)

@@ -15,9 +15,15 @@ export function noteOverlap (
 ): void {
   // What the function answers was warned of already.
   if (tally.watch === undefined || warned.has(reason)) return
-  const names = (): Iterable<string> => detail?.cause === 'cookie'
-    ? cookiePairs(String(request.headers.cookie)).map(([name]) => name).filter(name => !settings.cookies.key.includes(name))
-    : detail?.names ?? []
+  const names = (): Iterable<string> => namesOf(settings, request, detail)
   const left = tally.watch.bypassed(request.log, reason, detail, names, `${request.method} ${request.url}`)
   if (left !== undefined) onClose(reply, left)
+}
+
+/** What a detail is of: of cookies those that count, which neither the key covers nor the route ignores. */
+export function namesOf (
+  { cookies: { ignores, key } }: CoalescedRoute['settings'], { headers }: FastifyRequest, detail: Detail | undefined
+): readonly string[] {
+  if (detail?.cause !== 'cookie') return detail?.names ?? []
+  return cookiePairs(String(headers.cookie)).map(([name]) => name).filter(name => !key.includes(name) && ignores?.(name) !== true)
 }

@@ -4,6 +4,7 @@
  * Invariant: each warning is logged once per route. It has names of headers and parameters, never their values.
  */
 import { isOfQuery, REST } from '../../http/query.js'
+import { READS_ALL_HEADERS } from '../../observers/advice.js'
 import type { Log } from '../../observers/observer.js'
 import { quiet } from '../../observers/warn.js'
 import type { Tally } from '../../observers/tally.js'
@@ -25,9 +26,7 @@ export class Warnings {
 
   /** The handler or a hook reads all headers, so the dependencies of the responses are unknown. */
   readsAll (of: Warned): void {
-    this.#warn(of, 'reads-all-headers',
-      'coalesce: the handler, or a hook before it, reads all request headers (a log of them does at a level that is on), ' +
-      'so the responses are not shared; learnVary: false trusts their own Vary')
+    this.#warn(of, 'reads-all-headers', `coalesce: ${READS_ALL_HEADERS}`)
   }
 
   /** The body contains something that belongs to one reply only. */

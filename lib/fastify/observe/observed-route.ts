@@ -7,12 +7,13 @@ import type { Clock } from '../../../types/index.js'
 import type { Allowance } from '../../observe/allowance.js'
 import { Comparison, type PairVerdict } from '../../observe/comparison.js'
 import { Sampler } from '../../observe/sampler.js'
-import { shown } from '../../observers/advice.js'
+import { adviceOf, shown } from '../../observers/advice.js'
+import { Causes } from '../../observers/causes.js'
 import { increase, type Tally } from '../../observers/tally.js'
 import type { Log } from '../../observers/observer.js'
 import { quiet, warn } from '../../observers/warn.js'
 import type { ObserveSettings } from '../../options/observe-options.js'
-import type { Reason } from '../../reasons.js'
+import type { Detail, Reason } from '../../reasons.js'
 
 /** What would have become of a request. */
 export type Would = 'leader' | 'follower' | 'hit' | 'bypass' | 'unshareable' | 'shed'
@@ -47,6 +48,8 @@ export class ObservedRoute {
   readonly sampler: Sampler
   /** What would have become of requests, as `'follower shared'`. Of a route that is verified it is empty: that is what became of them. */
   readonly outcomes = new Map<string, number>()
+  /** Why requests would not have been shared. */
+  readonly causes = new Causes()
   /** How pairs of responses compared. */
   readonly verdicts = new Map<Verdict, number>(VERDICTS.map(verdict => [verdict, 0]))
   readonly #settings: ObserveSettings
@@ -73,9 +76,11 @@ export class ObservedRoute {
     if (caches) this.outcomes.set('hit fresh', 0)
   }
 
-  /** Counts what would have become of a request. */
-  count (would: Would, reason: Reason): void {
+  /** Counts what would have become of a request, and why it would not have been shared. */
+  count (would: Would, reason: Reason, detail?: Detail, names: () => Iterable<string> = () => []): void {
     increase(this.outcomes, `${would} ${reason}`, 1)
+    const advice = would === 'bypass' || would === 'unshareable' ? adviceOf(reason, detail) : undefined
+    if (advice !== undefined) this.causes.note(advice, names, 1)
   }
 
   /** Compares, and counts how that went. */

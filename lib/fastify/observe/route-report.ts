@@ -1,13 +1,24 @@
 /**
  * What is reported of a route that is observed or verified.
  */
-import type { CoalesceFigures, RouteReport } from '../../../types/index.js'
+import type { CoalesceFigures, RouteReport, WouldFigures } from '../../../types/index.js'
 import type { ObservedRoute } from './observed-route.js'
+
+/** The most of what would have become of requests. */
+const MOST = 12
 
 /** @param figures what became of its requests, which is what was shared where it is verified */
 export function routeReportOf (observed: ObservedRoute, figures: CoalesceFigures): RouteReport {
   const { comparison, mode, tally: { method, route } } = observed
-  return { method, route, mode, shareable: mode === 'verify' ? shared(figures) : wouldShare(observed.outcomes), ...comparison.findings() }
+  const { outcomes } = observed
+  return { method, route, mode, would: wouldOf(outcomes), shareable: mode === 'verify' ? shared(figures) : wouldShare(outcomes), ...comparison.findings() }
+}
+
+function wouldOf (outcomes: ReadonlyMap<string, number>): WouldFigures[] {
+  return [...outcomes].filter(([, count]) => count > 0).sort(([, one], [, other]) => other - one).slice(0, MOST).map(([name, count]) => {
+    const [outcome, reason] = name.split(' ') as [WouldFigures['outcome'], string]
+    return { outcome, reason, count }
+  })
 }
 
 function shared ({ cacheHits, deduplicatedRequests, totalRequests }: CoalesceFigures): number {

@@ -53,6 +53,6 @@ export class Findings {
   }
 }
 
-function shown ({ differences, inert, pairs, requests, skipped, ttls, verdict }: RouteReport): Observed {
-  return { verdict, pairs, requests, differences: differences.slice(0, MOST), inert: inert.slice(0, MOST), ttls, skipped }
+function shown ({ differences, inert, pairs, requests, skipped, ttls, verdict, would }: RouteReport): Observed {
+  return { verdict, pairs, requests, differences: differences.slice(0, MOST), inert: inert.slice(0, MOST), ttls, skipped, would }
 }

@@ -14,7 +14,8 @@ export function routeFiguresOf ({ learned, parking, tally }: CoalescedRoute): Ro
 export function factsOf (route: CoalescedRoute): RouteFacts {
   const { observed, settings, tally } = route
   const figures = routeFiguresOf(route)
-  return { figures, settings, unshared: tally.unshared, observed: observed && routeReportOf(observed, figures) }
+  const found = observed && routeReportOf(observed, figures)
+  return { figures, settings, unshared: tally.unshared, barred: observed?.causes.most, observed: found }
 }
 
 /** Whether somebody wrote it: Fastify makes HEAD routes of GET routes. */
