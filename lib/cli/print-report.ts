@@ -63,7 +63,7 @@ function verdictOf ({ pairs: between, verdict }: ToldFindings): string {
     case 'differs':
       return `LEAK: differs between clients (${pairs} pairs)`
     case 'unknown':
-      return `differs in ${pairs} pairs, perhaps between clients: no client was seen twice`
+      return `differs in ${pairs} pairs, perhaps between clients: too few clients were seen twice`
     case 'echo':
       return 'LEAK: holds what is of its own request'
     default:

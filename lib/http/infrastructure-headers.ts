@@ -46,8 +46,14 @@ const CACHES = [
 export const INFRASTRUCTURE_HEADERS: readonly string[] = Object.freeze([...TRACES, ...FRAMING, ...FORWARDING, ...BROWSERS, ...CACHES])
 
 const NAMES = new Set(INFRASTRUCTURE_HEADERS)
+const OF_ONE_REQUEST: ReadonlySet<string> = new Set([...TRACES, ...FRAMING, ...CACHES, 'priority'])
 
 /** Whether a hook's reading of this header says nothing about the response. */
 export function isInfrastructure (name: string): boolean {
   return NAMES.has(name)
+}
+
+/** Whether it changes from request to request of one client, and says nothing of who asks or for what. */
+export function isOfOneRequest (name: string): boolean {
+  return OF_ONE_REQUEST.has(name)
 }

@@ -3,7 +3,8 @@
  *
  * Two responses for one key are compared byte for byte, and only then by their leaves. A pair differs if it does so at a place that is neither ignored nor
  * known to be noise; one such pair of different clients is told at once. Whether a place is noise is learned from pairs of one client, which is known by
- * evidence only: without such pairs the verdict of a route with a pair that differs is `unknown`, with them `differs` or `noise`.
+ * evidence only: without such pairs the verdict of a route with a pair that differs is `unknown`, with them `differs` or `noise`. No client alone can show
+ * what is noise: of one that makes too many pairs the rest does not count.
  *
  * Invariant: it never throws, never waits, and holds no response, request or input longer than `window`; what is past its allowance is skipped and counted.
  */
@@ -21,6 +22,7 @@ import type { Sighting } from './sighting.js'
 import { SKIP_REASONS, type SkipReason } from './skip-reasons.js'
 import { Ttls } from './ttls.js'
 import { verdictOf } from './verdict.js'
+import { Witnesses } from './witnesses.js'
 
 export interface ComparisonSettings {
   /** In milliseconds. */
@@ -55,6 +57,7 @@ export class Comparison {
   readonly #differences: Differences
   readonly #inert: Inert
   readonly #ttls: Ttls
+  readonly #witnesses: Witnesses
   readonly #skipped = Object.fromEntries(SKIP_REASONS.map(reason => [reason, 0])) as Record<SkipReason, number>
   #noise: ReadonlySet<string> = new Set()
   /** Responses that differ may be the same but for noise, so that their bytes are not enough. */
@@ -72,6 +75,7 @@ export class Comparison {
     this.#differences = new Differences(allowance.room)
     this.#inert = new Inert(settings.window, allowance.room)
     this.#ttls = new Ttls(allowance.room)
+    this.#witnesses = new Witnesses(allowance.room)
   }
 
   /** Live, for metrics: pairs as they were taken when they were seen. */
@@ -113,9 +117,8 @@ export class Comparison {
       const offered = this.#exemplarOf(shared, now.key, now.at, OLDEST_OFFER)
       if (typeof offered === 'string') return this.#skipWith(offered)
       this.#compareOwn(now)
-      const kind = offered.client !== undefined && offered.client === now.client ? 'within' : 'between'
-      const verdict = this.#compare(kind, offered, now)
-      return kind === 'within' && verdict === 'differs' ? 'noise' : verdict
+      if (offered.client === undefined || offered.client !== now.client) return this.#compare('between', offered, now)
+      return this.#compareWithin(offered.client, offered, now)
     })
   }
 
@@ -193,7 +196,15 @@ export class Comparison {
   /** With the last one of the same client. */
   #compareOwn (now: Exemplar): void {
     const mine = now.client === undefined ? undefined : this.#section.ofClient(now.key, now.client, now.at)
-    if (mine !== undefined) this.#compare('within', mine, now)
+    if (mine?.client !== undefined) this.#compareWithin(mine.client, mine, now)
+  }
+
+  /** @returns `'noise'` for what differs for one client */
+  #compareWithin (client: string, one: Exemplar, other: Exemplar): Compared {
+    one.wasCompared = other.wasCompared = true
+    if (!this.#witnesses.admits(client)) return one.digest === other.digest ? 'equal' : 'noise'
+    const compared = this.#compare('within', one, other)
+    return compared === 'differs' ? 'noise' : compared
   }
 
   #compare (kind: Kind, one: Exemplar, other: Exemplar): Compared {

@@ -34,9 +34,9 @@ const MOST_PLACES = 64
 const BYTES = 1200
 /** Pairs of one client below which there is no baseline. */
 const BASELINE = 10
-/** Differences within a client that show noise; of ids fewer do. */
+/** Differences within a client that show noise; of ids fewer do. Both are more than the first few of one client. */
 const NOISY = 5
-const NOISY_IDS = 3
+const NOISY_IDS = 4
 /** Standard errors by which a place has to differ more between clients: if it never does within a client, if it does, and if by little. */
 const SURE = 1.7
 const VERY_SURE = 3.3

@@ -64,7 +64,7 @@ function sentenceOf (observed: RouteReport): string {
   const would = mode === 'verify' ? 'gives' : 'would give'
   const places = placesOf(observed).join('. ')
   const what = verdict === 'unknown'
-    ? `Responses of one key differ, and no client was seen twice, so that sharing perhaps ${would} a client what is another one's`
+    ? `Responses of one key differ, and too few clients were seen twice to tell whether that is noise, so that sharing perhaps ${would} a client what is another one's`
     : `Sharing ${would} a client what is another one's`
   return places === '' ? `${what}.` : `${what}: ${places}.`
 }

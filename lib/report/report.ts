@@ -36,14 +36,21 @@ function unsafe (routes: readonly RouteReport[]): string | undefined {
   return undefined
 }
 
-/** With too few pairs to tell what is noise, whatever differs is taken to count. */
-function isUnsafe ({ pairs: { between }, verdict }: RouteReport): boolean {
-  return UNSAFE.has(verdict) || (verdict === 'too-few' && between.differs + between.echo > 0)
+/** With too few pairs to tell what is noise, whatever differs is taken to count, also for one client if those of different ones were not seen to be equal. */
+function isUnsafe (report: RouteReport): boolean {
+  const { pairs: { between }, verdict } = report
+  if (verdict !== 'too-few') return UNSAFE.has(verdict)
+  return between.differs + between.echo > 0 || (differsWithin(report) && between.equal < Math.max(1, total(between)))
+}
+
+/** Whether responses to one client differ in more than times and ids. */
+function differsWithin ({ noise, pairs: { within } }: RouteReport): boolean {
+  return within.differs + within.echo > 0 || noise.length > 0
 }
 
 const VERDICTS: Readonly<Record<string, string>> = {
   differs: 'responses differ between clients',
-  unknown: 'responses differ, and no client was seen twice',
+  unknown: 'responses differ, and too few clients were seen twice to tell whether that is noise',
   echo: 'responses hold what is of their own request',
   'too-few': 'responses differ'
 }
@@ -51,6 +58,9 @@ const VERDICTS: Readonly<Record<string, string>> = {
 function sentenceOf (report: RouteReport): string {
   const { method, pairs: { between }, route, verdict } = report
   if (!isUnsafe(report)) return `${method} ${route}: ${unseenOf(report)}`
+  if (verdict === 'too-few' && between.differs + between.echo === 0) {
+    return `${method} ${route}: responses to one client differ, and too few of different clients were compared to tell whether that is noise (${count(total(between))} pairs)`
+  }
   const places = placesOf(report)
   return `${method} ${route}: ${VERDICTS[verdict] as string} (${count(between.differs + between.echo)} of ${count(total(between))} pairs)${places.length === 0 ? '' : `: ${places.join('. ')}`}`
 }

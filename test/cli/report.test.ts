@@ -80,7 +80,7 @@ GET /search      2,000  1,200  38.0 %   2.0 %  no difference in 401 pairs of cli
 GET /home        2,000  1,200  38.0 %   2.0 %  LEAK: differs between clients (100 pairs)
 GET /new             0  1,200       –       –  too few pairs yet: 3
 GET /noise       2,000  1,200  38.0 %   2.0 %  nothing but noise differs in 50 pairs of clients with one key
-GET /unknown     2,000  1,200  38.0 %   2.0 %  differs in 50 pairs, perhaps between clients: no client was seen twice
+GET /unknown     2,000  1,200  38.0 %   2.0 %  differs in 50 pairs, perhaps between clients: too few clients were seen twice
 GET /echo        2,000  1,200  38.0 %   2.0 %  LEAK: holds what is of its own request
 GET /later       2,000  1,200  38.0 %   2.0 %  a-new-one
 GET /skips       2,000  1,200  38.0 %   2.0 %  too few pairs yet: 3; 12 skipped: budget; 1 skipped: stream

@@ -3,6 +3,7 @@ import t from 'tap'
 import { Allowance } from '../../lib/observe/allowance.js'
 import { Comparison, type ComparisonSettings, type Offered } from '../../lib/observe/comparison.js'
 import type { Inputs, Sighting } from '../../lib/observe/sighting.js'
+import { Witnesses } from '../../lib/observe/witnesses.js'
 import type { ComparedResponse, Verdict } from '../../types/index.js'
 import { TestClock } from '../fixtures/gate.js'
 
@@ -137,6 +138,48 @@ t.test('of noise that turns out to be a leak, it is told', async t => {
   t.strictSame(route.comparison.findings().noise, [])
 })
 
+t.test('a client alone, however often it asks, cannot have a difference called noise', async t => {
+  for (const differing of ['name', 'id']) {
+    const route = new Route()
+    const body = (n: number): string => JSON.stringify({ name: differing === 'id' ? `0123456789abcdef${String(n).padStart(4, '0')}` : n })
+    let honest = 0
+    const ask = (): void => { for (let count = 0; count < 60; count++) route.see({ client: 'attacker', body: body(9000 - 60 * honest - count) }) }
+    ask()
+    t.strictSame(route.comparison.findings().noise, [])
+    t.equal(route.comparison.pairs.within.differs, 3, 'a few of its pairs count')
+    for (; honest < 100; honest++) {
+      route.see({ client: `c${honest % 20}`, body: body(honest % 20) })
+      ask()
+    }
+    const { noise, pairs: { within }, verdict } = route.comparison.findings()
+    t.strictSame([verdict, noise, within.equal], ['differs', [], 80])
+    t.ok(within.differs >= 15 && within.differs <= 21, `${within.differs} are a fifth`)
+  }
+})
+
+t.test('in verify mode a pair of a client that has made too many is not counted, and is told as it compares', async t => {
+  const route = new Route()
+  const pair = (count: number, body = `${count}`): string => route.pair({ client: 'a', body: `${count}` }, { client: 'a', body })
+  for (let count = 0; count < 3; count++) route.see({ client: 'a' })
+  t.equal(pair(1, '2'), 'noise')
+  t.equal(pair(1, '2'), 'noise')
+  t.equal(pair(1), 'equal')
+  t.match(route.comparison.pairs.within, { equal: 2, differs: 1 })
+})
+
+t.test('of more clients than are remembered the last ones are, and without room for one it does not count', async t => {
+  const route = new Route()
+  for (let client = 0; client < 300; client++) {
+    for (let count = 0; count < 4; count++) route.see({ client: `c${client}` })
+  }
+  t.equal(route.comparison.pairs.within.equal, 900)
+  const full = new Route()
+  full.see({ client: 'a' })
+  const { room } = full.allowance
+  room.take(room.max - room.taken)
+  t.equal(new Witnesses(room).admits('a'), false)
+})
+
 t.test('all places past the bound are never learned to be noise', async t => {
   const route = new Route()
   for (let count = 0; count < 200; count++) {
@@ -185,10 +228,11 @@ t.test('in verify mode one pair that differs is told at once', async t => {
   t.equal(route.pair({ client: 'a' }, { client: 'b' }), 'equal')
   t.equal(route.pair({ client: 'a', body: '{"u":1}', outside: inputs({ 'cookie ab': 'a' }) }, { client: 'b', body: '{"u":2}', outside: { 'cookie ab': 'b' } }), 'differs')
   t.equal(route.verdict, 'unknown')
-  for (let count = 0; count < 12; count++) {
-    route.pair({ client: 'a', body: '{"u":1}', outside: inputs({ 'cookie ab': 'a' }) }, { client: 'b', body: '{"u":2}', outside: { 'cookie ab': 'b' } })
-  }
-  t.equal(route.verdict, 'differs', 'the own runs of one client are a baseline')
+  const ask = (client: string): unknown => route.pair({ client: 'a', body: '{"u":1}', outside: inputs({ 'cookie ab': 'a' }) }, { client, body: '{"u":2}', outside: { 'cookie ab': 'b' } })
+  for (let count = 0; count < 12; count++) ask('b')
+  t.equal(route.verdict, 'unknown', 'those of one client are too few')
+  for (let count = 0; count < 20; count++) ask(`c${count % 4}`)
+  t.equal(route.verdict, 'differs', 'the own runs of four clients are a baseline')
   t.match(route.comparison.findings().differences, [{ path: '$.u', causes: [{ name: 'cookie ab' }] }])
   t.equal(route.pair({ client: 'c', body: 'x' }, { client: 'c', body: 'y' }), 'noise', 'what differs for one client reaches nobody else')
   t.equal(route.pair({ client: undefined, body: 'x' }, { client: undefined, body: 'y' }), 'differs', 'but clients that are not known may be different ones')

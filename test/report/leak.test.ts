@@ -89,10 +89,10 @@ t.test('what explains all is told rather than what differs for each client', t =
   t.end()
 })
 
-t.test('where no client was seen twice it is said that it may be harmless', t => {
+t.test('where too few clients were seen twice it is said that it may be harmless', t => {
   const advice = leakOf([difference('cookie ab', { within: undefined })], {}, { verdict: 'unknown' })
   t.strictSame([advice.id, advice.confidence, advice.patch], ['leak/unknown', 'low', { cookies: ['ab'] }])
-  t.match(advice.text, /no client was seen twice, so that sharing perhaps would give .*: \$\.hero differs for 51 % of pairs between clients; cookie ab/)
+  t.match(advice.text, /too few clients were seen twice to tell whether that is noise, so that sharing perhaps would give .*: \$\.hero differs for 51 % of pairs between clients; cookie ab/)
   t.end()
 })
 

@@ -109,7 +109,7 @@ t.test('what differs is not safe: routes, places and causes are named', t => {
   t.equal(error.code, 'FST_COALESCE_UNSAFE')
   t.equal(error.message, 'GET /x: responses differ between clients (0 of 400 pairs): $.a differs for 100 % of pairs between clients, 0 % within; cookie ab explains all of it\n' +
     'GET /x: responses hold what is of their own request (3 of 8 pairs)')
-  t.match(asserted({ observed: { verdict: 'unknown' } }).message, /responses differ, and no client was seen twice/)
+  t.match(asserted({ observed: { verdict: 'unknown' } }).message, /responses differ, and too few clients were seen twice/)
   t.end()
 })
 
@@ -171,6 +171,20 @@ t.test('what would keep most requests of an observed route from being shared is 
   t.notOk('patch' in (bare as object))
   t.strictSame(advised({ observed: {}, barred: { ...barred, count: 499 } }), [])
   t.strictSame(advised({ observed: {}, barred }, ['nothing-shared-credentials-other']), [])
+  t.end()
+})
+
+t.test('what differs for one client is not harmless if next to nothing was seen to be equal for different ones', t => {
+  const asked = (between: Record<string, number>, within: Record<string, number>, noise: string[] = []): string =>
+    asserted({ observed: { verdict: 'too-few', noise, pairs: { between: pairs(between), within: pairs(within) } } }, {}).message
+  t.equal(asked({}, { differs: 40 }),
+    'GET /x: responses to one client differ, and too few of different clients were compared to tell whether that is noise (0 pairs)')
+  t.match(asked({}, { echo: 1 }), /responses to one client differ/)
+  t.match(asked({}, { noise: 40 }, ['$.name']), /responses to one client differ/, 'also if it was learned to be noise')
+  t.match(asked({ equal: 9, noise: 1 }, { noise: 40 }, ['$.name']), /\(10 pairs\)/, 'and differs between some')
+  t.equal(asked({ equal: 10 }, { noise: 40 }, ['$.name']), 'nothing was thrown', 'unless all others are equal')
+  t.equal(asked({ equal: 9, noise: 1 }, { noise: 40 }), 'nothing was thrown', 'times of now are noise')
+  t.match(asked({}, { noise: 40 }), /were of different clients, so nothing was compared$/, 'but do not stand for others')
   t.end()
 })
 

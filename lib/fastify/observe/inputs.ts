@@ -2,7 +2,8 @@
  * What a request says, as comparing is told: what its key is made of, what the key leaves out, and who seems to be asking.
  *
  * Invariant: bounded, whatever a client sends. Long values are told as salted digests. Two requests count as one client's only if all that
- * could tell their clients apart is the same, and what they ask for besides the key, and if something was said that is a client's own.
+ * could tell their clients apart is the same, and what they ask for besides the key, and if something was said that is a client's own: so a
+ * response that depends on anything that they say never differs for one client.
  */
 import { createHash, randomBytes } from 'node:crypto'
 import type { FastifyRequest } from 'fastify'
@@ -10,6 +11,7 @@ import { ANALYTICS_COOKIES } from '../../http/analytics-cookies.js'
 import { cookiePairs } from '../../http/cookies.js'
 import { plainName } from '../../http/dimensions.js'
 import { partsOf as partsOfKey } from '../../http/explained-key.js'
+import { FORWARDING, isOfOneRequest } from '../../http/infrastructure-headers.js'
 import { headerOf } from '../../http/key.js'
 import { namedBy } from '../../http/name-patterns.js'
 import { keyCovers } from '../../http/policy.js'
@@ -30,8 +32,7 @@ const SHORTEST_SESSION = 16
 const OF_THE_MESSAGE: ReadonlySet<string> = new Set([
   'cookie', 'host', ':authority', ':method', ':path', ':scheme', 'connection', 'content-length', 'transfer-encoding', 'te', 'trailer', 'upgrade'
 ])
-/** Other headers that one client hardly ever changes. */
-const OF_A_CLIENT = ['user-agent', 'accept-language'] as const
+const FORWARDS: ReadonlySet<string> = new Set(FORWARDING)
 
 const SALT = randomBytes(16)
 const isAnalytics = namedBy(ANALYTICS_COOKIES)
@@ -110,28 +111,39 @@ export function outsideOf (compared: Compared, names: readonly string[]): Inputs
   return collected.inputs
 }
 
-/** A salted hash of who seems to be asking; undefined if nothing says that. */
+/**
+ * A salted hash of who seems to be asking; undefined if nothing says that.
+ *
+ * An identity may be of a group, a credential of a service, and a cookie of an experiment, so none of them is enough: of those who share it, users
+ * are told apart by what else the app reads. So each other cookie and header counts, however short, and the address. Left out is what one client
+ * changes from request to request. Of an address that was forwarded the client's own part counts: the rest is the way that it came.
+ */
 export function clientOf (compared: Compared): string | undefined {
-  const { key, request, route: { settings } } = compared
+  const { request, route: { settings } } = compared
   const { headers } = request
-  const own: string[] = []
-  if (settings.identity !== undefined) {
-    const identity = partsOfKey(key, settings).find(({ part }) => part === 'identity')
-    own.push(`identity ${JSON.stringify(identity?.value)}`)
-  }
-  for (const name of settings.credentials) {
-    const value = name === 'cookie' ? null : headerOf(headers, name)
-    if (value !== null) own.push(`${name} ${value}`)
-  }
+  let isKnown = settings.identity !== undefined
+  const said: string[] = []
   for (const [name, value] of cookiesOf(request)) {
-    if (value.length >= SHORTEST_SESSION && !isAnalytics(name)) own.push(`cookie ${name} ${value}`)
+    if (isAnalytics(name)) continue
+    isKnown ||= value.length >= SHORTEST_SESSION
+    said.push(`cookie ${name}`, value)
   }
-  if (own.length === 0) return undefined
+  for (const name of Object.keys(headers)) {
+    if (name === 'cookie' || isOfOneRequest(name)) continue
+    isKnown ||= settings.credentials.includes(name)
+    const value = String(headerOf(headers, name))
+    said.push(name, FORWARDS.has(name) ? value.split(',', 1)[0] as string : value)
+  }
+  if (!isKnown) return undefined
+  if (settings.identity !== undefined) {
+    const identity = partsOfKey(compared.key, settings).find(({ part }) => part === 'identity')
+    said.push('identity', JSON.stringify(identity?.value))
+  }
   // One client that asks for something else, which the key does not tell apart, shows no noise.
   const asked = settings.key === undefined
     ? parametersOf(request, settings).filter(([, , isCovered]) => !isCovered).flat().map(String)
     : [request.url]
-  return digest([...own, ...asked, String(compared.value(CLIENT_ADDRESS)), ...OF_A_CLIENT.map(name => String(headerOf(headers, name)))])
+  return digest([String(compared.value(CLIENT_ADDRESS)), String(said.length), ...said, ...asked])
 }
 
 function cookiesOf ({ headers }: FastifyRequest): ReturnType<typeof cookiePairs> {
