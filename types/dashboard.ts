@@ -22,8 +22,9 @@ export interface DashboardOptions {
    */
   public?: boolean
   /**
-   * Names by which it may be asked for, with or without a port, so that no other site's name can be made to lead to it. Default: any with a
-   * guard; loopback names without.
+   * Names by which it may be asked for, with or without a port, so that no other site's name can be made to lead to it. Default: loopback
+   * names; with a guard addresses as well, and any where a browser says by `Sec-Fetch-Site` that it is over HTTPS. Behind a proxy that changes
+   * `Host`, both the public name and the one that the proxy gives.
    */
   hosts?: readonly string[]
   /**

@@ -47,7 +47,9 @@ async function answerOf (target: URL, headers: Headers, patience: number, most: 
       clearTimeout(late)
       reject(error.code === undefined ? error : new Error(`${origin} cannot be asked (is the app running there?): ${error.code}`))
     }
-    const asked = (target.protocol === 'https:' ? secure : plain)(target, { headers: { accept: 'application/json', ...headers } as Record<string, string>, agent: false })
+    // By whatever name it is asked for: no page of a browser can say this.
+    const own = { accept: 'application/json', 'sec-fetch-site': 'none' }
+    const asked = (target.protocol === 'https:' ? secure : plain)(target, { headers: { ...own, ...headers } as Record<string, string>, agent: false })
     const late = setTimeout(() => { giveUp(`${origin} does not answer within ${patience / 1000} s`) }, patience)
     const giveUp = (why: string): void => {
       failed(new Error(why))

@@ -12,7 +12,7 @@ export interface DashboardSettings {
   readonly path: string
   readonly routeOptions: RouteShorthandOptions
   readonly public: boolean
-  /** In lower case. Undefined: any with a guard; loopback names without. */
+  /** In lower case. Undefined: loopback names; with a guard addresses as well, and over HTTPS any. */
   readonly hosts: readonly string[] | undefined
   readonly reveal: ReadonlyArray<NonNullable<DashboardOptions['reveal']>[number]>
   readonly actions: boolean

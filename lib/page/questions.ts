@@ -8,6 +8,7 @@ import type { InjectOptions } from 'fastify'
 import type { RouteSelector } from '../../types/index.js'
 import { below, boolean, fail, isHeaderName, isName, isObject, names, oneOf, optional, read, type Parser } from '../options/parsers.js'
 import type { PageAction, PageQuestion } from './state.js'
+import { isForwarding } from './visitors.js'
 
 type Purging = Extract<PageAction, { readonly action: 'purge' }>['purge']
 
@@ -54,22 +55,37 @@ const headers: Parser<Record<string, string>> = (value, name) => {
   return value as Record<string, string>
 }
 
-/**
- * @param host by which the page was asked for: keys have it, and whoever asks means requests like those that come in
- * @throws FST_COALESCE_INVALID_OPTION
- */
-export function readQuestion (given: unknown, host: string): InjectOptions {
+/** The headers of who may not ask as if for others: hooks run, and may count for clients, or let some in. */
+const ownHeaders: Parser<Record<string, string>> = (value, name) => {
+  const read = headers(value, name)
+  const foreign = Object.keys(read).find(header => isForwarding(header.toLowerCase()))
+  return foreign === undefined
+    ? read
+    : fail(name, 'an object of header names and values, without those by which proxies say for whom they ask unless dashboard.actions is true', foreign)
+}
+
+export interface Asker {
+  /** By which the page was asked for: keys have it, and whoever asks means requests like those that come in. */
+  readonly host: string
+  /** As the app sees it. */
+  readonly address: string
+  /** Whether the question may be one of another client. */
+  readonly mayForward: boolean
+}
+
+/** @throws FST_COALESCE_INVALID_OPTION */
+export function readQuestion (given: unknown, { host, address, mayForward }: Asker): InjectOptions {
   if (!isObject(given)) return fail('question', 'an object as JSON', given)
   const asked = read<Required<PageQuestion>>({
     method: httpMethod,
     url: (value, name) => typeof value === 'string' && value.length <= MOST && LOCAL_URL.test(value)
       ? value
       : fail(name, `a path such as '/search?q=a', of at most ${MOST} characters`, value),
-    headers,
+    headers: mayForward ? headers : ownHeaders,
     body: (value, name) => typeof value === 'string' ? value : fail(name, 'a string', value)
   }, given, { method: 'GET', headers: {}, body: '' }, 'question')
   const { body, url } = asked
   const method = asked.method as NonNullable<InjectOptions['method']>
   // Written in whatever case, the last one counts.
-  return { method, url, headers: { host, ...asked.headers }, ...body === '' ? {} : { payload: body } }
+  return { remoteAddress: address, method, url, headers: { host, ...asked.headers }, ...body === '' ? {} : { payload: body } }
 }

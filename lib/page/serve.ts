@@ -61,8 +61,8 @@ export function servePage (fastify: FastifyInstance, settings: DashboardSettings
     route('GET', '/', 'document', async (request, reply) => {
       await send(reply, HTML, request.originalUrl.split('?', 1)[0]?.endsWith('/') === true ? PAGE_HTML : html)
     })
-    route('GET', '/page.js', 'data', async (_request, reply) => { await send(reply, 'text/javascript; charset=utf-8', PAGE_JS) })
-    route('GET', '/page.css', 'data', async (_request, reply) => { await send(reply, 'text/css; charset=utf-8', PAGE_CSS) })
+    route('GET', '/page.js', 'document', async (_request, reply) => { await send(reply, 'text/javascript; charset=utf-8', PAGE_JS) })
+    route('GET', '/page.css', 'document', async (_request, reply) => { await send(reply, 'text/css; charset=utf-8', PAGE_CSS) })
     route('GET', '/state', 'data', async ({ query }, reply) => {
       const since = Number((query as { since?: unknown } | undefined)?.since)
       await send(reply, JSON_TYPE, stateText(source, history, settings, since > 0 ? since : 0))
@@ -70,7 +70,8 @@ export function servePage (fastify: FastifyInstance, settings: DashboardSettings
     route('POST', '/explain', 'deed', async (request, reply) => {
       const { host, ':authority': authority } = request.raw.headers
       await answer(reply, async () => {
-        const question = readQuestion(parsed(request), String(host ?? authority))
+        const asker = { host: String(host ?? authority), address: request.ip, mayForward: settings.actions }
+        const question = readQuestion(parsed(request), asker)
         return explanationText(await source.explain(question, reveal.includes('values')), reveal)
       })
     })

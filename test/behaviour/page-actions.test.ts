@@ -3,7 +3,7 @@ import coalesce, { circuitBreaker } from '../../lib/index.js'
 import type { CoalesceOptions } from '../../types/index.js'
 import { held, queue, times } from '../fixtures/crowd.js'
 import { TestClock } from '../fixtures/gate.js'
-import { act, ask, rowOf, stateOf } from '../fixtures/page.js'
+import { act, ask, DEED, rowOf, stateOf } from '../fixtures/page.js'
 import { serve, type TestServer } from '../fixtures/server.js'
 
 const ON = { config: { coalesce: true } }
@@ -136,4 +136,21 @@ t.test('the form explains a request, with values only if they are revealed', asy
   t.notMatch(JSON.stringify(await ask(closed, question)), /secret|acme/)
   t.match(JSON.stringify(await ask(open, question)), /secret.*acme|acme.*secret/)
   t.match(await ask(closed, { url: '/search', headers: { authorization: 'Bearer wrong' } }), { gate: { status: 401 } })
+})
+
+t.test('an explained request is one of who asks, and of nobody else unless things may be done', async t => {
+  const addresses: string[] = []
+  const routes = (app: TestServer['app']): void => {
+    app.addHook('onRequest', async request => { if (request.url === '/one') addresses.push(request.ip) })
+    app.get('/one', ON, async () => 'body')
+  }
+  const guard = { routeOptions: { onRequest: async () => {} } }
+  const asked = async (actions: boolean, headers: Record<string, string>): Promise<number> => {
+    const { get } = await serve(t, routes, { dashboard: { ...guard, actions } }, { trustProxy: true })
+    return (await get('/coalesce/explain', { method: 'POST', headers: { ...DEED, 'x-forwarded-for': '198.51.100.7' }, body: JSON.stringify({ url: '/one', headers }) })).status
+  }
+  t.equal(await asked(false, {}), 200)
+  t.equal(await asked(false, { 'x-forwarded-for': '203.0.113.9' }), 400)
+  t.equal(await asked(true, { 'x-forwarded-for': '203.0.113.9' }), 200)
+  t.strictSame(addresses, ['198.51.100.7', '203.0.113.9'])
 })

@@ -1,7 +1,7 @@
 import { request as httpRequest } from 'node:http'
 import { networkInterfaces } from 'node:os'
 import type { AddressInfo } from 'node:net'
-import Fastify from 'fastify'
+import Fastify, { type FastifyReply, type FastifyRequest } from 'fastify'
 import t from 'tap'
 import coalesce from '../../lib/index.js'
 import { act, DEED } from '../fixtures/page.js'
@@ -75,4 +75,28 @@ t.test('a guarded page that lists names answers by these only', async t => {
   const { get } = await serve(t, () => {}, { dashboard })
   t.equal((await get('/coalesce/')).status, 403)
   t.equal((await get('/coalesce/', { headers: { host: 'admin.example.com:3000', 'x-forwarded-for': '10.0.0.1' } })).status, 200)
+})
+
+t.test('a page that a proxy gave another name gets its script and style, and without hosts posts nothing', async t => {
+  const guard = { routeOptions: { onRequest: async () => {} }, actions: true }
+  const post = { method: 'POST', headers: { ...DEED, origin: 'http://admin.example.com' }, body: '{"action":"enable"}' }
+  const { get } = await serve(t, () => {}, { dashboard: guard })
+  for (const path of ['/coalesce/page.js', '/coalesce/page.css']) t.equal((await get(path, { headers: { origin: 'http://admin.example.com' } })).status, 200, path)
+  t.equal((await get('/coalesce/state')).status, 200)
+  const refused = await get('/coalesce/actions', post)
+  t.match([refused.status, JSON.parse(refused.body).message], [403, /dashboard\.hosts/])
+  const listed = await serve(t, () => {}, { dashboard: { ...guard, hosts: ['admin.example.com', '127.0.0.1'] } })
+  t.equal((await listed.get('/coalesce/actions', post)).status, 200)
+})
+
+t.test('a name that was made to lead here gets past no guard by network address', async t => {
+  const byNetwork = async (request: FastifyRequest, reply: FastifyReply) => { if (!request.ip.startsWith('127.')) await reply.code(403).send() }
+  const { get } = await serve(t, () => {}, { dashboard: { routeOptions: { onRequest: byNetwork }, actions: true } })
+  const rebound = { host: 'evil.example:3000' }
+  t.equal((await get('/coalesce/state', { headers: rebound })).status, 403)
+  for (const path of ['explain', 'actions']) {
+    const { body, status } = await get(`/coalesce/${path}`, { method: 'POST', headers: { ...DEED, ...rebound, origin: 'http://evil.example:3000' }, body: '{}' })
+    t.match([status, JSON.parse(body).message], [403, /dashboard\.hosts/], path)
+  }
+  t.equal((await get('/coalesce/state', { headers: { ...rebound, 'sec-fetch-site': 'same-origin' } })).status, 200)
 })

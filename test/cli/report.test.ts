@@ -172,7 +172,7 @@ t.test('headers are sent, a URL of a page may be of any depth, and may have a na
   await run(`${origin}/api/v1/ops//?x=1#y`, '-H', 'Authorization: Bearer a', '-H', 'x-a: 1', '-H', 'x-a: 2')
   await run(origin.replace('//', '//me:secret@'))
   t.match(asked, [
-    ['/api/v1/ops/state', { authorization: 'Bearer a', 'x-a': '1, 2', accept: 'application/json' }],
+    ['/api/v1/ops/state', { authorization: 'Bearer a', 'x-a': '1, 2', accept: 'application/json', 'sec-fetch-site': 'none' }],
     ['/coalesce/state', { authorization: `Basic ${Buffer.from('me:secret').toString('base64')}` }]
   ])
 })

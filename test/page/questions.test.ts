@@ -1,6 +1,8 @@
 import t from 'tap'
 import { readAction, readQuestion } from '../../lib/page/questions.js'
 
+const ASKER = { host: 'localhost:3000', address: '10.0.0.7', mayForward: false }
+
 function wrong (read: (given: unknown) => unknown, given: unknown): string {
   try {
     read(given)
@@ -42,9 +44,9 @@ t.test('a wrong action says what is wrong', async t => {
 })
 
 t.test('a question is what inject takes', async t => {
-  t.strictSame(readQuestion({ url: '/search?q=a' }, 'localhost:3000'), { method: 'GET', url: '/search?q=a', headers: { host: 'localhost:3000' } })
-  t.strictSame(readQuestion({ url: '/search', method: 'query', headers: { Cookie: 'a=b', Host: 'example.com' }, body: '{}' }, 'localhost'), {
-    method: 'QUERY', url: '/search', headers: { host: 'localhost', Cookie: 'a=b', Host: 'example.com' }, payload: '{}'
+  t.strictSame(readQuestion({ url: '/search?q=a' }, ASKER), { remoteAddress: '10.0.0.7', method: 'GET', url: '/search?q=a', headers: { host: 'localhost:3000' } })
+  t.strictSame(readQuestion({ url: '/search', method: 'query', headers: { Cookie: 'a=b', Host: 'example.com' }, body: '{}' }, ASKER), {
+    remoteAddress: '10.0.0.7', method: 'QUERY', url: '/search', headers: { host: 'localhost:3000', Cookie: 'a=b', Host: 'example.com' }, payload: '{}'
   })
 })
 
@@ -65,5 +67,14 @@ t.test('a wrong question says what is wrong', async t => {
     [{ url: '/', headers: { a: 'b\r\nc: d' } }, 'question.headers.a must be a string without line breaks, got "b\\r\\nc: d"'],
     [{ url: '/', body: {} }, 'question.body must be a string, got {}'],
     [{ url: '/', values: true }, 'question must be made of method, url, headers, body, got "values"']
-  ] as const) t.equal(wrong(each => readQuestion(each, 'localhost'), given), message)
+  ] as const) t.equal(wrong(each => readQuestion(each, ASKER), given), message)
+})
+
+t.test('who may do nothing asks in nobody else\'s name', async t => {
+  for (const header of ['Forwarded', 'X-Forwarded-For', 'x-forwarded-host', 'X-Real-IP', 'via', 'cf-connecting-ip', 'x-original-url']) {
+    const given = { url: '/', headers: { accept: 'text/html', [header]: '10.0.0.8' } }
+    t.equal(wrong(each => readQuestion(each, ASKER), given),
+      `question.headers must be an object of header names and values, without those by which proxies say for whom they ask unless dashboard.actions is true, got "${header}"`)
+    t.strictSame(readQuestion(given, { ...ASKER, mayForward: true }).headers, { host: 'localhost:3000', ...given.headers })
+  }
 })

@@ -23,7 +23,7 @@ t.test('hooks of the user come between ours, one or several', async t => {
   servePage(app, dashboard({ routeOptions }, 'dashboard') as DashboardSettings, {} as PageSource, undefined as never)
   const { headers, body } = await app.inject('/coalesce/page.css')
   t.strictSame([headers['cache-control'], body, seen], ['no-store', PAGE_CSS, ['first', 'second']])
-  t.equal((await app.inject({ url: '/coalesce/page.js', headers: { origin: 'https://evil.example' } })).statusCode, 403)
+  t.equal((await app.inject({ url: '/coalesce/state', headers: { origin: 'https://evil.example' } })).statusCode, 403)
   t.equal(seen.length, 2, 'whom the page refuses no guard is asked about')
   await app.close()
 })

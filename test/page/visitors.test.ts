@@ -15,7 +15,7 @@ function visit (headers: Record<string, string | undefined> = {}, rest: Partial<
 function rule (given: Visit, wanted: Wanted, settings: Parameters<typeof refusalOf>[2]): string {
   const why = refusalOf(given, wanted, settings)
   if (why === undefined) return 'answered'
-  return ['machine', 'name', 'origin', 'posted'].find(word => why.includes(word)) ?? why
+  return ['machine', 'origin', 'name', 'posted'].find(word => why.includes(word)) ?? why
 }
 
 t.test('a public page answers clients of this machine only, by the address of the socket', async t => {
@@ -27,10 +27,12 @@ t.test('a public page answers clients of this machine only, by the address of th
 })
 
 t.test('who may ask for somebody else is not of this machine', async t => {
-  for (const name of ['forwarded', 'x-forwarded-for', 'x-forwarded-host', 'x-forwarded-anything', 'via', 'x-real-ip', 'cf-connecting-ip', 'true-client-ip']) {
+  for (const name of ['forwarded', 'x-forwarded-for', 'x-forwarded-host', 'x-forwarded-anything', 'via', 'x-real-ip', 'cf-connecting-ip', 'true-client-ip',
+    'x-original-host', 'x-envoy-internal', 'x-proxyuser-ip', 'x-host', 'cf-ray', 'cdn-loop', 'wl-proxy-client-ip', 'max-forwards', 'x-ms-forwarded-client-cert']) {
     t.equal(rule(visit({ [name]: '127.0.0.1' }), 'document', PUBLIC), 'machine', name)
     t.equal(rule(visit({ [name]: '127.0.0.1' }), 'document', GUARDED), 'answered', name)
   }
+  for (const name of ['x-hello', 'cookie', 'x-cf-y', 'my-original', 'cdn-loop-x', 'x-max-forwards']) t.equal(rule(visit({ [name]: '1' }), 'document', PUBLIC), 'answered', name)
   t.equal(rule(visit({}, { version: '1.0' }), 'document', PUBLIC), 'machine', 'proxies that add no header speak HTTP/1.0')
   t.equal(rule(visit({}, { version: '2.0' }), 'document', PUBLIC), 'answered')
 })
@@ -39,10 +41,27 @@ t.test('a public page is asked for by a loopback name, so that no other name can
   for (const host of ['localhost', 'LOCALHOST:80', '127.0.0.1', '127.0.0.1:3000', '[::1]', '[::1]:3000']) t.equal(rule(visit({ host }), 'document', PUBLIC), 'answered', host)
   for (const host of ['evil.example', 'localhost.evil.example', '127.0.0.1.evil.example:3000', 'evil.example:127.0.0.1', '[::1].evil.example', '0.0.0.0', '', undefined]) {
     t.equal(rule(visit({ host }), 'document', PUBLIC), 'name', String(host))
-    t.equal(rule(visit({ host }), 'document', GUARDED), 'answered', 'with a guard, by any')
+    t.equal(rule(visit({ host, 'sec-fetch-site': 'same-origin' }), 'document', PUBLIC), 'name', String(host))
   }
   t.equal(rule(visit({ host: 'dev.test' }), 'document', { public: true, hosts: ['dev.test'] }), 'answered')
   t.equal(rule(visit({ host: 'localhost' }), 'document', { public: true, hosts: ['dev.test'] }), 'answered')
+})
+
+t.test('a guarded page without hosts is asked for by an address or a loopback name, or where no other name can be made to lead to it', async t => {
+  const each: ReadonlyArray<readonly [Wanted, Record<string, string>]> = [['document', {}], ['data', {}], ['deed', DEED]]
+  for (const [wanted, headers] of each) {
+    for (const host of ['localhost:3000', '127.0.0.1', '10.0.0.7', '10.0.0.7:3000', '[fd00::7]', '[FD00::7]:3000', '[::ffff:10.0.0.7]']) {
+      t.equal(rule(visit({ ...headers, host }), wanted, GUARDED), 'answered', `${wanted} ${host}`)
+    }
+    for (const host of ['evil.example', 'evil.example:3000', '10.0.0.7.evil.example', '10.0.0.7.8', 'evil.example:10.0.0.7', '[fd00::7].evil.example', '', undefined]) {
+      const rebound = host === undefined ? {} : { origin: `http://${host}` }
+      t.equal(rule(visit({ ...headers, host, ...rebound }), wanted, GUARDED), 'name', `${wanted} ${String(host)}`)
+      t.equal(rule(visit({ ...headers, host }), wanted, GUARDED), 'name', `${wanted} ${String(host)}, which a rebound page asks without an origin`)
+      t.equal(rule(visit({ ...headers, host, 'sec-fetch-site': 'same-origin' }), wanted, GUARDED), 'answered', 'browsers say so of HTTPS only')
+    }
+  }
+  t.equal(rule(visit({ host: 'app.internal', 'sec-fetch-site': 'cross-site' }), 'document', GUARDED), 'answered', 'a link')
+  t.equal(rule(visit({ host: 'app.internal', 'sec-fetch-site': 'none' }), 'data', GUARDED), 'answered', 'no page can say this')
 })
 
 t.test('with hosts and a guard the page is asked for by these names only', async t => {
@@ -80,6 +99,11 @@ t.test('an origin is that of the host', async t => {
   }
   t.equal(rule(visit({ host: 'ops.example.com:8443', origin: 'https://admin.example.com:444' }), 'data', LISTED), 'answered', 'or one of the hosts')
   t.equal(rule(visit({ host: 'ops.example.com:8443', origin: 'https://ops.example.com' }), 'data', LISTED), 'origin')
+  const proxied = { public: false, hosts: ['admin.example.com', '127.0.0.1:3000'] }
+  const posted = { ...DEED, origin: 'http://admin.example.com' }
+  t.equal(rule(visit({ ...posted, host: '127.0.0.1:3000' }), 'deed', proxied), 'answered', 'what a proxy named otherwise')
+  t.equal(rule(visit({ ...posted, host: '127.0.0.1:3001' }), 'deed', proxied), 'name', 'if that name is listed as well')
+  t.match(refusalOf(visit({ ...posted, host: '127.0.0.1:3000' }), 'deed', GUARDED), /own origin.*dashboard\.hosts/, 'it says what to write')
 })
 
 t.test('what is posted is what no form can send', async t => {
