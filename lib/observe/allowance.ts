@@ -1,7 +1,8 @@
 /**
  * What comparing may cost: time and bytes. One for all routes of a registration.
  *
- * Invariant: one half of the bytes is for responses, the other for what was learned of them, so that neither crowds the other out.
+ * Invariant: one half of the bytes is for responses, the other for what was learned of them, so that neither crowds the other out. Responses that
+ * are still on their way to their clients have half as many besides.
  */
 import type { Clock } from '../../types/index.js'
 import { Room } from './room.js'
@@ -25,6 +26,8 @@ export class Allowance {
   /** For what was learned. */
   readonly room: Room
   readonly shelf: Shelf
+  /** For responses that are compared as soon as their clients have read them. */
+  readonly waiting: Room
   /** The most bytes of one response. */
   readonly largest: number
   readonly #clock: Clock
@@ -34,6 +37,7 @@ export class Allowance {
     this.time = new TimeBudget(budget, clock.now, stopwatch)
     this.room = new Room(maxBytes / 2)
     this.shelf = new Shelf(clock, new Room(maxBytes / 2))
+    this.waiting = new Room(maxBytes / 2)
     this.largest = maxBytes / 2 / LARGEST
     this.#clock = clock
     this.#start = Date.now() - clock.now()

@@ -7,7 +7,7 @@
 /**
  * - `not-sampled`: it is not of the part that `rate` or `verify` asks for
  * - `budget`: comparing took its part of a core already
- * - `bytes`: it had to make room for others before anything was compared with it
+ * - `bytes`: there was no room to hold it until its client had read it, or it had to make room for others before anything was compared with it
  * - `too-large`: its body is larger than one response may be
  * - `stream`: its body is a stream, or was written past Fastify
  * - `unfinished`: its run or its client ended before there was a whole response, or it answers a condition or a range of its own request

@@ -12,7 +12,7 @@ import type { CoalesceOptions, CoalesceRouteOptions, Coordinator, ObserveOptions
 import { held, meet, queue, times } from '../fixtures/crowd.js'
 import { gate, TestClock, until } from '../fixtures/gate.js'
 import { lines } from '../fixtures/lines.js'
-import { observedRoute } from '../fixtures/observed.js'
+import { observedRoute, waiting } from '../fixtures/observed.js'
 import { metric, serve, type TestServer } from '../fixtures/server.js'
 
 type Handler = (request: FastifyRequest, reply: FastifyReply) => unknown
@@ -81,6 +81,35 @@ t.test('if its own run fails, a request gets what it would have been given', asy
   await server.get('/')
   const { status, body, headers } = await server.get('/')
   t.same([status, body, headers['x-run'], runs], [200, 'good', '1', 2])
+  t.equal(observedRoute(server.app, '/').comparison.skipped.failed, 1)
+})
+
+for (const [what, answer, skipped] of [
+  ['a Response that is a failure', () => new Response('no', { status: 503, headers: { 'x-run': '2' } }), 'failed'],
+  ['an empty Response that is a failure', () => new Response(null, { status: 503 }), 'failed'],
+  ['a stream that fails', () => Readable.from((async function * () { throw new Error('at once') })()), 'stream'],
+  ['a web stream', () => new Blob(['web']).stream(), 'stream'],
+  ['a web stream that cannot be cancelled', () => new ReadableStream({ cancel () { throw new Error('no') } }), 'stream'],
+  ['a Response', () => new Response('own'), 'stream']
+] as const) {
+  t.test(`if its own run answers with ${what}, a request gets what it would have been given`, async t => {
+    let runs = 0
+    const breaker = circuitBreaker({ consecutive: 1 })
+    const server = await app(t, async (_request, reply) => ++runs === 1 ? await reply.header('x-run', '1').send('good') : answer(), {}, { ttl: '1m', breaker })
+    await server.get('/')
+    const { status, body, headers } = await server.get('/')
+    t.same([status, body, headers['x-run'], runs], [200, 'good', '1', 2])
+    t.equal(observedRoute(server.app, '/').comparison.skipped[skipped], 1)
+    t.equal(breaker.state, skipped === 'failed' ? 'open' : 'closed', 'what is discarded is no failure of its run')
+  })
+}
+
+t.test('if its own run takes longer than the handlerTimeout of its route, a request gets what it would have been given', async t => {
+  let runs = 0
+  const server = await app(t, async () => ++runs === 1 ? 'good' : await new Promise(() => {}), {}, { ttl: '1m' }, {}, { handlerTimeout: 50 } as Parameters<typeof serve>[3])
+  await server.get('/')
+  const { status, body } = await server.get('/')
+  t.same([status, body, runs], [200, 'good', 2])
   t.equal(observedRoute(server.app, '/').comparison.skipped.failed, 1)
 })
 
@@ -200,6 +229,7 @@ t.test('a client that leaves, and a hook that fails, leave nothing to compare', 
   breaks = true
   t.equal((await server.get('/')).status, 500)
   t.equal(comparison.skipped.unfinished, 2)
+  t.equal(waiting(server.app), 0, 'nothing is held of them')
 })
 
 const CHANGES: Handler = request => ({ ab: /ab=(\w)/.exec(String(request.raw.headers.cookie))?.[1] })

@@ -30,6 +30,11 @@ export function isResponse (payload: unknown): payload is Response {
   return typeof payload === 'object' && Object.prototype.toString.call(payload) === '[object Response]'
 }
 
+/** The status that a reply will have. Fastify takes a Response's late. */
+export function statusOf ({ statusCode }: FastifyReply, payload: unknown): number {
+  return isResponse(payload) ? payload.status : statusCode
+}
+
 /** Whether a payload is a Node stream or a web stream. */
 export function isStream (payload: unknown): boolean {
   const stream = payload as { readonly pipe?: unknown, readonly getReader?: unknown } | null | undefined
@@ -91,6 +96,8 @@ export function readableOf (payload: unknown): Readable | undefined {
 /** Destroys a payload that nobody will read. Some streams then emit an error; without a listener that error would end the process. */
 export function discard (payload: unknown): void {
   if (payload instanceof Readable) payload.on('error', () => {}).destroy()
+  const web = isResponse(payload) ? payload.body : payload
+  if (web instanceof ReadableStream && !web.locked) web.cancel().catch(() => {})
 }
 
 type Methods = Record<string, (...args: unknown[]) => unknown>

@@ -20,7 +20,7 @@ import { hasTrailers, headersOf, snapshotHeaders } from '../internals.js'
 import type { ObservedRoute, Would } from '../observe/observed-route.js'
 import type { Ahead, Observing } from '../observe/observing.js'
 import { sightingOf } from '../observe/sighting-of.js'
-import { take, type Taken } from '../observe/taken.js'
+import { giveBack, take, type Taken } from '../observe/taken.js'
 import { ownReason } from '../replies/one-reply.js'
 import { isResponse, restrictionOf } from '../replies/payload.js'
 import { isEnded } from '../replies/queued-reply.js'
@@ -130,6 +130,7 @@ export class ObservedRequest extends RequestParticipant implements Ahead {
   /** The first moment after its handler. */
   #take (payload: unknown): void {
     const { failed, reply, route: { settings } } = this
+    const limits = { maxBodyBytes: settings.maxBodyBytes, allowance: this.#observing.allowance }
     this.#dependencies?.stop()
     if (this.#taken !== undefined) {
       // Others would not get this response.
@@ -144,7 +145,9 @@ export class ObservedRequest extends RequestParticipant implements Ahead {
     if (this.forwarded?.answered(headers['cache-control']) === 'private') this.#reason ??= 'authorization'
     const whole = wholeBody(payload, status)
     this.#flows = whole === undefined
-    this.#taken = this.#isSampled ? take(reply, whole, this.#before, failed, settings.maxBodyBytes) : 'not-sampled'
+    // Of who has left nothing is compared any more.
+    if (!this.#isSampled) this.#taken = 'not-sampled'
+    else this.#taken = this.#isOver ? 'unfinished' : take({ reply, status: facts.status, body: whole, before: this.#before, failed }, limits)
     if (whole === undefined) return
     if (isLarger(whole, settings.maxBodyBytes)) this.#reason ??= 'too-large'
     this.#whole = whole as Body
@@ -173,6 +176,7 @@ export class ObservedRequest extends RequestParticipant implements Ahead {
   #over (): void {
     if (this.#isOver) return
     this.#isOver = true
+    giveBack(this.#taken, this.#observing.allowance)
     this.#dependencies?.stop()
     this.#observing.land(this.#boards, this)
     const [would, reason] = this.#outcome()

@@ -15,8 +15,9 @@ import { snapshotHeaders } from '../internals.js'
 import { clientOf, outsideOf } from '../observe/inputs.js'
 import type { ObservedRoute } from '../observe/observed-route.js'
 import { sightingOf } from '../observe/sighting-of.js'
-import { take, textsOf, type Taken } from '../observe/taken.js'
+import { giveBack, take, textsOf, type Taken } from '../observe/taken.js'
 import { marksOf } from '../replies/one-reply.js'
+import { statusOf } from '../replies/payload.js'
 import { wholeBody } from './capture.js'
 import { RequestParticipant } from './participant.js'
 
@@ -74,11 +75,18 @@ export class VerifiedRequest extends RequestParticipant {
     const shown = this.#shown
     const before = this.#before
     if (shown === undefined || before === undefined) return super.capture(payload, last)
-    const { failed, reply, route: { settings: { maxBodyBytes } } } = this
-    const isFirst = this.#taken === undefined
-    this.#taken = isFirst ? take(reply, wholeBody(payload, reply.statusCode), before, failed, maxBodyBytes) : 'unfinished'
+    const { failed, reply, requests: { observing: { allowance } }, route: { settings: { maxBodyBytes } } } = this
+    if (this.#taken !== undefined) {
+      giveBack(this.#taken, allowance)
+      this.#taken = 'unfinished'
+      return super.capture(payload, last)
+    }
+    const status = statusOf(reply, payload)
+    this.#taken = take({ reply, status, body: wholeBody(payload, status), before, failed }, { maxBodyBytes, allowance })
+    // Nobody knows whether it will come to its end. That it is discarded is no failure of its run.
+    if (this.#taken === 'stream') return super.capture(this.replaceResponse(shown, payload, before), last)
     const passed = super.capture(payload, last)
-    return isFirst && isFailure(reply.statusCode) && this.replay === undefined ? this.replaceResponse(shown, passed, before) : passed
+    return isFailure(status) && this.replay === undefined ? this.replaceResponse(shown, passed, before) : passed
   }
 
   override sent (): void {
@@ -95,6 +103,7 @@ export class VerifiedRequest extends RequestParticipant {
     const shown = this.#shown
     if (shown === undefined || this.#before === undefined) return
     this.#before = undefined
+    giveBack(this.#taken, this.requests.observing.allowance)
     const taken = this.#taken ?? 'unfinished'
     if (typeof taken === 'string') this.#observed.comparison.skip(taken)
     else this.#compare(shown, taken)
