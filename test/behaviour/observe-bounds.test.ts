@@ -35,10 +35,8 @@ for (const [what, body] of [['bytes', Buffer.alloc(900_000, 'x')], ['texts', 'x'
 
 t.test('what is too large to be compared is not held', async t => {
   const server = await serve(t, app => {
-    app.get('/', { config: { coalesce: { observe: true } } }, async () => {
-      setImmediate(() => { most = Math.max(most, waiting(server.app)) })
-      return Buffer.alloc(1_000_001)
-    })
+    app.addHook('onSend', async () => { most = Math.max(most, waiting(server.app)) })
+    app.get('/', { config: { coalesce: { observe: true } } }, async () => Buffer.alloc(1_000_001))
   }, OPTIONS)
   let most = 0
   await server.get('/')
