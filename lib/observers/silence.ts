@@ -57,7 +57,8 @@ export class Silence implements Watch {
         if (reason === 'shared' || reason === 'failed') this.#end()
         return
       case 'leader':
-        if (reason === 'split') this.#note(log, adviceOf(reason, detail), () => detail?.names ?? [], 1)
+        // A split has names.
+        if (reason === 'split') this.#note(log, adviceOf(reason, detail), () => (detail as Detail).names, 1)
         return
       case 'alone':
         this.#note(log, adviceOf(reason, detail), () => [], 1)

@@ -242,7 +242,7 @@ t.test('a deploy that drops a cookie from the key is reported within 1,000 reque
   const server = await app(t, CHANGES, { verify: 0.01 }, BROKEN, {}, { logger: log.logger })
   for (let n = 0; n <= 1_000; n++) await server.app.inject({ url: '/', ...client(n) })
   const [warning, ...others] = log.event('observed-difference')
-  t.match(warning, { level: 40, coalesce: { method: 'GET', route: '/', differences: 1 } })
+  t.match(warning, { level: 40, coalesce: { method: 'GET', route: '/', differences: 1, paths: ['$.ab'] } })
   t.same(others, [], 'once')
   const { differences: [difference], verdict } = observedRoute(server.app, '/').comparison.findings()
   t.same([verdict === 'unknown' || verdict === 'differs', difference?.path], [true, '$.ab'])

@@ -21,6 +21,8 @@ export type Verdict = Exclude<PairVerdict, 'skipped'>
 
 /** A difference is warned of once in so many milliseconds. */
 const HOUR = 3_600_000
+/** The most places that a warning names. */
+const MOST_TOLD = 3
 
 /** What there is to tell from the start, at 0: a count that is born at 1 is no increase. */
 const VERDICTS: readonly Verdict[] = ['equal', 'noise', 'echo', 'differs']
@@ -105,18 +107,15 @@ export class ObservedRoute {
     else if (clock.now() - this.#warnedAt < HOUR) return
     this.#warnedAt = clock.now()
     const { method, route } = this.tally
-    const fields = { event: 'observed-difference', method, route, differences: this.#differences, ...this.#worst() }
+    const worst = this.comparison.findings().differences.slice(0, MOST_TOLD)
+    const paths = worst.map(({ path }) => shown(path))
+    const causes = worst.flatMap(({ causes }) => causes.map(({ name }) => shown(name)))
+    const fields = { event: 'observed-difference', method, route, differences: this.#differences, paths, causes }
     this.#differences = 0
     const what = 'coalesce: the response to a request differs from the one that it would have been given'
     const where = 'coalesce.report() says where (fastify-coalesce/docs/observe.md)'
     if (isOff) this.#log.error({ coalesce: fields }, `${what}, so this route is switched off, as by coalesce.disable; ${where}`)
     else this.#log.warn({ coalesce: fields }, `${what}; ${where}`)
-  }
-
-  /** Where responses differ most, and what goes with it. */
-  #worst (): { readonly path?: string, readonly causes?: readonly string[] } {
-    const [worst] = this.comparison.findings().differences
-    return worst === undefined ? {} : { path: shown(worst.path), causes: worst.causes.map(({ name }) => shown(name)) }
   }
 
   #failed (error: unknown): void {
