@@ -43,8 +43,8 @@ class Row {
   readonly #counted: readonly Counted[]
   readonly #scope: Scope
   readonly #findings: Findings
-  /** The figures at the last look. */
-  #seen: readonly number[] = []
+  /** The sum of the figures at the last look. */
+  #seen = -1
   #counts: Counts = NO_COUNTS
   /** Each request that had come had its outcome at the last look: without others nothing changes. */
   #isSettled = false
@@ -52,7 +52,7 @@ class Row {
   #head = ''
   #state: PageRoute['state'] = 'shares'
   #tail = ''
-  #written: readonly number[] | undefined
+  #isWritten = false
   #observed: PageRoute['observed']
 
   constructor (counted: readonly Counted[], scope: Scope, findings: Findings) {
@@ -88,8 +88,8 @@ class Row {
   refresh (): boolean {
     this.#look()
     const observed = this.#findings.observed(this.#scope, this.#first.method, this.#first.route)
-    if (this.#written === this.#seen && this.#observed === observed) return false
-    this.#written = this.#seen
+    if (this.#isWritten && this.#observed === observed) return false
+    this.#isWritten = true
     this.#observed = observed
     const { handlerTime, reasons, waits } = figuresOf(this.#tally())
     const tail: Tail = {
@@ -109,9 +109,10 @@ class Row {
   }
 
   #look (): void {
-    const seen = this.#figures()
-    if (this.#isSettled && seen.every((number, place) => number === this.#seen[place])) return
+    const seen = this.#sum()
+    if (this.#isSettled && seen === this.#seen) return
     this.#seen = seen
+    this.#isWritten = false
     const tally = this.#tally()
     const counts = countsOf(tally)
     this.#isSettled = tally.requests === counts.reduce((sum, count) => sum + count, 0)
@@ -119,17 +120,13 @@ class Row {
     this.#head = ''
   }
 
-  /** Without looking at outcomes, which takes longer. */
-  #figures (): number[] {
-    const seen = [0, 0, 0, 0, 0]
+  /** None of these ever decreases, so that the sum tells of each change, without looking at outcomes, which takes longer. */
+  #sum (): number {
+    let sum = 0
     for (const { route, tally } of this.#counted) {
-      seen[0]! += tally.requests
-      seen[1]! += tally.runs
-      seen[2]! += tally.runTimes.count
-      seen[3]! += tally.saved
-      seen[4]! += route?.learned.size ?? 0
+      sum += tally.requests + tally.runs + tally.runTimes.count + tally.saved + (route?.learned.size ?? 0)
     }
-    return seen
+    return sum
   }
 
   #stateNow (): PageRoute['state'] {
