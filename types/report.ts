@@ -25,9 +25,12 @@ export interface PairFigures {
   readonly differs: number
 }
 
-/** A place in the body at which responses differ. */
+/** A place at which responses differ. */
 export interface Difference {
-  /** As in `'$.user.name'`; `'<text>'` for a body that is no JSON, `'<status>'` for the status, `'<type>'` for the Content-Type. */
+  /**
+   * As in `'$.user.name'`; `'<text>'` for a body that is no JSON, `'<status>'` for the status, `'<type>'` for the Content-Type,
+   * `'<headers>'` for other headers that the handler sets, `'<others>'` for places past the first 63.
+   */
   readonly path: string
   /** The part of the pairs of different clients in which it differs. */
   readonly between: number
@@ -85,7 +88,10 @@ export interface RouteReport {
   readonly requests: number
   /** Those that were not, by reason. */
   readonly skipped: Readonly<Record<string, number>>
-  /** Pairs of requests with one key: of different clients, and of the same client, which is told by identity, credential or cookie. */
+  /**
+   * Pairs of requests with one key: of different clients, and of the same client, which is told by identity, credential or long cookie, and
+   * by all else that they say.
+   */
   readonly pairs: { readonly between: PairFigures, readonly within: PairFigures }
   /** What would have become of the requests, the most frequent first; at most 12. Empty with `verify`: `stats()` tells what became of them. */
   readonly would: readonly WouldFigures[]

@@ -50,7 +50,6 @@ import { recordingFormat } from './cache/recording-codec.js'
 import { ResponseCodec } from './cache/response-cache.js'
 import { explain } from './explain/explain.js'
 import { Warnings } from './dependencies/warnings.js'
-import type { ObservedRoute } from './observe/observed-route.js'
 import { Observing } from './observe/observing.js'
 import { setDisabled, setRouteDisabled } from './request/kill-switch.js'
 import type { Requests } from './request/requests.js'
@@ -94,9 +93,7 @@ export interface Scope {
   /** Protects a route, by its name. */
   readonly protect: (settings: Protecting<[FastifyRequest]>, name: string) => Protected<[FastifyRequest]>
   /** Switches a route off, with the HEAD route of the same handler. */
-  readonly switchOff: (route: CoalescedRoute) => void
-  /** What is found on the routes that are observed, or verified. */
-  readonly observed: Iterable<ObservedRoute>
+  readonly switchOff: (route: CoalescedRoute) => boolean
   readonly instruments: Instruments | undefined
   /** What is told why requests of a route were served as they were, for advice; undefined if nobody wants to know. */
   readonly alarmOf: (route: CoalescedRoute) => Tally['alarm']
@@ -254,8 +251,11 @@ export function createScope (
     names,
     coordinator: given,
     protect: (settings, name) => protections.of(settings, name),
-    switchOff ({ keyHead }) { for (const each of routes) if (each.keyHead === keyHead) setRouteDisabled(conductor, each, true) },
-    observed: requests.observing.compared,
+    switchOff ({ keyHead }) {
+      const on = routes.filter(each => each.keyHead === keyHead && !each.disabled)
+      for (const route of on) setRouteDisabled(conductor, route, true)
+      return on.length > 0
+    },
     instruments,
     alarmOf: route => isWritten(route) ? adviceLog.alarmOf(route) : undefined,
     api,

@@ -15,7 +15,7 @@ import { Differences, type Kind, type Totals } from './differences.js'
 import { Exemplar, textOf, type Comparable } from './exemplar.js'
 import { digestOf } from './hashes.js'
 import { Inert } from './inert.js'
-import { type Compared, type FiguresByKind, PairCounts, total } from './pair-counts.js'
+import { type FiguresByKind, PairCounts, type PairResult, total } from './pair-counts.js'
 import { differing, nameOf, sumOf } from './reading.js'
 import { Section } from './shelf.js'
 import type { Sighting } from './sighting.js'
@@ -28,8 +28,8 @@ export interface ComparisonSettings {
   /** In milliseconds. */
   readonly window: number
   readonly ignore: readonly string[]
-  readonly clean: ((response: ComparedResponse) => string) | undefined
-  /** Told once, of the first error. */
+  /** What it answers is checked. */
+  readonly clean: ((response: ComparedResponse) => unknown) | undefined
   readonly cleanThrew: (error: unknown) => void
 }
 
@@ -37,7 +37,7 @@ export interface ComparisonSettings {
 export type Offered = Comparable
 
 /** How a pair compared; `'skipped'` if it could not be. */
-export type PairVerdict = Compared | 'skipped'
+export type PairVerdict = PairResult | 'skipped'
 
 export type Findings = Pick<RouteReport, 'verdict' | 'requests' | 'skipped' | 'pairs' | 'differences' | 'noise' | 'inert' | 'ttls'>
 
@@ -64,7 +64,6 @@ export class Comparison {
   #readsAll = false
   #pairs = 0
   #requests = 0
-  #hasThrown = false
 
   constructor (settings: ComparisonSettings, allowance: Allowance) {
     this.#settings = settings
@@ -78,7 +77,7 @@ export class Comparison {
     this.#witnesses = new Witnesses(allowance.room)
   }
 
-  /** Live, for metrics: pairs as they were taken when they were seen. */
+  /** Pairs as they were taken when they were seen; live. */
   get pairs (): FiguresByKind {
     return this.#counts.live
   }
@@ -183,12 +182,11 @@ export class Comparison {
     const { clean, cleanThrew } = this.#settings
     if (clean === undefined) return body
     try {
-      const text: unknown = clean({ status, type, body: textOf(body) })
+      const text = clean({ status, type, body: textOf(body) })
       if (typeof text === 'string') return text
       throw new TypeError(`clean has to return a string, and returned ${typeof text}`)
     } catch (error) {
-      if (!this.#hasThrown) cleanThrew(error)
-      this.#hasThrown = true
+      cleanThrew(error)
       return undefined
     }
   }
@@ -200,14 +198,14 @@ export class Comparison {
   }
 
   /** @returns `'noise'` for what differs for one client */
-  #compareWithin (client: string, one: Exemplar, other: Exemplar): Compared {
+  #compareWithin (client: string, one: Exemplar, other: Exemplar): PairResult {
     one.wasCompared = other.wasCompared = true
     if (!this.#witnesses.admits(client)) return one.digest === other.digest ? 'equal' : 'noise'
     const compared = this.#compare('within', one, other)
     return compared === 'differs' ? 'noise' : compared
   }
 
-  #compare (kind: Kind, one: Exemplar, other: Exemplar): Compared {
+  #compare (kind: Kind, one: Exemplar, other: Exemplar): PairResult {
     one.wasCompared = other.wasCompared = true
     const isEqual = one.digest === other.digest
     const [reading, otherReading] = isEqual ? [] : [one.reading(this.#isIgnored), other.reading(this.#isIgnored)]

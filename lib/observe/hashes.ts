@@ -50,11 +50,6 @@ export function mixed (one: number, other: number): number {
   return (high >>> 0) * 65536 + ((low >>> 0) & 0xffff)
 }
 
-/** A salted hash of what shows who is asking, so that it is never held itself. */
-export function clientOf (text: string): string {
-  return hash('sha256', `${SALT} ${text}`, 'base64url').slice(0, 16)
-}
-
 export function plus (sum: number, value: number): number {
   return (sum + value) % MODULUS
 }

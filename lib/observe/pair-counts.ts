@@ -9,9 +9,9 @@ import type { Kind, Place } from './differences.js'
 import type { Room } from './room.js'
 
 /** How a pair compared. */
-export type Compared = keyof PairFigures
+export type PairResult = keyof PairFigures
 
-export type Figures = { -readonly [Name in Compared]: number }
+export type Figures = { -readonly [Name in PairResult]: number }
 
 export type FiguresByKind = Readonly<Record<Kind, Figures>>
 
@@ -38,7 +38,7 @@ export class PairCounts {
   }
 
   /** @param places where it differs, noise or not */
-  add (kind: Kind, compared: Compared, places: readonly Place[], echoes: boolean): void {
+  add (kind: Kind, compared: PairResult, places: readonly Place[], echoes: boolean): void {
     this.live[kind][compared]++
     const alike = places.length === 0 ? undefined : this.#alikeOf(kind, places, echoes)
     if (alike === undefined) this.#settled[kind][compared]++

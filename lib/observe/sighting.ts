@@ -17,7 +17,7 @@ export interface Sighting {
   readonly parts: () => Inputs
   /** What the request says besides. */
   readonly outside: () => Inputs
-  /** A salted hash of what shows who is asking: identity, credential, or a cookie that is long enough for that. Undefined if nothing does. */
+  /** A salted hash of all that shows who is asking. Undefined if there is neither an identity, nor a credential, nor a long cookie. */
   readonly client: string | undefined
   readonly status: number
   readonly type: string | undefined

@@ -9,8 +9,8 @@
  * - `budget`: comparing took its part of a core already
  * - `bytes`: there was no room to hold it until its client had read it, or it had to make room for others before anything was compared with it
  * - `too-large`: its body is larger than one response may be
- * - `stream`: its body is a stream, or was written past Fastify
- * - `unfinished`: its run or its client ended before there was a whole response, or it answers a condition or a range of its own request
+ * - `stream`: its body is a stream
+ * - `unfinished`: its run or its client ended before there was a whole response, it was written past Fastify, or it answers a condition or a range of its own request
  * - `failed`: its run failed, so that it says nothing of what others would be answered
  * - `busy`: with `verify`, its run would have had to wait for a slot, or would have been refused
  * - `clean-threw`: the option `clean` threw, or gave no text

@@ -14,8 +14,10 @@ import { tooNarrow } from './too-narrow.js'
 import { ttl } from './ttl.js'
 
 /** The most urgent first. */
-const RULES = [leak, placement, limits, nothingShared, tooBroad, tooNarrow, ttl]
-const KINDS: ReadonlyArray<Advice['kind']> = ['leak', 'placement', 'limits', 'nothing-shared', 'too-broad', 'too-narrow', 'ttl']
+const RULES: Readonly<Record<Advice['kind'], (facts: RouteFacts) => Draft[]>> = {
+  leak, placement, limits, 'nothing-shared': nothingShared, 'too-broad': tooBroad, 'too-narrow': tooNarrow, ttl
+}
+const KINDS = Object.keys(RULES)
 const CONFIDENCES: ReadonlyArray<Advice['confidence']> = ['high', 'medium', 'low']
 
 /** @param silenced the names of warnings that the app does not want */
@@ -23,7 +25,7 @@ export function advise (routes: Iterable<RouteFacts>, silenced: ReadonlySet<stri
   const all: Advice[] = []
   for (const facts of routes) {
     const { method, route } = facts.figures
-    for (const draft of RULES.flatMap(rule => rule(facts))) {
+    for (const draft of Object.values(RULES).flatMap(rule => rule(facts))) {
       const name = warningOf(draft)
       if (!silenced.has(name)) all.push(Object.freeze({ ...draft, method, route, silence: `warnings: ['${name}'] of the registration` }))
     }

@@ -25,7 +25,7 @@ export type Draft = Omit<Advice, 'method' | 'route' | 'silence'>
 /** A route whose handler reads all headers has this reason, and a warning of this name. */
 export const READS_ALL = 'reads-all-headers'
 
-/** Nothing is advised for a route that had fewer requests. */
+/** Requests of a route below which its figures say nothing. */
 export const ENOUGH = 100
 
 /** Whether nothing of it was shared, and it is known why. */

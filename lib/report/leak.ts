@@ -91,7 +91,7 @@ function remedyOf (causes: readonly string[], { query }: RouteSettings): Remedy 
   const remedy: Remedy = { cookies: [], headers: [], query: [], identities: [], others: [] }
   for (const cause of causes) {
     const [, kind, name = ''] = /^(cookie |header |\?)(.+)$/s.exec(cause) ?? []
-    if (cause === 'identity' || (kind !== undefined && kind !== '?' && SESSION.test(name))) remedy.identities.push(cause)
+    if (kind !== undefined && kind !== '?' && SESSION.test(name)) remedy.identities.push(cause)
     else if (kind === 'cookie ') remedy.cookies.push(name)
     else if (kind === 'header ') remedy.headers.push(name)
     else if (kind === '?' && typeof query === 'object') remedy.query.push(name)

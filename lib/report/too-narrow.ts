@@ -10,9 +10,6 @@ import { withoutCookies, withoutHeaders, withoutParameters } from './key-patch.j
 import { UNSAFE } from './leak.js'
 import { count, listed, percent } from './words.js'
 
-/** The fewest pairs, and the largest part that may make a difference for all that is known. */
-const FEWEST = 30
-const MOST = 0.1
 /** What scripts add so that no cache answers. */
 const BUSTERS: ReadonlySet<string> = new Set(['_', '_t', '_ts', 'cache', 'cachebust', 'cachebuster', 'cb', 'nocache', 'nonce', 'rand', 'random', 'rnd', 't', 'timestamp', 'ts'])
 const PERSONAL = /auth|key|sess|sid\b|token|user/i
@@ -20,7 +17,7 @@ const PERSONAL = /auth|key|sess|sid\b|token|user/i
 export function tooNarrow ({ observed, settings }: RouteFacts): Draft[] {
   // First the key has to hold what counts: then other things may make a difference.
   if (observed === undefined || UNSAFE.has(observed.verdict)) return []
-  const parts = observed.inert.filter(({ pairs, upTo }) => pairs >= FEWEST && upTo <= MOST)
+  const parts = observed.inert
   return [queryAdvice(parts, settings), headerAdvice(parts, settings), cookieAdvice(parts, settings), pathAdvice(parts)]
     .filter(draft => draft !== undefined)
 }

@@ -15,7 +15,7 @@ const REMEDIES: Readonly<Record<string, string>> = {
   error: 'the log says what has failed (observe-failed)'
 }
 
-type Found = Pick<RouteReport, 'skipped' | 'verdict' | 'would'>
+type Found = Pick<RouteReport, 'skipped' | 'verdict'>
 
 /** Whether it has no verdict, and responses that may differ were skipped. */
 export function isUnseen (report: Found): boolean {
@@ -29,8 +29,6 @@ export function unseenOf (report: Found): string {
   return `no verdict, because responses were not compared (${skipped.join(', ')}): ${reasons.map(([reason]) => REMEDIES[reason] as string).join('; ')}`
 }
 
-function hidden ({ skipped, would }: Found): Array<readonly [reason: string, times: number]> {
-  // Larger than maxBodyBytes: it would not have been shared.
-  const own = would.find(({ outcome, reason }) => outcome === 'unshareable' && reason === 'too-large')?.count ?? 0
-  return Object.keys(REMEDIES).map(reason => [reason, (skipped[reason] ?? 0) - (reason === 'too-large' ? own : 0)] as const).filter(([, times]) => times > 0)
+function hidden ({ skipped }: Found): Array<readonly [reason: string, times: number]> {
+  return Object.keys(REMEDIES).map(reason => [reason, skipped[reason] ?? 0] as const).filter(([, times]) => times > 0)
 }

@@ -196,6 +196,14 @@ t.test('a failure would have been shared as such, and a client that leaves is to
   t.same(await outcomes(server.app), { 'leader failed': 1, 'leader client-left': 1 })
 })
 
+t.test('a Response that is a failure would have been shared as such', async t => {
+  const server = await app(t, () => new Response('no', { status: 503 }))
+  t.equal((await server.get('/')).status, 503)
+  await counted(server)
+  t.same(await outcomes(server.app), { 'leader failed': 1 })
+  t.equal(observedRoute(server.app, '/').comparison.skipped.failed, 1)
+})
+
 t.test('runs pass protection, and what is refused is told as such', async t => {
   const handler = held()
   const server = await app(t, handler, { queue: { maxRuns: 1, maxQueued: 1 }, priority: () => undefined, query: { ignore: ['utm_*'] } })

@@ -259,6 +259,25 @@ t.test('a difference is warned of once an hour, with how many there were', async
   t.same(log.event('observed-difference').map(({ coalesce }) => coalesce?.differences), [1, 3])
 })
 
+t.test("with onMismatch: 'disable' it is said once that the route is off, whoever else still verifies", async t => {
+  const log = lines('info')
+  const arrived = [gate(), gate()]
+  const open = gate()
+  let runs = 0
+  const server = await app(t, async (request, reply) => {
+    arrived[runs++ - 1]?.open()
+    if (runs > 1) await open.promise
+    return CHANGES(request, reply)
+  }, { onMismatch: 'disable' }, BROKEN, {}, { logger: log.logger })
+  await server.get('/', client(0))
+  const verifying = [server.get('/', client(1)), server.get('/', client(2))]
+  await Promise.all(arrived.map(async ({ promise }) => { await promise }))
+  open.open()
+  await Promise.all(verifying)
+  await until(() => observedRoute(server.app, '/').verdicts.get('differs') === 2)
+  t.equal(log.event('observed-difference').length, 1)
+})
+
 t.test("with onMismatch: 'disable' nothing is shared any more in the same turn, and those who wait run by themselves", async t => {
   const log = lines('info')
   const slow = held(() => 'slow')

@@ -3,7 +3,7 @@
  */
 import { Comparison, type Findings } from '../../lib/observe/comparison.js'
 import { Allowance } from '../../lib/observe/allowance.js'
-import { clientOf } from '../../lib/observe/hashes.js'
+import { digestOf } from '../../lib/observe/hashes.js'
 import type { Verdict } from '../../types/index.js'
 import { random } from '../fixtures/heap.js'
 
@@ -147,7 +147,7 @@ export const KINDS: readonly Kind[] = [
     matter: [],
     type: 'text/html',
     key: () => ({}),
-    body: ({ client }) => `<input name=csrf value="${clientOf(client.session)}">`
+    body: ({ client }) => `<input name=csrf value="${String(digestOf(client.session))}">`
   },
   {
     name: 'form with a new token each time',
@@ -301,7 +301,7 @@ export function tryKind (kind: Kind, seed: number, requests: number): Trial {
         ['cookie ab', client.ab], ['cookie session', client.session], ['address', `10.0.0.${number}`],
         ['header user-agent', ['chrome', 'firefox', 'safari'][number % 3] as string], ['header accept-language', ['de', 'en'][number % 2] as string + number % 5]
       ]),
-      client: clientOf(client.session),
+      client: String(digestOf(client.session)),
       status: 200,
       type: kind.type ?? 'application/json',
       body: typeof body === 'string' ? body : JSON.stringify(body),

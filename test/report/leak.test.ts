@@ -50,7 +50,6 @@ const remedies: ReadonlyArray<readonly [causes: string[], options: CoalesceRoute
   [['cookie sid'], {}, undefined, /cookie sid says who is asking: identity: /],
   [['header authorization'], {}, undefined, /header authorization says who is asking: identity: /],
   [['header x-api-key'], {}, { headers: ['x-api-key'] }, /header x-api-key\./],
-  [['identity'], {}, undefined, /identity says who is asking/],
   [['address'], {}, undefined, /No option has address in the key: identity: request => request\.ip does, or coalesce: false/],
   [['cookie ab', 'address'], {}, { cookies: ['ab'] }, /Have it in the key: cookie ab\. No option has address/],
   [['header x y'], {}, undefined, /header x\?y/],

@@ -3,9 +3,10 @@
  *
  * Invariant: bounded. Outcomes, reasons and verdicts are closed sets of names.
  */
-import type { Clock } from '../../../types/index.js'
+import type { Clock, WouldFigures } from '../../../types/index.js'
 import type { Allowance } from '../../observe/allowance.js'
 import { Comparison, type PairVerdict } from '../../observe/comparison.js'
+import type { PairResult } from '../../observe/pair-counts.js'
 import { Sampler } from '../../observe/sampler.js'
 import { adviceOf, shown } from '../../observers/advice.js'
 import { Causes } from '../../observers/causes.js'
@@ -16,8 +17,7 @@ import type { ObserveSettings } from '../../options/observe-options.js'
 import type { Detail, Reason } from '../../reasons.js'
 
 /** What would have become of a request. */
-export type Would = 'leader' | 'follower' | 'hit' | 'bypass' | 'unshareable' | 'shed'
-export type Verdict = Exclude<PairVerdict, 'skipped'>
+export type Would = WouldFigures['outcome']
 
 /** A difference is warned of once in so many milliseconds. */
 const HOUR = 3_600_000
@@ -25,7 +25,7 @@ const HOUR = 3_600_000
 const MOST_TOLD = 3
 
 /** What there is to tell from the start, at 0: a count that is born at 1 is no increase. */
-const VERDICTS: readonly Verdict[] = ['equal', 'noise', 'echo', 'differs']
+const VERDICTS: readonly PairResult[] = ['equal', 'noise', 'echo', 'differs']
 const STARTS: ReadonlyArray<readonly [Would, Reason]> = [['leader', 'shared'], ['follower', 'shared']]
 
 /** What a route has besides. */
@@ -37,8 +37,8 @@ export interface Surroundings {
   readonly silenced: ReadonlySet<string>
   /** Its responses are cached. */
   readonly caches: boolean
-  /** Switches the route off. */
-  readonly switchOff: () => void
+  /** Switches the route off; false if it was off. */
+  readonly switchOff: () => boolean
 }
 
 export class ObservedRoute {
@@ -53,7 +53,7 @@ export class ObservedRoute {
   /** Why requests would not have been shared. */
   readonly causes = new Causes()
   /** How pairs of responses compared. */
-  readonly verdicts = new Map<Verdict, number>(VERDICTS.map(verdict => [verdict, 0]))
+  readonly verdicts = new Map<PairResult, number>(VERDICTS.map(verdict => [verdict, 0]))
   readonly #settings: ObserveSettings
   readonly #surroundings: Surroundings
   readonly #log: Log
@@ -71,8 +71,7 @@ export class ObservedRoute {
     this.#log = quiet(log, silenced)
     this.mode = verify > 0 ? 'verify' : 'observe'
     this.sampler = new Sampler(verify > 0 ? verify : rate)
-    const own = clean as ConstructorParameters<typeof Comparison>[0]['clean']
-    this.comparison = new Comparison({ window, ignore, clean: own, cleanThrew: error => { this.#failed(error) } }, allowance)
+    this.comparison = new Comparison({ window, ignore, clean, cleanThrew: error => { this.#failed(error) } }, allowance)
     if (this.mode === 'verify') return
     for (const [would, reason] of STARTS) this.outcomes.set(`${would} ${reason}`, 0)
     if (caches) this.outcomes.set('hit fresh', 0)
@@ -103,13 +102,14 @@ export class ObservedRoute {
     const { clock, switchOff } = this.#surroundings
     const isOff = this.#settings.onMismatch === 'disable'
     this.#differences++
-    if (isOff) switchOff()
-    else if (clock.now() - this.#warnedAt < HOUR) return
+    // Others that verify may still have been under way when it was switched off.
+    const isNew = isOff ? switchOff() : clock.now() - this.#warnedAt >= HOUR
+    if (!isNew) return
     this.#warnedAt = clock.now()
     const { method, route } = this.tally
     const worst = this.comparison.findings().differences.slice(0, MOST_TOLD)
     const paths = worst.map(({ path }) => shown(path))
-    const causes = worst.flatMap(({ causes }) => causes.map(({ name }) => shown(name)))
+    const causes = [...new Set(worst.flatMap(({ causes }) => causes.map(({ name }) => shown(name))))]
     const fields = { event: 'observed-difference', method, route, differences: this.#differences, paths, causes }
     this.#differences = 0
     const what = 'coalesce: the response to a request differs from the one that it would have been given'

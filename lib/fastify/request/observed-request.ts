@@ -22,7 +22,7 @@ import type { Ahead, Observing } from '../observe/observing.js'
 import { sightingOf } from '../observe/sighting-of.js'
 import { giveBack, take, type Taken } from '../observe/taken.js'
 import { ownReason } from '../replies/one-reply.js'
-import { isResponse, restrictionOf } from '../replies/payload.js'
+import { isResponse, restrictionOf, statusOf } from '../replies/payload.js'
 import { isEnded } from '../replies/queued-reply.js'
 import { wholeBody } from './capture.js'
 import { RequestParticipant } from './participant.js'
@@ -137,17 +137,16 @@ export class ObservedRequest extends RequestParticipant implements Ahead {
       this.#hookFailed = true
       return
     }
-    const status = this.#status = reply.statusCode
-    const isOwn = isResponse(payload)
-    const headers = isOwn ? { ...headersOf(reply), ...Object.fromEntries(payload.headers) } : headersOf(reply)
-    const facts = { status: isOwn ? payload.status : status, headers, trailers: hasTrailers(reply), failed }
+    const status = this.#status = statusOf(reply, payload)
+    const headers = isResponse(payload) ? { ...headersOf(reply), ...Object.fromEntries(payload.headers) } : headersOf(reply)
+    const facts = { status, headers, trailers: hasTrailers(reply), failed }
     this.#reason = shareReason(facts, settings.statuses)
     if (this.forwarded?.answered(headers['cache-control']) === 'private') this.#reason ??= 'authorization'
     const whole = wholeBody(payload, status)
     this.#flows = whole === undefined
     // Of who has left nothing is compared any more.
     if (!this.#isSampled) this.#taken = 'not-sampled'
-    else this.#taken = this.#isOver ? 'unfinished' : take({ reply, status: facts.status, body: whole, before: this.#before, failed }, limits)
+    else this.#taken = this.#isOver ? 'unfinished' : take({ reply, status, body: whole, before: this.#before, failed }, limits)
     if (whole === undefined) return
     if (isLarger(whole, settings.maxBodyBytes)) this.#reason ??= 'too-large'
     this.#whole = whole as Body
@@ -183,7 +182,6 @@ export class ObservedRequest extends RequestParticipant implements Ahead {
     this.#observed.count(would, reason)
     this.#ahead = undefined
     const taken = this.#hookFailed || !this.#isDecided ? 'unfinished' : this.#taken as Taken | SkipReason
-    if (this.#reason === 'too-large') this.#observed.comparison.skip('too-large')
     if (this.followsOnly !== undefined || would === 'shed' || would === 'unshareable') return
     if (typeof taken === 'string') this.#observed.comparison.skip(taken)
     else this.#compare(taken)

@@ -7,7 +7,7 @@
 import { finished, type Readable } from 'node:stream'
 import type { FastifyReply } from 'fastify'
 import type { Permit, RunEnd } from '../../protection/permits.js'
-import { flows, isResponse, onDestroy } from '../replies/payload.js'
+import { flows, onDestroy, statusOf } from '../replies/payload.js'
 import { isEnded, onClose } from '../replies/queued-reply.js'
 import type { SourceEnd } from './capture.js'
 
@@ -52,8 +52,7 @@ export class ProtectedRun {
   /** The response is there, or the head of one that is a stream. Says what is known; the run keeps its slot. */
   answered (payload: unknown): void {
     if (this.#isAnswered) return
-    const { reply } = this.#run
-    this.#status = isResponse(payload) ? payload.status : reply.statusCode
+    this.#status = statusOf(this.#run.reply, payload)
     // Nothing that comes after an error makes it a success, and whoever may be promoted asks at once.
     if (!flows(payload) || this.#status >= 500) this.#responded()
     else this.#permit.streams()

@@ -2,7 +2,7 @@
  * A request of a route that is verified: it boards as ever. At the moment at which it would be given the response of another run, it may be
  * chosen to run its own handler instead, and the two are compared.
  *
- * Invariant: what it is answered is what its own run came to. If that fails it is what it would have been given. It never runs for this where
+ * Invariant: what it is answered is what its own run came to. If that fails, or is a stream, it is what it would have been given. It never runs for this where
  * its run would have to wait, or would be refused.
  */
 import { Broadcast } from '../../http/broadcast.js'

@@ -20,7 +20,7 @@ export function observedOf (scope: Scope, route: CoalescedRoute, log: Log): Obse
     log,
     silenced: scope.settings.warnings,
     caches: ttl !== undefined,
-    switchOff: () => { scope.switchOff(route) }
+    switchOff: () => scope.switchOff(route)
   })
   observing.add(observed)
   scope.instruments?.observe()

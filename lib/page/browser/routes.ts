@@ -114,7 +114,7 @@ function routeRow (first: PageRoute, canAct: boolean): RouteRow {
 
 function observedText ({ verdict, requests, pairs: { between }, differences, skipped }: NonNullable<PageRoute['observed']>): string {
   return [
-    `${verdict}: ${count(between.differs)} of ${plural(between.equal + between.noise + between.differs, 'pair')} of clients differ ` +
+    `${verdict}: ${count(between.differs + between.echo)} of ${plural(all(Object.values(between)), 'pair')} of clients differ ` +
       `(${plural(requests, 'request')}, ${count(all(Object.values(skipped)))} skipped)`,
     ...differences.map(({ path, between, within, causes: [cause] }) => `${path} differs in ${percent(between)} of pairs, ${percent(within)} within one client${cause ? `: ${cause.name}` : ''}`)
   ].join('. ')
