@@ -96,7 +96,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   http: ['codec'],
   options: ['http', 'protection'],
   observers: ['http', 'options'],
-  observe: ['http', 'options'],
+  observe: ['http'],
   report: ['http', 'observers', 'options'],
   page: ['http', 'options'],
   otel: [],

@@ -23,7 +23,7 @@ const FRAMING = [
 ] as const
 
 /** The client's address, and the way that the request came. Forwarded says more, and counts for that. */
-export const FORWARDING: readonly string[] = [
+const FORWARDING = [
   'x-forwarded-for', 'forwarded-for', 'x-real-ip', 'x-client-ip', 'x-cluster-client-ip', 'x-envoy-external-address', 'via',
   'cf-connecting-ip', 'cf-connecting-ipv6', 'true-client-ip', 'fastly-client-ip', 'fly-client-ip', 'do-connecting-ip',
   'x-appengine-user-ip', 'x-azure-clientip', 'x-azure-socketip'
@@ -46,6 +46,7 @@ const CACHES = [
 export const INFRASTRUCTURE_HEADERS: readonly string[] = Object.freeze([...TRACES, ...FRAMING, ...FORWARDING, ...BROWSERS, ...CACHES])
 
 const NAMES = new Set(INFRASTRUCTURE_HEADERS)
+const FORWARDS: ReadonlySet<string> = new Set(FORWARDING)
 const OF_ONE_REQUEST: ReadonlySet<string> = new Set([...TRACES, ...FRAMING, ...CACHES, 'priority'])
 
 /** Whether a hook's reading of this header says nothing about the response. */
@@ -56,4 +57,9 @@ export function isInfrastructure (name: string): boolean {
 /** Whether it changes from request to request of one client, and says nothing of who asks or for what. */
 export function isOfOneRequest (name: string): boolean {
   return OF_ONE_REQUEST.has(name)
+}
+
+/** Whether a proxy adds it to say whom it asks for, or which way the request came. */
+export function isForwardingHeader (name: string): boolean {
+  return FORWARDS.has(name)
 }

@@ -46,14 +46,14 @@ export class Traced {
   /** Its run begins. */
   leads (): void {
     this.#runs = true
-    this.endWait()
+    this.#endWait()
     // The reason is known when its response is, which may be past the end of its span.
     this.#say({ 'coalesce.role': 'leader', 'coalesce.outcome': 'leader' })
   }
 
   /** It waits for the run of `leader`; undefined: that is not known, or in another process. */
   follows (leader: Traced | undefined, { waiters }: BoardMessage): void {
-    this.endWait()
+    this.#endWait()
     this.#say({ 'coalesce.role': 'follower' })
     leader?.isFollowedBy(waiters)
     const link = this.#linkTo(leader)
@@ -86,7 +86,7 @@ export class Traced {
     // Another one may have taken over while it waited.
     if (link !== undefined && this.#link(link)) this.#wait?.addLink?.(link)
     this.#wait?.setAttributes(attributes)
-    this.endWait()
+    this.#endWait()
     this.#say(attributes)
     const { endsWithResponse, span } = this.#own
     // There is no response, and so nobody else to end it.
@@ -94,7 +94,7 @@ export class Traced {
     if (isUnanswered && endsWithResponse && span?.isRecording() === true) span.end()
   }
 
-  endWait (): void {
+  #endWait (): void {
     const wait = this.#wait
     if (wait === undefined) return
     this.#wait = undefined

@@ -5,7 +5,7 @@
  * not local. What changes something, and what tells something, is for pages of the same origin only.
  */
 import type { IncomingHttpHeaders } from 'node:http'
-import { FORWARDING } from '../http/infrastructure-headers.js'
+import { isForwardingHeader } from '../http/infrastructure-headers.js'
 import type { DashboardSettings } from '../options/dashboard-options.js'
 import { PAGE_HEADER } from './state.js'
 
@@ -26,13 +26,12 @@ const LOOPBACK_NAME = /^(?:localhost|127\.\d{1,3}\.\d{1,3}\.\d{1,3}|\[::1\])$/
 const ADDRESS_NAME = /^(?:\d{1,3}\.\d{1,3}\.\d{1,3}\.\d{1,3}|\[[\da-f:.]+\])$/
 const ORIGIN = /^https?:\/\/([^/]+)$/
 const JSON_TYPE = /^application\/json[ \t]*(?:;|$)/i
-const FORWARDS = new Set(FORWARDING)
 /** Others that proxies add, by what their names have in common. */
 const MAY_FORWARD = /forwarded|^x-(?:original|envoy|proxyuser|host)|^cf-|^cdn-loop$|proxy-client-ip|^max-forwards$/
 
 /** Whether a header, in lower case, says that somebody asks for somebody else. */
 export function isForwarding (name: string): boolean {
-  return FORWARDS.has(name) || MAY_FORWARD.test(name)
+  return isForwardingHeader(name) || MAY_FORWARD.test(name)
 }
 
 /** Why a request is refused; undefined if it is not. */

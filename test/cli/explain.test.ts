@@ -3,24 +3,13 @@
  */
 import { fileURLToPath } from 'node:url'
 import t from 'tap'
-import { main } from '../../lib/cli/main.js'
 import { printed } from '../../lib/cli/print.js'
 import type { Explanation } from '../../types/index.js'
+import { run as runIn, type Said } from '../fixtures/terminal.js'
 
 const APPS = fileURLToPath(new URL('../fixtures/apps/', import.meta.url))
 
-interface Said {
-  readonly code: number
-  readonly out: string
-  readonly err: string
-}
-
-async function run (...args: string[]): Promise<Said> {
-  const said = { out: '', err: '' }
-  const output = (name: 'out' | 'err') => ({ write (text: string, written: () => void) { said[name] += text; written() } })
-  const code = await main(args, { cwd: () => APPS, stdout: output('out'), stderr: output('err') })
-  return { code, ...said }
-}
+const run = async (...args: string[]): Promise<Said> => await runIn(APPS, ...args)
 
 async function explained (...args: string[]): Promise<Explanation> {
   const { code, err, out } = await run('explain', ...args, '--json')

@@ -5,21 +5,10 @@ import { createServer, type IncomingHttpHeaders, type RequestListener } from 'no
 import type { AddressInfo } from 'node:net'
 import t, { type Test } from 'tap'
 import { askPage } from '../../lib/cli/ask-page.js'
-import { main } from '../../lib/cli/main.js'
 import { serve } from '../fixtures/server.js'
+import { run as runIn, type Said } from '../fixtures/terminal.js'
 
-interface Said {
-  readonly code: number
-  readonly out: string
-  readonly err: string
-}
-
-async function run (...args: string[]): Promise<Said> {
-  const said = { out: '', err: '' }
-  const output = (name: 'out' | 'err') => ({ write (text: string, written: () => void) { said[name] += text; written() } })
-  const code = await main(['report', ...args], { cwd: () => '/', stdout: output('out'), stderr: output('err') })
-  return { code, ...said }
-}
+const run = async (...args: string[]): Promise<Said> => await runIn('/', 'report', ...args)
 
 /** A server that stands for a page. */
 async function server (t: Test, listener: RequestListener): Promise<string> {

@@ -21,7 +21,7 @@ import { readKeptResponse, readVaryMarker } from '../../lib/http/kept-response.j
 import { buildKey, headerOf, KeyHead, sendsBody } from '../../lib/http/key.js'
 import { isKey, isPathLabel, labelsOf, partOf, pathLabel, routeLabel, tagLabel } from '../../lib/http/labels.js'
 import { fencedPath } from '../../lib/http/path.js'
-import { isInfrastructure, isOfOneRequest } from '../../lib/http/infrastructure-headers.js'
+import { isInfrastructure, isForwardingHeader, isOfOneRequest } from '../../lib/http/infrastructure-headers.js'
 import { namedBy } from '../../lib/http/name-patterns.js'
 import { joinReason, keyCovers, shareReason, uncoveredCredential } from '../../lib/http/policy.js'
 import { coversAllBut, coversOnly, ignoresQuery, isOfQuery, namesOf, narrowQuery, normalizeQuery, queryStart } from '../../lib/http/query.js'
@@ -118,6 +118,7 @@ const PARSERS: Readonly<Record<string, Parser>> = {
   tagLabel,
   fencedPath,
   isInfrastructure,
+  isForwardingHeader,
   isOfOneRequest,
   joinReason: text => joinReason({ method: 'GET', headers: fields(text, 'connection', 'cookie'), raw: { socket: null } }, JOIN),
   uncoveredCredential: text => uncoveredCredential(fields(text, 'cookie'), JOIN),

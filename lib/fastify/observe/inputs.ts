@@ -11,7 +11,7 @@ import { ANALYTICS_COOKIES } from '../../http/analytics-cookies.js'
 import { cookiePairs } from '../../http/cookies.js'
 import { plainName } from '../../http/dimensions.js'
 import { partsOf as partsOfKey } from '../../http/explained-key.js'
-import { FORWARDING, isOfOneRequest } from '../../http/infrastructure-headers.js'
+import { isForwardingHeader, isOfOneRequest } from '../../http/infrastructure-headers.js'
 import { headerOf } from '../../http/key.js'
 import { namedBy } from '../../http/name-patterns.js'
 import { keyCovers } from '../../http/policy.js'
@@ -32,7 +32,6 @@ const SHORTEST_SESSION = 16
 const OF_THE_MESSAGE: ReadonlySet<string> = new Set([
   'cookie', 'host', ':authority', ':method', ':path', ':scheme', 'connection', 'content-length', 'transfer-encoding', 'te', 'trailer', 'upgrade'
 ])
-const FORWARDS: ReadonlySet<string> = new Set(FORWARDING)
 
 const SALT = randomBytes(16)
 const isAnalytics = namedBy(ANALYTICS_COOKIES)
@@ -132,7 +131,7 @@ export function clientOf (compared: Compared): string | undefined {
     if (name === 'cookie' || isOfOneRequest(name)) continue
     isKnown ||= settings.credentials.includes(name)
     const value = String(headerOf(headers, name))
-    said.push(name, FORWARDS.has(name) ? value.split(',', 1)[0] as string : value)
+    said.push(name, isForwardingHeader(name) ? value.split(',', 1)[0] as string : value)
   }
   if (!isKnown) return undefined
   if (settings.identity !== undefined) {
