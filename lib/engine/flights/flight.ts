@@ -280,7 +280,8 @@ export class Flight<R, P extends Passenger<R, P>> extends Timed implements Fleet
     if (leader !== undefined) leader.flight = undefined
     // Nobody but itself waits for its run any more.
     if (leader?.place !== undefined) for (const { level } of this.#followers?.all() ?? []) leader.place.left(level)
-    this.lastLeader = leader
+    // Who is on board asks who led. Without anybody, a flight holds nothing: a dead table of a Map may hold it for long.
+    this.lastLeader = this.followers > 0 ? leader : undefined
     this.#leader = undefined
     this.fleet?.remove(this)
     this.#registry.deadlines.end(this)
