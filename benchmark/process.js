@@ -13,7 +13,7 @@ export const unpinned = availableParallelism() < 2
   ? 'there is one core only'
   : spawnSync('taskset', ['-c', '0,1', 'true']).status === 0 ? undefined : 'taskset is missing, or may not pin to cores 0 and 1'
 
-const PATIENCE = 30_000
+const PATIENCE = 60_000
 
 /** A module of this folder, in a process. */
 export class Child {
@@ -22,10 +22,11 @@ export class Child {
   /**
    * @param {string} module
    * @param {number} core
-   * @param {string[]} args
+   * @param {string[]} args those for Node come first, and begin with `--`
    */
   constructor (module, core, ...args) {
-    const node = [process.execPath, fileURLToPath(new URL(module, import.meta.url)), ...args]
+    const flags = args.filter(arg => arg.startsWith('--'))
+    const node = [process.execPath, ...flags, fileURLToPath(new URL(module, import.meta.url)), ...args.slice(flags.length)]
     const [command, ...rest] = unpinned === undefined ? ['taskset', '-c', String(core), ...node] : node
     this.#process = spawn(/** @type {string} */ (command), rest, { stdio: ['ignore', 'inherit', 'inherit', 'ipc'] })
   }

@@ -171,7 +171,7 @@ function fetchQuietly (port, path) {
 /** Commands of a request that leads, and that nobody waits for. */
 async function commandsOf () {
   const { child, port } = await serve('together')
-  const load = new Child('load.js', 1)
+  const load = new Child('load/load.js', 1)
   await load.answer()
   /** @param {string} path */
   const requests = async path =>
@@ -196,7 +196,7 @@ async function commandsOf () {
 
 /** Throughput of unique keys, with a coordinator and without, in turns. */
 async function cost () {
-  const load = new Child('load.js', 1)
+  const load = new Child('load/load.js', 1)
   await load.answer()
   const [alone, together] = [await serve('alone'), await serve('together')]
   /** @type {(server: Server, milliseconds: number) => Promise<{ rate: number, cpu: number }>} */

@@ -1,186 +1,94 @@
 // @ts-check
 /**
- * Measures what coalescing costs and saves: `npm run benchmark`, under two minutes, a table at the end; `npm run benchmark --
- * unique` only the cases with that in their names.
+ * Measures what coalescing costs and saves: `npm run benchmark`, about four minutes, a table at the end.
  *
- * Each case is a pair of servers, without the plugin and with it, that take turns under the same load in short rounds on one
- * core, the load on another. A ratio is that of two neighbouring rounds, and the median of those counts, so that a machine
- * that is slow for a while is slow for both.
+ * `npm run benchmark -- hit storm`: these cases only; a word that is no case's name stands for all with it in theirs. `--peers`: those that
+ * compare it with other programs and packages. `--quick`: a few short rounds, which show that all works, and figures that mean nothing.
+ * `--json`, `--markdown`: the result as one JSON document, or as the table of docs/benchmark.md. `--list`: the names of the rows.
  */
 import { availableParallelism, cpus, loadavg } from 'node:os'
+import { parseArgs } from 'node:util'
 import { cases } from './cases.js'
-import { Child, unpinned } from './process.js'
-import { turnsFor } from './work.js'
+import { installed } from './peers/installed.js'
+import { unpinned } from './process.js'
+import { markdown, table } from './report.js'
+import { resultOf } from './rows.js'
 
+const { values: options, positionals: words } = parseArgs({
+  allowPositionals: true,
+  options: Object.fromEntries(['peers', 'quick', 'json', 'markdown', 'list'].map(name => [name, { type: /** @type {const} */ ('boolean'), default: false }]))
+})
+
+/** @type {(each: import('./cases.js').Case) => import('./rows.js').Row[]} */
+const rowsOf = each => each.rows.filter(({ needs }) => needs === undefined || options.peers)
+const offered = cases.filter(each => options.peers ? each.rows.some(({ needs }) => needs !== undefined) : rowsOf(each).length > 0)
+
+/** @param {string} word */
+function named (word) {
+  const exactly = offered.filter(({ name }) => name === word)
+  return exactly.length > 0 ? exactly : offered.filter(({ name }) => name.includes(word))
+}
+
+for (const word of words) {
+  if (named(word).length === 0) {
+    console.error(`benchmark: there is no case ${JSON.stringify(word)}, only ${offered.map(({ name }) => name).join(', ')}`)
+    process.exit(1)
+  }
+}
+const wanted = words.length === 0 ? offered : offered.filter(each => words.some(word => named(word).includes(each)))
+
+if (options.list) {
+  for (const each of wanted) for (const { name } of rowsOf(each)) console.log(name)
+  process.exit()
+}
+
+/** @param {string} text */
+const say = text => { console.error(text) }
+const peers = installed(new Set(wanted.flatMap(rowsOf).flatMap(({ needs }) => needs ?? [])))
 const start = performance.now()
-/** What is not measured by then is left out of the table; a busy machine needs longer for everything. */
-const BUDGET = 100_000
-/** The end, whatever happens. */
-const DEADLINE = 115_000
-/** As many requests as V8 needs to have compiled what matters, or as much time as there is. */
-const WARM_UP = { requests: 30_000, milliseconds: 2500 }
+const head = {
+  date: new Date().toISOString(),
+  node: process.version,
+  cpu: cpus()[0]?.model.trim() ?? 'unknown',
+  cores: availableParallelism(),
+  pinned: unpinned === undefined,
+  load: loadavg()[0] ?? 0,
+  quick: options.quick,
+  ...peers
+}
+const machine = [
+  `${head.date}  node ${head.node}  ${head.cpu}, ${head.cores} cores`,
+  unpinned === undefined ? 'servers on core 0, load on core 1' : `processes are not pinned: ${unpinned}`,
+  ...Object.entries(peers.versions).map(([name, version]) => `${name} ${version}`),
+  ...head.load > 1 ? [`the machine is busy (load average ${head.load.toFixed(1)}): do not trust what follows`] : [],
+  ...peers.missing
+].join('\n')
+say(machine)
 
-/**
- * One server's round.
- *
- * @typedef {object} Sample
- * @property {number} rate requests a second
- * @property {number} p99 in milliseconds
- * @property {number} runs handler runs a request
- * @property {number} cpu microseconds of the server's CPU time a request
- */
-
-/** @typedef {{ bare: Sample, plugin: Sample }} Pair two neighbouring rounds */
-
-/**
- * @typedef {object} Server
- * @property {Child} child
- * @property {string} origin
- */
-
-/**
- * @param {import('./server.js').Variant} variant
- * @param {number} turns
- * @returns {Promise<Server>}
- */
-async function serve (variant, turns) {
-  const child = new Child('server.js', 0, variant, String(turns))
-  const { port } = await child.answer()
-  return { child, origin: `http://127.0.0.1:${port}` }
+/** @type {import('./report.js').Measured[]} */
+const measured = []
+for (const each of wanted) {
+  say(`measuring ${each.name}: ${each.what}`)
+  /** @type {string[]} */
+  const notes = []
+  const pairs = await each.measure({
+    quick: options.quick === true,
+    has: need => need === undefined || peers.versions[need] !== undefined,
+    note: text => { notes.push(text) }
+  })
+  const rows = rowsOf(each).flatMap(row => {
+    const found = pairs.get(row.name)
+    return found === undefined ? [] : [resultOf(row, found)]
+  })
+  measured.push({ name: each.name, what: each.what, rows, notes: [...new Set(notes)] })
 }
 
-/**
- * @param {Child} load
- * @param {Server} server
- * @param {import('./cases.js').Case} each
- * @param {{ milliseconds: number, requests?: number }} limits
- * @returns {Promise<Sample>}
- */
-async function sample (load, { child, origin }, { path, keys, clients }, { milliseconds, requests }) {
-  /** @type {import('./server.js').Figures} */
-  const before = await child.ask({})
-  /** @type {import('./load.js').Outcome} */
-  const outcome = await load.ask({ origin, path, keys, clients, milliseconds, requests })
-  /** @type {import('./server.js').Figures} */
-  const after = await child.ask({})
-  return {
-    rate: outcome.requests / outcome.milliseconds * 1000,
-    p99: outcome.p99,
-    runs: (after.runs - before.runs) / outcome.requests,
-    cpu: (after.cpu - before.cpu) / outcome.requests
-  }
+const seconds = Math.round((performance.now() - start) / 1000)
+if (options.json) {
+  const rows = measured.flatMap(({ name, rows, notes }) => rows.map(row => ({ case: name, ...row, notes })))
+  console.log(JSON.stringify({ ...head, seconds, rows }, null, 2))
+} else if (options.markdown) {
+  console.log(markdown(measured))
+} else {
+  console.log(`\ndone in ${seconds} s; medians of rounds, and of the figures of neighbouring rounds\n\n${table(measured)}`)
 }
-
-/**
- * @param {Child} load
- * @param {import('./cases.js').Case} each
- * @param {number} turns
- * @returns {Promise<Pair[]>}
- */
-async function heat (load, each, turns) {
-  const bare = await serve('bare', turns)
-  const plugin = await serve(each.variant, turns)
-  /** @type {Pair[]} */
-  const pairs = []
-  try {
-    await sample(load, bare, each, WARM_UP)
-    await sample(load, plugin, each, WARM_UP)
-    for (let round = 0; round < each.rounds && !isLate(); round++) {
-      if (round % 2 === 0) {
-        const first = await sample(load, bare, each, each)
-        pairs.push({ bare: first, plugin: await sample(load, plugin, each, each) })
-      } else {
-        const first = await sample(load, plugin, each, each)
-        pairs.push({ bare: await sample(load, bare, each, each), plugin: first })
-      }
-    }
-    await load.ask({ close: [bare.origin, plugin.origin] })
-  } finally {
-    bare.child.stop()
-    plugin.child.stop()
-  }
-  return pairs
-}
-
-/**
- * @param {number[]} values
- * @param {number} at 0 for the least, 1 for the greatest
- * @returns {number}
- */
-function quantile (values, at) {
-  const sorted = [...values].sort((a, b) => a - b)
-  const place = (sorted.length - 1) * at
-  const low = /** @type {number} */ (sorted[Math.floor(place)])
-  const high = /** @type {number} */ (sorted[Math.ceil(place)])
-  return low + (high - low) * (place - Math.floor(place))
-}
-
-const HEADINGS = [
-  'case', 'clients', 'req/s bare', 'plugin', 'p99 ms bare', 'plugin', 'runs/req bare', 'plugin', 'CPU us/req bare', 'plugin',
-  'ratio of CPU', 'ratio of req/s', '(quartiles)', 'target'
-]
-
-/**
- * @param {import('./cases.js').Case} each
- * @param {Pair[]} pairs
- * @returns {string[]}
- */
-function rowOf ({ name, clients, target }, pairs) {
-  if (pairs.length === 0) return [name, String(clients), 'no time left']
-  /** @type {(field: keyof Sample, format: (value: number) => string) => string[]} */
-  const both = (field, format) => [
-    format(quantile(pairs.map(({ bare }) => bare[field]), 0.5)), format(quantile(pairs.map(({ plugin }) => plugin[field]), 0.5))
-  ]
-  const ratios = pairs.map(({ bare, plugin }) => plugin.rate / bare.rate)
-  const ratio = quantile(ratios, 0.5)
-  return [
-    name,
-    String(clients),
-    ...both('rate', value => value.toFixed(0)),
-    ...both('p99', value => value.toFixed(1)),
-    ...both('runs', value => value.toFixed(value < 0.1 ? 4 : 2)),
-    ...both('cpu', value => value.toFixed(1)),
-    quantile(pairs.map(({ bare, plugin }) => bare.cpu / plugin.cpu), 0.5).toFixed(3),
-    ratio.toFixed(3),
-    `${quantile(ratios, 0.25).toFixed(3)}-${quantile(ratios, 0.75).toFixed(3)}`,
-    target === undefined ? '' : `>= ${target} ${ratio >= target ? 'met' : 'MISSED'}`
-  ]
-}
-
-/** @param {string[][]} rows */
-function print (rows) {
-  const widths = HEADINGS.map((_heading, column) => Math.max(...rows.map(row => row[column]?.length ?? 0)))
-  for (const row of rows) {
-    const cells = row.map((cell, column) => column === 0 ? cell.padEnd(widths[column] ?? 0) : cell.padStart(widths[column] ?? 0))
-    console.log(cells.join('  ').trimEnd())
-  }
-}
-
-const isLate = () => performance.now() - start > BUDGET
-
-setTimeout(() => {
-  console.error(`benchmark: not done after ${DEADLINE / 1000} s`)
-  process.exit(1)
-}, DEADLINE).unref()
-
-console.log(`${new Date().toISOString()}  node ${process.version}  ${cpus()[0]?.model.trim()}, ${availableParallelism()} cores`)
-console.log(unpinned === undefined ? 'servers on core 0, load on core 1' : `processes are not pinned: ${unpinned}`)
-const [busy = 0] = loadavg()
-if (busy > 1) console.log(`the machine is busy (load average ${busy.toFixed(1)}): do not trust what follows`)
-
-const turns = turnsFor(50)
-const load = new Child('load.js', 1)
-await load.answer()
-const rows = [HEADINGS]
-const wanted = process.argv[2] ?? ''
-for (const each of cases.filter(({ name }) => name.includes(wanted))) {
-  console.log(`measuring: ${each.name}, ${each.clients} clients`)
-  /** @type {Pair[]} */
-  const pairs = []
-  for (let count = 0; count < each.heats && !isLate(); count++) pairs.push(...await heat(load, each, turns))
-  rows.push(rowOf(each, pairs))
-}
-load.stop()
-
-console.log(`done in ${((performance.now() - start) / 1000).toFixed(0)} s; medians of rounds, and of the ratios of neighbouring rounds\n`)
-print(rows)

@@ -1,0 +1,82 @@
+// @ts-check
+/** The plugin in a server of the benchmark, and what is there besides. */
+import { setTimeout as sleep } from 'node:timers/promises'
+import coalesce, { memoryStore } from 'fastify-coalesce'
+
+/** More than any case has in the air, or cached. */
+const ROOM = { flights: 200_000, waiters: 50_000, entries: 2_000_000, bytes: 4 * 1024 ** 3 }
+
+/**
+ * A coordinator of a process that has no peers: it leads each key.
+ *
+ * @returns {import('fastify-coalesce').Coordinator}
+ */
+function lonely () {
+  const lease = { isWaitedFor: false, land () {}, release () {} }
+  return {
+    open: () => ({
+      async ready () {},
+      async join () { return { type: 'leads', lease } },
+      purge () {},
+      async close () {}
+    })
+  }
+}
+
+/** @param {number} entries */
+function filled (entries) {
+  const store = memoryStore({ maxEntries: ROOM.entries, maxBytes: ROOM.bytes })
+  const now = performance.now()
+  for (let entry = 0; entry < entries; entry++) {
+    const key = `GET http://127.0.0.1/filler/${entry}`
+    store.set({
+      version: 1,
+      key,
+      since: now,
+      storedAt: now,
+      freshFor: 3_600_000,
+      staleWhileRevalidate: 0,
+      staleIfError: 0,
+      labels: [`route ${entry % 100}`, key],
+      bytes: 100,
+      value: { entry }
+    }, 3_600_000)
+  }
+  return store
+}
+
+/** @param {import('fastify').FastifyInstance} app */
+function withRefreshes (app) {
+  let runs = 0
+  app.get('/refreshed', { config: { coalesce: { ttl: 1, staleWhileRevalidate: '1h' } } }, async () => ({ runs: ++runs }))
+}
+
+/**
+ * Has background refreshes run.
+ *
+ * @param {import('fastify').FastifyInstance} app that is ready
+ */
+export async function refresh (app) {
+  for (let request = 0; request < 20; request++) {
+    await app.inject('/refreshed')
+    await sleep(3)
+  }
+  const { runs } = (await app.inject('/refreshed')).json()
+  if (runs < 3) throw new Error('no refreshes have run')
+}
+
+/**
+ * @param {import('fastify').FastifyInstance} app
+ * @param {import('./fastify.js').Options} options
+ */
+export async function withCoalesce (app, { besides, entries }) {
+  await app.register(coalesce, {
+    metrics: true,
+    maxFlights: ROOM.flights,
+    maxWaiters: ROOM.waiters,
+    ...(entries === undefined ? {} : { store: filled(entries) }),
+    ...(besides === 'page' ? { dashboard: { public: true } } : {}),
+    ...(besides === 'coordinator' ? { coordinator: lonely() } : {})
+  })
+  if (besides === 'refreshes') withRefreshes(app)
+}
