@@ -9,6 +9,7 @@ import { NobodyWaitsError } from '../errors.js'
 import type { Subject } from '../observers/observer.js'
 import type { AbandonedReason, BypassReason, Detail, Reason, UnshareableReason } from '../reasons.js'
 import { NO_VARIANT, variantOf } from '../variant.js'
+import type { ResultCache } from './cache/cache.js'
 import { Caching } from './caching.js'
 import { Endings } from './endings.js'
 import { forgetElsewhere, pass } from './word.js'
@@ -75,6 +76,21 @@ export class Conductor<R> {
     subject.tally.requests++
     subject.tally.runs++
     this.#seams.observer.settled(subject, 'bypass', reason, 0, detail)
+  }
+
+  /**
+   * The fresh result that a newcomer gets at once if it makes no conditions: nobody runs for its key, and that is known to have no variants.
+   * Undefined: it boards.
+   */
+  freshFor (key: string, cache: ResultCache<R>): R | undefined {
+    return this.flights.has(key) || this.remembered.knowsAny || this.variants.hasNames(key) ? undefined : cache.freshFor(key)
+  }
+
+  /** Counts one that gets a fresh result without boarding. */
+  hit (subject: Subject): void {
+    subject.tally.requests++
+    subject.tally.saveMean()
+    this.#seams.observer.settled(subject, 'hit', 'fresh', 0, undefined)
   }
 
   /** Boards a participant. True: it runs now; false: it waits. */

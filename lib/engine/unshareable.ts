@@ -36,6 +36,11 @@ export class Unshareable {
     this.#variants = variants
   }
 
+  /** Whether any key is remembered. */
+  get knowsAny (): boolean {
+    return this.#known !== undefined && this.#known.size > 0
+  }
+
   /**
    * Why the last result of a boarder's variant could not be shared; undefined if it could. Extends its `boardedKey` where that tells
    * variants apart.

@@ -99,6 +99,11 @@ export class Variants {
     return this.#known?.get(key)?.names ?? NO_NAMES
   }
 
+  /** Whether variants of a key are told apart, or of no key can be for now. */
+  hasNames (key: string): boolean {
+    return this.#anyOverflowed || (this.#known !== undefined && this.namesOf(key).length > 0)
+  }
+
   /** The place of a run among those of its key; undefined if that has no variants. */
   companyOf (key: string): Company | undefined {
     const known = this.#known?.get(key)

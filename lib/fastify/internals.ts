@@ -172,10 +172,15 @@ const NO_HEADERS: Headers = Object.freeze({})
 
 let headersSymbol: symbol | undefined
 
+/** The object in which Fastify keeps the headers of a reply until it sends them; undefined if Fastify's symbol is not found. */
+export function ownHeadersOf (reply: FastifyReply): Record<string, unknown> | undefined {
+  headersSymbol ??= Object.getOwnPropertySymbols(reply).find(({ description }) => description === 'fastify.reply.headers')
+  return headersSymbol === undefined ? undefined : (reply as unknown as Record<symbol, Record<string, unknown> | undefined>)[headersSymbol]
+}
+
 /** The reply's current headers. They may be the reply's own object, which changes: for later use, take `snapshotHeaders`. */
 export function headersOf (reply: FastifyReply): Headers {
-  headersSymbol ??= Object.getOwnPropertySymbols(reply).find(({ description }) => description === 'fastify.reply.headers')
-  const own = headersSymbol === undefined ? undefined : (reply as unknown as Record<symbol, Headers | undefined>)[headersSymbol]
+  const own = ownHeadersOf(reply) as Headers | undefined
   return own === undefined || reply.raw.getHeaderNames().length > 0 ? reply.getHeaders() as Headers : own
 }
 

@@ -43,7 +43,7 @@ import { readPurge } from '../options/purge-options.js'
 import type { RouteSettings } from '../options/route-options.js'
 import { AdviceLog } from '../report/advice-log.js'
 import { reportOf } from '../report/report.js'
-import { memoryStore } from '../stores/memory.js'
+import { isMemoryStore, memoryStore } from '../stores/memory.js'
 import { Barrier } from './cache/barrier.js'
 import { inventory } from './cache/inventory.js'
 import { recordingFormat } from './cache/recording-codec.js'
@@ -243,7 +243,9 @@ export function createScope (
     requests,
     allRequests,
     allFunctions,
-    cacheOf: ({ eagerRefresh, ttl }) => ttl === undefined ? NO_CACHE : new Cache(guarded, codec, refreshes, eagerRefresh),
+    cacheOf: ({ eagerRefresh, ttl }) => ttl === undefined
+      ? NO_CACHE
+      : new Cache(guarded, codec, refreshes, eagerRefresh, isMemoryStore(guarded.store)),
     routes,
     tallies,
     buckets,

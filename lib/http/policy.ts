@@ -178,9 +178,12 @@ export function shareReason (response: ResponseFacts, statuses: readonly number[
 }
 
 const EVENT_STREAM = /^\s*text\/event-stream/i
+/** Those that an app's responses have mostly. */
+const PLAIN = new Set<unknown>(['application/json; charset=utf-8', 'text/html; charset=utf-8', undefined])
 
 /** Whether a response is meant to flow to one client while it is made. */
 function isEventStream (headers: Headers): boolean {
-  return EVENT_STREAM.test(combined(headers['content-type'])) ||
+  const type = headers['content-type']
+  return (!PLAIN.has(type) && EVENT_STREAM.test(combined(type))) ||
     (headers['x-accel-buffering'] !== undefined && combined(headers['x-accel-buffering']).trim().toLowerCase() === 'no')
 }

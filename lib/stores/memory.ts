@@ -67,7 +67,7 @@ export function memoryStore (options: MemoryStoreOptions = {}): MemoryStore {
       if (reason === 'evict' && cache.getRemainingTTL(key) >= 0) evictions++
     }
   })
-  return Object.freeze({
+  const store = Object.freeze({
     get: (key: string) => cache.get(key),
     set: (entry: Entry, keepFor: number) => {
       const kept = readEntry(entry, entry.key)
@@ -81,6 +81,15 @@ export function memoryStore (options: MemoryStoreOptions = {}): MemoryStore {
     },
     entries: (most = Infinity) => [...first(cache.values(), most)]
   })
+  stores.add(store)
+  return store
+}
+
+const stores = new WeakSet<object>()
+
+/** Whether a store is one of these. */
+export function isMemoryStore (store: object): boolean {
+  return stores.has(store)
 }
 
 /** The size of an entry in bytes. A character counts as two, which is the most that it takes. */

@@ -74,7 +74,7 @@ t.test('a follower whose response cannot be sent is cut off, and nobody else is'
   const lines: string[] = []
   const server = await serve(t, app => {
     app.addHook('onRequest', async (request, reply) => {
-      if (request.headers['x-request-id'] !== undefined) reply.serializer = () => { throw new Error('broken') }
+      if (request.headers['x-request-id'] !== undefined) reply.header = () => { throw new Error('broken') }
     })
     app.get('/', ON, handler)
   }, {}, { logger: { level: 'error', stream: { write: line => { lines.push(line) } } } })

@@ -10,6 +10,7 @@ import { SILENT } from '../../observers/silent.js'
 import type { Found, GuardedStore } from './guarded-store.js'
 import { miss, select, type Cached, type Content, type Fallback, type Lookup, type Seeker } from './lookup.js'
 import type { Refreshes } from './refreshes.js'
+import { isDue, isFresh } from './staleness.js'
 
 /** Turns entries into results. */
 export interface Codec<R> {
@@ -52,6 +53,8 @@ export interface Storing {
 export interface ResultCache<R> {
   /** Undefined where nothing is cached. */
   lookUp (key: string, seeker: Seeker<R>): Lookup<R> | Promise<Lookup<R>> | undefined
+  /** A fresh result for whoever makes no conditions, if it is in memory and need not be refreshed; undefined: look it up. */
+  freshFor (key: string): R | undefined
   /** The same lookup, for show: it is counted nowhere. `shown` is called with the entry of a result, if there is one. */
   peek (key: string, seeker: Seeker<R>, shown: (found: Found) => void): Lookup<R> | Promise<Lookup<R>> | undefined
   /** The moment at which a run begins. */
@@ -80,6 +83,7 @@ const never = (): boolean => false
 /** For participants of which nothing is cached. */
 export const NO_CACHE: ResultCache<never> = Object.freeze<ResultCache<never>>({
   lookUp: () => undefined,
+  freshFor: () => undefined,
   peek: () => undefined,
   stamp: () => 0,
   stores: false,
@@ -100,9 +104,14 @@ export class Cache<R> implements ResultCache<R> {
   readonly #codec: Codec<R>
   readonly #refreshes: Refreshes
   readonly #eagerRefresh: number
+  readonly #isInMemory: boolean
 
-  /** @param eagerRefresh after which part of its time a fresh result is refreshed; infinite for never */
-  constructor (guarded: GuardedStore, codec: Codec<R>, refreshes: Refreshes, eagerRefresh: number) {
+  /**
+   * @param eagerRefresh after which part of its time a fresh result is refreshed; infinite for never
+   * @param isInMemory to look twice costs next to nothing, and is counted nowhere
+   */
+  constructor (guarded: GuardedStore, codec: Codec<R>, refreshes: Refreshes, eagerRefresh: number, isInMemory = false) {
+    this.#isInMemory = isInMemory
     this.guarded = guarded
     this.shared = guarded.isShared
     this.#codec = codec
@@ -113,6 +122,14 @@ export class Cache<R> implements ResultCache<R> {
   lookUp (key: string, seeker: Seeker<R>): Lookup<R> | Promise<Lookup<R>> {
     const found = this.guarded.lookUp(key)
     return found instanceof Promise ? found.then(later => this.#select(key, seeker, later)) : this.#select(key, seeker, found)
+  }
+
+  freshFor (key: string): R | undefined {
+    if (!this.#isInMemory) return undefined
+    const found = this.guarded.lookUp(key) as Found | undefined
+    if (found === undefined || !isFresh(found) || isDue(found, this.#eagerRefresh)) return undefined
+    const content = this.#codec.read(found.entry)
+    return content?.type === 'result' ? content.recording : undefined
   }
 
   peek (key: string, seeker: Seeker<R>, shown: (found: Found) => void): Lookup<R> | Promise<Lookup<R>> {

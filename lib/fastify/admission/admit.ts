@@ -13,29 +13,28 @@ import { type RefreshRun, refreshOf } from '../cache/refresh-request.js'
 import { endHookReads } from '../dependencies/hook-reads.js'
 import { inquiryOf } from '../explain/inquiry.js'
 import { show } from '../explain/show.js'
-import { Bypass, setParticipant } from '../request/view.js'
+import { Bypass, setParticipant, setStandIn } from '../request/view.js'
 import { noteOverlap } from './overlap.js'
 import { isObserved, keyOfObserved, observe, OBSERVED } from './observe.js'
+import { isServed } from './served.js'
 import { RequestParticipant } from '../request/participant.js'
-import type { Requests } from '../request/requests.js'
 import type { CoalescedRoute } from '../request/route.js'
 import { VerifiedRequest } from '../request/verified-request.js'
 import { keyOrRefusal } from './question.js'
 
 /** Asks whether a request may board, and lets it. Undefined: it bypasses; null: it is answered. */
-export function admit (
-  requests: Requests, route: CoalescedRoute, request: FastifyRequest, reply: FastifyReply
-): RequestParticipant | undefined | null {
+export function admit (route: CoalescedRoute, request: FastifyRequest, reply: FastifyReply): RequestParticipant | undefined | null {
+  const { requests } = route
   // It turns out now whether it leads.
   endHookReads(request)
   const run = refreshOf(request)
   const demands = route.settings.respectRequestCacheControl ? requestDirectives(request.headers) : undefined
   const observes = route.observed?.mode === 'observe'
-  const key = observes ? keyOfObserved(requests, route, request, demands) : keyOrRefusal(requests, route, request, demands)
+  const key = observes ? keyOfObserved(route, request, demands) : keyOrRefusal(route, request, demands)
   const onlyObserves = observes && isObserved(key)
   const inquiry = inquiryOf(request)
   if (inquiry !== undefined) {
-    show(inquiry, { requests, route, request, reply, demands }, key, onlyObserves ? OBSERVED : key)
+    show(inquiry, { route, request, reply, demands }, key, onlyObserves ? OBSERVED : key)
     return null
   }
   if (typeof key !== 'string') {
@@ -51,17 +50,19 @@ export function admit (
       quiet(request.log, requests.silenced).warn({ err: error, coalesce: { event: reason, route: route.url } },
         `coalesce: the ${nameOf(reason)} function of the route throws, and such requests run by themselves (fastify-coalesce/docs/why-is-nothing-shared.md#${reason})`)
     }
-    if (onlyObserves) return observe(requests, route, request, reply, key)
+    if (onlyObserves) return observe(route, request, reply, key)
     if (route.tally.watch !== undefined) noteOverlap(route, request, reply, reason, detail)
-    if (route.protection !== NO_PROTECTION) return passBy(requests, route, request, reply, reason, detail)
-    setParticipant(request, new Bypass(route, reason, detail))
+    if (route.protection !== NO_PROTECTION) return passBy(route, request, reply, reason, detail)
+    setStandIn(request, new Bypass(route, reason, detail))
     const { id, log } = request
     requests.conductor.bypass({ id, log, request, tally: route.tally, leaderId: id, leaderRequest: request }, reason, detail)
     return undefined
   }
-  if (onlyObserves) return observe(requests, route, request, reply, key)
+  if (onlyObserves) return observe(route, request, reply, key)
+  const isPlain = demands === undefined && run === undefined
+  if (isPlain && route.hasFastLane && route.cache.stores && isServed(route, request, reply, key)) return null
   const Participant = route.observed === undefined ? RequestParticipant : VerifiedRequest
-  const participant = new Participant(requests, route, request, reply)
+  const participant = new Participant(route, reply)
   if (demands !== undefined) participant.directives = demands
   if (run !== undefined && !takesRefresh(participant, run, key)) {
     return turnAway(run, reply, 'it has another key than its client, which is made of what it does not carry')
@@ -98,12 +99,12 @@ function takesRefresh (participant: RequestParticipant, run: RefreshRun, key: st
 
 /** One that does not board runs for itself, once protection lets it. */
 function passBy (
-  requests: Requests, route: CoalescedRoute, request: FastifyRequest, reply: FastifyReply, reason: BypassReason, detail: Detail | undefined
+  route: CoalescedRoute, request: FastifyRequest, reply: FastifyReply, reason: BypassReason, detail: Detail | undefined
 ): RequestParticipant {
-  const participant = new RequestParticipant(requests, route, request, reply)
+  const participant = new RequestParticipant(route, reply)
   participant.bypasses = true
   setParticipant(request, participant)
-  participant.runsNow = requests.conductor.passBy(participant, reason, detail)
+  participant.runsNow = route.requests.conductor.passBy(participant, reason, detail)
   if (participant.runsNow) participant.begin()
   return participant
 }

@@ -9,7 +9,6 @@ import { asIfTaken } from '../dependencies/ignored-cookies.js'
 import { showWhole } from '../dependencies/narrowing.js'
 import { ObservedRequest } from '../request/observed-request.js'
 import { RequestParticipant } from '../request/participant.js'
-import type { Requests } from '../request/requests.js'
 import type { CoalescedRoute } from '../request/route.js'
 import { setParticipant } from '../request/view.js'
 import { namesOf } from './overlap.js'
@@ -25,29 +24,29 @@ export function isObserved (answer: string | Refusal): boolean {
 
 /** The key of a request of an observed route, without the cookies that the route ignores, or why it would not have boarded. */
 export function keyOfObserved (
-  requests: Requests, route: CoalescedRoute, request: FastifyRequest, demands: RequestDirectives | undefined
+  route: CoalescedRoute, request: FastifyRequest, demands: RequestDirectives | undefined
 ): string | Refusal {
   const { setsCookiesAside, settings: { cookies: { ignores } } } = route
-  const ask = (): string | Refusal => keyOrRefusal(requests, route, request, demands)
+  const ask = (): string | Refusal => keyOrRefusal(route, request, demands)
   return setsCookiesAside && ignores !== undefined ? asIfTaken(request, ignores, ask) : ask()
 }
 
 /** @param answer its key, or why it would not have boarded */
 export function observe (
-  requests: Requests, route: CoalescedRoute, request: FastifyRequest, reply: FastifyReply, answer: string | Refusal
+  route: CoalescedRoute, request: FastifyRequest, reply: FastifyReply, answer: string | Refusal
 ): RequestParticipant {
   let participant: RequestParticipant
   if (typeof answer === 'string') {
-    participant = new ObservedRequest(requests, route, request, reply, answer)
+    participant = new ObservedRequest(route, reply, answer)
   } else {
-    participant = new RequestParticipant(requests, route, request, reply)
+    participant = new RequestParticipant(route, reply)
     participant.bypasses = true
     const { detail, reason } = answer
     route.observed?.count('bypass', reason, detail, () => namesOf(route.settings, request, detail))
   }
   showWhole(request)
   setParticipant(request, participant)
-  participant.runsNow = requests.conductor.passBy(participant, 'observed')
+  participant.runsNow = route.requests.conductor.passBy(participant, 'observed')
   if (participant.runsNow) participant.begin()
   return participant
 }

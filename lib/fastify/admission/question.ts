@@ -10,7 +10,6 @@ import type { RequestDirectives } from '../../http/request-directives.js'
 import { credentialDetail, type BypassReason, type Detail } from '../../reasons.js'
 import { narrow } from '../dependencies/narrowing.js'
 import { replacedByHooks } from '../dependencies/replaced-by-hooks.js'
-import type { Requests } from '../request/requests.js'
 import type { CoalescedRoute } from '../request/route.js'
 
 /** It bypasses. */
@@ -27,10 +26,8 @@ export interface Refusal {
  *
  * @param demands what it asks of a cache, where that is heeded
  */
-export function keyOrRefusal (
-  { conductor }: Requests, route: CoalescedRoute, request: FastifyRequest, demands: RequestDirectives | undefined
-): string | Refusal {
-  const { settings } = route
+export function keyOrRefusal (route: CoalescedRoute, request: FastifyRequest, demands: RequestDirectives | undefined): string | Refusal {
+  const { requests: { conductor }, settings } = route
   const told = narrow(request, settings)
   const replaced = replacedByHooks(request, settings)
   const reason = conductor.disabled || route.disabled

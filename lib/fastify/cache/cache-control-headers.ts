@@ -16,6 +16,8 @@ type OnSend = (request: FastifyRequest, reply: FastifyReply, payload: unknown, d
 
 /** What the headers of a context's replies are made with; false: with nothing. */
 const kHeaders = Symbol('fastify-coalesce.cache-control')
+/** Some app of this process has such headers. */
+let areUsed = false
 /** Where @fastify/caching leaves word that it is there. */
 const REGISTERED = Symbol.for('fastify-caching.registered')
 
@@ -39,6 +41,7 @@ export async function sendCacheControl (
     Object.defineProperty(fastify, kHeaders, { value: false })
     return
   }
+  areUsed = true
   const { default: caching } = await import('@fastify/caching')
   const made = run(caching, settings)
   const own: Headers = { set: made.onSend, isPrivate: settings.privacy === 'private' }
@@ -61,7 +64,7 @@ export async function sendCacheControl (
 
 /** What is left to be set once it has been decided who may have the response. */
 export function completeCacheControl (request: FastifyRequest, reply: FastifyReply): void {
-  const headers = headersFor(request)
+  const headers = areUsed && headersFor(request)
   if (headers) apply(headers, request, reply)
 }
 

@@ -3,7 +3,7 @@
  *
  * Invariant: it asks what a request asks, and whatever it is told, it runs nothing and answers nobody.
  */
-import type { FastifyReply, FastifyRequest } from 'fastify'
+import type { FastifyReply } from 'fastify'
 import { NO_CACHE, type ResultCache } from '../../engine/cache/cache.js'
 import type { Found } from '../../engine/cache/guarded-store.js'
 import { LOCAL, type Coordinator } from '../../engine/coordinators/coordinator.js'
@@ -14,7 +14,6 @@ import type { Recording } from '../../http/recording.js'
 import type { Reason } from '../../reasons.js'
 import { Tally } from '../../observers/tally.js'
 import { RequestFacts } from '../request/facts.js'
-import type { Requests } from '../request/requests.js'
 import type { CoalescedRoute } from '../request/route.js'
 
 export class RequestScout extends RequestFacts implements Scout<Recording> {
@@ -40,8 +39,8 @@ export class RequestScout extends RequestFacts implements Scout<Recording> {
   readonly #tally = new Tally('', '')
   readonly #cache: ResultCache<Recording>
 
-  constructor (requests: Requests, route: CoalescedRoute, request: FastifyRequest, reply: FastifyReply, directives: RequestDirectives) {
-    super(requests, route, request, reply)
+  constructor (route: CoalescedRoute, reply: FastifyReply, directives: RequestDirectives) {
+    super(route, reply)
     this.directives = directives
     let decide!: () => void
     this.decided = new Promise(resolve => { decide = resolve })

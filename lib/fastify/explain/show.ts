@@ -11,7 +11,6 @@ import { partsOf } from '../../http/explained-key.js'
 import { NO_REQUEST_DIRECTIVES, type RequestDirectives } from '../../http/request-directives.js'
 import type { BypassReason, Detail } from '../../reasons.js'
 import { inventory } from '../cache/inventory.js'
-import type { Requests } from '../request/requests.js'
 import type { CoalescedRoute } from '../request/route.js'
 import type { Inquiry } from './inquiry.js'
 import { outsideOf, variantOf } from './outside.js'
@@ -20,7 +19,6 @@ import { stepsOf, stepsOfRefused } from './steps.js'
 
 /** A request that has come as far as admission. */
 export interface Shown {
-  readonly requests: Requests
   readonly route: CoalescedRoute
   readonly request: FastifyRequest
   readonly reply: FastifyReply
@@ -41,8 +39,8 @@ interface Refusal {
  * @param answer the same, or why it does not board although it has a key
  */
 export function show (inquiry: Inquiry, shown: Shown, key: string | Refusal, answer: string | Refusal): void {
-  const { demands, reply, request, requests, route } = shown
-  const scout = new RequestScout(requests, route, request, reply, demands ?? NO_REQUEST_DIRECTIVES)
+  const { demands, reply, request, route } = shown
+  const scout = new RequestScout(route, reply, demands ?? NO_REQUEST_DIRECTIVES)
   const end = (): void => { reply.code(204).send() }
   inquiry.admitted = true
   if (typeof answer === 'string') {
@@ -50,7 +48,7 @@ export function show (inquiry: Inquiry, shown: Shown, key: string | Refusal, ans
     return
   }
   const { reason, detail } = answer
-  const foreseen = foreseeAlone(scout, reason, detail, requests.conductor)
+  const foreseen = foreseeAlone(scout, reason, detail, route.requests.conductor)
   inquiry.tell(summed({
     steps: stepsOfRefused(scout, foreseen, reason, detail),
     outcome: foreseen.outcome,

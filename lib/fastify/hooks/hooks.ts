@@ -7,6 +7,7 @@ import type { FastifyReply, FastifyRequest } from 'fastify'
 import { appendCacheStatus } from '../../http/cache-status.js'
 import { invalidatedBy } from '../../http/invalidated-by.js'
 import { queryStart } from '../../http/query.js'
+import type { Reads } from '../../http/reads.js'
 import { completeCacheControl } from '../cache/cache-control-headers.js'
 import { bypassStatus, cacheStatusOf } from './cache-status.js'
 import { refreshOf } from '../cache/refresh-request.js'
@@ -29,14 +30,14 @@ export function captureResponse (request: FastifyRequest, reply: FastifyReply, p
     const passed = participant.capture(payload, participant.route.decidesAtOnce)
     // What makes a stream is the handler's.
     if (!flows(passed)) widen(request)
-    if (participant.bypasses && isWrite(request)) noteAnswer(reply, passed, () => { fence(request, reply) })
+    if (participant.bypasses && isWrite(request)) fenceOnAnswer(request, reply, passed)
     done(null, passed)
     return
   }
   endHookReads(request)
   if (!flows(payload)) widen(request)
   if (isWrite(request)) {
-    noteAnswer(reply, payload, () => { fence(request, reply) })
+    fenceOnAnswer(request, reply, payload)
   } else if (!isOfCoalescedRoute(request) && !mayWrite(request)) {
     dropHook(request, 'onSend', captureResponse)
   }
@@ -50,6 +51,11 @@ export function endResponse (request: FastifyRequest, reply: FastifyReply, done:
   done()
 }
 unbound(endResponse)
+
+/** Apart from the hooks, whose calls would make room for what its function needs. */
+function fenceOnAnswer (request: FastifyRequest, reply: FastifyReply, payload: unknown): void {
+  noteAnswer(reply, payload, () => { fence(request, reply) })
+}
 
 /** A write that did well: nobody who comes now is answered with what was read before it. */
 function fence (request: FastifyRequest, reply: FastifyReply): void {
@@ -106,9 +112,13 @@ export function decideResponse (request: FastifyRequest, reply: FastifyReply, pa
   if (served !== undefined && cacheStatus !== undefined) sayStatus(served, reply, cacheStatus)
   completeCacheControl(request, reply)
   const reads = participant?.reads
-  // What makes a stream's chunks is watched from now on, and what other plugins' hooks make of them for this client is not.
-  if (reads?.on === true) reads.apart(() => { done(null, passed) })
+  if (reads?.on === true) doneApart(reads, done, passed)
   else done(null, passed)
+}
+
+/** What makes a stream's chunks is watched from now on, and what other plugins' hooks make of them for this client is not. */
+function doneApart (reads: Reads, done: Done, passed: unknown): void {
+  reads.apart(() => { done(null, passed) })
 }
 
 /** Says in the response how it was served (RFC 9211). */

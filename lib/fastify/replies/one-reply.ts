@@ -10,6 +10,7 @@ import type { HeaderValue } from '../../http/headers.js'
 import { holds, holdsId, noncesOf } from '../../http/own-marks.js'
 import type { Body } from '../../http/recording.js'
 import type { RouteSettings } from '../../options/route-options.js'
+import { headersOf } from '../internals.js'
 
 /** The part of a participant that this module needs. */
 interface Marked {
@@ -26,7 +27,8 @@ interface Searched {
 
 export type OwnReason = 'csp-nonce' | 'request-id'
 
-const POLICIES = ['content-security-policy', 'content-security-policy-report-only'] as const
+const POLICY = 'content-security-policy'
+const REPORT_ONLY = 'content-security-policy-report-only'
 /** The names that `learnVary.ignore` has for them. */
 const NONCE = 'reply.cspnonce'
 const ID = 'request.id'
@@ -64,8 +66,10 @@ export function idHeaders ({ id, headers }: FastifyRequest): string[] {
 
 /** The nonces in the policy headers of a reply, and those that @fastify/helmet made for it. */
 function noncesIn (reply: FastifyReply): readonly string[] {
-  const own = Object.getOwnPropertyDescriptor(reply, 'cspNonce')?.value as unknown
-  const [policy, report] = POLICIES.map(name => reply.getHeader(name) as HeaderValue | undefined)
+  const own = Object.hasOwn(reply, 'cspNonce') ? Object.getOwnPropertyDescriptor(reply, 'cspNonce')?.value as unknown : undefined
+  const headers = headersOf(reply)
+  const policy = headers[POLICY]
+  const report = headers[REPORT_ONLY]
   if (policy === undefined && report === undefined && own === undefined) return NONE
   const values = typeof own === 'object' && own !== null ? Object.values(own) as unknown[] : [own]
   return [...noncesOf(policy), ...noncesOf(report), ...values.filter(value => typeof value === 'string')]

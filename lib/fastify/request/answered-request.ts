@@ -14,18 +14,23 @@ import { isEnded, onClose } from '../replies/queued-reply.js'
 import { holdEncodings, shareEncodings } from '../replies/shared-zlib.js'
 import { relayedOf, revive } from './relayed-stream.js'
 import { RequestFacts } from './facts.js'
+import { cutShort, mayBeWritten, writeWhole } from './fast-lane.js'
 import type { SourceEnd } from './capture.js'
 import { isAnsweredAtOnce, ParkedRun, type Resume } from './parked-handler.js'
 import { Replay, type Join } from './replay.js'
 
 export abstract class AnsweredRequest extends RequestFacts implements Listener {
   /** What its client reads of a stream that others read as well. */
-  reader: Readable | undefined
+  declare reader: Readable | undefined
   /** How it is answered with a recording. */
-  protected replay: Replay | undefined
-  #parked: ParkedRun | undefined
-  #isClosed = false
-  #watchesClient = false
+  declare protected replay: Replay | undefined
+  declare private parked: ParkedRun | undefined
+  declare private isClosed: boolean
+  declare private watchesClient: boolean
+
+  static {
+    Object.assign(this.prototype, { reader: undefined, replay: undefined, parked: undefined, isClosed: false, watchesClient: false })
+  }
 
   /** The error of its handler. With it the response is a failure, whatever its status. */
   abstract readonly error: unknown
@@ -44,19 +49,23 @@ export abstract class AnsweredRequest extends RequestFacts implements Listener {
    */
   park (resume: Resume, over?: () => void): void {
     if (!isAnsweredAtOnce(this)) {
-      this.#parked = new ParkedRun(resume, over)
+      this.parked = new ParkedRun(resume, over)
       this.watchClient()
     }
     this.conductor.parked(this)
   }
 
   protected resume (): void {
-    this.#parked?.resume()
+    this.parked?.resume()
     this.end()
   }
 
   give (recording: Recording): void {
-    this.#answer(() => { this.replayOf(recording).start() })
+    this.#answer(() => {
+      const { reply, request, requests, route } = this
+      if (route.hasFastLane && mayBeWritten(request, reply, recording)) writeWhole(reply, recording, requests.guarded.now())
+      else this.replayOf(recording).start()
+    })
   }
 
   /** A body is compressed once for all who are given it. */
@@ -107,18 +116,18 @@ export abstract class AnsweredRequest extends RequestFacts implements Listener {
 
   /** From now on it is noticed when its client leaves. */
   watchClient (): void {
-    if (this.#watchesClient) return
-    this.#watchesClient = true
+    if (this.watchesClient) return
+    this.watchesClient = true
     onClose(this.reply, () => {
       this.closed()
-      this.#isClosed = true
+      this.isClosed = true
       this.end()
     })
   }
 
   /** Settles its parked handler once the reply is closed. One whose leader run may yet begin is settled by that. */
   protected end (): void {
-    if (this.#isClosed && this.role.type !== 'preparing' && this.role.type !== 'stranded') this.#parked?.end()
+    if (this.isClosed && this.role.type !== 'preparing' && this.role.type !== 'stranded') this.parked?.end()
   }
 
   /** Answers in the request's own asynchronous context. */
@@ -127,13 +136,12 @@ export abstract class AnsweredRequest extends RequestFacts implements Listener {
       if (this.reply.sent) return
       try {
         send()
-      } catch (err) {
-        this.log.error({ err }, 'coalesce: a response could not be sent')
-        this.reply.raw.destroy()
+      } catch (error) {
+        cutShort(this.reply, error)
       }
     }
-    if (this.#parked === undefined) answer()
-    else this.#parked.runInAsyncScope(answer)
+    if (this.parked === undefined) answer()
+    else this.parked.runInAsyncScope(answer)
     this.end()
   }
 }

@@ -20,7 +20,7 @@ import { followReason, isSafe, type FollowReason } from '../../http/policy.js'
 import { isOfQuery, queryStart } from '../../http/query.js'
 import { CLIENT_ADDRESS } from '../../http/reads.js'
 import type { KeptRecording, Recording } from '../../http/recording.js'
-import { NO_REQUEST_DIRECTIVES } from '../../http/request-directives.js'
+import { NO_REQUEST_DIRECTIVES, type RequestDirectives } from '../../http/request-directives.js'
 import type { Detail } from '../../reasons.js'
 import { isOfVariant } from '../../variant.js'
 import { planResponse, suitabilityOf, type Response } from '../cache/response-cache.js'
@@ -44,24 +44,26 @@ function addressOf ({ ip, raw: { socket: { remoteAddress } } }: FastifyRequest):
 
 export abstract class RequestFacts extends Participant<Recording> {
   readonly route: CoalescedRoute
-  readonly requests: Requests
-  /** The request's cache directives, on routes that respect them. */
-  directives = NO_REQUEST_DIRECTIVES
-  /** Whether the handler said that the cached response is still valid. */
-  revalidated = false
-  #labels: readonly string[] | undefined
-  readonly request: FastifyRequest
   readonly reply: FastifyReply
   readonly followsOnly: FollowReason | undefined
+  // What few requests have stands on the prototype: the others have no room for it.
+  /** The request's cache directives, on routes that respect them. */
+  declare directives: RequestDirectives
+  /** Whether the handler said that the cached response is still valid. */
+  declare revalidated: boolean
+  declare private ownLabels: readonly string[] | undefined
   /** The client's address at its first read. A closed HTTP/2 stream no longer has it. */
-  #address: string | undefined
+  declare private address: string | undefined
 
-  constructor (requests: Requests, route: CoalescedRoute, request: FastifyRequest, reply: FastifyReply) {
+  static {
+    Object.assign(this.prototype, { directives: NO_REQUEST_DIRECTIVES, revalidated: false, ownLabels: undefined, address: undefined })
+  }
+
+  constructor (route: CoalescedRoute, reply: FastifyReply) {
     super()
-    this.requests = requests
     this.route = route
-    this.request = request
     this.reply = reply
+    const { request } = reply
     this.followsOnly = followReason(request)
     const { levelOf, settings } = route
     if (levelOf !== undefined) this.level = asSent(request, settings, () => levelOf(request))
@@ -72,6 +74,14 @@ export abstract class RequestFacts extends Participant<Recording> {
 
   /** The request headers at the time of the capture; undefined if no hook could have changed them since. */
   protected abstract readonly requestHeadersAtCapture: IncomingHttpHeaders | undefined
+
+  get request (): FastifyRequest {
+    return this.reply.request
+  }
+
+  get requests (): Requests {
+    return this.route.requests
+  }
 
   get id (): string {
     return this.request.id
@@ -127,7 +137,7 @@ export abstract class RequestFacts extends Participant<Recording> {
   }
 
   get labels (): readonly string[] {
-    return (this.#labels ??= [...new Set(this.paths.map(pathLabel))])
+    return (this.ownLabels ??= [...new Set(this.paths.map(pathLabel))])
   }
 
   /** The cached response that is too old to be served. The handler may revalidate it. */
@@ -175,12 +185,12 @@ export abstract class RequestFacts extends Participant<Recording> {
 
   /** The client's address at its first read. */
   protected addressOnce (): string {
-    if (this.#address === undefined) {
+    if (this.address === undefined) {
       // Reading `request.ip` calls this method again, so it needs a value already.
-      this.#address = NO_ADDRESS
-      this.#address = addressOf(this.request)
+      this.address = NO_ADDRESS
+      this.address = addressOf(this.request)
     }
-    return this.#address
+    return this.address
   }
 
   get refreshable (): boolean {

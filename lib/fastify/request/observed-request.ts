@@ -4,7 +4,7 @@
  * Invariant: its client is answered as without the plugin, and never waits for what is worked out. Its response is compared only if it might
  * have been given to others.
  */
-import type { FastifyReply, FastifyRequest } from 'fastify'
+import type { FastifyReply } from 'fastify'
 import { isFailure } from '../../http/failure.js'
 import { headerDelta, type Headers } from '../../http/headers.js'
 import { shareReason } from '../../http/policy.js'
@@ -26,7 +26,6 @@ import { isResponse, restrictionOf, statusOf } from '../replies/payload.js'
 import { isEnded } from '../replies/queued-reply.js'
 import { wholeBody } from './capture.js'
 import { RequestParticipant } from './participant.js'
-import type { Requests } from './requests.js'
 import type { CoalescedRoute } from './route.js'
 
 export class ObservedRequest extends RequestParticipant implements Ahead {
@@ -57,9 +56,9 @@ export class ObservedRequest extends RequestParticipant implements Ahead {
   #isDecided = false
   #isOver = false
 
-  constructor (requests: Requests, route: CoalescedRoute, request: FastifyRequest, reply: FastifyReply, key: string) {
-    super(requests, route, request, reply)
-    const observing = this.#observing = requests.observing
+  constructor (route: CoalescedRoute, reply: FastifyReply, key: string) {
+    super(route, reply)
+    const observing = this.#observing = route.requests.observing
     const observed = this.#observed = route.observed as ObservedRoute
     this.bypasses = true
     this.key = key

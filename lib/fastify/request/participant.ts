@@ -32,26 +32,42 @@ const ITS_OWN: ReadonlySet<string> = new Set(['solo', 'probe', 'alone'])
 export class RequestParticipant extends AnsweredRequest {
   /** Its handler runs as soon as it has boarded. */
   runsNow = false
-  /** It has not boarded, and may be a write. */
-  bypasses = false
   /** The promise that its handler returned, if that is not its reply. */
-  result: PromiseLike<unknown> | undefined
-  error: unknown
-  failed = false
+  result: PromiseLike<unknown> | undefined = undefined
   #led = false
-  #clientLeft = false
-  #isCancelled = false
-  /** It has followers, and bytes that its handler writes past `reply` are noticed. */
-  #followed = false
   /** Its run for others. */
-  #run: HandlerRun | undefined
+  #run: HandlerRun | undefined = undefined
+  /** It has not boarded, and may be a write. */
+  declare bypasses: boolean
+  declare error: unknown
+  declare failed: boolean
+  /** Its client is gone. */
+  declare gone: boolean
+  declare private isCancelled: boolean
+  /** It has followers, and bytes that its handler writes past `reply` are noticed. */
+  declare private isFollowed: boolean
   /** Its run for HEAD, which tells about the response that is cached for GET. */
-  #head: HeadRevalidation | undefined
+  declare private head: HeadRevalidation | undefined
   /** The reply's headers before its handler, if that runs for its own client and there is a fallback. */
-  #before: Headers | undefined
-  #controller: AbortController | undefined
+  declare private before: Headers | undefined
+  declare private controller: AbortController | undefined
   /** Tells protection how its run ends. */
-  #protected: ProtectedRun | undefined
+  declare private protectedRun: ProtectedRun | undefined
+
+  static {
+    Object.assign(this.prototype, {
+      bypasses: false,
+      error: undefined,
+      failed: false,
+      gone: false,
+      isCancelled: false,
+      isFollowed: false,
+      head: undefined,
+      before: undefined,
+      controller: undefined,
+      protectedRun: undefined
+    })
+  }
 
   /** Whether it runs, or ran, the handler for others than its client. */
   get led (): boolean { return this.#led }
@@ -62,15 +78,13 @@ export class RequestParticipant extends AnsweredRequest {
   /** Set once its handler has forwarded the request to an upstream. */
   get forwarded (): Forwarded | undefined { return this.#run?.forwarded }
 
-  get gone (): boolean { return this.#clientLeft }
-
   /** What its run was seen to read; undefined without a run that counts, or where the route trusts the response. */
   get reads (): Reads | undefined {
     return this.dependencies?.reads
   }
 
   protected get dependencies (): Dependencies | undefined {
-    return this.#run?.dependencies ?? this.#head?.dependencies
+    return this.#run?.dependencies ?? this.head?.dependencies
   }
 
   protected override get requestHeadersAtCapture (): IncomingHttpHeaders | undefined {
@@ -79,26 +93,26 @@ export class RequestParticipant extends AnsweredRequest {
 
   /** Aborts when nobody needs this run any more. `own`: Fastify's signal, which aborts as soon as this request's client has left. */
   signal (own: AbortSignal): AbortSignal {
-    if (this.#controller === undefined) {
-      const controller = this.#controller = new AbortController()
+    if (this.controller === undefined) {
+      const controller = this.controller = new AbortController()
       const follow = (): void => { if (isHandlerTimeout(own.reason)) controller.abort(own.reason) }
       if (own.aborted) follow()
       else own.addEventListener('abort', follow, { once: true })
       this.watchClient()
     }
-    return this.#controller.signal
+    return this.controller.signal
   }
 
   /** Its run begins. */
   begin (): void {
     const { missed, role, stale } = this
     const { type } = role
-    if (this.permit !== NO_PERMIT) this.#protected = new ProtectedRun(this)
+    if (this.permit !== NO_PERMIT) this.protectedRun = new ProtectedRun(this)
     // Other requests that run alone need not wait for anything later than its headers.
     if (type === 'alone') onHeaders(this.reply, () => { this.conductor.finished(this) })
-    if ((type === 'solo' || type === 'alone') && missed?.fallback !== undefined) this.#before = snapshotHeaders(this.reply)
+    if ((type === 'solo' || type === 'alone') && missed?.fallback !== undefined) this.before = snapshotHeaders(this.reply)
     if (role.type === 'solo' && stale !== undefined && this.followsOnly === 'head' && this.refusal === undefined) {
-      this.#head = new HeadRevalidation(this, stale, role.startedAt)
+      this.head = new HeadRevalidation(this, stale, role.startedAt)
     }
     if (!this.runsForOthers) return
     this.#led = type !== 'probe'
@@ -114,8 +128,8 @@ export class RequestParticipant extends AnsweredRequest {
   joined (): void {
     this.watchClient()
     const { type } = this.role
-    if ((type !== 'leader' && type !== 'preparing') || this.#followed) return
-    this.#followed = true
+    if ((type !== 'leader' && type !== 'preparing') || this.isFollowed) return
+    this.isFollowed = true
     onHeaders(this.reply, () => {
       if (this.role.type === 'preparing') this.#answeredElsewhere()
       else if (this.role.type === 'leader' && this.#run?.decided !== true) (this.#run as HandlerRun).markUnshareable('unrecorded', true)
@@ -124,33 +138,33 @@ export class RequestParticipant extends AnsweredRequest {
 
   /** Its run is ended because nobody waits for it: a timeout of Fastify's is another matter. */
   get isUnwanted (): boolean {
-    return this.#isCancelled || (this.#clientLeft && ITS_OWN.has(this.role.type))
+    return this.isCancelled || (this.gone && ITS_OWN.has(this.role.type))
   }
 
   /** What makes its stream has ended it. */
   override sourceEnds (how: SourceEnd, go: () => void): void {
-    this.#protected?.sourceEnds(how)
+    this.protectedRun?.sourceEnds(how)
     go()
-    this.#protected?.over()
+    this.protectedRun?.over()
   }
 
   /** Its handler is called, or what stands in for that. */
   handle (): void {
-    this.#protected?.handled()
+    this.protectedRun?.handled()
   }
 
   cancel (reason: Error): void {
-    this.#isCancelled = true
+    this.isCancelled = true
     this.#run?.stopJoining()
-    this.#controller ??= new AbortController()
-    this.#controller.abort(reason)
+    this.controller ??= new AbortController()
+    this.controller.abort(reason)
     this.end()
   }
 
   /** Its handler has returned a promise. If its client left while it waited, nothing else tells when the run ends. */
   returned (result: PromiseLike<unknown>): void {
     this.result = result
-    if (this.#clientLeft) this.#awaitResult()
+    if (this.gone) this.#awaitResult()
   }
 
   readAddress (): void {
@@ -208,7 +222,7 @@ export class RequestParticipant extends AnsweredRequest {
     }
     this.conductor.finished(this)
     this.#run?.hijacked()
-    this.#protected?.hijacked()
+    this.protectedRun?.hijacked()
   }
 
   /**
@@ -217,9 +231,9 @@ export class RequestParticipant extends AnsweredRequest {
    * @param last no other hook comes before the decision
    */
   capture (payload: unknown, last: boolean): unknown {
-    this.#protected?.answered(payload)
+    this.protectedRun?.answered(payload)
     const passed = this.#capture(payload, last)
-    this.#protected?.captured(passed)
+    this.protectedRun?.captured(passed)
     return passed
   }
 
@@ -232,7 +246,7 @@ export class RequestParticipant extends AnsweredRequest {
     this.conductor.finished(this)
     if (this.#run?.hookFailed === true) return payload
     this.replay?.sent()
-    this.#head?.capture()
+    this.head?.capture()
     return this.#orFallback(this.#run === undefined ? payload : this.#run.captureSolo(payload))
   }
 
@@ -244,7 +258,7 @@ export class RequestParticipant extends AnsweredRequest {
   decide (payload: unknown, last: boolean): unknown {
     if (this.replay !== undefined) return this.replay.finish(payload, last)
     const passed = this.#run === undefined ? payload : this.#run.decide(payload, last)
-    this.#head?.decide()
+    this.head?.decide()
     return passed
   }
 
@@ -253,25 +267,25 @@ export class RequestParticipant extends AnsweredRequest {
     const run = this.#run
     const { raw } = this.reply
     const ended = isEnded(raw)
-    this.#clientLeft = !ended || !raw.writableFinished
+    this.gone = !ended || !raw.writableFinished
     if (ended && this.#waits) {
       this.#answeredElsewhere()
       return
     }
     conductor.finished(this)
-    if (ended) this.#protected?.endedByHand()
+    if (ended) this.protectedRun?.endedByHand()
     if (ended) run?.endedByHand()
     // Hooks that are still at its response may read on.
     if (run?.captured !== true || run.decided) this.reader?.destroy()
     // After landing, the run is for its own client only.
-    if (role.type === 'landed' && this.#led && this.#clientLeft && run?.hasReaders !== true) this.cancel(new NobodyWaitsError())
+    if (role.type === 'landed' && this.#led && this.gone && run?.hasReaders !== true) this.cancel(new NobodyWaitsError())
     conductor.leave(this, 'client-left')
     this.#awaitResult()
   }
 
   /** The client of a leader has left. A handler that has ended without an answer gives none any more; one that goes on still may. */
   #awaitResult (): void {
-    this.#protected?.clientLeft()
+    this.protectedRun?.clientLeft()
     if (this.role.type !== 'leader' || this.result === undefined || this.forwarded !== undefined) return
     // What the handler has answered, if it did, is captured by then.
     const giveUp = (): void => { if (this.#run?.captured !== true && this.result !== undefined) this.conductor.abandon(this, 'no-reply') }
@@ -291,7 +305,7 @@ export class RequestParticipant extends AnsweredRequest {
 
   /** If its run, which is for its own client only, has failed, a cached response may replace the error. */
   #orFallback (payload: unknown): unknown {
-    const before = this.#before ?? this.#run?.before
+    const before = this.before ?? this.#run?.before
     if (before === undefined || this.replay !== undefined || !isFailure(this.reply.statusCode)) return payload
     const fallback = this.conductor.fallBack(this)
     return fallback === undefined ? payload : this.replaceResponse(fallback, payload, before)

@@ -7,12 +7,12 @@
 import { Readable } from 'node:stream'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { Broadcast } from '../../http/broadcast.js'
-import { deltaSecondsText } from '../../http/delta-seconds.js'
 import type { Span } from '../../http/range.js'
 import { bytesOf, type Recording } from '../../http/recording.js'
 import { asksForPart, represent, type Part } from '../../http/represent.js'
 import { headersOf, serializerOf } from '../internals.js'
 import { applyPart, asIs } from '../replies/payload.js'
+import { takeHead } from './take-head.js'
 
 /** Returns a reader of a body that is still being streamed, or of a span of it. */
 export type Join = (broadcast: Broadcast, span?: Span) => Readable
@@ -48,7 +48,7 @@ export class Replay {
   start (): void {
     const reply = this.#reply
     const { body } = this.#recording
-    this.#takeHead()
+    takeHead(this.#reply, this.#recording, this.#now)
     // The body is already serialized; a hook's serializer would serialize it again.
     this.#serializer = serializerOf(reply)
     reply.serializer(asIs)
@@ -79,23 +79,11 @@ export class Replay {
 
   /** Fills a reply that is already being sent from the recording, which is complete. Returns the payload to send. */
   replace (): unknown {
-    this.#takeHead()
+    takeHead(this.#reply, this.#recording, this.#now)
     const part = this.#part(undefined)
     if (part === undefined) return this.#take()
     this.#apply(part)
     return null
-  }
-
-  #takeHead (): void {
-    const reply = this.#reply
-    const { headers, status, kept } = this.#recording
-    for (const [name, value] of headers.set) reply.header(name, typeof value === 'string' ? value : [...value])
-    for (const name of headers.removed) reply.removeHeader(name)
-    reply.code(status)
-    if (kept === undefined) return
-    reply.header('age', deltaSecondsText(kept.age + this.#now - kept.storedAt))
-    // Freshness is counted from the time of the original response.
-    reply.header('date', kept.date)
   }
 
   /** Makes the payload that the hooks get. */

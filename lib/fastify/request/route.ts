@@ -14,11 +14,14 @@ import type { KeyHead } from '../../http/key.js'
 import type { Recording } from '../../http/recording.js'
 import type { Tally } from '../../observers/tally.js'
 import type { RouteSettings } from '../../options/route-options.js'
+import type { Requests } from './requests.js'
 import type { Strategies } from '../dependencies/constraints.js'
 import type { LearnedNames } from '../dependencies/learned-names.js'
 import type { ObservedRoute } from '../observe/observed-route.js'
 
 export interface CoalescedRoute {
+  /** Those of its registration. */
+  readonly requests: Requests
   readonly methods: readonly string[]
   readonly url: string
   /** Mostly one; two of a route that is `/` under a prefix. */
@@ -51,6 +54,8 @@ export interface CoalescedRoute {
   decidesAtOnce: boolean
   /** Whether no hook of others comes after that. */
   decidesLast: boolean
+  /** Whether replays may be written past the hooks of replies, because there are none. */
+  hasFastLane: boolean
   /** Whether hooks of others run before its requests board. */
   watchesHooks: boolean
   /** The app's constraint strategies; undefined if the route has a constraint of one that is not known. */

@@ -8,11 +8,15 @@ import type { ReplyCoalesce, RequestCoalesce } from '../../../types/index.js'
 import type { RequestParticipant } from './participant.js'
 import { refreshOf } from '../cache/refresh-request.js'
 import { fail, isName } from '../../options/parsers.js'
+import type { Log, Subject } from '../../observers/observer.js'
+import type { Tally } from '../../observers/tally.js'
 import type { BypassReason, Detail } from '../../reasons.js'
 import type { CoalescedRoute } from './route.js'
 
 /** The symbol under which a request keeps its participant. It is no decorator: requests of routes that are not coalesced have nothing of it. */
 const kParticipant = Symbol('fastify-coalesce.participant')
+/** The same for what stands in for one. */
+const kStandIn = Symbol('fastify-coalesce.stand-in')
 
 /** Stands for the participant of a request that never boarded. */
 export class Bypass {
@@ -27,26 +31,55 @@ export class Bypass {
   }
 }
 
+/** Stands for the participant of a request that was answered with a fresh recording, and needed none. */
+export class Hit implements Subject {
+  readonly route: CoalescedRoute
+  readonly request: FastifyRequest
+  readonly leaderId = undefined
+
+  constructor (route: CoalescedRoute, request: FastifyRequest) {
+    this.route = route
+    this.request = request
+  }
+
+  get id (): string {
+    return this.request.id
+  }
+
+  get log (): Log {
+    return this.request.log
+  }
+
+  get tally (): Tally {
+    return this.route.tally
+  }
+}
+
 const LEADING: ReadonlySet<string> = new Set(['leader', 'preparing', 'refresher'])
 
 interface WithParticipant {
-  [kParticipant]?: RequestParticipant | Bypass
+  [kParticipant]?: RequestParticipant
+  [kStandIn]?: Bypass | Hit
 }
 
 /** The request's participant; undefined before it boarded, and for those that never do. */
 export function participantOf (request: FastifyRequest): RequestParticipant | undefined {
-  const participant = (request as unknown as WithParticipant)[kParticipant]
-  return participant instanceof Bypass ? undefined : participant
+  return (request as unknown as WithParticipant)[kParticipant]
 }
 
 /** The bypass that stands for it, if it has one. */
 export function bypassOf (request: FastifyRequest): Bypass | undefined {
-  const participant = (request as unknown as WithParticipant)[kParticipant]
-  return participant instanceof Bypass ? participant : undefined
+  const standIn = (request as unknown as WithParticipant)[kStandIn]
+  return standIn instanceof Bypass ? standIn : undefined
 }
 
-export function setParticipant (request: FastifyRequest, participant: RequestParticipant | Bypass): void {
+export function setParticipant (request: FastifyRequest, participant: RequestParticipant): void {
   (request as unknown as WithParticipant)[kParticipant] = participant
+}
+
+/** Has something stand for the participant of a request that needs none. */
+export function setStandIn (request: FastifyRequest, standIn: Bypass | Hit): void {
+  (request as unknown as WithParticipant)[kStandIn] = standIn
 }
 
 /**
@@ -84,7 +117,14 @@ export function replyViewOf (request: FastifyRequest): ReplyCoalesce {
 
 /** What `request.coalesce` is. */
 export function viewOf (request: FastifyRequest): RequestCoalesce | undefined {
-  const participant = (request as unknown as WithParticipant)[kParticipant]
+  const { [kParticipant]: participant, [kStandIn]: standIn } = request as unknown as WithParticipant
+  if (standIn instanceof Bypass) {
+    const { detail, reason } = standIn
+    return { refresh: false, outcome: 'bypass', reason, cause: detail?.cause, leaderId: request.id, signal: request.signal, varyOn: checkNames }
+  }
+  if (standIn instanceof Hit) {
+    return { refresh: false, outcome: 'hit', reason: 'fresh', cause: undefined, leaderId: undefined, get signal () { return request.signal }, varyOn: checkNames }
+  }
   if (participant === undefined) {
     if (refreshOf(request) === undefined) return undefined
     return {
@@ -96,10 +136,6 @@ export function viewOf (request: FastifyRequest): RequestCoalesce | undefined {
       get signal () { return request.signal },
       varyOn: checkNames
     }
-  }
-  if (participant instanceof Bypass) {
-    const { detail, reason } = participant
-    return { refresh: false, outcome: 'bypass', reason, cause: detail?.cause, leaderId: request.id, signal: request.signal, varyOn: checkNames }
   }
   return {
     refresh: participant.role.type === 'refresher',

@@ -24,6 +24,7 @@ import { instanceHooks } from '../internals.js'
 import { captureResponse, decideResponse, noteSent } from '../hooks/hooks.js'
 import { parkHandler } from '../request/parked-handler.js'
 import { participantOf } from '../request/view.js'
+import { isOpenFor } from '../request/fast-lane.js'
 import { isWritten } from '../request/route-figures.js'
 import { RequestParticipant } from '../request/participant.js'
 import type { Scope } from '../scope.js'
@@ -61,6 +62,7 @@ export function adoptRoute (fastify: FastifyInstance, scope: Scope, options: Rou
       'coalesce: this route has no background refresh, because its constraints\' strategies were added before the plugin')
   }
   const route: CoalescedRoute = {
+    requests: scope.requests,
     keyHead: new KeyHead(idOf(scope, methods, options, settings)),
     settings,
     tally,
@@ -80,6 +82,7 @@ export function adoptRoute (fastify: FastifyInstance, scope: Scope, options: Rou
     parking: { at: 'preHandler', why: 'the app is not complete yet', skips: [] },
     decidesAtOnce: false,
     decidesLast: false,
+    hasFastLane: false,
     watchesHooks: true,
     tellsValidation: options.attachValidation === true,
     takesCookies: false,
@@ -121,7 +124,7 @@ export function adoptRoute (fastify: FastifyInstance, scope: Scope, options: Rou
     if (known !== undefined) return runHandler.call(this, known, request, reply)
     if (route.parksAt !== 'preHandler') return handler.call(this, request, reply)
     countTracers(request, route)
-    const participant = admit(scope.requests, route, request, reply)
+    const participant = admit(route, request, reply)
     if (participant === null) return undefined
     if (participant === undefined) return handler.call(this, request, reply)
     if (participant.runsNow) return runHandler.call(this, participant, request, reply)
@@ -129,7 +132,7 @@ export function adoptRoute (fastify: FastifyInstance, scope: Scope, options: Rou
   }
   function parkOnRequest (request: FastifyRequest, reply: FastifyReply, done: Done): void {
     if (route.parksAt === 'preHandler') watchTracers(request, route)
-    const participant = route.parksAt === 'onRequest' ? admit(scope.requests, route, request, reply) : undefined
+    const participant = route.parksAt === 'onRequest' ? admit(route, request, reply) : undefined
     if (participant === null) return
     if (skipsGates) {
       widen(request)
@@ -156,6 +159,7 @@ export function adoptRoute (fastify: FastifyInstance, scope: Scope, options: Rou
     route.decidesAtOnce = [...instanceHooks(fastify)?.onSend ?? [undefined], ...options.onSend as unknown[]]
       .every(hook => hook === captureResponse || hook === decideResponse)
     route.decidesLast = (options.onSend as unknown[]).at(-1) === decideResponse
+    route.hasFastLane = isOpenFor(route)
     if (settings.cookies.ignores !== undefined && !canTake) {
       log.warn({ coalesce: { event: 'cookies-not-ignored', route: name } },
         'coalesce: the cookies that this route ignores cannot be taken out of its requests, because a hook of others comes first; they count as all others do')

@@ -1,0 +1,29 @@
+/**
+ * A fresh recording for a request that makes no conditions: nothing waits and nothing runs, so it is given without boarding.
+ *
+ * Invariant: it is counted and seen as the hit that it would have been. Whatever needs a second look boards.
+ */
+import type { FastifyReply, FastifyRequest } from 'fastify'
+import type { KeptRecording } from '../../http/recording.js'
+import { cutShort, mayBeWritten, writeWhole } from '../request/fast-lane.js'
+import type { CoalescedRoute } from '../request/route.js'
+import { Hit, setStandIn } from '../request/view.js'
+
+/** Answers a request with a fresh recording in the fast lane, if there is one that it may have. */
+export function isServed (
+  route: CoalescedRoute, request: FastifyRequest, reply: FastifyReply, key: string
+): boolean {
+  const { conductor, guarded } = route.requests
+  const recording = conductor.freshFor(key, route.cache) as KeptRecording | undefined
+  if (recording === undefined || recording.bytes > route.settings.maxEntryBytes || recording.variant.names.length > 0) return false
+  if (!mayBeWritten(request, reply, recording)) return false
+  const hit = new Hit(route, request)
+  setStandIn(request, hit)
+  conductor.hit(hit)
+  try {
+    writeWhole(reply, recording, guarded.now())
+  } catch (error) {
+    cutShort(reply, error)
+  }
+  return true
+}
