@@ -78,10 +78,7 @@ export class Conductor<R> {
     this.#seams.observer.settled(subject, 'bypass', reason, 0, detail)
   }
 
-  /**
-   * The fresh result that a newcomer gets at once if it makes no conditions: nobody runs for its key, and that is known to have no variants.
-   * Undefined: it boards.
-   */
+  /** The fresh result that a newcomer without conditions gets at once: nobody runs for its key, which has no known variants. Undefined: it boards. */
   freshFor (key: string, cache: ResultCache<R>): R | undefined {
     return this.flights.has(key) || this.remembered.knowsAny || this.variants.hasNames(key) ? undefined : cache.freshFor(key)
   }

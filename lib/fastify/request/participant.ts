@@ -55,26 +55,14 @@ export class RequestParticipant extends AnsweredRequest {
   declare private protectedRun: ProtectedRun | undefined
 
   static {
-    Object.assign(this.prototype, {
-      bypasses: false,
-      error: undefined,
-      failed: false,
-      gone: false,
-      isCancelled: false,
-      isFollowed: false,
-      head: undefined,
-      before: undefined,
-      controller: undefined,
-      protectedRun: undefined
-    })
+    const no = { head: undefined, before: undefined, controller: undefined, protectedRun: undefined, error: undefined }
+    Object.assign(this.prototype, { ...no, bypasses: false, failed: false, gone: false, isCancelled: false, isFollowed: false })
   }
 
   /** Whether it runs, or ran, the handler for others than its client. */
   get led (): boolean { return this.#led }
-
   /** The status that its own handler answered with. */
   get runStatus (): number | undefined { return this.#run?.status }
-
   /** Set once its handler has forwarded the request to an upstream. */
   get forwarded (): Forwarded | undefined { return this.#run?.forwarded }
 
