@@ -65,7 +65,6 @@ export class RequestParticipant extends AnsweredRequest {
   get runStatus (): number | undefined { return this.#run?.status }
   /** Set once its handler has forwarded the request to an upstream. */
   get forwarded (): Forwarded | undefined { return this.#run?.forwarded }
-
   /** What its run was seen to read; undefined without a run that counts, or where the route trusts the response. */
   get reads (): Reads | undefined {
     return this.dependencies?.reads
