@@ -6,7 +6,7 @@
 import { spawnSync } from 'node:child_process'
 import { readdirSync } from 'node:fs'
 
-const UNCOUNTED = /(?:leaks|examples|package|page-in-browser|readme|architecture|memory|redis\/processes[\w-]*)\.test\.ts$/
+const UNCOUNTED = /(?:leaks|examples|package|page-in-browser|readme|architecture|memory|hot-path|redis\/processes[\w-]*)\.test\.ts$/
 
 const hasRedis = ['redis-server', 'valkey-server'].some(server => spawnSync(server, ['--version'], { stdio: 'ignore' }).status === 0)
 const folders = readdirSync(new URL('../lib/', import.meta.url), { withFileTypes: true }).filter(entry => entry.isDirectory() && (hasRedis || entry.name !== 'redis'))
