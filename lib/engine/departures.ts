@@ -39,8 +39,9 @@ export class Departures<R> {
     const { unshareable, variants } = this.#parts
     participant.boardings++
     participant.boardedKey = variants.keyOf(participant)
-    participant.unshareableFor = unshareable.reasonFor(participant)
-    if (participant.unshareableFor !== undefined) return this.#noPlace(participant, participant.mayLead ? 'unshareable' : 'no-flight')
+    const unshareableFor = unshareable.reasonFor(participant)
+    if (unshareableFor !== participant.unshareableFor) participant.unshareableFor = unshareableFor
+    if (unshareableFor !== undefined) return this.#noPlace(participant, participant.mayLead ? 'unshareable' : 'no-flight')
     return this.enter(participant, participant.boardedKey, now)
   }
 

@@ -27,7 +27,7 @@ export class Outcomes {
     const detail = reason === 'unshareable' && unshareableFor !== undefined ? detailOf(unshareableFor) : more
     participant.outcome = outcome
     participant.outcomeReason = reason
-    participant.outcomeDetail = detail
+    if (detail !== undefined) participant.outcomeDetail = detail
     participant.company?.leave()
     const { waitedBefore, waitingSince } = participant
     const waits = outcome !== 'leader' && outcome !== 'bypass'

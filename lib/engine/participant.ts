@@ -44,38 +44,57 @@ export abstract class Participant<R> implements Passenger<R, Participant<R>>, Se
   boardings = 0
   /** When its wait began: it boarded first, or joined a retry flight. */
   waitingSince = 0
-  /** How long it had waited before that, in milliseconds. */
-  waitedBefore = 0
-  /** Its wait ended once, and it joined a retry flight. */
-  retried = false
-  /** How long it led before its run took off, in milliseconds: the store, protection or the coordinator had not answered. */
-  heldFor = 0
-  /** What it leads its key by, for all processes. */
-  lease: Lease<R> = NO_LEASE
-  /** How urgent it is where runs wait for a slot: 0 is the most urgent. */
-  level = 0
-  /** What it runs by. Its front end tells it how the run ends. */
-  permit: Permit = NO_PERMIT
-  /** Where it waits for a permit. */
-  place: Place | undefined
-  /** Its run was refused, and its fallback answers in the place of the run. */
-  refusal: Refusal | undefined
   leaderId: string | undefined
   leaderRequest: object | undefined
   outcome: Outcome | undefined
   outcomeReason: Reason | undefined
-  /** More of that reason. */
-  outcomeDetail: Detail | undefined
-  /** Why the last result of its key and variant was not shared, as remembered when it boarded; undefined if it was shared. */
-  unshareableFor: UnshareableReason | undefined
-  /** The runs of its key, where that has variants. Set while it runs. */
-  company: Company | undefined
   /** Why its lookup in the cache found nothing to serve, and the stale result that it found. */
   missed: Miss<R> | undefined
+  // What follows is another thing than at first for few of them, and stands on the prototype until then: each field of its own takes memory.
+  /** How long it had waited before that, in milliseconds. */
+  declare waitedBefore: number
+  /** Its wait ended once, and it joined a retry flight. */
+  declare retried: boolean
+  /** How long it led before its run took off, in milliseconds: the store, protection or the coordinator had not answered. */
+  declare heldFor: number
+  /** What it leads its key by, for all processes. */
+  declare lease: Lease<R>
+  /** How urgent it is where runs wait for a slot: 0 is the most urgent. */
+  declare level: number
+  /** What it runs by. Its front end tells it how the run ends. */
+  declare permit: Permit
+  /** Where it waits for a permit. */
+  declare place: Place | undefined
+  /** Its run was refused, and its fallback answers in the place of the run. */
+  declare refusal: Refusal | undefined
+  /** More of the reason of its outcome. */
+  declare outcomeDetail: Detail | undefined
+  /** Why the last result of its key and variant was not shared, as remembered when it boarded; undefined if it was shared. */
+  declare unshareableFor: UnshareableReason | undefined
+  /** The runs of its key, where that has variants. Set while it runs. */
+  declare company: Company | undefined
   /** The cached result that it is answered with. */
-  served: Cached<R> | undefined
+  declare served: Cached<R> | undefined
   /** How long the result of its run stays fresh in the cache, in milliseconds; undefined if it is not stored. */
-  storedFor: number | undefined
+  declare storedFor: number | undefined
+
+  static {
+    Object.assign(this.prototype, {
+      waitedBefore: 0,
+      retried: false,
+      heldFor: 0,
+      lease: NO_LEASE,
+      level: 0,
+      permit: NO_PERMIT,
+      place: undefined,
+      refusal: undefined,
+      outcomeDetail: undefined,
+      unshareableFor: undefined,
+      company: undefined,
+      served: undefined,
+      storedFor: undefined
+    } satisfies Partial<Participant<never>>)
+  }
 
   abstract readonly id: string
   abstract readonly request: object | undefined

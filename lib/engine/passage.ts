@@ -10,7 +10,7 @@ import type { Flight } from './flights/flight.js'
 import type { Participant } from './participant.js'
 import type { Parts } from './parts.js'
 import { giveBack, NO_PROTECTION, type Permission, type Refusal } from '../protection/permits.js'
-import type { Preparing } from './role.js'
+import { leadsSince, type Preparing } from './role.js'
 import type { Solos } from './solo.js'
 
 /** Lets a leader whose run is refused wait for a run of another process; false if that cannot be. Without such a run, `otherwise` is called. */
@@ -81,8 +81,9 @@ export class Passage<R> {
   }
 
   #lead (leader: Participant<R>): void {
-    leader.role = { type: 'leader', startedAt: leader.cache.stamp() }
-    leader.company = this.#parts.variants.companyOf(leader.key)
+    leader.role = leadsSince(leader.cache.stamp())
+    const company = this.#parts.variants.companyOf(leader.key)
+    if (company !== leader.company) leader.company = company
   }
 
   /** Its run would try whether what is behind is up again. If it can have a stale result meanwhile, a refresh does that. */

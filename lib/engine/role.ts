@@ -104,5 +104,11 @@ export const AWAITING_STORE: { readonly type: 'awaiting-store' } = Object.freeze
 export const PEER: { readonly type: 'peer' } = Object.freeze({ type: 'peer' })
 export const FOLLOWER: { readonly type: 'follower' } = Object.freeze({ type: 'follower' })
 export const LANDED: Landed = Object.freeze({ type: 'landed', startedAt: 0 })
+const LEADER: Leader = Object.freeze({ type: 'leader', startedAt: 0 })
 export const STRANDED: { readonly type: 'stranded' } = Object.freeze({ type: 'stranded' })
 export const ANSWERED: { readonly type: 'answered' } = Object.freeze({ type: 'answered' })
+
+/** The role of one whose run begins. Without a store its time is nothing to anybody, and all have the same. */
+export function leadsSince (startedAt: number): Leader {
+  return startedAt === 0 ? LEADER : { type: 'leader', startedAt }
+}

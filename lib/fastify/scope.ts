@@ -27,7 +27,7 @@ import { logBreaker } from '../observers/breaker-events.js'
 import { publishing } from '../observers/channels.js'
 import { figuresOf } from '../observers/figures.js'
 import { loggingWithout } from '../observers/log.js'
-import { both } from '../observers/observer.js'
+import { inTurn } from '../observers/observer.js'
 import { processFiguresOf } from '../observers/process-figures.js'
 import { protectionFiguresOf } from '../observers/protection-figures.js'
 import type { Instruments, Source } from '../observers/prometheus.js'
@@ -108,7 +108,7 @@ export function createScope (
   fastify: FastifyInstance, settings: Settings, around: Scope | undefined, instruments: Instruments | undefined
 ): Scope {
   const { clock, storeTimeout, warnings } = settings
-  const observer = both(both(tallying, advising), both(loggingWithout(warnings), publishing))
+  const observer = inTurn(tallying, advising, loggingWithout(warnings), publishing)
   const log = quiet(fastify.log, warnings)
   const storeTally = new StoreTally(log, clock)
   /** Another process has purged something. */

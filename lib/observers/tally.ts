@@ -1,8 +1,8 @@
 /**
  * Tallies: the counts of a route, from which `stats()` and the metrics are read.
  *
- * Invariant: counting costs additions and one lookup in a map. Reasons are a closed set of names of this package, so that a tally is
- * bounded.
+ * Invariant: counting costs additions, and a lookup in maps where the outcome before was another one. Reasons and causes are closed sets of
+ * names of this package, so that a tally is bounded.
  */
 import type { CoalesceFigures, Outcome } from '../../types/index.js'
 import type { Detail, Reason } from '../reasons.js'
@@ -14,7 +14,7 @@ export interface Count {
   readonly outcome: Outcome
   readonly reason: string
   readonly cause: string | undefined
-  readonly count: number
+  count: number
 }
 
 /** Watches what becomes of a route's requests, until it has seen enough. */
@@ -66,7 +66,8 @@ export class Tally {
   runs = 0
   /** Requests that waited for another one's run and were answered with it. */
   deduplicated = 0
-  readonly outcomes = new Map<Outcome, Map<string, number>>()
+  /** By outcome, then by reason and cause. */
+  readonly outcomes = new Map<Outcome, Map<string, Count>>()
   /** Shared streams that ended before their end, by reason. */
   readonly cuts = new Map<string, number>()
   /** Cache lookups that found nothing to serve, by reason. */
@@ -83,6 +84,8 @@ export class Tally {
   /** How long the runs took that were not made, because another one's result was there, in milliseconds. */
   saved = 0
   readonly #chosen: boolean
+  /** What was counted last: most of what comes is like what came before. */
+  #last: Count = { outcome: 'leader', reason: '', cause: undefined, count: 0 }
 
   /** Watches the route until something of it was shared. */
   watch: Watch | undefined
@@ -116,21 +119,26 @@ export class Tally {
     this.saved += this.runTimes.mean * 1000
   }
 
-  /** @param reason with a cause after a space, where it has one */
-  count (outcome: Outcome, reason: string, times = 1): void {
-    let reasons = this.outcomes.get(outcome)
-    if (reasons === undefined) this.outcomes.set(outcome, reasons = new Map())
-    increase(reasons, reason, times)
+  /** @param cause more of a reason that has causes */
+  count (outcome: Outcome, reason: string, times = 1, cause?: string): void {
+    let count = this.#last
+    if (count.reason !== reason || count.outcome !== outcome || count.cause !== cause) this.#last = count = this.#countOf(outcome, reason, cause)
+    count.count += times
   }
 
-  /** All counts of outcomes; without a cause where a reason has none. */
-  * counts (): Iterable<Count> {
-    for (const [outcome, reasons] of this.outcomes) {
-      for (const [text, count] of reasons) {
-        const [reason, cause] = text.split(' ') as [string, string?]
-        yield { outcome, reason, cause, count }
-      }
-    }
+  #countOf (outcome: Outcome, reason: string, cause: string | undefined): Count {
+    let counts = this.outcomes.get(outcome)
+    if (counts === undefined) this.outcomes.set(outcome, counts = new Map())
+    // Neither has a space.
+    const name = cause === undefined ? reason : `${reason} ${cause}`
+    let count = counts.get(name)
+    if (count === undefined) counts.set(name, count = { outcome, reason, cause, count: 0 })
+    return count
+  }
+
+  /** All counts of outcomes, of one after the other; without a cause where a reason has none. */
+  * counts (): Iterable<Readonly<Count>> {
+    for (const counts of this.outcomes.values()) yield * counts.values()
   }
 
   cut (reason: string, times = 1): void {
@@ -153,9 +161,7 @@ export class Tally {
     this.requests += other.requests
     this.runs += other.runs
     this.deduplicated += other.deduplicated
-    for (const [outcome, reasons] of other.outcomes) {
-      for (const [reason, times] of reasons) this.count(outcome, reason, times)
-    }
+    for (const { outcome, reason, count, cause } of other.counts()) this.count(outcome, reason, count, cause)
     for (const [reason, times] of other.cuts) this.cut(reason, times)
     for (const [reason, times] of other.misses) this.miss(reason, times)
     for (const [reason, times] of other.lostPeers) this.losePeer(reason, times)
@@ -191,8 +197,8 @@ export function increase (counts: Map<string, number>, name: string, by: number)
   counts.set(name, (counts.get(name) ?? 0) + by)
 }
 
-function sum (counts: ReadonlyMap<string, number> = new Map()): number {
+function sum (counts: ReadonlyMap<string, Count> = new Map()): number {
   let total = 0
-  for (const times of counts.values()) total += times
+  for (const { count } of counts.values()) total += count
   return total
 }

@@ -20,7 +20,7 @@ export const tallying: Observer = Object.freeze({
   cleanedUp () {},
   cutOff ({ tally }, reason) { tally.cut(reason) },
   settled ({ tally }, outcome, reason, waited, detail) {
-    tally.count(outcome, detail === undefined ? reason : `${reason} ${detail.cause}`)
+    tally.count(outcome, reason, 1, detail?.cause)
     if (outcome !== 'follower' && outcome !== 'peer') return
     tally.waits.observe(waited / 1000)
     if (SERVED.has(reason)) tally.deduplicated++

@@ -1,6 +1,6 @@
 import t from 'tap'
 import { logging } from '../../lib/observers/log.js'
-import { both, type Observer } from '../../lib/observers/observer.js'
+import { inTurn, type Observer } from '../../lib/observers/observer.js'
 import { TestSubject } from './subjects.js'
 
 /** All that an observer can be told. */
@@ -84,7 +84,7 @@ t.test('a refresh is told of at debug level, and one that failed is warned of, w
   t.match(chatty.lines, [{ level: 'debug', fields: { coalesce: { event: 'refreshed', result: 'revalidated', route: '/word/:word' } } }])
 })
 
-t.test('two observers are both told everything, in their order', async t => {
+t.test('four observers are all told everything, in their order', async t => {
   const heard: unknown[][] = []
   const hearing = (name: string): Observer => ({
     held (...told) { heard.push([name, 'held', ...told]) },
@@ -99,20 +99,20 @@ t.test('two observers are both told everything, in their order', async t => {
   })
   const subject = new TestSubject('req-1')
 
-  const pair = both(hearing('one'), hearing('two'))
-  pair.held(subject)
-  pair.started(subject)
-  pair.joined(subject, 3, true)
-  pair.peerLost(subject, 'gone')
-  pair.landed(subject, 'failed', 'failed', 4, 5)
-  pair.cleanedUp(subject)
-  pair.settled(subject, 'leader', 'split', 5, { cause: 'cookie', names: ['cookie'] })
-  pair.refreshed(subject, 'failed', 'down')
+  const all = inTurn(hearing('one'), hearing('two'), hearing('three'), hearing('four'))
+  all.held(subject)
+  all.started(subject)
+  all.joined(subject, 3, true)
+  all.peerLost(subject, 'gone')
+  all.landed(subject, 'failed', 'failed', 4, 5)
+  all.cleanedUp(subject)
+  all.cutOff(subject, 'fell-behind')
+  all.settled(subject, 'leader', 'split', 5, { cause: 'cookie', names: ['cookie'] })
+  all.refreshed(subject, 'failed', 'down')
 
-  t.strictSame(heard.map(([name, event, , ...rest]) => [name, event, ...rest.map(part => (part as { cause?: string } | undefined)?.cause ?? part)].join(' ')), [
-    'one held', 'two held', 'one started', 'two started', 'one joined 3 true', 'two joined 3 true', 'one peerLost gone', 'two peerLost gone', 'one landed failed failed 4 5', 'two landed failed failed 4 5',
-    'one cleanedUp', 'two cleanedUp', 'one settled leader split 5 cookie', 'two settled leader split 5 cookie',
-    'one refreshed failed down', 'two refreshed failed down'
-  ])
+  const told = heard.map(([name, event, , ...rest]) => [name, event, ...rest.map(part => (part as { cause?: string } | undefined)?.cause ?? part)].join(' '))
+  t.strictSame(told, [
+    'held', 'started', 'joined 3 true', 'peerLost gone', 'landed failed failed 4 5', 'cleanedUp', 'cutOff fell-behind', 'settled leader split 5 cookie', 'refreshed failed down'
+  ].flatMap(event => ['one', 'two', 'three', 'four'].map(name => `${name} ${event}`)))
   t.ok(heard.every(([, , told]) => told === subject))
 })

@@ -31,7 +31,7 @@ function countsOf ({ outcomes }: Tally): Counts {
   const counts = [...NO_COUNTS]
   outcomes.forEach((reasons, outcome) => {
     const place = PLACES.get(outcome) as number
-    reasons.forEach(count => { counts[place]! += count })
+    reasons.forEach(({ count }) => { counts[place]! += count })
   })
   return counts
 }
