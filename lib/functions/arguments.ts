@@ -7,14 +7,15 @@
 /** The caller's signal: the last argument, or the `signal` of the last argument, be that a controller or a plain object. */
 export function signalIn (args: readonly unknown[]): AbortSignal | undefined {
   const last: unknown = args.at(-1)
+  if (typeof last !== 'object') return undefined
   if (last instanceof AbortSignal) return last
   if (!isCopied(last) || !('signal' in last)) return undefined
   return last.signal instanceof AbortSignal ? last.signal : undefined
 }
 
 /** A copy with another signal can stand for it. A request has a signal as well, but a copy of it is not a request. */
-function isCopied (value: unknown): value is object {
-  if (typeof value !== 'object' || value === null) return false
+function isCopied (value: object | null): value is object {
+  if (value === null) return false
   if (value instanceof AbortController) return true
   const prototype: unknown = Object.getPrototypeOf(value)
   return prototype === Object.prototype || prototype === null

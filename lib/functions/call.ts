@@ -18,7 +18,7 @@ import { warn } from '../observers/warn.js'
 import type { Tally } from '../observers/tally.js'
 import type { CallSettings } from '../options/function-options.js'
 import { offAbort, onAbort } from './abort-signals.js'
-import { signalIn, withSignal } from './arguments.js'
+import { withSignal } from './arguments.js'
 import { NOT_STORED, planResult, type CallResult } from './results.js'
 
 export type AnyFunction<A extends readonly unknown[], R> = (...args: A) => Promise<R>
@@ -50,72 +50,83 @@ export const STORED = 'stored'
 /** The context of refreshes: a run in the background must not see that of the caller that set it off. */
 const detached = new AsyncResource('CoalescedRefresh')
 
+const NO_NAMES: readonly string[] = Object.freeze([])
 const ENDED_WELL: RunEnd = Object.freeze({ status: undefined, error: undefined })
 
 let calls = 0
 
 export class Call<A extends readonly unknown[], R> extends Participant<CallResult> {
-  readonly id = `call-${(++calls).toString(36)}`
-  readonly followsOnly = undefined
-  readonly onlyIfCached = false
-  readonly refreshable = true
-  readonly fleet = undefined
-  readonly revalidated = false
-  readonly promise: Promise<R>
+  readonly #number = ++calls
   readonly #context: FunctionContext<A, R>
   readonly #self: unknown
   readonly #args: A
   readonly #signal: AbortSignal | undefined
-  #family: readonly string[] = []
-  /** Objects are of one process, and so are the calls on them. */
-  #isOnObject = false
+  /** The label of its results besides its key, if it is made on an object. */
+  #family: string | undefined
   /** The asynchronous context of its caller, if it waits. */
   #scope: AsyncResource | undefined
-  #resolve!: (value: R) => void
-  #reject!: (error: unknown) => void
+  /** These settle its promise, if that is not its run's. */
+  #resolve: ((value: R) => void) | undefined
+  #reject: ((error: unknown) => void) | undefined
+  /** Undefined without a signal. */
+  #onAbort: (() => void) | undefined
+  /** That of its run for others, if the function is given a signal. */
   #controller: AbortController | undefined
-  #result: CallResult | undefined
-  #settled = false
+  /** What its run came to. */
+  #ran: CallResult | undefined
+  /** What it is settled with. */
+  #settled: CallResult | undefined
   #isCancelled = false
 
-  constructor (context: FunctionContext<A, R>, self: unknown, args: A) {
+  constructor (context: FunctionContext<A, R>, self: unknown, args: A, signal: AbortSignal | undefined) {
     super()
     this.#context = context
     this.#self = self
     this.#args = args
-    this.promise = new Promise((resolve, reject) => {
-      this.#resolve = resolve
-      this.#reject = reject
-    })
-    this.#signal = signalIn(args)
-    if (this.#signal !== undefined) onAbort(this.#signal, this.#onAbort)
+    this.#signal = signal
+    if (signal === undefined) return
+    this.#onAbort = () => {
+      context.conductor.leave(this, 'client-left')
+      this.#settle({ error: signal.reason })
+    }
+    onAbort(signal, this.#onAbort)
   }
 
+  get id (): string { return `call-${this.#number.toString(36)}` }
   get request (): undefined { return undefined }
+  get followsOnly (): undefined { return undefined }
+  get onlyIfCached (): boolean { return false }
+  get refreshable (): boolean { return true }
+  get fleet (): undefined { return undefined }
+  get revalidated (): boolean { return false }
   get log (): Log { return this.#context.log }
   get tally (): Tally { return this.#context.tally }
   get limits (): Limits { return this.#context.limits }
   get cache (): ResultCache<CallResult> { return this.#context.cache }
   get origin (): object { return this.#context }
-  override get coordinator (): Coordinator<CallResult> { return this.#isOnObject ? LOCAL : this.#context.coordinator }
+  /** Objects are of one process, and so are the calls on them. */
+  override get coordinator (): Coordinator<CallResult> { return this.#family === undefined ? this.#context.coordinator : LOCAL }
   override get protection (): Protection { return this.#context.protection }
   override get subject (): readonly unknown[] { return this.#args }
   get hasFallback (): boolean { return this.#context.settings.fallback !== undefined }
-  get labels (): readonly string[] { return [this.key, ...this.#family, ...this.cache.stores ? [STORED] : []] }
-  get gone (): boolean { return this.#settled }
+  get labels (): readonly string[] { return [this.key, ...this.#families, ...this.cache.stores ? [STORED] : []] }
+  get gone (): boolean { return this.#settled !== undefined }
+  get #families (): readonly string[] { return this.#family === undefined ? [] : [this.#family] }
 
-  /** Boards: it runs, waits, or is served at once. Without a key it bypasses. */
-  arrive (key: CallKey | undefined): void {
+  /** Boards: it runs, waits, or is served at once. Without a key it bypasses. Returns the promise of what it comes to. */
+  arrive (key: CallKey | undefined): Promise<R> {
     const { conductor, levelOf } = this.#context
-    this.#isOnObject = key?.family !== undefined
-    if (key?.family !== undefined) this.#family = [key.family]
+    this.#family = key?.family
     if (levelOf !== undefined) this.level = levelOf.apply(this.#self, this.#args as unknown as A & unknown[])
     if (key === undefined ? conductor.passBy(this, 'no-key') : conductor.arrive(this, key.text)) {
+      // Without a signal nothing but its run settles it.
+      if (this.#signal === undefined) return this.#run()
       this.run()
-      return
+    } else {
+      if (this.role.type !== 'served' && this.role.type !== 'refused') this.#scope = new AsyncResource('CoalescedCall')
+      conductor.parked(this)
     }
-    if (this.role.type !== 'served' && this.role.type !== 'refused') this.#scope = new AsyncResource('CoalescedCall')
-    conductor.parked(this)
+    return this.#promise()
   }
 
   refuses (): undefined {}
@@ -131,12 +142,9 @@ export class Call<A extends readonly unknown[], R> extends Participant<CallResul
   joined (): void {}
 
   run (): void {
-    const args = this.role.type === 'leader' ? withSignal(this.#args, (this.#controller = new AbortController()).signal) : this.#args
-    const run = async (): Promise<R> => await this.#invoke(args)
-    const running = this.#scope === undefined ? run() : this.#scope.runInAsyncScope(run)
-    running.then(
-      value => { this.#ended({ value }) },
-      (error: unknown) => { this.#ended({ error }) })
+    const running = this.#scope === undefined ? this.#run() : this.#scope.runInAsyncScope(this.#run, this)
+    // Its caller has another promise.
+    running.catch(() => {})
   }
 
   /** Settles with another call's result, or with a clone of it. */
@@ -163,13 +171,13 @@ export class Call<A extends readonly unknown[], R> extends Participant<CallResul
   }
 
   record (): CallResult {
-    return this.#result as CallResult
+    return this.#ran as CallResult
   }
 
   plan (result: CallResult): Plan | NoPlan {
     const { log, settings, tally } = this.#context
     try {
-      return planResult(result, this.#args, settings, this.#family)
+      return planResult(result, this.#args, settings, this.#families)
     } catch (err) {
       warn(log, err, { event: 'not-kept', route: tally.route }, 'coalesce: a result could not be kept')
       return NOT_STORED
@@ -192,18 +200,39 @@ export class Call<A extends readonly unknown[], R> extends Participant<CallResul
     }
   }
 
+  /** Runs, and comes to what its caller is given. */
+  async #run (): Promise<R> {
+    let result: CallResult
+    try {
+      result = { value: await this.#invoke(this.role.type === 'leader' ? this.#sharedArgs() : this.#args) }
+    } catch (error) {
+      result = { error }
+    }
+    this.#ended(result)
+    const settled = this.#settled as CallResult
+    if ('error' in settled) throw settled.error
+    return settled.value as R
+  }
+
+  /** The arguments of a run for others: it ends when nobody waits for it. */
+  #sharedArgs (): A {
+    if (this.#signal === undefined) return this.#args
+    this.#controller = new AbortController()
+    return withSignal(this.#args, this.#controller.signal)
+  }
+
   /** Its own run has ended: lands its flight, or settles with a fallback. */
   #ended (result: CallResult): void {
     const { conductor } = this.#context
     const failed = 'error' in result
     const { permit } = this
     // A run that was given up fails for that reason alone. One that is for its caller only has the caller's own signal.
-    const isUnwanted = this.#isCancelled || (this.#settled && this.#controller === undefined)
+    const isUnwanted = this.#isCancelled || (this.#settled !== undefined && this.#controller === undefined)
     permit.tell(!failed ? ENDED_WELL : isUnwanted ? undefined : { status: undefined, error: result.error })
     const fallback = failed ? conductor.fallBack(this) : undefined
     if (fallback === undefined) {
-      this.#result = result
-      conductor.land(this, [], failed)
+      this.#ran = result
+      conductor.land(this, NO_NAMES, failed)
       this.#settle(result)
     } else {
       this.give(fallback)
@@ -212,23 +241,27 @@ export class Call<A extends readonly unknown[], R> extends Participant<CallResul
     permit.release()
   }
 
-  readonly #onAbort = (): void => {
-    this.#context.conductor.leave(this, 'client-left')
-    this.#settle({ error: this.#signal?.reason })
-  }
-
-  async #invoke (args: A): Promise<R> {
+  #invoke (args: A): Promise<R> {
     const { refusal } = this
     const { fn, settings: { fallback } } = this.#context
-    if (refusal !== undefined) return await fallback?.apply(this.#self, [refusal.reason, ...args]) as R
-    return await fn.apply(this.#self, args as unknown as A & unknown[])
+    if (refusal !== undefined) return fallback?.apply(this.#self, [refusal.reason, ...args]) as Promise<R>
+    return fn.apply(this.#self, args as unknown as A & unknown[])
+  }
+
+  #promise (): Promise<R> {
+    const settled = this.#settled
+    if (settled !== undefined) return 'error' in settled ? Promise.reject(settled.error) : Promise.resolve(settled.value as R)
+    return new Promise((resolve, reject) => {
+      this.#resolve = resolve
+      this.#reject = reject
+    })
   }
 
   #settle (result: CallResult): void {
-    if (this.#settled) return
-    this.#settled = true
-    if (this.#signal !== undefined) offAbort(this.#signal, this.#onAbort)
-    if ('error' in result) this.#reject(result.error)
-    else this.#resolve(result.value as R)
+    if (this.#settled !== undefined) return
+    this.#settled = result
+    if (this.#onAbort !== undefined) offAbort(this.#signal as AbortSignal, this.#onAbort)
+    if ('error' in result) this.#reject?.(result.error)
+    else this.#resolve?.(result.value as R)
   }
 }

@@ -152,9 +152,7 @@ export function deduplicateAt<A extends readonly unknown[], R> (
   function deduplicatedCall (this: unknown, ...args: A): Promise<R> {
     const signal = signalIn(args)
     if (signal?.aborted === true) return Promise.reject(signal.reason)
-    const call = new Call(context, this, args)
-    call.arrive(keyOf(this, args))
-    return call.promise
+    return new Call(context, this, args, signal).arrive(keyOf(this, args))
   }
 
   /** Called on an object that calls were made on, it purges for that object only; else for calls on any object. */

@@ -121,8 +121,9 @@ export class Tally {
 
   /** @param cause more of a reason that has causes */
   count (outcome: Outcome, reason: string, times = 1, cause?: string): void {
-    let count = this.#last
-    if (count.reason !== reason || count.outcome !== outcome || count.cause !== cause) this.#last = count = this.#countOf(outcome, reason, cause)
+    const last = this.#last
+    const isSame = last.reason === reason && last.outcome === outcome && last.cause === cause
+    const count = isSame ? last : this.#last = this.#countOf(outcome, reason, cause)
     count.count += times
   }
 
