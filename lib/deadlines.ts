@@ -15,8 +15,6 @@ export abstract class Timed {
   abstract readonly since: number
   /** How long it may take, in milliseconds. */
   abstract readonly limit: number
-  /** How long it took, in milliseconds. Written by who ends it. */
-  took = 0
   /** Its place in the list of those with the same limit. Written by `Deadlines` alone. */
   queue: Queue | undefined
   earlier: Timed | undefined
@@ -36,6 +34,9 @@ interface Queue {
 export class Deadlines {
   readonly #clock: Clock
   readonly #queues = new Map<number, Queue>()
+  /** The list of who started last, and its limit. */
+  #latest: Queue | undefined
+  #latestLimit = NaN
 
   constructor (clock: Clock) {
     this.#clock = clock
@@ -43,15 +44,23 @@ export class Deadlines {
 
   /** Watches `timed`, which has just started. */
   start (timed: Timed): void {
-    let queue = this.#queues.get(timed.limit)
-    if (queue === undefined) this.#queues.set(timed.limit, queue = { oldest: undefined, newest: undefined, timer: undefined })
+    const { limit } = timed
+    const queue = limit === this.#latestLimit ? this.#latest as Queue : this.#queueOf(limit)
     timed.queue = queue
     timed.earlier = queue.newest
     if (queue.newest === undefined) queue.oldest = timed
     else queue.newest.later = timed
     queue.newest = timed
     // Otherwise the timer is, or will be, set for an older one.
-    if (queue.oldest === timed && queue.timer === undefined) this.#arm(queue, timed.limit)
+    if (queue.oldest === timed && queue.timer === undefined) this.#arm(queue, limit)
+  }
+
+  #queueOf (limit: number): Queue {
+    let queue = this.#queues.get(limit)
+    if (queue === undefined) this.#queues.set(limit, queue = { oldest: undefined, newest: undefined, timer: undefined })
+    this.#latest = queue
+    this.#latestLimit = limit
+    return queue
   }
 
   /** Stops watching `timed`. */

@@ -103,7 +103,7 @@ export class Conductor<R> {
   /** Has one that does not board run for itself, once protection lets it. True: it runs now; false: it waits. */
   passBy (participant: Participant<R>, reason: BypassReason, detail?: Detail): boolean {
     participant.tally.requests++
-    participant.ledBy(participant)
+    participant.runner = participant
     participant.waitingSince = this.clock.now()
     return this.#endings.solos.pass(participant, { type: 'solo', startedAt: 0 }, { outcome: 'bypass', reason, detail }) === 'run'
   }
@@ -151,7 +151,7 @@ export class Conductor<R> {
     } else {
       // Newcomers of other processes are told if the key has turned out to have variants.
       const split = participant.boardedKey !== this.variants.keyOf(participant)
-      const landing = { type, recording } as const
+      const landing = { type, recording, took: refusal === undefined ? this.#took(participant, flight) : 0 } as const
       this.#land(participant, landing, type, type, joined)
       if (live) this.live.begun(participant, type, recording, names)
       else pass(participant, landing, names, split)
@@ -263,9 +263,9 @@ export class Conductor<R> {
     if (flight === undefined || (role.type !== 'leader' && role.type !== 'preparing')) return
     participant.role = role.type === 'preparing' ? STRANDED : live ? { type: 'landed', startedAt: role.startedAt } : LANDED
     const end = type === 'shared' ? 'completed' : type
-    flight.took = participant.refusal === undefined ? this.#took(participant, flight) : 0
     const hasResult = !NO_RESULT.has(reason) && participant.refusal === undefined
-    this.#seams.observer.landed(participant, end, reason, flight.followers, hasResult ? flight.took : undefined)
+    const took = !hasResult ? undefined : 'took' in landing ? landing.took : this.#took(participant, flight)
+    this.#seams.observer.landed(participant, end, reason, flight.followers, took)
     this.#reportLanded(participant, flight.followers, reason)
     if (live) {
       // The key may have turned out to have variants. Newcomers board under the key of their variant.

@@ -4,6 +4,7 @@
  * Invariant: a place is taken synchronously: nothing is awaited between "is there a flight?" and "I am its leader". While a leader waits
  * for an answer, its flight may end. The leader is then stranded, and runs for its own client.
  */
+import { NO_CACHE } from './cache/cache.js'
 import { miss, type Lookup, type Miss } from './cache/lookup.js'
 import { LEADS, type Claim } from './coordinators/coordinator.js'
 import type { Flight } from './flights/flight.js'
@@ -48,7 +49,8 @@ export class Departures<R> {
   /** Looks in the cache, unless there is a flight to join, and takes a place under `flightKey`. */
   enter (participant: Participant<R>, flightKey: string, now: number): Place {
     const { caching, flights, observer } = this.#parts
-    const lookup = flights.has(flightKey) ? undefined : participant.cache.lookUp(participant.boardedKey, participant)
+    const { boardedKey, cache } = participant
+    const lookup = cache === NO_CACHE || flights.has(flightKey) ? undefined : cache.lookUp(boardedKey, participant)
     if (lookup !== undefined && !(lookup instanceof Promise)) {
       if (lookup.type === 'hit') {
         const verifies = lookup.reason === 'fresh' && participant.verifies(lookup.recording)
@@ -63,7 +65,7 @@ export class Departures<R> {
     }
     const boarding = flights.board(flightKey, participant, participant.limits.maxWaitersPerKey, now)
     if (boarding === 'leader') {
-      participant.ledBy(participant)
+      participant.runner = participant
       if (!(lookup instanceof Promise)) return this.takeOffs.begin(participant)
       // Both are asked at once: a miss costs one round trip.
       const claim = this.takeOffs.claim(participant)
@@ -74,7 +76,7 @@ export class Departures<R> {
       participant.role = FOLLOWER
       const { leader, followers } = participant.flight as Flight<R, Participant<R>>
       // Who leads in another process is known when it has landed.
-      participant.ledBy(leader?.role.type === 'peer' ? undefined : leader)
+      participant.runner = leader?.role.type === 'peer' ? undefined : leader
       observer.joined(participant, followers, leader?.role.type === 'peer')
       return 'park'
     }

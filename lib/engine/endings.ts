@@ -76,16 +76,16 @@ export class Endings<R> implements Arrivals<R>, FlightListener<R, P<R>, F<R>> {
       case 'failed': {
         const leader = flight.leader ?? flight.lastLeader
         if (leader?.refusal === undefined && this.solos.verifies(participant, ending.recording)) return
-        participant.ledBy(leader)
-        participant.tally.saved += flight.took
+        participant.runner = leader
+        participant.tally.saved += ending.took
         if (leader?.refusal === undefined) this.#give(participant, ending.recording, 'follower', ending.type)
         else this.#give(participant, ending.recording, 'shed', 'fallback')
         return
       }
       case 'peer':
         if (this.solos.verifies(participant, ending.recording)) return
-        participant.ledBy(undefined)
-        participant.leaderId = ending.leaderId
+        participant.runner = undefined
+        participant.peerId = ending.leaderId
         participant.tally.saveMean()
         this.#give(participant, ending.recording, 'peer', ending.reason)
         return
@@ -102,7 +102,7 @@ export class Endings<R> implements Arrivals<R>, FlightListener<R, P<R>, F<R>> {
       case 'promoted':
         // It asks who leads before whoever led is told of the end: it must not be told to wait for that run.
         flight.lastLeader?.lease.release()
-        participant.ledBy(participant)
+        participant.runner = participant
         this.#inherit(participant, flight)
         this.solos.goOn(participant, this.departures.takeOffs.begin(participant, flight.promotions > MOST_ASKED ? LEADS : undefined))
         return
@@ -265,7 +265,7 @@ export class Endings<R> implements Arrivals<R>, FlightListener<R, P<R>, F<R>> {
         finished()
         return
       }
-      participant.ledBy(participant)
+      participant.runner = participant
       this.solos.goOn(participant, this.solos.pass(participant, { type: 'alone', finished }, { outcome: 'alone', reason }))
     })
   }

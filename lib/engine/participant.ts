@@ -44,12 +44,14 @@ export abstract class Participant<R> implements Passenger<R, Participant<R>>, Se
   boardings = 0
   /** When its wait began: it boarded first, or joined a retry flight. */
   waitingSince = 0
-  leaderId: string | undefined
-  leaderRequest: object | undefined
+  /** Who runs for it: itself, or another one. Undefined before boarding, and if another process runs. */
+  runner: Participant<R> | undefined
   outcome: Outcome | undefined
   outcomeReason: Reason | undefined
   /** Why its lookup in the cache found nothing to serve, and the stale result that it found. */
   missed: Miss<R> | undefined
+  /** The id of who ran for it in another process. */
+  declare peerId: string | undefined
   // What follows is another thing than at first for few of them, and stands on the prototype until then: each field of its own takes memory.
   /** How long it had waited before that, in milliseconds. */
   declare waitedBefore: number
@@ -80,6 +82,7 @@ export abstract class Participant<R> implements Passenger<R, Participant<R>>, Se
 
   static {
     Object.assign(this.prototype, {
+      peerId: undefined,
       waitedBefore: 0,
       retried: false,
       heldFor: 0,
@@ -117,12 +120,6 @@ export abstract class Participant<R> implements Passenger<R, Participant<R>>, Se
   abstract readonly refreshable: boolean
   /** Something answers in the place of its run, if that is refused. */
   abstract readonly hasFallback: boolean
-
-  /** It runs for itself, or another one does for it; undefined: nobody in this process. */
-  ledBy (leader: Participant<R> | undefined): void {
-    this.leaderId = leader?.id
-    this.leaderRequest = leader?.request
-  }
 
   abstract refuses (recording: R): 'vary' | 'rejected' | undefined
   abstract suits (recording: R, found: Found): Suitability
@@ -185,6 +182,14 @@ export abstract class Participant<R> implements Passenger<R, Participant<R>>, Se
   /** A live result of another process, with its body. Undefined: there is no such thing. */
   revived (_recording: R, _body: Readable, _listener: RevivedListener): Revived<R> | undefined {
     return undefined
+  }
+
+  get leaderId (): string | undefined {
+    return this.runner === undefined ? this.peerId : this.runner.id
+  }
+
+  get leaderRequest (): object | undefined {
+    return this.runner?.request
   }
 
   get mayLead (): boolean {

@@ -46,7 +46,7 @@ export class Solos<R> {
 
   /** Has one run that would be given a result. */
   verify (participant: Participant<R>): 'run' | 'park' {
-    participant.ledBy(participant)
+    participant.runner = participant
     return this.pass(participant, VERIFIES, { outcome: 'alone', reason: 'verified' })
   }
 

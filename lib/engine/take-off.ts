@@ -60,7 +60,7 @@ export class TakeOffs<R> {
     const standIn = PeerLeader.of(leader, peer)
     const { gone } = leader
     leader.heldFor = 0
-    leader.ledBy(undefined)
+    leader.runner = undefined
     leader.role = gone ? ANSWERED : FOLLOWER
     if (gone) this.#parts.outcomes.report(leader, 'follower', 'client-left')
     this.#listen(standIn, peer)

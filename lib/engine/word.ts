@@ -8,13 +8,16 @@ import type { Landing } from './flights/landing.js'
 import type { Participant } from './participant.js'
 import type { PeerNote } from './coordinators/lease.js'
 
+/** A landing, as far as it is handed over. How long a run took is no other process's matter. */
+type Passed<R> = Exclude<Landing<R>, { readonly took: number }> | { readonly type: 'shared' | 'failed', readonly recording: R }
+
 /**
  * Hands over how the flight of a leader has landed.
  *
  * @param names what its result depends on besides the key
  * @param remember newcomers are told the same for a while
  */
-export function pass<R> (leader: Participant<R>, landing: Landing<R>, names: readonly string[], remember: boolean): void {
+export function pass<R> (leader: Participant<R>, landing: Passed<R>, names: readonly string[], remember: boolean): void {
   const { id: leaderId, lease } = leader
   if (!lease.isShared) return
   switch (landing.type) {

@@ -241,11 +241,16 @@ export class Call<A extends readonly unknown[], R> extends Participant<CallResul
     permit.release()
   }
 
+  /** A function that throws rejects as well: those who call meanwhile are to find its run. */
   #invoke (args: A): Promise<R> {
     const { refusal } = this
     const { fn, settings: { fallback } } = this.#context
-    if (refusal !== undefined) return fallback?.apply(this.#self, [refusal.reason, ...args]) as Promise<R>
-    return fn.apply(this.#self, args as unknown as A & unknown[])
+    try {
+      if (refusal !== undefined) return fallback?.apply(this.#self, [refusal.reason, ...args]) as Promise<R>
+      return fn.apply(this.#self, args as unknown as A & unknown[])
+    } catch (error) {
+      return Promise.reject(error)
+    }
   }
 
   #promise (): Promise<R> {

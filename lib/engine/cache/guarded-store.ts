@@ -234,7 +234,8 @@ export class GuardedStore {
   #found (key: string, given: unknown, listener: StoreListener): Found | undefined {
     if (given === undefined || given === null) return undefined
     const entry = wholeEntry(given)
-    if (entry === undefined || Math.max(entry.since, entry.storedAt) > this.now() + MAX_CLOCK_SKEW) {
+    const now = this.now()
+    if (entry === undefined || Math.max(entry.since, entry.storedAt) > now + MAX_CLOCK_SKEW) {
       listener.rejected('garbage')
       return undefined
     }
@@ -243,7 +244,7 @@ export class GuardedStore {
       return undefined
     }
     if (this.isPurged(entry)) return undefined
-    return { entry, resident: Math.max(this.now() - entry.storedAt, 0), outdated: entry.outdated === true || this.#isOutdated(entry) }
+    return { entry, resident: Math.max(now - entry.storedAt, 0), outdated: entry.outdated === true || this.#isOutdated(entry) }
   }
 
   async #lookUpSlowly (key: string, answer: PromiseLike<unknown>, listener: StoreListener): Promise<Found | undefined> {

@@ -237,8 +237,11 @@ export class Flight<R, P extends Passenger<R, P>> extends Timed implements Fleet
     this.takeOff()
   }
 
-  #tell (landing: Landing<R>, told: () => void = () => {}): void {
-    if (this.followers === 0) return told()
+  #tell (landing: Landing<R>, told: (() => void) | undefined): void {
+    if (this.followers === 0) {
+      told?.()
+      return
+    }
     this.#telling = landing
     const { clock, listener } = this.#registry
     tell(this.#followers as Followers<P>, clock, {
@@ -247,7 +250,7 @@ export class Flight<R, P extends Passenger<R, P>> extends Timed implements Fleet
       settle: follower => { this.#settle(follower, landing) },
       over: () => {
         if (this.#telling === landing) this.#telling = undefined
-        told()
+        told?.()
       }
     })
   }

@@ -8,7 +8,7 @@ import type { Clock } from '../../../types/index.js'
 
 /** A follower, as far as its wait goes. */
 export interface Waiter {
-  /** When its wait began, by the clock. */
+  /** When its wait began, by the clock. It stays so while it waits. */
   readonly waitingSince: number
   /** How long it waits from then on, in milliseconds. The same for all followers of a key. */
   readonly waitTimeout: number
@@ -27,8 +27,7 @@ export interface WaitListener<F> {
 export class Followers<F extends Waiter> {
   readonly #clock: Clock
   readonly #listener: WaitListener<F>
-  /** When each one's wait ends. */
-  readonly #deadlines = new Map<F, number>()
+  readonly #all = new Set<F>()
   /** The order of boarding is the order of the deadlines as well: nobody has waited elsewhere before. */
   #ordered = true
   #lastDeadline = 0
@@ -42,16 +41,16 @@ export class Followers<F extends Waiter> {
   }
 
   get size (): number {
-    return this.#deadlines.size
+    return this.#all.size
   }
 
   has (follower: F): boolean {
-    return this.#deadlines.has(follower)
+    return this.#all.has(follower)
   }
 
   /** In order of boarding. Those who leave or come meanwhile are left out or added. */
-  all (): MapIterator<F> {
-    return this.#deadlines.keys()
+  all (): SetIterator<F> {
+    return this.#all.values()
   }
 
   /** The first of those who may, or the last. */
@@ -66,16 +65,16 @@ export class Followers<F extends Waiter> {
   }
 
   add (follower: F): void {
-    const deadline = follower.waitingSince + follower.waitTimeout
+    const deadline = deadlineOf(follower)
     if (deadline < this.#lastDeadline) this.#ordered = false
     if (deadline < this.#timerAt) this.#disarm()
     this.#lastDeadline = deadline
-    this.#deadlines.set(follower, deadline)
+    this.#all.add(follower)
     if (this.#timer === undefined) this.#arm(deadline)
   }
 
   remove (follower: F): void {
-    this.#deadlines.delete(follower)
+    this.#all.delete(follower)
     if (this.size === 0) this.#disarm()
   }
 
@@ -100,8 +99,9 @@ export class Followers<F extends Waiter> {
     this.#timer = undefined
     const now = this.#clock.now()
     let next = Infinity
-    for (const [follower, deadline] of this.#deadlines) {
+    for (const follower of this.#all) {
       if (this.#listener.isTelling) return
+      const deadline = deadlineOf(follower)
       // Node's timers may fire up to a millisecond early.
       if (deadline - now >= 1) {
         next = Math.min(next, deadline)
@@ -115,4 +115,8 @@ export class Followers<F extends Waiter> {
     if (next < Infinity && this.size > 0) this.#arm(next)
     this.#listener.waitsChecked()
   }
+}
+
+function deadlineOf ({ waitTimeout, waitingSince }: Waiter): number {
+  return waitingSince + waitTimeout
 }

@@ -10,8 +10,9 @@ import type { Refusal } from '../../protection/permits.js'
 
 /** How a flight ends, for everybody on it. */
 export type Landing<R> =
-  | { readonly type: 'shared', readonly recording: R }
-  | { readonly type: 'failed', readonly recording: R }
+  /** The leader's run came to this; `took`: after how many milliseconds. */
+  | { readonly type: 'shared', readonly recording: R, readonly took: number }
+  | { readonly type: 'failed', readonly recording: R, readonly took: number }
   /** The leader found a result in the cache; the reason says why it may be served. */
   | { readonly type: 'cached', readonly recording: R, readonly reason: CachedReason }
   /** Another process led the key; the reason says whether its run failed. */

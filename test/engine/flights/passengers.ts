@@ -82,8 +82,8 @@ function describe (ending: Ending<string>): string {
   }
 }
 
-export const shared = (recording: string): Landing<string> => ({ type: 'shared', recording })
-export const failed = (recording: string): Landing<string> => ({ type: 'failed', recording })
+export const shared = (recording: string): Landing<string> => ({ type: 'shared', recording, took: 0 })
+export const failed = (recording: string): Landing<string> => ({ type: 'failed', recording, took: 0 })
 export const unshareable = (reason: UnshareableReason): Landing<string> => ({ type: 'unshareable', reason, variant: { names: [], values: [] } })
 
 /** A flight, and a passenger for each name. */
