@@ -50,7 +50,7 @@ export class Departures<R> {
   enter (participant: Participant<R>, flightKey: string, now: number): Place {
     const { caching, flights, observer } = this.#parts
     const { boardedKey, cache } = participant
-    const lookup = cache === NO_CACHE || flights.has(flightKey) ? undefined : cache.lookUp(boardedKey, participant)
+    const lookup = cache === NO_CACHE || flights.has(flightKey) ? undefined : cache.lookUp(boardedKey, participant, now)
     if (lookup !== undefined && !(lookup instanceof Promise)) {
       if (lookup.type === 'hit') {
         const verifies = lookup.reason === 'fresh' && participant.verifies(lookup.recording)

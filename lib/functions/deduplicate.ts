@@ -123,6 +123,8 @@ export function deduplicateAt<A extends readonly unknown[], R> (
   }
 
   const calledOn = new CalledOn()
+  /** What the texts of calls on nothing begin with. */
+  const onNothing = textOf('', '')
   const ignoresObject = isArrowFunction(fn)
 
   /** @throws what the key function throws */
@@ -142,7 +144,7 @@ export function deduplicateAt<A extends readonly unknown[], R> (
       const key = argumentsKey(self, args)
       const object = ignoresObject ? '' : calledOn.textOf(self)
       if (key === undefined || object === undefined) return undefined
-      return { text: textOf(object, key), family: object === '' ? undefined : textOf('*', key) }
+      return object === '' ? { text: onNothing + key, family: undefined } : { text: textOf(object, key), family: textOf('*', key) }
     } catch (err) {
       log.warn({ err, coalesce: { event: 'key-threw', route: tally.route } }, 'coalesce: the key function threw')
       return undefined

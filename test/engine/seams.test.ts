@@ -627,7 +627,7 @@ t.test('the kill switch lets go of those who wait for another process', async t 
 })
 
 t.test('where nothing is cached, nothing is stored, found, served or refreshed', async t => {
-  t.strictSame([NO_CACHE.lookUp('k', new Engine().participant('a')), NO_CACHE.stamp(), NO_CACHE.stores], [undefined, 0, false])
+  t.strictSame([NO_CACHE.lookUp('k', new Engine().participant('a'), 0), NO_CACHE.stamp(), NO_CACHE.stores], [undefined, 0, false])
   const storing = { key: 'k', plainKey: 'k', names: [], startedAt: 0, replaces: true }
   t.equal(NO_CACHE.store(storing, () => { throw new Error('asked') }), undefined)
   t.equal(NO_CACHE.standIn(undefined), undefined)

@@ -51,8 +51,12 @@ export interface Storing {
 
 /** What the engine needs of a cache. */
 export interface ResultCache<R> {
-  /** Undefined where nothing is cached. */
-  lookUp (key: string, seeker: Seeker<R>): Lookup<R> | Promise<Lookup<R>> | undefined
+  /**
+   * Undefined where nothing is cached.
+   *
+   * @param now the time, by the clock
+   */
+  lookUp (key: string, seeker: Seeker<R>, now: number): Lookup<R> | Promise<Lookup<R>> | undefined
   /** A fresh result for whoever makes no conditions, if it is in memory and need not be refreshed; undefined: look it up. */
   freshFor (key: string): R | undefined
   /** The same lookup, for show: it is counted nowhere. `shown` is called with the entry of a result, if there is one. */
@@ -119,8 +123,8 @@ export class Cache<R> implements ResultCache<R> {
     this.#eagerRefresh = eagerRefresh
   }
 
-  lookUp (key: string, seeker: Seeker<R>): Lookup<R> | Promise<Lookup<R>> {
-    const found = this.guarded.lookUp(key)
+  lookUp (key: string, seeker: Seeker<R>, now: number): Lookup<R> | Promise<Lookup<R>> {
+    const found = this.guarded.lookUp(key, now)
     return found instanceof Promise ? found.then(later => this.#select(key, seeker, later)) : this.#select(key, seeker, found)
   }
 
@@ -138,7 +142,7 @@ export class Cache<R> implements ResultCache<R> {
       if (found !== undefined && lookup.type !== 'variants' && !(lookup.type === 'miss' && lookup.reason === 'rejected')) shown(found)
       return lookup
     }
-    const found = this.guarded.lookUp(key, SILENT)
+    const found = this.guarded.lookUp(key, undefined, SILENT)
     return found instanceof Promise ? found.then(show) : show(found)
   }
 
@@ -197,6 +201,6 @@ export class Cache<R> implements ResultCache<R> {
       return miss('rejected')
     }
     if (content.type === 'variants') return content
-    return select(found, content.recording, seeker, this.#eagerRefresh, () => this.#refreshes.isPausing(key))
+    return select(found, content.recording, seeker, this.#eagerRefresh, key, this.#refreshes)
   }
 }

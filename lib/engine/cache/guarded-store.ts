@@ -102,9 +102,13 @@ export class GuardedStore {
     await this.#opened?.close()
   }
 
-  /** Milliseconds since 1970. They never go back. */
-  now (): number {
-    const counted = this.#clock.now() + this.#epoch
+  /**
+   * Milliseconds since 1970. They never go back.
+   *
+   * @param at the time by the clock, if that was read just now
+   */
+  now (at = this.#clock.now()): number {
+    const counted = at + this.#epoch
     const behind = (this.#clock.wall?.() ?? counted) - counted
     if (behind < MAX_BEHIND) return counted
     // The clock stands still while a machine sleeps, and the time of day can be set. Entries are as old as the time of day says.
@@ -120,16 +124,17 @@ export class GuardedStore {
   /**
    * What is stored for a key. Synchronous if the store is.
    *
+   * @param at the time by the clock, if that was read just now
    * @param listener who is told instead of the store's own listener
    */
-  lookUp (key: string, listener = this.#listener): Found | undefined | Promise<Found | undefined> {
+  lookUp (key: string, at?: number, listener = this.#listener): Found | undefined | Promise<Found | undefined> {
     const pending = this.#pendingWrites.get(key)
-    if (pending !== undefined) return this.#found(key, pending, listener)
+    if (pending !== undefined) return this.#found(key, pending, at, listener)
     let answer: ReturnType<Store['get']>
     try {
       answer = (this.#opened ?? this.store).get(key)
       // Reading what it gave can throw as well.
-      if (!isPromise(answer)) return this.#found(key, answer, listener)
+      if (!isPromise(answer)) return this.#found(key, answer, at, listener)
     } catch (error) {
       listener.failed('get', 'error', error)
       return undefined
@@ -231,10 +236,10 @@ export class GuardedStore {
     return found !== undefined && !isPromise(found) && found.entry.since > since && found.entry.since <= this.stamp()
   }
 
-  #found (key: string, given: unknown, listener: StoreListener): Found | undefined {
+  #found (key: string, given: unknown, at: number | undefined, listener: StoreListener): Found | undefined {
     if (given === undefined || given === null) return undefined
     const entry = wholeEntry(given)
-    const now = this.now()
+    const now = this.now(at)
     if (entry === undefined || Math.max(entry.since, entry.storedAt) > now + MAX_CLOCK_SKEW) {
       listener.rejected('garbage')
       return undefined
@@ -258,7 +263,7 @@ export class GuardedStore {
       }
       listener.answered(this.#clock.now() - began)
       // An entry that was stored in the meantime is newer than the answer.
-      return this.#found(key, this.#pendingWrites.get(key) ?? entry, listener)
+      return this.#found(key, this.#pendingWrites.get(key) ?? entry, undefined, listener)
     } catch (error) {
       listener.failed('get', 'error', error)
     } finally {
@@ -273,7 +278,7 @@ const SILENT_LOG = Object.freeze({ debug: ignore, warn: ignore, error: ignore })
 
 /** Whether an entry was purged after its run began, less `before` milliseconds. */
 function isMarked (marks: PurgeTimes, { key, since, labels }: Entry, before: number): boolean {
-  return marks.isMarkedSince(since - before, labels) || marks.isMarkedSince(since - before, [key])
+  return marks.isMarkedSince(since - before, labels, key)
 }
 
 function isCurrent (entry: AnyEntry): entry is Entry {

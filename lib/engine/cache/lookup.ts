@@ -82,24 +82,27 @@ export function miss<R> (reason: MissReason, stale?: R, fallback?: Fallback<R>):
   return { type: 'miss', reason, stale, fallback }
 }
 
+function hit<R> (recording: R, reason: CachedReason, refresh: boolean): Hit<R> {
+  return { type: 'hit', recording, reason, refresh }
+}
+
 /**
  * Decides what to do with a result that was found.
  *
  * @param eagerRefresh after which part of its time a fresh result is refreshed
- * @param isPausing whether the last run of the key failed a short while ago
+ * @param refreshes knows whether the last run of the key failed a short while ago
  */
 export function select<R> (
-  found: Found, recording: R, seeker: Seeker<R>, eagerRefresh: number, isPausing: () => boolean
+  found: Found, recording: R, seeker: Seeker<R>, eagerRefresh: number, key: string, refreshes: { isPausing (key: string): boolean }
 ): Hit<R> | Miss<R> {
   const refused = seeker.refuses(recording)
   if (refused !== undefined) return miss(refused)
   const suits = seeker.suits(recording, found)
-  const hit = (reason: CachedReason, refresh: boolean): Hit<R> => ({ type: 'hit', recording, reason, refresh })
-  if (suits.asItIs && isFresh(found)) return hit('fresh', isDue(found, eagerRefresh))
-  if (suits.asItIs && servesWhileRefreshed(found) && seeker.refreshable) return hit('stale-while-revalidate', true)
-  if (suits.stale && !found.outdated) return hit('max-stale', false)
+  if (suits.asItIs && isFresh(found)) return hit(recording, 'fresh', isDue(found, eagerRefresh))
+  if (suits.asItIs && servesWhileRefreshed(found) && seeker.refreshable) return hit(recording, 'stale-while-revalidate', true)
+  if (suits.stale && !found.outdated) return hit(recording, 'max-stale', false)
   const until = suits.onError ? fallbackUntil(found) : undefined
-  if (until !== undefined && isPausing()) return hit('stale-if-error', false)
+  if (until !== undefined && refreshes.isPausing(key)) return hit(recording, 'stale-if-error', false)
   const fallback = until === undefined ? undefined : { recording, until, entry: found.entry }
   return miss(suits.asItIs ? found.outdated ? 'purged' : 'expired' : 'request', recording, fallback)
 }

@@ -28,12 +28,12 @@ export class PurgeTimes {
     this.#all = at
   }
 
-  /** Whether one of `labels` was marked at `moment` or later. */
-  isMarkedSince (moment: number, labels: readonly string[]): boolean {
+  /** Whether one of `labels`, or the label that a key is, was marked at `moment` or later. */
+  isMarkedSince (moment: number, labels: readonly string[], key?: string): boolean {
     if (this.#all !== undefined && this.#all >= moment) return true
     if (this.#latest < moment || this.#places === undefined) return false
     for (const label of labels) if ((this.#places[this.#placeOf(label)] as number) >= moment) return true
-    return false
+    return key !== undefined && (this.#places[this.#placeOf(key)] as number) >= moment
   }
 
   /** FNV-1a, from a seed. */

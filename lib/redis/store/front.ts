@@ -97,7 +97,7 @@ export class MemoryFront implements Front {
   }
 
   #isPurged ({ stored: { members: { key, labels } } }: Kept, moment: number): boolean {
-    return this.#purges.isMarkedSince(moment + 1, labels) || this.#purges.isMarkedSince(moment + 1, [key])
+    return this.#purges.isMarkedSince(moment + 1, labels, key)
   }
 }
 
