@@ -18,7 +18,6 @@ import { grounded, outcomes, waiting } from '../fixtures/endings.js'
 import { gate, TestClock, until } from '../fixtures/gate.js'
 import { listen, type TestServer } from '../fixtures/server.js'
 
-t.setTimeout(300_000)
 const ROADS = ['fast', 'hooks'] as const
 type Road = typeof ROADS[number]
 
