@@ -1,10 +1,13 @@
 // @ts-check
 /** All that is measured. */
 import { bypass } from './cases/bypass.js'
+import { functions } from './cases/functions.js'
 import { hit, hooks } from './cases/hit.js'
 import { follower, leader } from './cases/memory.js'
+import { entries, flights, misses } from './cases/scale.js'
 import { storms } from './cases/storm.js'
 import { unique, work } from './cases/unique.js'
+import { zipf } from './cases/zipf.js'
 
 /**
  * @typedef {object} Case
@@ -15,4 +18,4 @@ import { unique, work } from './cases/unique.js'
  */
 
 /** @type {readonly Case[]} */
-export const cases = [hit, hooks, unique, work, bypass, ...storms, follower, leader]
+export const cases = [hit, hooks, unique, work, bypass, ...storms, follower, leader, flights, entries, misses, functions, zipf]

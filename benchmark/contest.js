@@ -27,7 +27,7 @@ import { load, serve } from './lab.js'
 
 /**
  * @typedef {import('./lab.js').Entrant & {
- *   prepare?: (server: import('./lab.js').Server, load: import('./process.js').Child) => Promise<void>,
+ *   prepare?: (server: import('./lab.js').Server, load: import('./process.js').Child, quick: boolean) => Promise<void>,
  *   during?: (server: import('./lab.js').Server) => () => void
  * }} Contestant `during` begins something that goes on beside the load, and returns what ends it
  */
@@ -70,10 +70,10 @@ async function sample (clients, server, asked, limits) {
 /**
  * @param {Array<[string, Contestant]>} contestants
  * @param {Asked} asked
- * @param {Required<Pick<Contest, 'rounds' | 'milliseconds' | 'warmUp'>>} limits
+ * @param {Required<Pick<Contest, 'rounds' | 'milliseconds' | 'warmUp'>> & { quick: boolean }} limits
  * @returns {Promise<Round[]>}
  */
-async function heat (contestants, asked, { rounds, milliseconds, warmUp }) {
+async function heat (contestants, asked, { quick, rounds, milliseconds, warmUp }) {
   const clients = await load()
   /** @type {Array<[string, import('./lab.js').Server]>} */
   const servers = []
@@ -84,7 +84,7 @@ async function heat (contestants, asked, { rounds, milliseconds, warmUp }) {
       const server = await serve(contestant)
       endings.push(() => server.stop())
       servers.push([name, server])
-      await contestant.prepare?.(server, clients)
+      await contestant.prepare?.(server, clients, quick)
       await sample(clients, server, asked, { ...WARM_UP, requests: warmUp })
       const end = contestant.during?.(server)
       if (end !== undefined) endings.push(end)
@@ -115,7 +115,7 @@ export async function hold ({ contestants, asked, heats = 2, rounds = 10, millis
   /** @type {Round[]} */
   const all = []
   const present = Object.entries(contestants).filter(([, { needs }]) => has(needs))
-  for (let count = 0; count < limits.heats; count++) all.push(...await heat(present, asked, limits))
+  for (let count = 0; count < limits.heats; count++) all.push(...await heat(present, asked, { ...limits, quick }))
   return all
 }
 

@@ -42,7 +42,7 @@ export class Server {
   }
 
   /**
-   * @param {{ collect?: boolean, ask?: string }} [question]
+   * @param {import('./servers/announce.js').Question} [question]
    * @returns {Promise<Figures>}
    */
   async figures (question = {}) {
@@ -68,6 +68,18 @@ export async function serve ({ module = 'servers/fastify.js', flags = [], option
 /** @returns {Promise<Child>} */
 export async function load () {
   const child = new Child('load/load.js', LOAD)
+  await child.answer()
+  return child
+}
+
+/**
+ * A process that calls functions, where servers are.
+ *
+ * @param {string} through
+ * @returns {Promise<Child>}
+ */
+export async function caller (through) {
+  const child = new Child('servers/caller.js', SERVERS, through)
   await child.answer()
   return child
 }

@@ -73,11 +73,6 @@ export class Client {
     if (all.startsWith('200', 9)) this.#onAnswer()
     else this.#onError(new Error(all.slice(0, head)))
   }
-
-  destroy () {
-    this.#onError = () => {}
-    this.#socket.destroy()
-  }
 }
 
 /** @type {Map<string, Client[]>} */
@@ -88,19 +83,13 @@ const connections = new Map()
  *
  * @param {string} origin
  * @param {number} count
+ * @param {string} [purpose] for which they are: those that wait for an answer are of no use for another one
  * @returns {Client[]}
  */
-export function connect (origin, count) {
-  let clients = connections.get(origin)
-  if (clients === undefined) connections.set(origin, clients = [])
+export function connect (origin, count, purpose = 'rounds') {
+  const name = `${purpose} ${origin}`
+  let clients = connections.get(name)
+  if (clients === undefined) connections.set(name, clients = [])
   while (clients.length < count) clients.push(new Client(origin))
   return clients.slice(0, count)
-}
-
-/** @param {readonly string[]} origins */
-export function close (origins) {
-  for (const origin of origins) {
-    for (const client of connections.get(origin) ?? []) client.destroy()
-    connections.delete(origin)
-  }
 }

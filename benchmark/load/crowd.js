@@ -39,12 +39,13 @@ const now = () => Number(process.hrtime.bigint()) / 1e6
 /**
  * @param {string} origin
  * @param {number} count
+ * @param {string} [purpose]
  */
-async function connected (origin, count) {
+async function connected (origin, count, purpose) {
   /** @type {import('./client.js').Client[]} */
   let clients = []
   while (clients.length < count) {
-    clients = connect(origin, Math.min(count, clients.length + AT_ONCE))
+    clients = connect(origin, Math.min(count, clients.length + AT_ONCE), purpose)
     await Promise.all(clients.map(client => client.connected()))
   }
   return clients
@@ -82,7 +83,7 @@ const parked = new Map()
 
 /** @param {Parking} parking */
 export async function park ({ origin, path, keys, clients: count, each }) {
-  const clients = await connected(origin, count)
+  const clients = await connected(origin, count, 'parked')
   const next = paths(path, keys)
   if (each > 1) {
     for (const client of clients) client.ask(Array.from({ length: each }, next))

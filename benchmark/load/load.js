@@ -6,7 +6,7 @@
  * It never sleeps while a round lasts: to wake the process that waits for a response is work of the kernel's that it does in the
  * server's time, and more often for a server that is slower.
  */
-import { close, connect } from './client.js'
+import { connect } from './client.js'
 import { park, released, storm } from './crowd.js'
 import { paths } from './paths.js'
 
@@ -70,7 +70,7 @@ async function run (round) {
   return { requests: latencies.length, milliseconds, p99: latencies[Math.ceil(latencies.length * 0.99) - 1] ?? NaN }
 }
 
-/** @typedef {{ storm: import('./crowd.js').Storm } | { park: import('./crowd.js').Parking } | { released: string } | { close: string[] }} Crowd */
+/** @typedef {{ storm: import('./crowd.js').Storm } | { park: import('./crowd.js').Parking } | { released: string }} Crowd */
 
 /**
  * @param {Round | Crowd} message
@@ -80,7 +80,6 @@ async function answer (message) {
   if ('storm' in message) return await storm(message.storm)
   if ('park' in message) await park(message.park)
   else if ('released' in message) await released(message.released)
-  else if ('close' in message) close(message.close)
   else return await run(message)
   return {}
 }

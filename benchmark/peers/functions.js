@@ -6,7 +6,7 @@
 /**
  * @param {Name} name
  * @param {import('../servers/functions.js').Work} work
- * @param {boolean} keeps its results are cached for an hour, else for no longer than their run takes, or as short as the package can
+ * @param {boolean} keeps its results are cached for an hour, else not at all, or as short as the package can
  * @returns {Promise<import('../servers/functions.js').Work>}
  */
 export async function peerFunction (name, work, keeps) {
@@ -21,7 +21,8 @@ export async function peerFunction (name, work, keeps) {
       const { memoryDriver } = await import(`${name}/drivers/memory`)
       const store = peer.bentostore().useL1Layer(memoryDriver({ maxItems: 20_000 }))
       const bento = new peer.BentoCache({ default: 'memory', stores: { memory: store } })
-      return id => bento.getOrSet({ key: id, ttl: keeps ? '1h' : 1, factory: async () => await work(id) })
+      // Those that wait look in the cache when the run has ended, and run again if they find nothing.
+      return id => bento.getOrSet({ key: id, ttl: keeps ? '1h' : '10ms', factory: async () => await work(id) })
     }
     case 'ocache':
       return peer.defineCachedFunction(work, { maxAge: keeps ? 3600 : 0, swr: false, name: 'work', getKey: (/** @type {string} */ id) => id })

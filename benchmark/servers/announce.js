@@ -13,6 +13,13 @@
  * @property {number} collections of garbage since the start
  */
 
+/**
+ * @typedef {object} Question for the figures
+ * @property {boolean} [collect] what nobody needs is collected first
+ * @property {string} [ask] for something to be done first
+ * @property {number} [number] for that
+ */
+
 /** What the server counts. */
 export const counts = { runs: 0, requests: 0, ended: 0, collections: 0 }
 
@@ -47,14 +54,14 @@ async function figures (collect) {
 
 /**
  * @param {number} port
- * @param {(ask: string) => void | Promise<void>} [asked] told of what its parent asks for besides figures
+ * @param {(ask: string, number: number) => void} [asked] told of what its parent asks for besides figures
  */
 export function announce (port, asked) {
   process.on('disconnect', () => process.exit())
   process.on('message', async message => {
-    const { collect = false, ask } = /** @type {{ collect?: boolean, ask?: string }} */ (message)
+    const { collect = false, ask, number = 0 } = /** @type {Question} */ (message)
     try {
-      if (ask !== undefined) await asked?.(ask)
+      if (ask !== undefined) asked?.(ask, number)
       process.send?.(await figures(collect))
     } catch (error) {
       process.send?.({ error: String(error) })

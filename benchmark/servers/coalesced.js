@@ -23,9 +23,13 @@ function lonely () {
   }
 }
 
-/** @param {number} entries */
-function filled (entries) {
-  const store = memoryStore({ maxEntries: ROOM.entries, maxBytes: ROOM.bytes })
+/**
+ * Puts entries in a store, which nobody asks for.
+ *
+ * @param {import('fastify-coalesce').MemoryStore} store
+ * @param {number} entries
+ */
+function fill (store, entries) {
   const now = performance.now()
   for (let entry = 0; entry < entries; entry++) {
     const key = `GET http://127.0.0.1/filler/${entry}`
@@ -42,7 +46,7 @@ function filled (entries) {
       value: { entry }
     }, 3_600_000)
   }
-  return store
+  if (store.size.entries !== entries) throw new Error(`the store holds ${store.size.entries} entries`)
 }
 
 /** @param {import('fastify').FastifyInstance} app */
@@ -68,15 +72,18 @@ export async function refresh (app) {
 /**
  * @param {import('fastify').FastifyInstance} app
  * @param {import('./fastify.js').Options} options
+ * @returns {Promise<(entries: number) => void>} fills its cache
  */
-export async function withCoalesce (app, { besides, entries }) {
+export async function withCoalesce (app, { besides, roomy }) {
+  const store = roomy === true ? memoryStore({ maxEntries: ROOM.entries, maxBytes: ROOM.bytes }) : memoryStore()
   await app.register(coalesce, {
     metrics: true,
     maxFlights: ROOM.flights,
     maxWaiters: ROOM.waiters,
-    ...(entries === undefined ? {} : { store: filled(entries) }),
+    store,
     ...(besides === 'page' ? { dashboard: { public: true } } : {}),
     ...(besides === 'coordinator' ? { coordinator: lonely() } : {})
   })
   if (besides === 'refreshes') withRefreshes(app)
+  return entries => { fill(store, entries) }
 }

@@ -21,7 +21,7 @@ import { wrapped } from './functions.js'
  * @property {boolean} [hooks] with hooks of helmet, cors and etag
  * @property {'refreshes' | 'page' | 'coordinator'} [besides] background refreshes have run; there is the live page; there is a coordinator
  * @property {import('./functions.js').Name} [inHandler] what the handlers call their functions through
- * @property {number} [entries] how many other entries the cache holds; it has room for two million
+ * @property {boolean} [roomy] the cache has room for two million entries
  * @property {boolean} [collections] collections of garbage that nobody asked for are counted
  * @property {number} [turns] of a loop that take 50 µs
  */
@@ -34,7 +34,7 @@ if (options.hooks === true) {
   await app.register(import('@fastify/helmet'))
   await app.register(import('@fastify/cors'), { origin: 'https://app.test' })
 }
-if (options.plugin !== 'none') await withCoalesce(app, options)
+const fill = options.plugin === 'none' ? () => {} : await withCoalesce(app, options)
 if (options.hooks === true) await app.register(import('@fastify/etag'))
 
 let gate = newGate()
@@ -101,8 +101,9 @@ await app.ready()
 if (options.besides === 'refreshes') await refresh(app)
 // A thousand clients connect at once, and those that Node's 511 places do not hold would try again after seconds.
 await app.listen({ host: '127.0.0.1', port: 0, backlog: 4096 })
-announce(/** @type {import('node:net').AddressInfo} */ (app.server.address()).port, ask => {
+announce(/** @type {import('node:net').AddressInfo} */ (app.server.address()).port, (ask, number) => {
   if (ask === 'count') app.server.on('request', () => { counts.requests++ })
+  if (ask === 'fill') fill(number)
   if (ask === 'open') {
     gate.resolve()
     gate = newGate()
