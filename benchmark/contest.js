@@ -44,7 +44,7 @@ import { load, serve } from './lab.js'
 
 /** @typedef {Record<string, Sample>} Round neighbours, by the name of the server */
 
-const WARM_UP = { requests: 30_000, milliseconds: 2500 }
+const WARM_UP = { requests: 20_000, milliseconds: 2000 }
 const QUICK = { heats: 1, rounds: 2, milliseconds: 60, warmUp: 300 }
 
 /**
@@ -110,7 +110,7 @@ async function heat (contestants, asked, { quick, rounds, milliseconds, warmUp }
  * @param {import('./lab.js').Lab} lab
  * @returns {Promise<Round[]>}
  */
-export async function hold ({ contestants, asked, heats = 2, rounds = 10, milliseconds = 200, warmUp = WARM_UP.requests }, { quick, has }) {
+export async function hold ({ contestants, asked, heats = 2, rounds = 8, milliseconds = 150, warmUp = WARM_UP.requests }, { quick, has }) {
   const limits = quick ? QUICK : { heats, rounds, milliseconds, warmUp }
   /** @type {Round[]} */
   const all = []

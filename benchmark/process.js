@@ -13,7 +13,7 @@ export const unpinned = availableParallelism() < 2
   ? 'there is one core only'
   : spawnSync('taskset', ['-c', '0,1', 'true']).status === 0 ? undefined : 'taskset is missing, or may not pin to cores 0 and 1'
 
-const PATIENCE = 60_000
+const PATIENCE = 180_000
 
 /** A module of this folder, in a process. */
 export class Child {

@@ -10,21 +10,23 @@
  */
 function figure (value) {
   const size = Math.abs(value)
-  return value.toLocaleString('en', { maximumFractionDigits: size >= 100 ? 0 : size >= 10 ? 1 : 2, minimumFractionDigits: size >= 100 ? 0 : size >= 10 ? 1 : 2 })
+  const digits = size >= 100 ? 0 : size >= 10 ? 1 : 2
+  return value.toLocaleString('en', { maximumFractionDigits: digits, minimumFractionDigits: digits })
 }
 
+/** @type {(value: number) => string} */
+const ratioText = value => value.toFixed(value < 10 ? 2 : 1)
+
 /** @param {Result} result */
-function cells ({ name, ours, base, unit, medians, figure: kind, ratio, difference, quartiles, target, result }) {
-  /** @type {(value: number) => string} */
-  const counted = kind === 'ratio' ? value => value.toFixed(value < 10 ? 3 : 1) : figure
+function cells ({ name, unit, medians, figure: kind, ratio, difference, quartiles, target, result }) {
+  const text = kind === 'ratio' ? ratioText : figure
   const counts = kind === 'ratio' ? ratio : difference
   return {
     name,
-    servers: `${ours} / ${base}`,
     measured: `${figure(medians.ours)} / ${figure(medians.base)} ${unit}`,
-    figure: kind === 'difference' && counts > 0 ? `+${counted(counts)}` : counted(counts),
-    quartiles: quartiles.figure.map(counted).join(' to '),
-    target: target === null ? '' : target,
+    figure: kind === 'difference' && counts > 0 ? `+${text(counts)}` : text(counts),
+    quartiles: quartiles.figure.map(text).join(' to '),
+    target: target ?? '',
     result: result ?? ''
   }
 }
@@ -34,7 +36,7 @@ function cells ({ name, ours, base, unit, medians, figure: kind, ratio, differen
  * @returns {string}
  */
 export function table (cases) {
-  const headings = { name: 'row', servers: 'what / against', measured: 'medians', figure: 'figure', quartiles: 'quartiles', target: 'target', result: '' }
+  const headings = { name: 'row', measured: 'medians', figure: 'ratio', quartiles: 'quartiles', target: 'target', result: '' }
   const rows = [headings, ...cases.flatMap(({ rows }) => rows.map(cells))]
   const columns = /** @type {Array<keyof typeof headings>} */ (Object.keys(headings))
   const widths = columns.map(column => Math.max(...rows.map(row => row[column].length)))
@@ -48,15 +50,15 @@ export function table (cases) {
  */
 export function markdown (cases) {
   return [
-    '| row | what / against | medians | ratio | quartiles | target |',
+    '| case | row | medians | ratio, or difference | quartiles | target |',
     '| --- | --- | --- | --- | --- | --- |',
-    ...cases.flatMap(({ rows }) => rows.map(cells)).map(({ name, servers, measured, figure, quartiles, target, result }) =>
-      `| ${name} | ${servers} | ${measured} | ${result === 'missed' ? figure : `**${figure}**`} | ${quartiles} | ${[target, result].join(' ').trim()} |`),
+    ...cases.flatMap(({ name: word, rows }) => rows.map(cells).map(({ name, measured, figure, quartiles, target, result }) =>
+      `| \`${word}\` | ${name} | ${measured} | **${figure}** | ${quartiles} | ${result === '' ? '' : `${target}: ${result}`} |`)),
     ...notesOf(cases).map(note => `\n${note}`)
-  ].join('\n').replaceAll('>=', '≥').replaceAll('<=', '≤').replaceAll(' us ', ' µs ')
+  ].join('\n').replaceAll('>=', '≥').replaceAll('<=', '≤').replace(/\bus\b/g, 'µs')
 }
 
 /** @param {readonly Measured[]} cases */
 function notesOf (cases) {
-  return cases.flatMap(({ name, notes }) => [...new Set(notes)].map(note => `${name}: ${note}`))
+  return cases.flatMap(({ name, notes }) => notes.map(note => `${name}: ${note}`))
 }

@@ -7,7 +7,7 @@ import { promisify } from 'node:util'
 import t from 'tap'
 
 // Seconds on a machine that has nothing else to do.
-t.setTimeout(120_000)
+t.setTimeout(300_000)
 
 const program = fileURLToPath(new URL('../benchmark/run.js', import.meta.url))
 const execute = promisify(execFile)

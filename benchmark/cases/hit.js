@@ -16,6 +16,7 @@ export const hit = contestOf({
     nginx: { module: 'peers/proxy.js', options: { proxy: 'nginx' }, needs: 'nginx' }
   },
   asked,
+  rounds: 12,
   rows: [
     { name: 'hit, against raw node:http', ours: 'cached', base: 'raw node:http', target: atLeast(0.92) },
     { name: 'hit, against bare Fastify', ours: 'cached', base: 'bare Fastify', target: atLeast(1.2) },
@@ -32,5 +33,5 @@ export const hooks = contestOf({
     'the same app, uncached': { options: { plugin: 'none', hooks: true } }
   },
   asked,
-  rows: [{ name: 'hit with helmet, cors and etag', ours: 'cached', base: 'the same app, uncached', target: atLeast(1.15) }]
+  rows: [{ name: 'hit with helmet, cors and etag, against the same app, uncached', ours: 'cached', base: 'the same app, uncached', target: atLeast(1.15) }]
 })

@@ -15,8 +15,8 @@ export const unique = contestOf({
   asked: { path: '/instant/', keys: 'unique', clients: 64 },
   heats: 3,
   rows: [
-    { name: 'unique keys, empty handler', ours: 'coalesced', base: 'bare Fastify', target: atLeast(0.92) },
-    { name: 'unique keys, empty handler: CPU', ours: 'coalesced', base: 'bare Fastify', by: 'cpu' }
+    { name: 'unique keys, empty handler, against bare Fastify', ours: 'coalesced', base: 'bare Fastify', target: atLeast(0.92) },
+    { name: 'unique keys, empty handler, against bare Fastify: CPU', ours: 'coalesced', base: 'bare Fastify', by: 'cpu' }
   ]
 })
 
@@ -25,5 +25,5 @@ export const work = contestOf({
   what: 'unique keys, metrics on, a handler of 50 us of CPU, 64 clients',
   contestants,
   asked: { path: '/work50/', keys: 'unique', clients: 64 },
-  rows: [{ name: 'unique keys, 50 us handler', ours: 'coalesced', base: 'bare Fastify', target: atLeast(0.97) }]
+  rows: [{ name: 'unique keys, 50 us handler, against bare Fastify', ours: 'coalesced', base: 'bare Fastify', target: atLeast(0.97) }]
 })

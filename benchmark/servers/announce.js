@@ -57,6 +57,7 @@ async function figures (collect) {
  * @param {(ask: string, number: number) => void} [asked] told of what its parent asks for besides figures
  */
 export function announce (port, asked) {
+  if (!process.connected) process.exit()
   process.on('disconnect', () => process.exit())
   process.on('message', async message => {
     const { collect = false, ask, number = 0 } = /** @type {Question} */ (message)
