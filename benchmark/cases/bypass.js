@@ -32,8 +32,7 @@ export const bypass = contestOf({
   what: 'a route that is not coalesced, in an app with the plugin, 64 clients',
   contestants,
   asked: { path: '/instant/', keys: 'unique', clients: 64 },
-  heats: 3,
-  rounds: 5,
+  rounds: 6,
   rows: [
     { name: 'route not coalesced, against bare Fastify', ours: 'plugin', base: 'bare Fastify', target: atLeast(0.98) },
     { name: 'route not coalesced, after background refreshes, against bare Fastify', ours: 'after refreshes', base: 'bare Fastify', target: atLeast(0.98) },

@@ -17,13 +17,12 @@ const ROOMY = ['--min-semi-space-size=256', '--max-semi-space-size=256']
  * @param {import('../rows.js').Row} definition.row
  * @param {string[]} definition.flags
  * @param {object} [definition.options] of both servers
- * @param {number} definition.heats
  * @param {number} definition.rounds
  * @param {(lab: Lab, server: Server, clients: Child) => Promise<void>} definition.warmUp
  * @param {(lab: Lab, server: Server, clients: Child) => Promise<number>} definition.probe gives bytes a request
  * @returns {import('../cases.js').Case}
  */
-function memoryCase ({ name, what, row, flags, options, heats, rounds, warmUp, probe }) {
+function memoryCase ({ name, what, row, flags, options, rounds, warmUp, probe }) {
   /**
    * @param {Lab} lab
    * @param {'coalesced' | 'none'} plugin
@@ -47,14 +46,9 @@ function memoryCase ({ name, what, row, flags, options, heats, rounds, warmUp, p
     what,
     rows: [row],
     async measure (lab) {
-      /** @type {import('../rows.js').Pair[]} */
-      const pairs = []
-      for (let heat = 0; heat < (lab.quick ? 1 : heats); heat++) {
-        const ours = await measureOne(lab, 'coalesced')
-        const base = await measureOne(lab, 'none')
-        pairs.push(...ours.map((value, place) => ({ ours: value, base: /** @type {number} */ (base[place]) })))
-      }
-      return new Map([[row.name, pairs]])
+      const ours = await measureOne(lab, 'coalesced')
+      const base = await measureOne(lab, 'none')
+      return new Map([[row.name, ours.map((value, place) => ({ ours: value, base: /** @type {number} */ (base[place]) }))]])
     }
   }
 }
@@ -77,8 +71,7 @@ export const follower = memoryCase({
   what: '5,000 requests wait for one run; in bare Fastify each waits in its handler',
   row: { name: 'memory of a parked follower, above bare Fastify', unit: 'bytes', ours: 'coalesced', base: 'bare Fastify', figure: 'difference', target: atMost(300) },
   flags: ['--expose-gc'],
-  heats: 2,
-  rounds: 2,
+  rounds: 3,
   async warmUp (lab, server, clients) {
     await server.figures({ ask: 'count' })
     await parked(lab, server, clients)
@@ -92,10 +85,9 @@ export const leader = memoryCase({
   row: { name: 'garbage of a leader, above bare Fastify', unit: 'bytes', ours: 'coalesced', base: 'bare Fastify', figure: 'difference', target: atMost(1200) },
   flags: ['--expose-gc', ...ROOMY],
   options: { collections: true },
-  heats: 2,
-  rounds: 5,
+  rounds: 4,
   async warmUp ({ quick }, { origin }, clients) {
-    await clients.ask({ origin, path: '/instant/', keys: 'unique', clients: 16, milliseconds: 4000, requests: quick ? 500 : 40_000 })
+    await clients.ask({ origin, path: '/instant/', keys: 'unique', clients: 16, milliseconds: 4000, requests: quick ? 500 : 20_000 })
   },
   async probe ({ quick }, server, clients) {
     const before = await server.figures({ collect: true })

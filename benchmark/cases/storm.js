@@ -125,5 +125,5 @@ function storm (clients, { heats, rounds, peers }) {
 export const storms = [
   storm(500, { heats: 2, rounds: 12, peers: true }),
   storm(2000, { heats: 2, rounds: 10, peers: true }),
-  storm(10_000, { heats: 2, rounds: 4, peers: false })
+  storm(10_000, { heats: 2, rounds: 3, peers: false })
 ]
