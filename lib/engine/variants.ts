@@ -101,7 +101,7 @@ export class Variants {
 
   /** Whether variants of a key are told apart, or of no key can be for now. */
   hasNames (key: string): boolean {
-    return this.#anyOverflowed || (this.#known !== undefined && this.namesOf(key).length > 0)
+    return this.#anyOverflowed || this.#isKnown(key)
   }
 
   /** The place of a run among those of its key; undefined if that has no variants. */
@@ -118,9 +118,17 @@ export class Variants {
    */
   learn (participant: Varied, varies: readonly string[], landed = false): boolean {
     if (this.hasOverflowed(participant)) return false
+    return (varies.length === 0 && !this.#isKnown(participant.key)) || this.#learn(participant, varies, landed)
+  }
+
+  /** Whether names of a key are known. */
+  #isKnown (key: string): boolean {
+    return this.#known !== undefined && this.namesOf(key).length > 0
+  }
+
+  #learn (participant: Varied, varies: readonly string[], landed: boolean): boolean {
     const known = this.#known?.get(participant.key)
     const names = known?.names ?? NO_NAMES
-    if (names.length === 0 && varies.length === 0) return true
     const forgets = known !== undefined && landed && grewIdle(known, varies)
     const stay = forgets ? names.filter((_, index) => known.idle[index] as number < IDLE) : names
     const added = varies.filter(name => !stay.includes(name))
