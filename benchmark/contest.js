@@ -101,7 +101,7 @@ async function heat (contestants, asked, { quick, rounds, milliseconds, warmUp }
     }
     return all
   } finally {
-    for (const end of endings) end()
+    for (const end of endings.toReversed()) end()
   }
 }
 

@@ -11,11 +11,20 @@ const POLL = 1000
  * @param {import('../lab.js').Server} server
  */
 function poll ({ origin }) {
+  const end = new AbortController()
+  const { signal } = end
   const timer = setInterval(async () => {
-    const { status } = await fetch(`${origin}/coalesce/state`)
-    if (status !== 200) throw new Error(`the live page answers ${status}`)
+    try {
+      const { status } = await fetch(`${origin}/coalesce/state`, { signal })
+      if (status !== 200) throw new Error(`the live page answers ${status}`)
+    } catch (error) {
+      if (!signal.aborted) throw error
+    }
   }, POLL)
-  return () => { clearInterval(timer) }
+  return () => {
+    clearInterval(timer)
+    end.abort()
+  }
 }
 
 /** @type {Record<string, import('../contest.js').Contestant>} */

@@ -2,6 +2,7 @@
 /** What rows need that is no devDependency, and how it is installed. */
 import { spawnSync } from 'node:child_process'
 import { existsSync, readFileSync } from 'node:fs'
+import { env } from './programs.js'
 
 /** @type {(name: string) => string} */
 const debian = name => `apt-get install -y --no-install-recommends ${name}`
@@ -21,7 +22,7 @@ const PEERS = {
  * @param {string} argument
  */
 function program (name, argument) {
-  const { status, stdout, stderr } = spawnSync(name, [argument], { encoding: 'utf8' })
+  const { status, stdout, stderr } = spawnSync(name, [argument], { encoding: 'utf8', env })
   return status === 0 ? /\d+(?:\.\d+)+/.exec(stdout + stderr)?.[0] ?? 'of an unknown version' : undefined
 }
 

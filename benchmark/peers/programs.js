@@ -2,6 +2,9 @@
 /** How Varnish and nginx are started: as caches that have one request fetch what many ask for. */
 import { join } from 'node:path'
 
+/** Where programs are: Debian has these in folders that only root looks in. */
+export const env = { ...process.env, PATH: `${process.env.PATH ?? ''}:/usr/local/sbin:/usr/sbin` }
+
 /**
  * @typedef {object} Place
  * @property {string} folder of its own

@@ -14,7 +14,7 @@ import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { announce, counts, runEnds } from '../servers/announce.js'
 import { record } from '../work.js'
-import { nginx, varnishd } from './programs.js'
+import { env, nginx, varnishd } from './programs.js'
 
 /** How long a program may take until it answers. */
 const PATIENCE = 20_000
@@ -69,7 +69,7 @@ chmodSync(folder, 0o755)
 const port = await freePort()
 const { program, args, configuration } = { nginx, varnishd }[proxy]({ folder, port, origin: await listen(origin) })
 writeFileSync(join(folder, 'configuration'), configuration)
-const child = spawn(program, args, { stdio: ['ignore', 'ignore', 'pipe'] })
+const child = spawn(program, args, { env, stdio: ['ignore', 'ignore', 'pipe'] })
 /** What it says, which matters if it ends. */
 let said = ''
 child.stderr.setEncoding('utf8').on('data', text => { said = (said + text).slice(-4000) })
