@@ -48,26 +48,32 @@ export interface Runner {
 
 /** The reads of one run. */
 export class Reads implements ReadObserver {
-  /** Whether all headers were read at once. Then it is unknown on which the response depends. */
-  all = false
   /** Whether the watch is on. */
   on = false
-  /** Whether reads do not count just now. */
-  protected aside = false
-  /** The request that runs; undefined until it does. */
-  runner: Runner | undefined
-  /** Called when a name is first read, or all are, before the reader has the value. */
-  onRead: (() => void) | undefined
-  /** How many names were read before the handler. */
-  protected early = 0
-  private noted: Set<string> | undefined
   private readonly raw: WatchedRequest
-  protected headers: IncomingHttpHeaders | undefined
-  private rawHeaders: string[] | undefined
-  private watchedHeaders: IncomingHttpHeaders | undefined
-  private watchedRawHeaders: string[] | undefined
-  private distinct: object | undefined
-  private watchedDistinct: object | undefined
+  protected headers: IncomingHttpHeaders | undefined = undefined
+  private rawHeaders: string[] | undefined = undefined
+  private watchedHeaders: IncomingHttpHeaders | undefined = undefined
+  private watchedRawHeaders: string[] | undefined = undefined
+  // What few runs have stands on the prototype: the others have no room for it.
+  /** Whether all headers were read at once. Then it is unknown on which the response depends. */
+  declare all: boolean
+  /** Whether reads do not count just now. */
+  declare protected aside: boolean
+  /** The request that runs; undefined until it does. */
+  runner: Runner | undefined = undefined
+  /** Called when a name is first read, or all are, before the reader has the value. */
+  declare onRead: (() => void) | undefined
+  /** How many names were read before the handler. */
+  declare protected early: number
+  declare private noted: Set<string> | undefined
+  declare private distinct: object | undefined
+  declare private watchedDistinct: object | undefined
+
+  static {
+    const no = { onRead: undefined, noted: undefined, distinct: undefined, watchedDistinct: undefined }
+    Object.assign(this.prototype, { ...no, all: false, aside: false, early: 0 })
+  }
 
   /** Puts a watch on `raw`. */
   constructor (raw: WatchedRequest) {

@@ -33,9 +33,14 @@ export class Dependencies {
   readonly #observer: SocketObserver
   /** All observers of the client's connection. */
   readonly #observers: SocketObservers
-  #declared: Set<string> | undefined
-  #malformed: 'vary-any' | 'vary-malformed' | undefined
-  #onMore: (() => void) | undefined
+  // What few runs have stands on the prototype: the others have no room for it.
+  declare private declared: Set<string> | undefined
+  declare private malformed: 'vary-any' | 'vary-malformed' | undefined
+  declare private onMore: (() => void) | undefined
+
+  static {
+    Object.assign(this.prototype, { declared: undefined, malformed: undefined, onMore: undefined })
+  }
 
   /** @param observer told of reads of the connection */
   constructor (request: FastifyRequest, settings: RouteSettings, observer: SocketObserver) {
@@ -48,14 +53,14 @@ export class Dependencies {
 
   /** Stops tracking: later reads are not the handler's. */
   stop (): void {
-    this.#onMore = undefined
+    if (this.onMore !== undefined) this.onMore = undefined
     this.reads?.stop()
     unwatchSocket(this.#observers, this.#observer)
   }
 
   /** Tracks again, and calls `onMore` after each further read or declaration, until `stop`. */
   follow (onMore: () => void): void {
-    this.#onMore = onMore
+    this.onMore = onMore
     if (this.reads === undefined) return
     this.reads.onRead = onMore
     this.reads.start()
@@ -63,21 +68,21 @@ export class Dependencies {
 
   /** Why it cannot be known what the response depends on; undefined if it can. */
   get unknownReason (): UnknownReason | undefined {
-    return this.#malformed ?? (this.reads?.all === true ? 'reads-all-headers' : undefined)
+    return this.malformed ?? (this.reads?.all === true ? 'reads-all-headers' : undefined)
   }
 
   /** Declares what the response depends on, in the words of Vary. */
   declare (names: readonly string[]): void {
     const declared = parseVary(names)
-    if (typeof declared === 'string') this.#malformed = declared
-    else this.#declared = new Set([...this.#declared ?? NO_NAMES, ...declared])
-    this.#onMore?.()
+    if (typeof declared === 'string') this.malformed = declared
+    else this.declared = new Set([...this.declared ?? NO_NAMES, ...declared])
+    this.onMore?.()
   }
 
   /** Where it was learned that the response depends on a name; undefined: its Vary says so. */
   sourceOf (name: string): 'hook' | 'handler' | 'varyOn' | undefined {
     const header = headerOfName(name)
-    return this.reads?.when(name) ?? this.reads?.when(header) ?? (this.#declared?.has(header) === true ? 'varyOn' : undefined)
+    return this.reads?.when(name) ?? this.reads?.when(header) ?? (this.declared?.has(header) === true ? 'varyOn' : undefined)
   }
 
   /**
@@ -89,13 +94,13 @@ export class Dependencies {
   names (vary: readonly string[], conditions?: ConditionSource): readonly string[] {
     const { learnVary } = this.#settings
     const reads = this.reads?.names
-    if (vary.length === 0 && this.#declared === undefined && (reads === undefined || reads.size === 0)) return NO_NAMES
+    if (vary.length === 0 && this.declared === undefined && (reads === undefined || reads.size === 0)) return NO_NAMES
     const ignored = learnVary === false ? NO_NAMES : learnVary.ignore
     const names = new Set(vary)
     for (const name of reads ?? NO_NAMES) {
       if (conditions?.isOwnCondition(name) !== true && !isIgnored(name, ignored, this.#request)) names.add(name)
     }
-    for (const name of this.#declared ?? NO_NAMES) names.add(name)
+    for (const name of this.declared ?? NO_NAMES) names.add(name)
     return byMeaning([...names].filter(name => !keyCovers(name, this.#request, this.#settings)), vary)
   }
 }

@@ -27,15 +27,19 @@ import { LandingRun } from './landing-run.js'
 import { SharedStream } from './shared-stream.js'
 
 export class HandlerRun extends LandingRun {
-  /** Set once the handler has forwarded the request to an upstream. */
-  forwarded: Forwarded | undefined
-  /** The request's headers when the response was captured, if a hook could change them since. */
-  requestHeadersAtCapture: IncomingHttpHeaders | undefined
   /** The status that the handler answered with, before a revalidation or a fallback replaced it. */
-  status: number | undefined
-  /** A hook after the handler has failed: followers would not get its response. */
-  hookFailed = false
+  status: number | undefined = undefined
   #decided = false
+  /** Set once the handler has forwarded the request to an upstream. */
+  declare forwarded: Forwarded | undefined
+  /** The request's headers when the response was captured, if a hook could change them since. */
+  declare requestHeadersAtCapture: IncomingHttpHeaders | undefined
+  /** A hook after the handler has failed: followers would not get its response. */
+  declare hookFailed: boolean
+
+  static {
+    Object.assign(this.prototype, { forwarded: undefined, requestHeadersAtCapture: undefined, hookFailed: false })
+  }
 
   constructor (participant: AnsweredRequest) {
     super(participant)

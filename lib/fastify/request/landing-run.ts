@@ -24,24 +24,32 @@ export abstract class LandingRun implements StreamingRun {
   readonly before: Headers
   readonly dependencies: Dependencies
   protected readonly participant: AnsweredRequest
-  /** Asks whether the cached response is still good. */
-  protected readonly revalidation: Revalidation | undefined
   /** The response, once it has been captured. */
-  protected recorded: Capture | undefined
-  /** The body, if that is a stream. */
-  protected stream: SharedStream | undefined
+  protected recorded: Capture | undefined = undefined
   /** The body that others get. */
-  #body: Body | Broadcast = null
-  #tags: Set<string> | undefined
+  private body: Body | Broadcast = null
+  // What few runs have stands on the prototype: the others have no room for it.
+  /** Asks whether the cached response is still good. */
+  declare protected revalidation: Revalidation | undefined
+  /** The body, if that is a stream. */
+  declare protected stream: SharedStream | undefined
+  declare private tags: Set<string> | undefined
+
+  static {
+    Object.assign(this.prototype, { revalidation: undefined, stream: undefined, tags: undefined })
+  }
 
   constructor (participant: AnsweredRequest) {
     const { request, reply, requests, route: { settings } } = participant
     this.participant = participant
     this.before = snapshotHeaders(reply)
     // What stands in for a handler is not asked whether the handler's response is still good.
-    const mayConfirm = settings.ttl !== undefined && participant.refusal === undefined
-    if (mayConfirm) this.revalidation = Revalidation.begin(request, participant.stale, requests.guarded.now())
-    this.revalidation?.endWith(reply)
+    const mayConfirm = participant.stale !== undefined && participant.refusal === undefined
+    const revalidation = mayConfirm ? Revalidation.begin(request, participant.stale, requests.guarded.now()) : undefined
+    if (revalidation !== undefined) {
+      this.revalidation = revalidation
+      revalidation.endWith(reply)
+    }
     this.dependencies = new Dependencies(request, settings, participant)
     const { reads } = this.dependencies
     if (reads !== undefined) reads.runner = participant
@@ -54,8 +62,8 @@ export abstract class LandingRun implements StreamingRun {
 
   /** Declares what the response can be purged by. */
   tag (tags: readonly string[]): void {
-    this.#tags ??= new Set()
-    for (const tag of tags) this.#tags.add(tag)
+    this.tags ??= new Set()
+    for (const tag of tags) this.tags.add(tag)
   }
 
   /** Lets nobody join its stream any more. */
@@ -86,7 +94,7 @@ export abstract class LandingRun implements StreamingRun {
       this.markUnshareable(reason, true)
       this.stopJoining()
     } else if (live === undefined) {
-      this.#body = this.stream?.broadcast.whole() ?? body
+      this.body = this.stream?.broadcast.whole() ?? body
       conductor.land(participant, varies, failed)
     } else {
       this.#landLive(live, varies, failed)
@@ -95,7 +103,7 @@ export abstract class LandingRun implements StreamingRun {
 
   #landLive (live: SharedStream, varies: readonly string[], failed: boolean): void {
     const participant = this.participant
-    const broadcast = this.#body = live.broadcast
+    const broadcast = this.body = live.broadcast
     live.watchLateReads(varies)
     participant.conductor.land(participant, varies, failed, () => { broadcast.rest(false) })
     // It must not outgrow what is held until all followers have joined.
@@ -106,15 +114,15 @@ export abstract class LandingRun implements StreamingRun {
 
   /** The last byte of a stream is here, which others get already, or which only the cache waits for. */
   completed (): void {
-    const broadcast = this.#body
+    const broadcast = this.body
     if (!(broadcast instanceof Broadcast) || !broadcast.complete || this.dependencies.unknownReason !== undefined) return
     const participant = this.participant
     const { conductor, conductor: { variants }, route } = participant
     const { failed, vary } = this.recorded as Capture
     variants.streamed(route, this.variesOn(vary))
-    this.#body = broadcast.whole()
+    this.body = broadcast.whole()
     conductor.live.completed(participant, this.variesOn([...vary, ...variants.lateReads(route)]), failed)
-    this.#body = broadcast
+    this.body = broadcast
   }
 
   /** The response, for the cache. */
@@ -122,13 +130,13 @@ export abstract class LandingRun implements StreamingRun {
     const { status, failed } = this.recorded as Capture
     const { reply, route } = this.participant
     const headers = headersOf(reply)
-    return { status, headers, failed, tags: tagsOf(headers, route.settings, this.#tags), inherited: this.revalidation?.labels ?? NO_NAMES }
+    return { status, headers, failed, tags: tagsOf(headers, route.settings, this.tags), inherited: this.revalidation?.labels ?? NO_NAMES }
   }
 
   /** The response, for followers. */
   record (variant: Variant): Recording {
     const { status, headers } = this.recorded as Capture
-    const body = this.#body
+    const body = this.body
     const bytes = body instanceof Broadcast ? undefined : byteLength(body)
     return { status, headers, body, bytes, leaderId: this.participant.id, variant }
   }
