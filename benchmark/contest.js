@@ -44,7 +44,8 @@ import { load, serve } from './lab.js'
 
 /** @typedef {Record<string, Sample>} Round neighbours, by the name of the server */
 
-const WARM_UP = { requests: 20_000, milliseconds: 2000 }
+/** As many requests as V8 needs to have compiled what matters, or as much time as there is. */
+const WARM_UP = { requests: 40_000, milliseconds: 3000 }
 const QUICK = { heats: 1, rounds: 2, milliseconds: 60, warmUp: 300 }
 
 /**
@@ -85,9 +86,10 @@ async function heat (contestants, asked, { quick, rounds, milliseconds, warmUp }
       endings.push(() => server.stop())
       servers.push([name, server])
       await contestant.prepare?.(server, clients, quick)
-      await sample(clients, server, asked, { ...WARM_UP, requests: warmUp })
+      // Before the server is warm, since what V8 has not seen yet has it compile anew.
       const end = contestant.during?.(server)
       if (end !== undefined) endings.push(end)
+      await sample(clients, server, asked, { ...WARM_UP, requests: warmUp })
     }
     /** @type {Round[]} */
     const all = []

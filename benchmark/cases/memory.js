@@ -87,7 +87,7 @@ export const leader = memoryCase({
   options: { collections: true },
   rounds: 4,
   async warmUp ({ quick }, { origin }, clients) {
-    await clients.ask({ origin, path: '/instant/', keys: 'unique', clients: 16, milliseconds: 4000, requests: quick ? 500 : 20_000 })
+    await clients.ask({ origin, path: '/instant/', keys: 'unique', clients: 16, milliseconds: 4000, requests: quick ? 500 : 40_000 })
   },
   async probe ({ quick }, server, clients) {
     const before = await server.figures({ collect: true })

@@ -23,7 +23,8 @@ const ENTRANTS = {
   nginx: { module: 'peers/proxy.js', options: { proxy: 'nginx' }, needs: 'nginx' }
 }
 
-const WARM_UPS = 8
+/** Storms of up to a thousand, so that V8 has compiled what matters. Other programs need none. */
+const WARM_UPS = 20
 /** What a process has open besides its clients. */
 const OTHER_FILES = 100
 
@@ -66,7 +67,9 @@ async function heat ({ has }, count, { rounds, warmUps }) {
       // Each server has a load of its own: the connections to all are more than one process may have open.
       const clients = await load()
       endings.push(() => clients.stop())
-      for (let round = 0; round < warmUps; round++) await sample(clients, server, Math.min(count, 500), `/storm/warm-up-${round}`)
+      for (let round = 0; round < (entrant.needs === undefined ? warmUps : 1); round++) {
+        await sample(clients, server, Math.min(count, 1000), `/storm/warm-up-${round}`)
+      }
       // Connects all.
       await sample(clients, server, count, '/storm/warm-up')
       all.push([name, server, clients])

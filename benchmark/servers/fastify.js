@@ -97,11 +97,11 @@ if (options.collections === true) {
   }).observe({ entryTypes: ['gc'] })
 }
 
-await app.ready()
-if (options.besides === 'refreshes') await refresh(app)
 // A thousand clients connect at once, and those that Node's 511 places do not hold would try again after seconds.
 await app.listen({ host: '127.0.0.1', port: 0, backlog: 4096 })
-announce(/** @type {import('node:net').AddressInfo} */ (app.server.address()).port, (ask, number) => {
+const { port } = /** @type {import('node:net').AddressInfo} */ (app.server.address())
+if (options.besides === 'refreshes') await refresh(`http://127.0.0.1:${port}`)
+announce(port, (ask, number) => {
   if (ask === 'count') app.server.on('request', () => { counts.requests++ })
   if (ask === 'fill') fill(number)
   if (ask === 'open') {
