@@ -8,9 +8,9 @@ import { atMost } from '../rows.js'
 
 /** @type {Record<Kind, { words: string, calls: number, most: number }>} */
 const KINDS = {
-  unique: { words: 'a unique call', calls: 20_000, most: 1.5 },
-  join: { words: 'one of 100 calls that join', calls: 50_000, most: 2 },
-  hit: { words: 'a hit', calls: 50_000, most: 0.8 }
+  unique: { words: 'a unique call', calls: 10_000, most: 1.5 },
+  join: { words: 'one of 100 calls that join', calls: 20_000, most: 2 },
+  hit: { words: 'a hit', calls: 20_000, most: 0.8 }
 }
 const kinds = /** @type {Kind[]} */ (Object.keys(KINDS))
 
