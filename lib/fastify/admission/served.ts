@@ -5,7 +5,7 @@
  */
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { KeptRecording } from '../../http/recording.js'
-import { cutShort, mayBeWritten, writeWhole } from '../request/fast-lane.js'
+import { mayBeWritten, writeWhole } from '../request/fast-lane.js'
 import type { CoalescedRoute } from '../request/route.js'
 import { Hit, setStandIn } from '../request/view.js'
 
@@ -16,14 +16,9 @@ export function isServed (
   const { conductor, guarded } = route.requests
   const recording = conductor.freshFor(key, route.cache) as KeptRecording | undefined
   if (recording === undefined || recording.bytes > route.settings.maxEntryBytes || recording.variant.names.length > 0) return false
-  if (!mayBeWritten(request, reply, recording)) return false
+  if (!mayBeWritten(request, reply, recording) || !writeWhole(reply, recording, guarded.now())) return false
   const hit = new Hit(route, request)
   setStandIn(request, hit)
   conductor.hit(hit)
-  try {
-    writeWhole(reply, recording, guarded.now())
-  } catch (error) {
-    cutShort(reply, error)
-  }
   return true
 }

@@ -14,7 +14,7 @@ import { isEnded, onClose } from '../replies/queued-reply.js'
 import { holdEncodings, shareEncodings } from '../replies/shared-zlib.js'
 import { relayedOf, revive } from './relayed-stream.js'
 import { RequestFacts } from './facts.js'
-import { cutShort, mayBeWritten, writeWhole } from './fast-lane.js'
+import { mayBeWritten, writeWhole } from './fast-lane.js'
 import type { SourceEnd } from './capture.js'
 import { isAnsweredAtOnce, ParkedRun, type Resume } from './parked-handler.js'
 import { Replay, type Join } from './replay.js'
@@ -63,8 +63,8 @@ export abstract class AnsweredRequest extends RequestFacts implements Listener {
   give (recording: Recording): void {
     this.#answer(() => {
       const { reply, request, requests, route } = this
-      if (route.hasFastLane && mayBeWritten(request, reply, recording)) writeWhole(reply, recording, requests.guarded.now())
-      else this.replayOf(recording).start()
+      const isFast = route.hasFastLane && mayBeWritten(request, reply, recording)
+      if (!isFast || !writeWhole(reply, recording, requests.guarded.now())) this.replayOf(recording).start()
     })
   }
 
@@ -136,8 +136,9 @@ export abstract class AnsweredRequest extends RequestFacts implements Listener {
       if (this.reply.sent) return
       try {
         send()
-      } catch (error) {
-        cutShort(this.reply, error)
+      } catch (err) {
+        this.log.error({ err }, 'coalesce: a response could not be sent')
+        this.reply.raw.destroy()
       }
     }
     if (this.parked === undefined) answer()

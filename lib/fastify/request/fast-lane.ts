@@ -32,23 +32,22 @@ export function mayBeWritten (request: FastifyRequest, reply: FastifyReply, { bo
     ownHeadersOf(reply) !== undefined && !hasTrailers(reply) && !reply.raw.headersSent
 }
 
-/** A reply could not be sent: its client is told, and nobody else. */
-export function cutShort ({ log, raw }: FastifyReply, err: unknown): void {
-  log.error({ err }, 'coalesce: a response could not be sent')
-  raw.destroy()
-}
-
 /**
- * Writes a recording as a reply that may be one.
+ * Writes a recording as a reply that may be one. False: a header that a hook has set cannot be sent, which the other road answers with an error.
  *
  * @param now in milliseconds since 1970
  */
-export function writeWhole (reply: FastifyReply, recording: Recording, now: number): void {
+export function writeWhole (reply: FastifyReply, recording: Recording, now: number): boolean {
   const { body, bytes, status } = recording as Recording & { readonly body: string | Buffer }
   takeHead(reply, recording, now)
   const headers = ownHeadersOf(reply) as Record<string, string>
   if (Number(headers['content-length']) !== bytes) headers['content-length'] = String(bytes)
   const { raw } = reply
-  raw.writeHead(status, headers)
+  try {
+    raw.writeHead(status, headers)
+  } catch {
+    return false
+  }
   raw.end(body)
+  return true
 }
