@@ -145,6 +145,11 @@ const CASES: Record<string, Case> = {
     handler: () => 'hello',
     request: asking({ connection: 'keep-alive' })
   },
+  'a header of a hook that cannot be sent': {
+    before: app => { app.addHook('onRequest', async (request, reply) => { if (request.headers['x-break'] !== undefined) reply.header('x-broken', 'a\nb') }) },
+    handler: () => 'hello',
+    request: asking({ 'x-break': '1' })
+  },
   'a header that a hook sets past Fastify': {
     before: app => { app.addHook('onRequest', async (request, reply) => { reply.raw.setHeader('X-Past', request.id) }) },
     handler: (_request, reply) => reply.header('x-own', 'yes').send('hello')
