@@ -551,3 +551,18 @@ t.test('a route that attaches what validation finds, and has none to attach, sha
     t.equal(handler.runs, 1, path)
   }
 })
+
+t.test('hooks that come after the response see the whole query, of one that led, that followed, and that was answered from the cache', async t => {
+  const handler = held(answer)
+  const seen: unknown[] = []
+  const server = await serve(t, app => {
+    app.addHook('onResponse', async request => { seen.push([request.coalesce?.outcome, request.url, { ...queryOf(request) }]) })
+    app.get('/', on({ query: ['q'], ttl: '1m' }), handler)
+  })
+  t.same((await ask(server, handler, ['/?q=1&lang=de', '/?q=1&lang=fr'])).map(({ url }) => url), ['/?q=1', '/?q=1'])
+  await server.get('/?q=1&lang=en')
+  await until(() => seen.length === 3, 'all hooks')
+  t.same(new Set(seen), new Set([
+    ['leader', '/?q=1&lang=de', { q: '1', lang: 'de' }], ['follower', '/?q=1&lang=fr', { q: '1', lang: 'fr' }], ['hit', '/?q=1&lang=en', { q: '1', lang: 'en' }]
+  ]))
+})

@@ -13,6 +13,7 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { Recording } from '../../http/recording.js'
 import { asksForPart } from '../../http/represent.js'
+import { widen } from '../dependencies/narrowing.js'
 import { hasTrailers, ownHeadersOf } from '../internals.js'
 import type { CoalescedRoute } from './route.js'
 import { takeHead } from './take-head.js'
@@ -48,6 +49,8 @@ export function writeWhole (reply: FastifyReply, recording: Recording, now: numb
   } catch {
     return false
   }
+  // Hooks that come after the response see what the client sent.
+  widen(reply.request)
   raw.end(body)
   return true
 }
