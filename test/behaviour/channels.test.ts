@@ -146,3 +146,30 @@ t.test('who waits before its run, and for nobody else\'s, is told of in its own 
   ])
   t.strictSame(within, [ids[1], ids[3]])
 })
+
+t.test('a tracer hears of a cached response that is given at once, as its own hooks see it', async t => {
+  const heard: Message[] = []
+  hear(t, ['settle'], message => { heard.push(message) })
+  const seen: unknown[] = []
+  const requests: FastifyRequest[] = []
+  const server = await serve(t, app => {
+    app.addHook('onResponse', async request => {
+      requests.push(request)
+      const { cause, leaderId, outcome, reason, refresh, signal } = request.coalesce ?? {}
+      seen.push({ outcome, reason, cause, refresh, isLeader: leaderId === request.id, aborted: signal?.aborted })
+    })
+    app.get('/', { config: { coalesce: { ttl: '1m' } } }, async () => 'cached')
+  })
+  await server.get('/')
+  await server.get('/')
+  await until(() => seen.length === 2, 'both')
+  t.strictSame(seen, [
+    { outcome: 'leader', reason: 'shared', cause: undefined, refresh: false, isLeader: true, aborted: false },
+    { outcome: 'hit', reason: 'fresh', cause: undefined, refresh: false, isLeader: false, aborted: false }
+  ])
+  t.match(heard.map(({ id, leaderId, outcome, reason, waited }) => ({ id, leaderId, outcome, reason, waited })), [
+    { id: 'req-1', leaderId: 'req-1', outcome: 'leader', reason: 'shared', waited: 0 },
+    { id: 'req-2', leaderId: undefined, outcome: 'hit', reason: 'fresh', waited: 0 }
+  ])
+  t.equal(heard[1]?.request, requests[1])
+})

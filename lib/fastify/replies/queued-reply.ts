@@ -65,10 +65,31 @@ export function isEnded (raw: ServerResponse): boolean {
   return raw.writableEnded || (stream !== undefined && stream.writableEnded && !stream.aborted)
 }
 
+/** What is to be called when a reply closes. */
+const kClosed = Symbol('fastify-coalesce.closed')
+
+interface Watched {
+  [kClosed]?: (() => void) | Array<() => void> | undefined
+}
+
+/** The one listener of all replies, since each that Node calls once only would take a wrapper. */
+function tellClosed (this: Watched): void {
+  const closed = this[kClosed]
+  this[kClosed] = undefined
+  if (typeof closed === 'function') closed()
+  else for (const each of closed ?? []) each()
+}
+
 /** Calls `closed` when a reply closes; at once if it is already closed. */
 export function onClose (reply: FastifyReply, closed: () => void): void {
   const { raw, request } = reply
   if (streamOf(raw) === undefined) closeWithConnection(raw, request.raw.socket)
-  if (isClosed(reply)) closed()
-  else raw.once('close', closed)
+  if (isClosed(reply)) {
+    closed()
+    return
+  }
+  const watched = raw as Watched
+  const present = watched[kClosed]
+  watched[kClosed] = present === undefined ? closed : [present, closed].flat()
+  if (present === undefined) raw.on('close', tellClosed)
 }

@@ -14,7 +14,7 @@ import { isEnded, onClose } from '../replies/queued-reply.js'
 import { holdEncodings, shareEncodings } from '../replies/shared-zlib.js'
 import { relayedOf, revive } from './relayed-stream.js'
 import { RequestFacts } from './facts.js'
-import { mayBeWritten, writeWhole } from './fast-lane.js'
+import { mayBeWritten, writeBody, writeHead } from './fast-lane.js'
 import type { SourceEnd } from './capture.js'
 import { isAnsweredAtOnce, ParkedRun, type Resume } from './parked-handler.js'
 import { Replay, type Join } from './replay.js'
@@ -64,7 +64,8 @@ export abstract class AnsweredRequest extends RequestFacts implements Listener {
     this.#answer(() => {
       const { reply, request, requests, route } = this
       const isFast = route.hasFastLane && mayBeWritten(request, reply, recording)
-      if (!isFast || !writeWhole(reply, recording, requests.guarded.now())) this.replayOf(recording).start()
+      if (isFast && writeHead(reply, recording, requests.guarded.now())) writeBody(reply, recording)
+      else this.replayOf(recording).start()
     })
   }
 

@@ -34,23 +34,26 @@ export function mayBeWritten (request: FastifyRequest, reply: FastifyReply, { bo
 }
 
 /**
- * Writes a recording as a reply that may be one. False: a header that a hook has set cannot be sent, which the other road answers with an error.
+ * Writes the head of a reply that may be a recording. False: a header that a hook has set cannot be sent, which the other road answers with an
+ * error.
  *
  * @param now in milliseconds since 1970
  */
-export function writeWhole (reply: FastifyReply, recording: Recording, now: number): boolean {
-  const { body, bytes, status } = recording as Recording & { readonly body: string | Buffer }
+export function writeHead (reply: FastifyReply, recording: Recording, now: number): boolean {
   takeHead(reply, recording, now)
   const headers = ownHeadersOf(reply) as Record<string, string>
-  if (Number(headers['content-length']) !== bytes) headers['content-length'] = String(bytes)
-  const { raw } = reply
+  if (Number(headers['content-length']) !== recording.bytes) headers['content-length'] = String(recording.bytes)
   try {
-    raw.writeHead(status, headers)
+    reply.raw.writeHead(recording.status, headers)
+    return true
   } catch {
     return false
   }
+}
+
+/** Writes the body after that. */
+export function writeBody ({ raw, request }: FastifyReply, { body }: Recording): void {
   // Hooks that come after the response see what the client sent.
-  widen(reply.request)
+  widen(request)
   raw.end(body)
-  return true
 }
