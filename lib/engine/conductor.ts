@@ -81,7 +81,7 @@ export class Conductor<R> {
   /** The fresh result that a newcomer without conditions gets at once: nobody runs for its key, which has no known variants. Undefined: it boards. */
   freshFor (key: string, cache: ResultCache<R>): R | undefined {
     const fresh = cache.freshFor(key)
-    return fresh === undefined || this.flights.has(key) || this.remembered.knowsAny || this.variants.hasNames(key) ? undefined : fresh
+    return fresh === undefined || this.flights.has(key) || this.remembered.knows(key) || this.variants.hasNames(key) ? undefined : fresh
   }
 
   /** Counts one that gets a fresh result without boarding. */

@@ -36,9 +36,9 @@ export class Unshareable {
     this.#variants = variants
   }
 
-  /** Whether any key is remembered. */
-  get knowsAny (): boolean {
-    return this.#known !== undefined && this.#known.size > 0
+  /** Whether this is remembered of a key that has no known variants. */
+  knows (key: string): boolean {
+    return this.#known?.has(key) === true
   }
 
   /**

@@ -360,3 +360,17 @@ t.test('a stream that looks at all headers after its first bytes is not kept', a
     t.equal((await server.get('/thing/1')).body, looks ? 'run 2.' : 'run 1.')
   }
 })
+
+t.test('what is cached of one key is served at once, whatever is remembered of another one that cannot be shared', async t => {
+  const told: unknown[] = []
+  const server = await serve(t, app => {
+    app.addHook('onResponse', async ({ coalesce }) => { told.push(`${String(coalesce?.outcome)} ${String(coalesce?.reason)}`) })
+    app.get('/:what', { config: { coalesce: { ttl: '1m' } } }, async (request, reply) => {
+      if ((request.params as { what: string }).what === 'own') reply.header('set-cookie', 'a=b')
+      return 'hello'
+    })
+  })
+  for (const what of ['own', 'own', 'shared', 'shared', 'own']) await server.get(`/${what}`)
+  await until(() => told.length === 5, 'all')
+  t.strictSame(told, ['leader set-cookie', 'bypass unshareable', 'leader shared', 'hit fresh', 'bypass unshareable'])
+})

@@ -69,15 +69,17 @@ export function isEnded (raw: ServerResponse): boolean {
 const kClosed = Symbol('fastify-coalesce.closed')
 
 interface Watched {
-  [kClosed]?: (() => void) | Array<() => void> | undefined
+  [kClosed]?: (() => void) | ReadonlyArray<() => void>
 }
+
+const NOBODY: ReadonlyArray<() => void> = Object.freeze([])
 
 /** The one listener of all replies, since each that Node calls once only would take a wrapper. */
 function tellClosed (this: Watched): void {
-  const closed = this[kClosed]
-  this[kClosed] = undefined
+  const closed = this[kClosed] as Required<Watched>[typeof kClosed]
+  this[kClosed] = NOBODY
   if (typeof closed === 'function') closed()
-  else for (const each of closed ?? []) each()
+  else for (const each of closed) each()
 }
 
 /** Calls `closed` when a reply closes; at once if it is already closed. */
