@@ -555,6 +555,6 @@ t.test('what can never work is told at boot, by name', withServer, async t => {
     [`redis://127.0.0.1:${(http.address() as AddressInfo).port}`, /what answers is not a Redis/]
   ]
   await Promise.all(failures.map(async ([url, message]) => {
-    await t.rejects(startApp(t, 'wrong', url).ready(), { code: 'FST_COALESCE_REDIS_UNUSABLE', message })
+    await t.rejects(startApp(t, 'wrong', url, OPTIONS).ready(), { code: 'FST_COALESCE_REDIS_UNUSABLE', message })
   }))
 })
