@@ -185,6 +185,7 @@ const CASES: Record<string, Case> = {
   'a 404 of the handler': { handler: (_request, reply) => reply.code(404).send({ error: 'not here' }) },
   'a 203': { handler: (_request, reply) => reply.code(203).send('hello') },
   'a status with Cache-Status': { route: { cacheStatus: true }, handler: () => 'hello' },
+  'a 204 with a body': { handler: (_request, reply) => reply.code(204).send('hello') },
   'a 204': { handler: (_request, reply) => reply.code(204).send() },
   'a 500 of the handler': { handler: (_request, reply) => reply.code(500).send({ error: 'broken' }) },
   'an error that the handler throws': { handler: () => { throw new Error('broken') } },

@@ -16,7 +16,7 @@ import { show } from '../explain/show.js'
 import { Bypass, setParticipant, setStandIn } from '../request/view.js'
 import { noteOverlap } from './overlap.js'
 import { isObserved, keyOfObserved, observe, OBSERVED } from './observe.js'
-import { isServed } from './served.js'
+import { serveAtOnce } from './serve-at-once.js'
 import { RequestParticipant } from '../request/participant.js'
 import type { CoalescedRoute } from '../request/route.js'
 import { VerifiedRequest } from '../request/verified-request.js'
@@ -60,7 +60,7 @@ export function admit (route: CoalescedRoute, request: FastifyRequest, reply: Fa
   }
   if (onlyObserves) return observe(route, request, reply, key)
   const isPlain = demands === undefined && run === undefined
-  if (isPlain && route.hasFastLane && route.cache.stores && isServed(route, request, reply, key)) return null
+  if (isPlain && route.hasFastLane && route.cache.stores && serveAtOnce(route, request, reply, key)) return null
   const Participant = route.observed === undefined ? RequestParticipant : VerifiedRequest
   const participant = new Participant(route, reply)
   if (demands !== undefined) participant.directives = demands

@@ -4,9 +4,9 @@
  * Invariant: whoever takes it gets, byte for byte, what the road through `reply.send` would give. It is taken only if all of this holds:
  * - known once the app is ready (`isOpenFor`): no `onSend` hook of others stands between the recording and the client, and no header of ours
  *   is added there (`cacheStatus`);
- * - known of the request: it is no HEAD and no HTTP/2, and has neither conditions nor ranges;
- * - known of the recording: its body is complete, and is not empty;
- * - known of the reply: nothing of it has been sent, and no hook gave it trailers.
+ * - known of the request: it is not of HTTP/2, where Fastify writes large bodies in pieces, and has neither conditions nor ranges;
+ * - known of the recording: it has a body, which is complete, and a status that may have one;
+ * - known of the reply: no hook gave it trailers, or a header that cannot be sent.
  * Whatever else there is comes as ever: headers that hooks have set, `onResponse` hooks, the log, and the recording's headers in
  * `reply.getHeader`. What cannot be told takes the other road.
  */
@@ -26,16 +26,14 @@ export function isOpenFor ({ decidesAtOnce, decidesLast, observed, settings }: G
 type Gates = Pick<CoalescedRoute, 'decidesAtOnce' | 'decidesLast' | 'observed' | 'settings'>
 
 /** Whether a reply may be this recording, written in one go. */
-export function mayBeWritten (request: FastifyRequest, reply: FastifyReply, { body, bytes, status }: Recording): boolean {
-  const { raw } = request
-  return (typeof body === 'string' || body instanceof Uint8Array) && bytes !== undefined && status >= 200 && status !== 204 && status !== 304 &&
-    raw.httpVersionMajor === 1 && raw.method !== 'HEAD' && !asksForPart(request.headers) &&
-    ownHeadersOf(reply) !== undefined && !hasTrailers(reply) && !reply.raw.headersSent
+export function mayBeWritten ({ headers, raw }: FastifyRequest, reply: FastifyReply, { body, status }: Recording): boolean {
+  return (typeof body === 'string' || body instanceof Uint8Array) && status !== 204 && raw.httpVersionMajor === 1 && !asksForPart(headers) &&
+    ownHeadersOf(reply) !== undefined && !hasTrailers(reply)
 }
 
 /**
- * Writes the head of a reply that may be a recording. False: a header that a hook has set cannot be sent, which the other road answers with an
- * error.
+ * Writes the head of a reply that may be a recording. False: that cannot be, for a header that a hook has set, or since it was written. The
+ * other road answers with an error.
  *
  * @param now in milliseconds since 1970
  */

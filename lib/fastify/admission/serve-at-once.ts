@@ -9,8 +9,8 @@ import { mayBeWritten, writeBody, writeHead } from '../request/fast-lane.js'
 import type { CoalescedRoute } from '../request/route.js'
 import { Hit, setStandIn } from '../request/view.js'
 
-/** Answers a request with a fresh recording in the fast lane, if there is one that it may have. */
-export function isServed (route: CoalescedRoute, request: FastifyRequest, reply: FastifyReply, key: string): boolean {
+/** Answers a request with a fresh recording in the fast lane; false if there is none that it may have, and it boards. */
+export function serveAtOnce (route: CoalescedRoute, request: FastifyRequest, reply: FastifyReply, key: string): boolean {
   const { conductor, guarded } = route.requests
   const recording = conductor.freshFor(key, route.cache) as KeptRecording | undefined
   if (recording === undefined || recording.bytes > route.settings.maxEntryBytes || recording.variant.names.length > 0) return false
