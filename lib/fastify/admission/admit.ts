@@ -6,7 +6,7 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { NO_PROTECTION } from '../../protection/permits.js'
 import { RefreshError } from '../../errors.js'
-import { requestDirectives } from '../../http/request-directives.js'
+import { NO_REQUEST_DIRECTIVES, requestDirectives } from '../../http/request-directives.js'
 import type { BypassReason, Detail } from '../../reasons.js'
 import { quiet } from '../../observers/warn.js'
 import { type RefreshRun, refreshOf } from '../cache/refresh-request.js'
@@ -59,7 +59,7 @@ export function admit (route: CoalescedRoute, request: FastifyRequest, reply: Fa
     return undefined
   }
   if (onlyObserves) return observe(route, request, reply, key)
-  const isPlain = demands === undefined && run === undefined
+  const isPlain = (demands === undefined || demands === NO_REQUEST_DIRECTIVES) && run === undefined
   if (isPlain && route.hasFastLane && route.cache.stores && serveAtOnce(route, request, reply, key)) return null
   const Participant = route.observed === undefined ? RequestParticipant : VerifiedRequest
   const participant = new Participant(route, reply)
