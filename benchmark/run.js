@@ -1,6 +1,6 @@
 // @ts-check
 /**
- * Measures what coalescing costs and saves: `npm run benchmark`, four to five minutes, a table at the end.
+ * Measures what coalescing costs and saves: `npm run benchmark`, about six minutes, a table at the end.
  *
  * `npm run benchmark -- hit storm`: these cases only; a word that is no case's name stands for all with it in theirs. `--peers`: those that
  * compare it with other programs and packages. `--quick`: a few short rounds, which show that all works, and figures that mean nothing.
